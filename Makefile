@@ -1,0 +1,23 @@
+# make demo: set everything up and run the main job.    make test: set everything up and run the tests.
+# Another Python: make demo PYTHON=python3.11
+PYTHON ?= python3
+RUN := .venv/bin/python
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: setup demo test check clean
+
+setup:
+	@$(PYTHON) tools/setup_env.py
+
+test: setup
+	$(RUN) -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=90 --durations=15
+
+check: setup
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+
+demo: setup
+	$(RUN) tools/run_demo.py
+
+clean:
+	rm -rf .venv build setup.log work_dirs projects/*.egg-info

@@ -1,0 +1,82 @@
+"""Pinhole cameras, rigid transforms and crop boxes: pure numpy.
+
+Units: image points and boxes in pixels, space in millimetres. Camera frame: x right, y down, z forward. Arrays may have
+any number of leading axes. A box is (x, y, w, h) or (x0, y0, x1, y1), and the names of functions and arguments say which.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.floating]
+
+
+def project(points: ArrayLike, focal: ArrayLike, principal_point: ArrayLike) -> Array:
+    """Project camera-space points (..., 3) in mm to the image; return (..., 2) in px.
+
+    u = fx X / Z + cx, v = fy Y / Z + cy. A point on the camera plane (Z = 0) gives infinite or NaN coordinates.
+    """
+    points = np.asarray(points)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return points[..., :2] / points[..., 2:] * np.asarray(focal) + np.asarray(principal_point)
+
+
+def back_project(points_px: ArrayLike, depth: ArrayLike, focal: ArrayLike, principal_point: ArrayLike) -> Array:
+    """Lift image points (..., 2) in px with absolute depth (...) in mm to camera space; return (..., 3) in mm."""
+    depth = np.asarray(depth)[..., None]
+    xy = (np.asarray(points_px) - np.asarray(principal_point)) / np.asarray(focal) * depth
+    return np.concatenate([xy, depth], axis=-1)
+
+
+def world_to_camera(points: ArrayLike, rotation: ArrayLike, camera_centre: ArrayLike) -> Array:
+    """Move world points (..., 3) to the camera frame: R (X - c), with the camera's centre c in world mm.
+
+    This is InterHand2.6M's convention (`camrot`, `campos`); it is not R X + t.
+    """
+    return (np.asarray(points) - np.asarray(camera_centre)) @ np.asarray(rotation).T
+
+
+def camera_to_world(points: ArrayLike, rotation: ArrayLike, camera_centre: ArrayLike) -> Array:
+    """Invert `world_to_camera`: R^T X + c."""
+    return np.asarray(points) @ np.asarray(rotation) + np.asarray(camera_centre)
+
+
+def xywh_to_xyxy(box_xywh: ArrayLike) -> Array:
+    """Turn (..., x, y, w, h) into (..., x0, y0, x1, y1), both in px; the far corner is x + w, y + h."""
+    box = np.asarray(box_xywh)
+    return np.concatenate([box[..., :2], box[..., :2] + box[..., 2:]], axis=-1)
+
+
+def xyxy_to_xywh(box_xyxy: ArrayLike) -> Array:
+    """Turn (..., x0, y0, x1, y1) into (..., x, y, w, h), both in px."""
+    box = np.asarray(box_xyxy)
+    return np.concatenate([box[..., :2], box[..., 2:] - box[..., :2]], axis=-1)
+
+
+def tight_box(points_px: ArrayLike, valid: ArrayLike, enlarge: float = 1.0) -> Array:
+    """Return the box (x, y, w, h) in px around the valid points, enlarged about its centre.
+
+    Args:
+        points_px: (J, 2) points in px.
+        valid: (J,) which of them count.
+        enlarge: Factor on both sides; InterHand2.6M's annotated boxes use 1.2.
+
+    Raises:
+        ValueError: No point is valid.
+    """
+    points = np.asarray(points_px)[np.asarray(valid, dtype=bool)]
+    if len(points) == 0:
+        raise ValueError("valid: expected at least one valid point, got none")
+    low, high = points.min(axis=0), points.max(axis=0)
+    size = (high - low) * enlarge
+    return np.concatenate([(low + high) / 2 - size / 2, size])
+
+
+def square_box(box_xywh: ArrayLike, enlarge: float = 1.0) -> Array:
+    """Enlarge the short side of a box (x, y, w, h) about its centre to a square, then both sides by a factor.
+
+    InterNet's crop (datasets that use it: InterHand2.6M and RHD with 1.25, AssemblyHands with 1.75).
+    """
+    box = np.asarray(box_xywh, dtype=np.float64)
+    centre = box[..., :2] + box[..., 2:] / 2
+    side = box[..., 2:].max(axis=-1, keepdims=True) * enlarge
+    return np.concatenate([centre - side / 2, side, side], axis=-1)

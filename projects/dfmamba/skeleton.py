@@ -1,0 +1,122 @@
+"""Joint names, orders, roots, bones and the left/right swap: the only place with joint numbers.
+
+Canonical order, that of InterHand2.6M (source: the `skeleton.txt` of that data set): in one hand 21 joints, finger by
+finger from the thumb to the pinky, each from the tip (4) to the knuckle next to the palm (1), the wrist last. Two hands
+are 42 joints, the right hand first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+FINGERS = ("thumb", "index", "middle", "ring", "pinky")
+JOINTS_PER_FINGER = 4
+
+HAND_JOINTS = (*(f"{finger}{i}" for finger in FINGERS for i in (4, 3, 2, 1)), "wrist")
+NUM_HAND_JOINTS = len(HAND_JOINTS)
+WRIST = HAND_JOINTS.index("wrist")
+
+SIDES = ("right", "left")
+RIGHT, LEFT = 0, 1
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """A joint set in canonical order.
+
+    Attributes:
+        names: Name of every joint, such as `right_thumb4`.
+        parents: Index of every joint's parent; a root has -1.
+        roots: Index of each hand's root (wrist), in the order of the hands.
+        flip: Index of every joint's mirror image; `joints[flip]` swaps the hands.
+    """
+
+    names: tuple[str, ...]
+    parents: tuple[int, ...]
+    roots: tuple[int, ...]
+    flip: tuple[int, ...]
+
+    @property
+    def num_joints(self) -> int:
+        """Number of joints."""
+        return len(self.names)
+
+    @property
+    def bones(self) -> tuple[tuple[int, int], ...]:
+        """Pairs (child, parent), one for every joint that has a parent."""
+        return tuple((child, parent) for child, parent in enumerate(self.parents) if parent >= 0)
+
+    @property
+    def root_of_joint(self) -> tuple[int, ...]:
+        """Index of the root of the hand that each joint belongs to."""
+        return tuple(self.roots[joint // NUM_HAND_JOINTS] for joint in range(self.num_joints))
+
+    def finger_of(self, joint: int) -> str:
+        """Return the finger that a joint belongs to, or `wrist`."""
+        within_hand = joint % NUM_HAND_JOINTS
+        return "wrist" if within_hand == WRIST else FINGERS[within_hand // JOINTS_PER_FINGER]
+
+
+def _hand_parents(start: int) -> list[int]:
+    """Return the parents of one hand whose joints begin at index `start`."""
+    parents = []
+    for joint in range(WRIST):
+        is_knuckle = joint % JOINTS_PER_FINGER == JOINTS_PER_FINGER - 1
+        parents.append(start + (WRIST if is_knuckle else joint + 1))
+    return [*parents, -1]
+
+
+ONE_HAND = Skeleton(
+    names=HAND_JOINTS,
+    parents=tuple(_hand_parents(0)),
+    roots=(WRIST,),
+    flip=tuple(range(NUM_HAND_JOINTS)),
+)
+TWO_HANDS = Skeleton(
+    names=tuple(f"{side}_{joint}" for side in SIDES for joint in HAND_JOINTS),
+    parents=tuple(_hand_parents(0) + _hand_parents(NUM_HAND_JOINTS)),
+    roots=(WRIST, NUM_HAND_JOINTS + WRIST),
+    flip=(*range(NUM_HAND_JOINTS, 2 * NUM_HAND_JOINTS), *range(NUM_HAND_JOINTS)),
+)
+
+
+def hand_slice(side: int) -> slice:
+    """Return the block of one hand (`RIGHT` or `LEFT`) in the two-hand order."""
+    return slice(side * NUM_HAND_JOINTS, (side + 1) * NUM_HAND_JOINTS)
+
+
+def skeleton_with(num_joints: int) -> Skeleton:
+    """Return the skeleton with so many joints: one hand (21) or two (42).
+
+    Raises:
+        ValueError: There is no skeleton with that number of joints.
+    """
+    for skeleton in (ONE_HAND, TWO_HANDS):
+        if skeleton.num_joints == num_joints:
+            return skeleton
+    raise ValueError(f"num_joints: expected {ONE_HAND.num_joints} (one hand) or {TWO_HANDS.num_joints} (two), "
+                     f"got {num_joints}")
+
+
+def mmpose_metainfo(skeleton: Skeleton, dataset_name: str, colors: Sequence[Sequence[int]]) -> dict:
+    """Return the `metainfo` dictionary that mmpose's data sets expect.
+
+    Args:
+        skeleton: The joint set.
+        dataset_name: Name that mmpose shows.
+        colors: One RGB colour (0-255) for every joint.
+    """
+    names, mirrored = skeleton.names, [skeleton.names[i] for i in skeleton.flip]
+    return {
+        "dataset_name": dataset_name,
+        "paper_info": {},
+        "keypoint_info": {
+            i: {"name": name, "id": i, "color": list(colors[i]), "type": "", "swap": mirror if mirror != name else ""}
+            for i, (name, mirror) in enumerate(zip(names, mirrored, strict=True))
+        },
+        "skeleton_info": {
+            i: {"link": (names[parent], names[child]), "id": i, "color": list(colors[child])}
+            for i, (child, parent) in enumerate(skeleton.bones)
+        },
+        "joint_weights": [1.0] * skeleton.num_joints,
+        "sigmas": [1.0] * skeleton.num_joints,
+    }

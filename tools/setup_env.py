@@ -1,0 +1,126 @@
+"""Create the project's virtual environment; do nothing when it is already up to date.
+
+Called by the Makefile with the user's Python. Uses the standard library only, and syntax that an unfit, old
+Python can still read, so that the user sees our message and not a traceback.
+"""
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+OLDEST, NEWEST = (3, 10), (3, 12)
+# The stamp inside the environment holds the digest of these files: when one of them changes, the set-up runs again.
+SOURCES = ["requirements/build.txt", "requirements/torch.txt", "requirements/runtime.txt", "requirements/mmlab.txt",
+           "requirements/dev.txt", "setup.py", "pyproject.toml", "tools/setup_env.py"]
+
+
+def stop(message):
+    """Leave with one clear line."""
+    sys.exit("setup: " + message)
+
+
+def check_python():
+    """Refuse a Python outside the range in which the pinned versions install."""
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        stop("Python %d.%d to %d.%d is needed, %s is Python %d.%d. Name a fit one: make PYTHON=python3.11 ..."
+             % (OLDEST + NEWEST + (sys.executable,) + tuple(sys.version_info[:2])))
+    try:
+        import ensurepip  # noqa: F401
+        import venv  # noqa: F401
+    except ImportError:
+        stop("this Python cannot make virtual environments. On Debian or Ubuntu: apt-get install python3-venv")
+    header = os.path.join(sysconfig.get_paths()["include"], "Python.h")
+    if not os.path.exists(header):
+        stop("Python's headers are missing (no %s). On Debian or Ubuntu: apt-get install python3-dev" % header)
+
+
+def check_compiler():
+    """Refuse to start when the C++ compiler, needed by mmcv's and our own operators, cannot compile a file."""
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    advice = "On Debian or Ubuntu: apt-get install g++. Another one is taken from the variable CXX."
+    if not compiler:
+        stop("no C++ compiler found (looked for c++, g++, clang++). " + advice)
+    folder = tempfile.mkdtemp()
+    try:
+        source = os.path.join(folder, "probe.cpp")
+        with open(source, "w") as file:
+            file.write("#include <vector>\nint main() { return static_cast<int>(std::vector<int>{}.size()); }\n")
+        command = compiler.split() + ["-std=c++17", "-c", source, "-o", os.path.join(folder, "probe.o")]
+        try:
+            works = subprocess.call(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
+        except OSError:
+            works = False
+    finally:
+        shutil.rmtree(folder)
+    if not works:
+        stop("the C++ compiler '%s' cannot compile a C++17 file. %s" % (compiler, advice))
+
+
+def digest():
+    """Return a digest of all that decides what is installed, and of the Python it is installed for."""
+    state = hashlib.sha256(sys.version.encode())
+    for name in SOURCES:
+        with open(os.path.join(ROOT, name), "rb") as file:
+            state.update(file.read())
+    return state.hexdigest()
+
+
+def install(venv_dir, log_path):
+    """Make the environment and install everything into it, step by step, with pip's talk in a log file."""
+    bin_dir = os.path.join(venv_dir, "Scripts" if os.name == "nt" else "bin")
+    python = os.path.join(bin_dir, "python")
+    pip = [python, "-m", "pip", "install", "--disable-pip-version-check"]
+    in_place = ["--no-deps", "--no-build-isolation"]
+    # ninja, which mmcv's build calls, lies in the environment's own bin folder.
+    env = dict(os.environ, MMCV_WITH_OPS="1", PATH=bin_dir + os.pathsep + os.environ["PATH"])
+    steps = [
+        ("virtual environment", [sys.executable, "-m", "venv", "--clear", venv_dir]),
+        ("build tools", pip + ["-r", "requirements/build.txt"]),
+        ("torch and torchvision (about 5 GB)", pip + ["-r", "requirements/torch.txt"]),
+        ("libraries", pip + ["-r", "requirements/runtime.txt", "-r", "requirements/dev.txt"]),
+        ("mmcv, mmdet, mmpose (the first build of mmcv takes about 8 minutes)",
+         pip + in_place + ["--no-binary", "xtcocotools", "-r", "requirements/mmlab.txt"]),
+        ("dfmamba", pip + in_place + ["-e", "."]),
+    ]
+    with open(log_path, "w") as log:
+        for number, (title, command) in enumerate(steps, 1):
+            print("setup: %d/%d %s ..." % (number, len(steps), title), flush=True)
+            start = time.time()
+            log.write("\n$ %s\n" % " ".join(command))
+            log.flush()
+            if subprocess.call(command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT) != 0:
+                with open(log_path) as written:
+                    sys.stderr.write("".join(written.readlines()[-25:]))
+                stop("the step '%s' failed; the whole log is %s" % (title, log_path))
+            print("setup:     done in %.0f s" % (time.time() - start), flush=True)
+
+
+def main():
+    """Check the machine, then install unless the environment already holds just this."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--venv", default=os.path.join(ROOT, ".venv"), help="folder of the environment (default: .venv)")
+    args = parser.parse_args()
+    venv_dir = os.path.abspath(args.venv)
+    check_python()
+    stamp = os.path.join(venv_dir, "dfmamba-setup.sha256")
+    wanted = digest()
+    if os.path.exists(stamp):
+        with open(stamp) as file:
+            if file.read() == wanted:
+                return
+    check_compiler()
+    install(venv_dir, os.path.join(os.path.dirname(venv_dir), "setup.log"))
+    with open(stamp, "w") as file:
+        file.write(wanted)
+    print("setup: ready, in %s" % venv_dir)
+
+
+if __name__ == "__main__":
+    main()
