@@ -18,7 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OLDEST, NEWEST = (3, 10), (3, 12)
 # The stamp inside the environment holds the digest of these files: when one of them changes, the set-up runs again.
 SOURCES = ["requirements/build.txt", "requirements/torch.txt", "requirements/runtime.txt", "requirements/mmlab.txt",
-           "requirements/dev.txt", "setup.py", "pyproject.toml", "tools/setup_env.py"]
+           "requirements/dev.txt", "setup.py", "tools/setup_env.py"]
 
 
 def stop(message):
@@ -105,7 +105,7 @@ def install(venv_dir, log_path):
 def main():
     """Check the machine, then install unless the environment already holds just this."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--venv", default=os.path.join(ROOT, ".venv"), help="folder of the environment (default: .venv)")
+    parser.add_argument("--venv", default=os.path.join(ROOT, ".venv"), help="the environment's folder (default: .venv)")
     args = parser.parse_args()
     venv_dir = os.path.abspath(args.venv)
     check_python()

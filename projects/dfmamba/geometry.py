@@ -1,7 +1,7 @@
 """Pinhole cameras, rigid transforms and crop boxes: pure numpy.
 
 Units: image points and boxes in pixels, space in millimetres. Camera frame: x right, y down, z forward. Arrays may have
-any number of leading axes. A box is (x, y, w, h) or (x0, y0, x1, y1), and the names of functions and arguments say which.
+any number of leading axes. A box is (x, y, w, h) or (x0, y0, x1, y1); the names of functions and arguments say which.
 """
 
 import numpy as np

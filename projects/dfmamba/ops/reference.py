@@ -1,0 +1,153 @@
+"""DSSM in readable PyTorch: the definition that every other implementation is held against.
+
+    h_t = exp(d_t A) h_(t-1) + d_t B_t u_t           u_t = sum_k b_(t,k) x(p_t + a_k + o_(t,k))
+    y_t = C_t . h_t + D x_t                          d_t = softplus(delta_t + delta_bias)
+
+Source: DF-Mamba (arXiv 2512.02727), Eq. 2 (one axis) and Eq. 3 (two), with Mamba's discretisation: A enters through the
+exponential, B through the plain product d_t B_t. Two things differ from a Mamba scan: its input u is gathered at learned
+points, and D multiplies x, not u.
+
+Arguments are not checked here; `dfmamba.ops.dssm` does that.
+"""
+
+from collections.abc import Sequence
+from itertools import product
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def anchor_grid(num_anchors: int, num_axes: int) -> list[tuple[int, ...]]:
+    """Return the fixed anchors a_k around a position, row by row: K = 9 on two axes is (-1, -1), (-1, 0) ... (1, 1)."""
+    radius = (round(num_anchors ** (1 / num_axes)) - 1) // 2
+    return list(product(range(-radius, radius + 1), repeat=num_axes))
+
+
+def sampling_points(offset: Tensor, size: Sequence[int]) -> Tensor:
+    """Return the points p_t + a_k + o_(t,k) in pixels, (batch, L, groups, K, axes), ordered as the axes of `size`."""
+    num_anchors, num_axes = offset.shape[-2:]
+    kwargs = {"dtype": offset.dtype, "device": offset.device}
+    positions = torch.cartesian_prod(*(torch.arange(extent, **kwargs) for extent in size)).view(-1, 1, 1, num_axes)
+    anchors = torch.tensor(anchor_grid(num_anchors, num_axes), **kwargs)
+    return positions + anchors + offset
+
+
+def deform_sample(x: Tensor, offset: Tensor, weight: Tensor, size: Sequence[int]) -> Tensor:
+    """Gather the scan input u_t = sum_k b_(t,k) x(p_t + a_k + o_(t,k)) with (bi)linear interpolation.
+
+    Outside the map x is 0. The lower corner is floor(p), so at a lattice point the derivative is that from the right.
+    All is in pixels: normalised coordinates would round some lattice points below themselves.
+
+    Args:
+        x: (batch, L, channels), L = the product of `size`, row by row.
+        offset: (batch, L, groups, K, axes) in pixels; group g owns the g-th contiguous block of channels.
+        weight: (batch, L, groups, K).
+        size: (H, W), or (L,) for the one-dimensional form.
+
+    Returns:
+        u, like x.
+    """
+    work_dtype = torch.promote_types(x.dtype, torch.float32)
+    batch, length, channels = x.shape
+    groups, num_anchors = weight.shape[2:]
+    # (batch, L, channels) -> (batch, groups, L, channels of a group)
+    values = x.to(work_dtype).reshape(batch, length, groups, channels // groups).transpose(1, 2)
+
+    points = sampling_points(offset.to(work_dtype), size)
+    extent = torch.tensor(size, dtype=work_dtype, device=x.device)
+    # Points that touch no pixel, NaN and infinity among them, move to -2: weight 0, no gradient, no address.
+    points = torch.where((points >= -1) & (points < extent), points, -2.0)
+    lower = points.floor()
+    fraction = points - lower
+
+    u = x.new_zeros(values.shape, dtype=work_dtype)
+    for corner in product((0, 1), repeat=len(size)):
+        step = torch.tensor(corner, dtype=work_dtype, device=x.device)
+        pixel = lower + step
+        inside = ((pixel >= 0) & (pixel < extent)).all(-1)
+        share = torch.where(step == 1, fraction, 1 - fraction).prod(-1) * inside * weight.to(work_dtype)
+        index = _flat_index(pixel, size) * inside
+        u = u + _gather(values, index, share, num_anchors)
+    return u.transpose(1, 2).reshape(batch, length, channels).to(x.dtype)
+
+
+def _flat_index(pixel: Tensor, size: Sequence[int]) -> Tensor:
+    """Return the token at integer coordinates (..., axes), counted row by row."""
+    index = pixel.new_zeros(pixel.shape[:-1], dtype=torch.long)
+    for axis, extent in enumerate(size):
+        index = index * extent + pixel[..., axis].long()
+    return index
+
+
+def _gather(values: Tensor, index: Tensor, share: Tensor, num_anchors: int) -> Tensor:
+    """Sum the values (batch, groups, L, c) at index (batch, L, groups, K), each times its share, over the anchors."""
+    batch, groups, length, channels = values.shape
+    flat = index.transpose(1, 2).reshape(batch, groups, length * num_anchors, 1).expand(-1, -1, -1, channels)
+    found = values.gather(2, flat).view(batch, groups, length, num_anchors, channels)
+    return (found * share.transpose(1, 2).unsqueeze(-1)).sum(3)
+
+
+def selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = True,
+) -> Tensor:
+    """Run the recurrence h_t = exp(d_t A) h_(t-1) + d_t B_t u_t, y_t = C_t . h_t + D u_t from h = 0.
+
+    Args:
+        u: (batch, L, channels), the scan's input.
+        delta: (batch, L, channels), the step size before bias and softplus.
+        A: (channels, N), negative for a stable system.
+        B: (batch, L, N).
+        C: (batch, L, N).
+        D: (channels,), the weight of the skip, or None.
+        delta_bias: (channels,) or None.
+        delta_softplus: Whether d = softplus(delta + bias) or just the sum.
+
+    Returns:
+        y, like u; computed in float32 where the inputs are half-precision numbers.
+    """
+    work_dtype = torch.promote_types(u.dtype, torch.float32)
+    A, B, C, delta, inputs = (tensor.to(work_dtype) for tensor in (A, B, C, delta, u))
+    d = delta if delta_bias is None else delta + delta_bias.to(work_dtype)
+    d = F.softplus(d) if delta_softplus else d
+
+    h = torch.zeros_like(A).expand(u.shape[0], -1, -1)  # (batch, channels, N)
+    outputs = []
+    for t in range(u.shape[1]):
+        h = torch.exp(d[:, t, :, None] * A) * h + (d[:, t] * inputs[:, t])[..., None] * B[:, t, None]
+        outputs.append((h * C[:, t, None]).sum(-1))
+    y = torch.stack(outputs, 1) if outputs else torch.zeros_like(inputs)
+    if D is not None:
+        y = y + D.to(work_dtype) * inputs
+    return y.to(u.dtype)
+
+
+def dssm(
+    x: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    *,
+    size: Sequence[int],
+    delta_softplus: bool = True,
+) -> Tensor:
+    """Scan the deformably sampled input and add the skip of the undeformed one; shapes as in the functions above."""
+    work_dtype = torch.promote_types(x.dtype, torch.float32)
+    x_work = x.to(work_dtype)
+    u = deform_sample(x_work, offset, weight, size)
+    y = selective_scan(u, delta, A, B, C, None, delta_bias, delta_softplus)
+    if D is not None:
+        y = y + D.to(work_dtype) * x_work
+    return y.to(x.dtype)

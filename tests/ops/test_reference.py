@@ -1,0 +1,249 @@
+"""The reference operators against hand-made cases, plain loops, mmcv, and finite differences."""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+
+from dfmamba.ops import available_backends, deform_sample, dssm, selective_scan
+
+float64 = partial(torch.randn, dtype=torch.float64)
+
+
+def random_arguments(batch=2, size=(4, 5), channels=6, groups=2, anchors=9, states=3, dtype=torch.float64):
+    """Return arguments of `dssm`, with offsets that keep clear of the lattice (where the derivative jumps)."""
+    length, axes = math.prod(size), len(size)
+    randn = partial(torch.randn, dtype=dtype)
+    whole = torch.randint(-2, 3, (batch, length, groups, anchors, axes))
+    fraction = torch.rand(whole.shape, dtype=dtype) * 0.9 + 0.05
+    return {
+        "x": randn(batch, length, channels),
+        "offset": whole + fraction,
+        "weight": randn(batch, length, groups, anchors),
+        "delta": randn(batch, length, channels),
+        "A": -torch.rand(channels, states, dtype=dtype) - 0.1,
+        "B": randn(batch, length, states),
+        "C": randn(batch, length, states),
+        "D": randn(channels),
+        "delta_bias": randn(channels),
+    }
+
+
+def zero_offsets(batch, length, groups, anchors, axes=2):
+    """Return the offsets and weights of a fresh block: nothing moves, only the centre anchor counts."""
+    weight = torch.zeros(batch, length, groups, anchors, dtype=torch.float64)
+    weight[..., anchors // 2] = 1
+    return torch.zeros(batch, length, groups, anchors, axes, dtype=torch.float64), weight
+
+
+def bilinear_by_hand(image, y, x):
+    """Interpolate a (H, W) image at one point in plain Python; 0 outside."""
+    height, width = image.shape
+    y0, x0 = math.floor(y), math.floor(x)
+    total = 0.0
+    for row, share_y in ((y0, 1 - (y - y0)), (y0 + 1, y - y0)):
+        for column, share_x in ((x0, 1 - (x - x0)), (x0 + 1, x - x0)):
+            if 0 <= row < height and 0 <= column < width:
+                total += share_y * share_x * image[row, column].item()
+    return total
+
+
+@pytest.mark.parametrize(("anchors", "radius"), [(1, 0), (9, 1), (25, 2)])
+@pytest.mark.parametrize("size", [(4, 5), (1, 6), (5, 1), (1, 1)])
+def test_sample_is_the_sum_over_anchors(anchors, radius, size):
+    torch.manual_seed(0)
+    height, width = size
+    x, groups = float64(2, height * width, 4), 2
+    offset = float64(2, height * width, groups, anchors, 2) * 2
+    weight = float64(2, height * width, groups, anchors)
+    u = deform_sample(x, offset, weight, size=size)
+    for batch, token, channel in [(0, 0, 0), (1, height * width - 1, 3), (0, height * width // 2, 1)]:
+        group = channel // 2
+        image = x[batch, :, channel].view(height, width)
+        expected, k = 0.0, 0
+        for dy in range(-radius, radius + 1):
+            for dx in range(-radius, radius + 1):
+                oy, ox = offset[batch, token, group, k].tolist()
+                value = bilinear_by_hand(image, token // width + dy + oy, token % width + dx + ox)
+                expected += weight[batch, token, group, k].item() * value
+                k += 1
+        assert u[batch, token, channel].item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_sample_on_one_axis():
+    x = torch.tensor([1.0, 10.0, 100.0]).view(1, 3, 1)
+    weight = torch.tensor([0.0, 1.0, 0.0]).expand(1, 3, 1, 3)
+    offset = torch.full((1, 3, 1, 3, 1), 0.25)
+    u = deform_sample(x, offset, weight, size=(3,))
+    # 0.75 x[t] + 0.25 x[t + 1], and 0 beyond the end
+    assert u.flatten().tolist() == pytest.approx([3.25, 32.5, 75.0])
+
+
+def test_zero_offset_returns_the_input():
+    x = float64(2, 12, 6)
+    offset, weight = zero_offsets(2, 12, 3, 9)
+    assert torch.equal(deform_sample(x, offset, weight, size=(3, 4)), x)
+
+
+@pytest.mark.parametrize("hostile", [math.nan, math.inf, -math.inf, 1e30, -1e30])
+def test_hostile_offsets_give_nothing_and_break_nothing(hostile):
+    x = float64(1, 6, 2).requires_grad_()
+    offset, weight = zero_offsets(1, 6, 1, 9)
+    offset[0, 2, 0, 4, 0] = hostile
+    offset.requires_grad_()
+    u = deform_sample(x, offset, weight, size=(2, 3))
+    u.sum().backward()
+    assert torch.equal(u[0, 2], torch.zeros(2, dtype=torch.float64))
+    assert torch.equal(u[0, 3], x[0, 3])
+    assert torch.isfinite(x.grad).all()
+    assert torch.isfinite(offset.grad).all()
+
+
+def test_derivative_on_the_lattice_is_the_one_from_the_right():
+    x = torch.tensor([3.0, 5.0, 11.0], dtype=torch.float64).view(1, 3, 1)
+    offset = torch.zeros(1, 3, 1, 1, 1, dtype=torch.float64)
+    offset[0, 0] = -1.0  # the point -1: the map begins to its right
+    offset.requires_grad_()
+    deform_sample(x, offset, torch.ones(1, 3, 1, 1, dtype=torch.float64), size=(3,)).sum().backward()
+    assert offset.grad.flatten().tolist() == [3.0, 11.0 - 5.0, 0.0 - 11.0]
+
+
+def test_sample_equals_mmcv_modulated_deformable_convolution():
+    ops = pytest.importorskip("mmcv.ops")
+    torch.manual_seed(1)
+    batch, height, width, channels, groups = 2, 5, 7, 8, 2
+    arguments = random_arguments(batch, (height, width), channels, groups, 9, dtype=torch.float32)
+    ours = {name: arguments[name].clone().requires_grad_() for name in ("x", "offset", "weight")}
+    u = deform_sample(**ours, size=(height, width))
+
+    theirs = {name: arguments[name].clone().requires_grad_() for name in ("x", "offset", "weight")}
+    image = theirs["x"].transpose(1, 2).reshape(batch, channels, height, width).contiguous()
+    offset = theirs["offset"].flatten(2).transpose(1, 2).reshape(batch, -1, height, width).contiguous()
+    mask = theirs["weight"].flatten(2).transpose(1, 2).reshape(batch, -1, height, width).contiguous()
+    ones = torch.ones(channels, 1, 3, 3)
+    expected = ops.modulated_deform_conv2d(image, offset, mask, ones, None, 1, 1, 1, channels, groups)
+    expected = expected.flatten(2).transpose(1, 2)
+
+    torch.testing.assert_close(u, expected, rtol=1e-5, atol=1e-5)
+    probe = torch.randn_like(u)
+    u.backward(probe)
+    expected.backward(probe)
+    for name in ours:
+        torch.testing.assert_close(ours[name].grad, theirs[name].grad, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("softplus", [True, False])
+def test_scan_is_the_recurrence(softplus):
+    torch.manual_seed(2)
+    a = random_arguments()
+    y = selective_scan(a["x"], a["delta"], a["A"], a["B"], a["C"], a["D"], a["delta_bias"], delta_softplus=softplus)
+    channel, batch, h = 4, 1, torch.zeros(3, dtype=torch.float64)
+    for t in range(20):
+        s = a["delta"][batch, t, channel] + a["delta_bias"][channel]
+        d = torch.log1p(torch.exp(s)) if softplus else s
+        u = a["x"][batch, t, channel]
+        h = torch.exp(d * a["A"][channel]) * h + d * a["B"][batch, t] * u
+        assert y[batch, t, channel].item() == pytest.approx((a["C"][batch, t] @ h + a["D"][channel] * u).item())
+
+
+def test_scan_of_a_constant_by_hand():
+    # d = 1, A = -ln 2: the state halves and gains 1 at every step: 1, 1.5, 1.75
+    one = torch.ones(1, 3, 1)
+    y = selective_scan(one, one, torch.tensor([[-math.log(2)]]), one, one, delta_softplus=False)
+    assert y.flatten().tolist() == pytest.approx([1.0, 1.5, 1.75])
+
+
+def test_skip_multiplies_the_undeformed_input():
+    torch.manual_seed(3)
+    a = random_arguments()
+    without = dssm(**{**a, "D": None}, size=(4, 5))
+    torch.testing.assert_close(dssm(**a, size=(4, 5)), without + a["D"] * a["x"])
+    u = deform_sample(a["x"], a["offset"], a["weight"], size=(4, 5))
+    expected = selective_scan(u, a["delta"], a["A"], a["B"], a["C"], None, a["delta_bias"])
+    torch.testing.assert_close(without, expected)
+
+
+@pytest.mark.parametrize(("size", "anchors"), [((4, 5), 9), ((2, 3), 25), ((5,), 3), ((1, 4), 1)])
+def test_gradients_against_finite_differences(size, anchors):
+    torch.manual_seed(4)
+    arguments = random_arguments(batch=1, size=size, channels=4, anchors=anchors, states=2)
+    names, tensors = list(arguments), [tensor.requires_grad_() for tensor in arguments.values()]
+
+    def operator(*values):
+        return dssm(**dict(zip(names, values, strict=True)), size=size)
+
+    assert torch.autograd.gradcheck(operator, tensors)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 2e-3), (torch.bfloat16, 2e-2), (torch.float32, 1e-5)])
+def test_low_precision_inputs_are_computed_in_float32(dtype, tolerance):
+    torch.manual_seed(5)
+    a = {name: tensor.to(dtype) for name, tensor in random_arguments().items()}
+    y = dssm(**a, size=(4, 5))
+    exact = dssm(**{name: tensor.double() for name, tensor in a.items()}, size=(4, 5))
+    assert y.dtype == dtype
+    assert (y.double() - exact).norm() / exact.norm() < tolerance
+
+
+def test_layout_does_not_matter():
+    torch.manual_seed(6)
+    a = random_arguments()
+    expected = dssm(**a, size=(4, 5))
+    for name in ("x", "offset", "weight", "delta", "B", "C"):
+        strided = torch.empty(*a[name].shape[:-1], 2 * a[name].shape[-1], dtype=torch.float64)[..., ::2].copy_(a[name])
+        assert torch.equal(dssm(**{**a, name: strided}, size=(4, 5)), expected)
+    # a channels-last feature map seen as tokens
+    image = a["x"].transpose(1, 2).reshape(2, 6, 4, 5).contiguous()
+    assert torch.equal(dssm(**{**a, "x": image.flatten(2).transpose(1, 2)}, size=(4, 5)), expected)
+
+
+def test_empty_batch():
+    y = dssm(**{name: (t[:0] if t.dim() > 2 else t) for name, t in random_arguments().items()}, size=(4, 5))
+    assert y.shape == (0, 20, 6)
+
+
+WRONG = {
+    "x-axes": ({"x": torch.zeros(20, 6)}, r"x: expected 3 axes.*\(20, 6\)"),
+    "integers": ({"B": torch.zeros(2, 20, 3, dtype=torch.long)}, "B: expected floating-point numbers, got torch.int64"),
+    "size": ({"size": (4, 4)}, "size: expected a product of L = 20.*= 16"),
+    "size-axes": ({"size": (4, 5, 1)}, r"size: expected \(H, W\) or \(L,\)"),
+    "anchors": ({"offset": torch.zeros(2, 20, 2, 4, 2)}, "K .axis 3. to be an odd square.*got 4"),
+    "anchors-square": ({"offset": torch.zeros(2, 20, 2, 8, 2)}, "odd square.*got 8"),
+    "groups": ({"offset": torch.zeros(2, 20, 4, 9, 2)}, "groups .axis 2. that divides the 6 channels.*got 4"),
+    "offset-axes": ({"offset": torch.zeros(2, 20, 18)}, "offset: expected 5 axes"),
+    "offset": ({"offset": torch.zeros(2, 20, 2, 9, 1)}, r"offset: expected shape .*got \(2, 20, 2, 9, 1\)"),
+    "weight": ({"weight": torch.zeros(2, 20, 1, 9)}, r"weight: expected shape .*\(2, 20, 2, 9\), got \(2, 20, 1, 9\)"),
+    "delta": ({"delta": torch.zeros(2, 20, 5)}, r"delta: expected shape .*\(2, 20, 6\), got \(2, 20, 5\)"),
+    "A-axes": ({"A": torch.zeros(6)}, r"A: expected 2 axes"),
+    "A": ({"A": torch.zeros(5, 3)}, r"A: expected shape .*\(6, 3\), got \(5, 3\)"),
+    "B": ({"B": torch.zeros(2, 20, 4)}, r"B: expected shape .*\(2, 20, 3\), got \(2, 20, 4\)"),
+    "C": ({"C": torch.zeros(2, 19, 3)}, r"C: expected shape .*\(2, 20, 3\), got \(2, 19, 3\)"),
+    "D": ({"D": torch.zeros(3)}, r"D: expected shape .*\(6,\), got \(3,\)"),
+    "delta_bias": ({"delta_bias": torch.zeros(1)}, r"delta_bias: expected shape .*\(6,\), got \(1,\)"),
+    "device": ({"delta": torch.zeros(2, 20, 6, device="meta")}, "delta: expected the device of x, cpu, got meta"),
+    "backend": ({"backend": "gpu"}, "backend: expected None or one of reference.*got 'gpu'"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_arguments_are_named(case):
+    change, message = WRONG[case]
+    with pytest.raises(ValueError, match=message):
+        dssm(**{**random_arguments(), "size": (4, 5), **change})
+
+
+def test_scan_names_its_own_input():
+    a = random_arguments()
+    with pytest.raises(ValueError, match=r"u: expected 3 axes"):
+        selective_scan(torch.zeros(3), a["delta"], a["A"], a["B"], a["C"])
+
+
+def test_every_backend_works_or_says_why():
+    a = random_arguments()
+    for name, reason in available_backends().items():
+        if reason is None:
+            assert torch.isfinite(dssm(**a, size=(4, 5), backend=name)).all()
+        else:
+            with pytest.raises(ValueError, match=name):
+                dssm(**a, size=(4, 5), backend=name)
