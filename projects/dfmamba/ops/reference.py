@@ -4,8 +4,8 @@
     y_t = C_t . h_t + D x_t                          d_t = softplus(delta_t + delta_bias)
 
 Source: DF-Mamba (arXiv 2512.02727), Eq. 2 (one axis) and Eq. 3 (two), with Mamba's discretisation: A enters through the
-exponential, B through the plain product d_t B_t. Two things differ from a Mamba scan: its input u is gathered at learned
-points, and D multiplies x, not u.
+exponential, B through the plain product d_t B_t. Two things differ from a Mamba scan: its input u is gathered at points
+that are learned, and D multiplies x, not u.
 
 Arguments are not checked here; `dfmamba.ops.dssm` does that.
 """
@@ -27,9 +27,9 @@ def anchor_grid(num_anchors: int, num_axes: int) -> list[tuple[int, ...]]:
 def sampling_points(offset: Tensor, size: Sequence[int]) -> Tensor:
     """Return the points p_t + a_k + o_(t,k) in pixels, (batch, L, groups, K, axes), ordered as the axes of `size`."""
     num_anchors, num_axes = offset.shape[-2:]
-    kwargs = {"dtype": offset.dtype, "device": offset.device}
-    positions = torch.cartesian_prod(*(torch.arange(extent, **kwargs) for extent in size)).view(-1, 1, 1, num_axes)
-    anchors = torch.tensor(anchor_grid(num_anchors, num_axes), **kwargs)
+    axes = [torch.arange(extent, device=offset.device) for extent in size]
+    positions = torch.cartesian_prod(*axes).view(-1, 1, 1, num_axes)
+    anchors = torch.tensor(anchor_grid(num_anchors, num_axes), device=offset.device)
     return positions + anchors + offset
 
 

@@ -1,0 +1,5 @@
+"""Models. The backbone needs torch alone; `heads` and `estimators` need mmpose and are imported by name."""
+
+from .backbones import DFMamba
+
+__all__ = ["DFMamba"]

@@ -1,0 +1,5 @@
+"""Backbones."""
+
+from .dfmamba import ARCHS, DFMamba
+
+__all__ = ["ARCHS", "DFMamba"]
