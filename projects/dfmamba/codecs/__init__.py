@@ -1,0 +1,5 @@
+"""Codecs: from joints to training targets and back. Importing this registers them with mmpose."""
+
+from .a2j import A2JCodec
+
+__all__ = ["A2JCodec"]

@@ -1,0 +1,5 @@
+"""Heads. Importing this needs mmpose and registers them there."""
+
+from .a2j import A2JHead
+
+__all__ = ["A2JHead"]

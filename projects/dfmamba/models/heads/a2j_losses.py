@@ -1,0 +1,39 @@
+"""The two losses of A2J-Transformer, with the reductions of its public code.
+
+Shapes: predictions (L, B, J, 3) of L decoder layers, targets (B, J, 3), both as x, y in crop px and z in depth bins;
+weights (B, J), 0 for joints that do not count.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import smooth_l1_loss
+
+BETA = 1.0
+DEPTH_BETA = 3.0
+IN_PLANE_FACTOR = 0.5
+
+
+def weighted_joint_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Average values (L, B, J, 3): over the counting joints of each sample, then over samples and layers alike.
+
+    A sample without counting joints adds 0 to the mean.
+    """
+    joints = weights.sum(-1).clamp(min=1)
+    return ((values * weights[..., None]).sum((-2, -1)) / (3 * joints)).mean()
+
+
+def huber(predictions: Tensor, targets: Tensor, beta: float) -> Tensor:
+    """Return e^2 / (2 beta) where the error e is below beta, elsewhere e - beta / 2; targets are broadcast."""
+    return smooth_l1_loss(predictions, targets.expand_as(predictions), reduction="none", beta=beta)
+
+
+def anchor_loss(anchor_means: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Pull the weighted mean of the anchors to the joint: Huber with beta = 1 on x, y and z."""
+    return weighted_joint_mean(huber(anchor_means, targets, BETA), weights)
+
+
+def regression_loss(joints: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Pull the predicted joint to its target: 0.5 Huber with beta = 1 on x and y, Huber with beta = 3 on z."""
+    in_plane = IN_PLANE_FACTOR * huber(joints[..., :2], targets[..., :2], BETA)
+    depth = huber(joints[..., 2:], targets[..., 2:], DEPTH_BETA)
+    return weighted_joint_mean(torch.cat([in_plane, depth], dim=-1), weights)
