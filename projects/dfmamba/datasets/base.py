@@ -1,0 +1,212 @@
+"""What all data sets share: the sample contract, clear errors about files, and the counting of skipped samples.
+
+The sample contract. Every adapter gives dictionaries with these keys to the pipeline. K is the number of joints in
+canonical order (`dfmamba.skeleton`); the leading axis of 1 is mmpose's instance axis. The names are those of mmpose's
+own `InterHand3DDataset`, so that its heads, codecs and metrics work on our samples.
+
+    key                 shape, type         meaning
+    img_path            str                 path of the image
+    img_id, id          int                 number of the image, and of the annotation
+    dataset_name        str                 name of the data set
+    seq_name, camera    str                 recording and camera
+    capture, subject    int                 recording session and person
+    frame_idx           int                 number of the frame in its recording
+    keypoints           (1, K, 3) float32   image u px, v px, and z in mm relative to the root of the joint's own hand
+    keypoints_cam       (1, K, 3) float32   absolute camera-space joints in mm
+    keypoints_visible   (1, K) float32      1 where joint and root are annotated (not: seen), else 0
+    hand_type           (1, 2) float32      [right, left], 1 where the hand is there; both for two hands
+    hand_type_valid     (1,) float32        1 where `hand_type` may be used as a label
+    rel_root_depth      (1,) float32        depth of the left root minus that of the right root in mm
+    rel_root_valid      (1,) float32        1 where both roots are annotated
+    abs_depth           (2,) float32        [right, left] root depth in mm for back-projection (true, or RootNet's)
+    focal, principal_pt (2,) float32        camera intrinsics in px
+    bbox                (1, 4) float32      x0, y0, x1, y1 in px, before the crop's enlargement
+    bbox_score          (1,) float32        1
+    rotation            int                 0
+    flip_indices, ...                       metainfo that mmpose's transforms ask for, see `METAINFO_KEYS`
+
+Where `keypoints_visible` is 0, `keypoints` and `keypoints_cam` are 0; so is the `abs_depth` of a hand without a root.
+"""
+
+import copy
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+from mmengine.dataset import BaseDataset, force_full_init
+from mmengine.logging import MMLogger
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
+from numpy.typing import NDArray
+
+from dfmamba.datasets.files import describe_usage
+
+METAINFO_KEYS = ("dataset_name", "upper_body_ids", "lower_body_ids", "flip_pairs", "flip_indices",
+                 "dataset_keypoint_weights", "skeleton_links")
+
+
+class HandDataset(BaseDataset):
+    """Base of the adapters: rows of a table that become samples one at a time.
+
+    An adapter says what it holds (`METAINFO`, `TREE`), reads its annotations into arrays (`load_annotations`) and makes
+    the sample of one row (`make_sample`). Arrays, unlike lists of dictionaries, are shared with the worker processes
+    of a data loader, and millions of records fit into memory.
+
+    `metainfo` also holds `data_source` for checkpoints and result files: annotation file, number of samples, selection
+    and what the adapter adds. To join data sets with mmengine's `ConcatDataset`, give it `ignore_keys=['data_source']`.
+
+    Args:
+        data_root: Folder that the other paths are relative to.
+        ann_file: Annotation file; an empty string where an adapter does not need it.
+        data_prefix: `img` is the folder of the images.
+        pipeline: Transforms.
+        sample_interval: Use every so-many-th sample.
+        indices: Truncate after that: the first so many samples (the last, if negative), or the samples with these
+            numbers. It is logged.
+        test_mode: Fail where a pipeline returns no sample, instead of taking another one.
+        lazy_init: Do not read the annotations yet.
+        max_refetch: How often to try another sample in training where the pipeline returns None.
+        metainfo: Replaces the class's `METAINFO` (the form mmpose documents in `parse_pose_metainfo`).
+
+    Raises:
+        FileNotFoundError: A file or the image folder does not exist.
+        ValueError: An argument is not usable, a file is faulty, or no sample is left.
+    """
+
+    TREE: ClassVar[str] = ""  # what `data_root` should hold, 5 to 8 lines, shown when a file is missing
+    _fully_initialized: bool = False
+    _metainfo: dict
+
+    def __init__(
+        self,
+        data_root: str = "",
+        ann_file: str = "",
+        data_prefix: Mapping[str, str] | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        sample_interval: int = 1,
+        indices: int | Sequence[int] | None = None,
+        test_mode: bool = False,
+        lazy_init: bool = False,
+        max_refetch: int = 1000,
+        metainfo: dict | None = None,
+    ) -> None:
+        if not isinstance(sample_interval, int) or sample_interval < 1:
+            raise ValueError(f"sample_interval: expected a positive integer, got {sample_interval!r}")
+        self.sample_interval = sample_interval
+        self.rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        super().__init__(ann_file=ann_file, metainfo=metainfo, data_root=data_root,
+                         data_prefix=dict(data_prefix or {"img": ""}), indices=indices, serialize_data=False,
+                         pipeline=list(pipeline), test_mode=test_mode, lazy_init=lazy_init, max_refetch=max_refetch)
+
+    @abstractmethod
+    def load_annotations(self) -> tuple[int, dict[str, int]]:
+        """Read the annotations into arrays; return the number of usable rows, and counts of the skipped by reason."""
+
+    @abstractmethod
+    def make_sample(self, row: int) -> dict[str, Any]:
+        """Make the sample of a row, as in the module's table but without metainfo."""
+
+    def describe_source(self) -> dict[str, Any]:
+        """Return what a result file should say about the data; adapters add to it."""
+        return {"dataset": type(self).__name__, "ann_file": self.ann_file, "num_samples": len(self.rows),
+                "sample_interval": self.sample_interval, "indices": self._indices}
+
+    def full_init(self) -> None:
+        """Read the annotations and select the samples, once."""
+        if self._fully_initialized:
+            return
+        self.require("data_prefix['img']", self.data_prefix["img"])
+        total, skipped = self.load_annotations()
+        logger = MMLogger.get_current_instance()
+        logger.info(describe_usage(type(self).__name__, total, skipped))
+        self.rows = np.arange(total)[:: self.sample_interval]
+        if self._indices is not None:
+            self.rows = self._select(self._indices)
+        if len(self.rows) == 0:
+            raise ValueError(f"{type(self).__name__}: expected at least one sample, got none: "
+                             f"{describe_usage(str(self.ann_file), total, skipped)}; "
+                             f"sample_interval={self.sample_interval}, indices={self._indices}")
+        if len(self.rows) < total:
+            logger.info(f"{type(self).__name__}: sample_interval={self.sample_interval}, indices={self._indices} "
+                        f"select {len(self.rows)} of {total} samples")
+        self._metainfo["data_source"] = self.describe_source()
+        self._fully_initialized = True
+
+    def _select(self, indices: int | Sequence[int]) -> NDArray[np.int64]:
+        """Return the rows that `indices` names."""
+        if isinstance(indices, int):
+            return self.rows[:indices] if indices >= 0 else self.rows[indices:]
+        if any(not -len(self.rows) <= index < len(self.rows) for index in indices):
+            raise ValueError(f"indices: expected numbers below {len(self.rows)}, the number of samples, got {indices}")
+        return self.rows[np.asarray(indices, dtype=np.int64)]
+
+    @force_full_init
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @force_full_init
+    def get_data_info(self, idx: int) -> dict[str, Any]:
+        """Return sample number `idx` before the pipeline, with the metainfo that mmpose's transforms ask for."""
+        sample = self.make_sample(int(self.rows[idx]))
+        sample["sample_idx"] = idx if idx >= 0 else len(self) + idx
+        return sample | {key: copy.deepcopy(self._metainfo[key]) for key in METAINFO_KEYS}
+
+    @force_full_init
+    def get_subset_(self, indices: int | Sequence[int]) -> None:
+        """Keep only the samples that `indices` names (an integer: the first so many)."""
+        self.rows = self._select(indices)
+        self._metainfo = self._metainfo | {"data_source": self.describe_source()}
+
+    @force_full_init
+    def get_subset(self, indices: int | Sequence[int]) -> "HandDataset":
+        """Return a data set with the samples that `indices` names; it shares the arrays."""
+        subset = copy.copy(self)
+        subset.get_subset_(indices)
+        return subset
+
+    def prepare_data(self, idx: int) -> Any:
+        """Run the pipeline on sample number `idx`.
+
+        Raises:
+            FileNotFoundError: The image does not exist.
+            ValueError: The image cannot be read.
+        """
+        sample = self.get_data_info(idx)
+        img_path, record = sample["img_path"], sample["id"]  # transforms may change the dictionary
+        try:
+            return self.pipeline(sample)
+        except Exception:
+            self._check_image(img_path, record)
+            raise
+
+    def _check_image(self, img_path: str, record: int) -> None:
+        """Raise an error that names file and record when an image is missing or unreadable."""
+        self.require("data_prefix['img']", img_path, f"the image of record {record}")
+        if cv2.imread(img_path) is None:
+            raise ValueError(f"{img_path} (the image of record {record}): expected an image file, got one that cannot "
+                             "be decoded. Is the download cut short?")
+
+    def require(self, config_key: str, path: str | Path, what: str = "") -> Path:
+        """Return an absolute path that exists.
+
+        Args:
+            config_key: The argument of the data set that led to the path, for the message.
+            path: The path, already joined to `data_root`.
+            what: More about the file, for the message.
+
+        Raises:
+            FileNotFoundError: There is no such file or folder; the message shows the expected tree.
+        """
+        full = Path(path).absolute()
+        if full.exists():
+            return full
+        raise FileNotFoundError(f"{type(self).__name__}: no such file or folder: {full}"
+                                + (f" ({what})" if what else "")
+                                + f"\nIt comes from the configuration key {config_key}, data_root={self.data_root!r}. "
+                                f"Expected below data_root:\n{self.TREE}")
+
+    @classmethod
+    def _load_metainfo(cls, metainfo: Mapping | None = None) -> dict:
+        return parse_pose_metainfo(dict(metainfo or cls.METAINFO))

@@ -1,0 +1,257 @@
+"""Errors of 3D hand joints: pure numpy, needs no torch and no mmengine.
+
+Joints are arrays (N, J, 3) in mm in canonical order (`dfmamba.skeleton`), N samples of J joints. `valid` (N, J) says
+which joints count; None means all. A mean over nothing is NaN. A prediction that is NaN makes the mean NaN: it is never
+left out.
+
+Names of protocols:
+    rr      root-relative: each hand's own wrist is subtracted, from the prediction and from the truth
+    PA      Procrustes-aligned: the best similarity transform is applied to the prediction
+    macro   mean over joints of the per-joint means over samples (InterNet, A2J-Transformer, the paper; also FreiHAND's
+            evaluation, used by DexYCB)
+    micro   mean over all valid joints of all samples (mmpose)
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.floating]
+Average = Literal["macro", "micro"]
+
+
+def root_align(joints: ArrayLike, root_of_joint: Sequence[int]) -> Array:
+    """Subtract from every joint the root of its hand.
+
+    Args:
+        joints: (..., J, 3).
+        root_of_joint: Index of the root of each of the J joints, such as `TWO_HANDS.root_of_joint`.
+
+    >>> root_align([[1.0, 0.0, 5.0], [1.0, 2.0, 3.0]], root_of_joint=(1, 1))
+    array([[ 0., -2.,  2.],
+           [ 0.,  0.,  0.]])
+    """
+    joints = np.asarray(joints)
+    return joints - joints[..., list(root_of_joint), :]
+
+
+def joint_errors(pred: ArrayLike, truth: ArrayLike) -> Array:
+    """Return the Euclidean distance of each joint, (...) in mm for joints (..., 3).
+
+    >>> joint_errors([[3.0, 4.0, 0.0]], [[0.0, 0.0, 0.0]])
+    array([5.])
+    """
+    pred, truth = np.asarray(pred), np.asarray(truth)
+    if pred.shape != truth.shape:
+        raise ValueError(f"pred and truth: expected the same shape, got {pred.shape} and {truth.shape}")
+    return np.linalg.norm(pred - truth, axis=-1)
+
+
+def per_joint_mean(values: ArrayLike, valid: ArrayLike | None = None) -> Array:
+    """Return the mean over the valid samples, (J,) for values (N, J); NaN for a joint without a valid sample.
+
+    >>> per_joint_mean([[1.0, 8.0], [3.0, 9.0]], [[True, False], [True, False]])
+    array([ 2., nan])
+    """
+    values, mask = _masked(values, valid)
+    with np.errstate(invalid="ignore"):
+        return np.where(mask, values, 0).sum(axis=0) / mask.sum(axis=0)
+
+
+def mpjpe(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None, *, average: Average = "macro",
+          leave_out: Sequence[int] = ()) -> float:
+    """Return the mean per-joint position error in mm; align before, for example with `root_align`.
+
+    InterHand2.6M's protocol is root-relative, macro, with the wrists, whose error is 0. Without them (`leave_out` the
+    roots) the number is 42/40 of that.
+
+    Args:
+        pred: (N, J, 3).
+        truth: (N, J, 3).
+        valid: (N, J).
+        average: 'macro' or 'micro', see above. In 'macro', a joint without a valid sample is left out of the mean.
+        leave_out: Indices of joints that do not count.
+
+    >>> truth = np.zeros((2, 2, 3))
+    >>> pred = np.array([[[0.0, 0, 0], [3, 4, 0]], [[7, 0, 0], [0, 0, 99]]])  # errors [[0, 5], [7, 99]]
+    >>> valid = [[True, True], [True, False]]
+    >>> mpjpe(pred, truth, valid)                      # ((0 + 7) / 2 + 5) / 2
+    4.25
+    >>> mpjpe(pred, truth, valid, average="micro")     # (0 + 7 + 5) / 3
+    4.0
+    >>> mpjpe(pred, truth, valid, leave_out=[1])       # (0 + 7) / 2
+    3.5
+    """
+    return average_errors(joint_errors(pred, truth), valid, average=average, leave_out=leave_out)
+
+
+def average_errors(errors: ArrayLike, valid: ArrayLike | None = None, *, average: Average = "macro",
+                   leave_out: Sequence[int] = ()) -> float:
+    """Average errors (N, J) to one number; see `mpjpe`, which does the same with joints.
+
+    >>> average_errors([[0.0, 5.0], [7.0, 99.0]], [[True, True], [True, False]])
+    4.25
+    """
+    if average not in ("macro", "micro"):
+        raise ValueError(f"average: expected 'macro' or 'micro', got {average!r}")
+    errors, mask = _masked(errors, valid)
+    mask[:, list(leave_out)] = False
+    if not mask.any():
+        return float("nan")
+    if average == "micro":
+        return float(errors[mask].mean())
+    return float(per_joint_mean(errors, mask)[mask.any(axis=0)].mean())
+
+
+def _masked(values: ArrayLike, valid: ArrayLike | None) -> tuple[Array, NDArray[np.bool_]]:
+    """Return values (N, J) and a mask of the same shape, a copy."""
+    values = np.asarray(values, dtype=np.float64)
+    mask = np.ones(values.shape, dtype=bool) if valid is None else np.array(valid, dtype=bool)
+    if values.ndim != 2 or mask.shape != values.shape:
+        raise ValueError(f"valid: expected one flag for each joint of each sample, shape {values.shape} (N, J), "
+                         f"got {mask.shape}")
+    return values, mask
+
+
+def pck_curve(pred: ArrayLike, truth: ArrayLike, thresholds_mm: ArrayLike, valid: ArrayLike | None = None) -> Array:
+    """Return the percentage of correct keypoints as a part of 1, (T,): errors <= threshold, mean over joints.
+
+    Per joint, the part of its valid samples; then the mean over the joints that have one (FreiHAND's and hand3d's
+    `EvalUtil`). NaN without a valid joint.
+
+    >>> pck_curve(np.array([[[5.0, 0, 0], [20, 0, 0]]]), np.zeros((1, 2, 3)), [4, 5, 20])
+    array([0. , 0.5, 1. ])
+    """
+    errors, mask = _masked(joint_errors(pred, truth), valid)
+    thresholds = np.asarray(thresholds_mm, dtype=np.float64)
+    return np.array([average_errors(errors <= threshold, mask) for threshold in thresholds])
+
+
+def pck_auc(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None, *, low_mm: float = 0.0,
+            high_mm: float = 50.0, num_thresholds: int = 100) -> float:
+    """Return the area under the curve of correct keypoints, by the trapezoid rule, divided by the range.
+
+    The range and the number of thresholds are part of the protocol: DexYCB 0-50 mm with 100; hand3d (RHD) 0-50 with
+    20; S2DHand and Minimal-Hand-pytorch 20-50 with 15. Alignment (and scale) come before.
+
+    Raises:
+        ValueError: The range is empty, or there are fewer than two thresholds.
+
+    >>> zero = np.zeros((1, 1, 3))
+    >>> pck_auc(zero, zero), pck_auc(zero + [60.0, 0, 0], zero)
+    (1.0, 0.0)
+    >>> round(pck_auc(zero + [25.0, 0, 0], zero, num_thresholds=3), 2)   # PCK 0, 1, 1 at 0, 25, 50 mm
+    0.75
+    """
+    if not low_mm < high_mm or num_thresholds < 2:
+        raise ValueError("low_mm, high_mm, num_thresholds: expected low < high and at least 2 thresholds, "
+                         f"got {low_mm}, {high_mm}, {num_thresholds}")
+    thresholds = np.linspace(low_mm, high_mm, num_thresholds)
+    return float(np.trapezoid(pck_curve(pred, truth, thresholds, valid), thresholds) / (high_mm - low_mm))
+
+
+def procrustes_align(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None, *,
+                     reflection: bool = False) -> Array:
+    """Move each prediction onto its truth by the similarity transform with the least squared error.
+
+    Args:
+        pred: (N, J, 3).
+        truth: (N, J, 3).
+        valid: (N, J), which joints decide the transform; it is applied to all. A sample without a valid joint stays as
+            it is; one with fewer than three that are not in a line has more than one best rotation.
+        reflection: Allow mirror images, as DexYCB's evaluation does.
+
+    Returns:
+        The moved predictions, (N, J, 3).
+
+    >>> triangle = np.array([[[0.0, 0, 0], [10, 0, 0], [0, 20, 0]]])
+    >>> moved = 2 * triangle[..., [1, 0, 2]] * [1, -1, 1] + 7       # turned by 90 degrees, scaled, shifted
+    >>> np.abs(procrustes_align(moved, triangle) - triangle).max() < 1e-9
+    np.True_
+    """
+    pred, truth = np.asarray(pred, dtype=np.float64), np.asarray(truth, dtype=np.float64)
+    _, mask = _masked(joint_errors(pred, truth), valid)
+    weight = (mask / np.maximum(mask.sum(axis=1, keepdims=True), 1))[..., None]
+    pred_mean = (np.where(weight > 0, pred, 0) * weight).sum(axis=1, keepdims=True)
+    truth_mean = (np.where(weight > 0, truth, 0) * weight).sum(axis=1, keepdims=True)
+    source = np.where(weight > 0, pred - pred_mean, 0)
+    target = np.where(weight > 0, truth - truth_mean, 0)
+    left, singular, right = np.linalg.svd(source.transpose(0, 2, 1) @ target)  # row vectors: source @ rotation
+    sign = np.ones_like(singular)
+    if not reflection:
+        sign[:, 2] = np.sign(np.linalg.det(left) * np.linalg.det(right))
+    rotation = (left * sign[:, None]) @ right
+    spread = (source**2).sum(axis=(1, 2))
+    scale = np.where(spread > 0, (singular * sign).sum(axis=1) / np.where(spread > 0, spread, 1), 1)
+    aligned = scale[:, None, None] * (pred - pred_mean) @ rotation + truth_mean
+    return np.where(np.any(mask, axis=1)[:, None, None], aligned, pred)
+
+
+def best_constant_pose(truth: ArrayLike, valid: ArrayLike | None = None, *, tolerance_mm: float = 1e-4,
+                       max_steps: int = 1000) -> Array:
+    """Return the constant prediction with the least mean error on this truth: per joint, the geometric median.
+
+    A model that does not beat it has learnt nothing from the images. The truth should be root-relative. Weiszfeld's
+    iteration with the step of Vardi and Zhang (PNAS 97, 2000) where an iterate meets a data point.
+
+    Args:
+        truth: (N, J, 3).
+        valid: (N, J).
+        tolerance_mm: The iteration ends when a step is shorter.
+        max_steps: The iteration ends then at the latest.
+
+    Returns:
+        (J, 3); NaN for a joint without a valid sample.
+
+    >>> best_constant_pose(np.array([[[0.0, 0, 0]], [[0, 0, 0]], [[30, 0, 0]]]))
+    array([[0., 0., 0.]])
+    """
+    truth = np.asarray(truth)
+    _, mask = _masked(truth[..., 0], valid)
+    return np.stack([_geometric_median(truth[mask[:, joint], joint].astype(np.float64), tolerance_mm, max_steps)
+                     for joint in range(truth.shape[1])])
+
+
+def _geometric_median(points: Array, tolerance: float, max_steps: int) -> Array:
+    """Return the point with the least sum of distances to points (n, 3)."""
+    if len(points) == 0:
+        return np.full(3, np.nan)
+    median = np.median(points, axis=0)
+    for _ in range(max_steps):
+        offsets = points - median
+        distances = np.linalg.norm(offsets, axis=1)
+        away = distances > 0
+        if not away.any():
+            break
+        weights = 1 / distances[away]
+        pull = weights @ offsets[away]  # sum of unit vectors towards the points
+        here, strength = len(points) - away.sum(), np.linalg.norm(pull)
+        if strength <= here:  # the points at this place outweigh all the others
+            break
+        step = (1 - here / strength) * pull / weights.sum()
+        median = median + step
+        if np.linalg.norm(step) < tolerance:
+            break
+    return median
+
+
+def mrrpe(pred_right: ArrayLike, pred_left: ArrayLike, truth_right: ArrayLike, truth_left: ArrayLike,
+          valid: ArrayLike | None = None) -> float:
+    """Return the mean relative-root position error in mm: the error of the vector from right to left wrist.
+
+    Args:
+        pred_right: (N, 3), predicted right wrists in camera space.
+        pred_left: (N, 3), predicted left wrists; InterNet takes their depth from the true or RootNet's right root
+            plus the predicted relative depth.
+        truth_right: (N, 3).
+        truth_left: (N, 3).
+        valid: (N,), samples of two hands with both wrists annotated.
+
+    >>> wrist = np.zeros((1, 3))
+    >>> mrrpe(wrist, wrist + [103.0, 4, 0], wrist, wrist + [100.0, 0, 0])
+    5.0
+    """
+    errors = joint_errors(np.subtract(pred_left, pred_right), np.subtract(truth_left, truth_right))
+    return average_errors(errors[:, None], None if valid is None else np.asarray(valid)[:, None])

@@ -1,0 +1,22 @@
+"""Colours of fingers, joints and hands (RGB, 0-255), shared by every picture and by the data sets' metainfo."""
+
+from dfmamba.skeleton import Skeleton
+
+Color = tuple[int, int, int]
+
+# Light and far apart in hue, so that they can be told apart on skin and on a dark background.
+FINGER_COLORS: dict[str, Color] = {
+    "thumb": (255, 96, 80),
+    "index": (255, 190, 40),
+    "middle": (90, 210, 90),
+    "ring": (70, 165, 255),
+    "pinky": (215, 105, 255),
+    "wrist": (235, 235, 235),
+}
+TRUTH_COLOR: Color = (0, 0, 0)
+OUTLINE_COLOR: Color = (255, 255, 255)
+
+
+def joint_colors(skeleton: Skeleton) -> list[Color]:
+    """Return one colour for every joint: that of its finger; a bone has the colour of its child joint."""
+    return [FINGER_COLORS[skeleton.finger_of(joint)] for joint in range(skeleton.num_joints)]

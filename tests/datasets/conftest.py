@@ -1,0 +1,28 @@
+from pathlib import Path
+
+import pytest
+from interhand_fixture import contents, write_annotations, write_images
+
+REAL_SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "interhand26m"
+
+
+@pytest.fixture
+def interhand_root(tmp_path):
+    """A folder in the official layout, with the split `test`."""
+    write_annotations(tmp_path, contents())
+    write_images(tmp_path, contents())
+    return tmp_path
+
+
+@pytest.fixture
+def real_samples():
+    """Arguments that load the four published samples, whose files have other names and lie in one folder."""
+    if not REAL_SAMPLES.is_dir():
+        pytest.skip(f"the four published samples are not at {REAL_SAMPLES}")
+    return {
+        "data_root": str(REAL_SAMPLES),
+        "ann_file": "test_interhand2.6m_data.json",
+        "camera_file": "test_interhand2.6m_camera.json",
+        "joint_file": "test_interhand2.6m_joint_3d.json",
+        "data_prefix": {"img": ""},
+    }

@@ -1,0 +1,255 @@
+import doctest
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from scipy.spatial.transform import Rotation
+
+import dfmamba.evaluation.functional
+import dfmamba.evaluation.report
+from dfmamba.evaluation.functional import (
+    best_constant_pose,
+    joint_errors,
+    mpjpe,
+    mrrpe,
+    pck_auc,
+    pck_curve,
+    per_joint_mean,
+    procrustes_align,
+    root_align,
+)
+from dfmamba.skeleton import TWO_HANDS
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def random_data(rng, samples=30):
+    """Two hands with joints some 100 mm apart, errors of some 10 mm, and invalid joints whose values are nonsense."""
+    truth = rng.normal(scale=100, size=(samples, 42, 3))
+    pred = truth + rng.normal(scale=10, size=truth.shape)
+    valid = rng.random((samples, 42)) < 0.6
+    valid[:, 7] = False  # a joint without any valid sample
+    truth[~valid] = 1e6
+    return pred, truth, valid
+
+
+@pytest.mark.parametrize("module", [dfmamba.evaluation.functional, dfmamba.evaluation.report])
+def test_examples_in_docstrings(module):
+    result = doctest.testmod(module, extraglobs={"np": np})
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def test_needs_numpy_alone():
+    code = ("import sys; sys.modules.update(dict.fromkeys(['torch', 'mmengine', 'mmcv', 'mmpose', 'scipy']));"
+            "import dfmamba.evaluation.functional")
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_root_align_uses_the_root_of_the_same_hand(rng):
+    joints = rng.normal(size=(5, 42, 3))
+    aligned = root_align(joints, TWO_HANDS.root_of_joint)
+    np.testing.assert_allclose(aligned[:, 3], joints[:, 3] - joints[:, 20])
+    np.testing.assert_allclose(aligned[:, 24], joints[:, 24] - joints[:, 41])
+    assert not aligned[:, [20, 41]].any()
+    np.testing.assert_allclose(root_align(joints + 7, TWO_HANDS.root_of_joint), aligned)
+
+
+# ---- MPJPE
+
+
+def test_three_four_zero_is_five(rng):
+    truth = rng.normal(size=(1, 42, 3))
+    pred = truth.copy()
+    pred[0, 8] += [3, 4, 0]
+    assert joint_errors(pred, truth)[0, 8] == pytest.approx(5)
+    assert mpjpe(pred, truth) == pytest.approx(5 / 42)
+
+
+def test_macro_and_micro_by_hand():
+    """Joint 0: errors 2, 4, 6; joint 1: 10 once. Macro (4 + 10) / 2, micro (2 + 4 + 6 + 10) / 4."""
+    truth = np.zeros((3, 2, 3))
+    pred = np.zeros((3, 2, 3))
+    pred[:, 0, 0] = 2, 4, 6
+    pred[:, 1, 1] = 10, 50, 50
+    valid = np.array([[1, 1], [1, 0], [1, 0]])
+    assert mpjpe(pred, truth, valid) == 7
+    assert mpjpe(pred, truth, valid, average="micro") == 5.5
+    assert mpjpe(pred, truth, valid, leave_out=[0]) == 10
+
+
+@pytest.mark.parametrize("leave_out", [(), TWO_HANDS.roots])
+def test_mpjpe_is_the_definition(rng, leave_out):
+    """The definition transcribed: lists of errors, one list a joint."""
+    pred, truth, valid = random_data(rng)
+    lists = {joint: [] for joint in range(42) if joint not in leave_out}
+    for n in range(len(pred)):
+        for joint in lists:
+            if valid[n, joint]:
+                dx, dy, dz = pred[n, joint] - truth[n, joint]
+                lists[joint].append((dx * dx + dy * dy + dz * dz) ** 0.5)
+    means = [sum(errors) / len(errors) for errors in lists.values() if errors]
+    assert mpjpe(pred, truth, valid, leave_out=leave_out) == pytest.approx(sum(means) / len(means), abs=1e-6)
+    pooled = [error for errors in lists.values() for error in errors]
+    assert mpjpe(pred, truth, valid, average="micro", leave_out=leave_out) == pytest.approx(
+        sum(pooled) / len(pooled), abs=1e-6)
+    per_joint = per_joint_mean(joint_errors(pred, truth), valid)
+    assert np.isnan(per_joint[7])
+    assert per_joint[8] == pytest.approx(sum(lists[8]) / len(lists[8]))
+
+
+def test_wrists_count_with_error_zero(rng):
+    truth = root_align(rng.normal(scale=50, size=(9, 42, 3)), TWO_HANDS.root_of_joint)
+    pred = root_align(rng.normal(scale=50, size=(9, 42, 3)), TWO_HANDS.root_of_joint)
+    assert mpjpe(pred, truth) == pytest.approx(mpjpe(pred, truth, leave_out=TWO_HANDS.roots) * 40 / 42)
+
+
+def test_swapped_hands_are_noticed(rng):
+    truth = root_align(rng.normal(scale=50, size=(9, 42, 3)), TWO_HANDS.root_of_joint)
+    assert mpjpe(truth[:, list(TWO_HANDS.flip)], truth) > 50
+
+
+def test_empty_and_broken_input(rng):
+    pred, truth, valid = random_data(rng)
+    assert np.isnan(mpjpe(pred[:0], truth[:0], valid[:0]))
+    assert np.isnan(mpjpe(pred, truth, np.zeros_like(valid), average="micro"))
+    truth[~valid] = np.nan  # where it does not count it must not matter
+    assert np.isfinite(mpjpe(pred, truth, valid))
+    joint = tuple(np.argwhere(valid)[0])
+    pred[joint] = np.nan  # where it counts it must be seen
+    assert np.isnan(mpjpe(pred, truth, valid))
+    assert np.isnan(mpjpe(pred, truth, valid, average="micro"))
+    with pytest.raises(ValueError, match=r"same shape, got \(30, 42, 3\) and \(30, 21, 3\)"):
+        mpjpe(pred, truth[:, :21])
+    with pytest.raises(ValueError, match=r"valid: expected .*\(30, 42\) \(N, J\), got \(30, 21\)"):
+        mpjpe(pred, truth, valid[:, :21])
+    with pytest.raises(ValueError, match="average: expected 'macro' or 'micro', got 'mean'"):
+        mpjpe(pred, truth, average="mean")
+
+
+# ---- PCK
+
+
+@pytest.mark.parametrize(("error", "auc"), [(0, 1), (60, 0), (25, 0.5), (10, 0.8), (50, 0.5 / 99)])
+def test_auc_of_a_constant_error(rng, error, auc):
+    """Errors e in 0..50 mm give 1 - e / 50 up to half a step of 50/99 mm; at 50 the last point counts (<=)."""
+    truth = rng.normal(size=(4, 21, 3))
+    assert pck_auc(truth + np.array([0, error, 0]), truth) == pytest.approx(auc, abs=0.5 / 99 + 1e-9)
+    if error in (0, 60):
+        assert pck_auc(truth + np.array([0, error, 0]), truth) == auc
+
+
+def test_threshold_is_inclusive():
+    truth = np.zeros((1, 1, 3))
+    pred = truth + np.array([5.0, 0, 0])
+    assert pck_curve(pred, truth, [4.999, 5.0]).tolist() == [0, 1]
+
+
+def test_auc_is_the_definition(rng):
+    """EvalUtil transcribed: a curve and an area for each joint, then their mean."""
+    pred, truth, valid = random_data(rng)
+    areas = []
+    thresholds = [20 + 30 * step / 14 for step in range(15)]
+    for joint in range(42):
+        errors = [np.linalg.norm(pred[n, joint] - truth[n, joint]) for n in range(30) if valid[n, joint]]
+        if errors:
+            curve = [np.mean([error <= threshold for error in errors]) for threshold in thresholds]
+            areas.append(sum((a + b) / 2 for a, b in zip(curve[1:], curve[:-1], strict=True)) / 14)
+    assert pck_auc(pred, truth, valid, low_mm=20, high_mm=50, num_thresholds=15) == pytest.approx(np.mean(areas))
+
+
+def test_unusable_thresholds():
+    with pytest.raises(ValueError, match="expected low < high and at least 2 thresholds, got 50, 20, 15"):
+        pck_auc(np.zeros((1, 1, 3)), np.zeros((1, 1, 3)), low_mm=50, high_mm=20, num_thresholds=15)
+
+
+# ---- Procrustes
+
+
+def similarity(rng, mirror=False):
+    matrix = Rotation.random(rng=rng).as_matrix() * rng.uniform(0.3, 3)
+    return lambda joints: joints @ (matrix * ([-1, 1, 1] if mirror else 1)) + rng.normal(size=3) * 100
+
+
+def test_procrustes_undoes_similarity_transforms(rng):
+    truth = rng.normal(scale=50, size=(6, 21, 3))
+    moved = np.stack([similarity(rng)(joints) for joints in truth])
+    np.testing.assert_allclose(procrustes_align(moved, truth), truth, atol=1e-9)
+
+
+def test_procrustes_and_mirror_images(rng):
+    truth = rng.normal(scale=50, size=(6, 21, 3))
+    mirrored = np.stack([similarity(rng, mirror=True)(joints) for joints in truth])
+    assert mpjpe(procrustes_align(mirrored, truth), truth) > 10
+    np.testing.assert_allclose(procrustes_align(mirrored, truth, reflection=True), truth, atol=1e-9)
+
+
+def test_procrustes_is_the_best_similarity(rng):
+    """Against scipy's rotation, and against small changes of the result."""
+    truth = rng.normal(scale=50, size=(1, 21, 3))
+    pred = similarity(rng)(truth) + rng.normal(scale=30, size=truth.shape)
+    aligned = procrustes_align(pred, truth)
+    source, target = pred[0] - pred[0].mean(axis=0), truth[0] - truth[0].mean(axis=0)
+    rotation, _ = Rotation.align_vectors(target, source)
+    turned = rotation.apply(source)
+    expected = turned * (turned * target).sum() / (source**2).sum() + truth[0].mean(axis=0)
+    np.testing.assert_allclose(aligned[0], expected, atol=1e-6)
+    best = ((aligned - truth) ** 2).sum()
+    for _ in range(20):
+        nudge = Rotation.from_rotvec(rng.normal(scale=0.01, size=3)).as_matrix() * (1 + rng.normal(scale=0.01))
+        assert ((aligned @ nudge + rng.normal(scale=0.1, size=3) - truth) ** 2).sum() > best
+
+
+def test_procrustes_uses_valid_joints_only(rng):
+    truth = rng.normal(scale=50, size=(3, 21, 3))
+    valid = np.ones((3, 21), dtype=bool)
+    valid[:, 5:9] = False
+    valid[2] = False
+    moved = similarity(rng)(truth)
+    nonsense = truth.copy()
+    nonsense[~valid] = np.nan
+    aligned = procrustes_align(moved, nonsense, valid)
+    np.testing.assert_allclose(aligned[:2], truth[:2], atol=1e-9)  # the invalid joints are moved with the others
+    np.testing.assert_array_equal(aligned[2], moved[2])
+
+
+# ---- the best constant pose
+
+
+def test_best_constant_pose_against_scipy(rng):
+    truth = rng.exponential(scale=50, size=(25, 4, 3))
+    valid = rng.random((25, 4)) < 0.7
+    pose = best_constant_pose(truth, valid)
+    for joint in range(4):
+        points = truth[valid[:, joint], joint]
+        result = minimize(lambda centre, points=points: np.linalg.norm(points - centre, axis=1).mean(),
+                          points.mean(axis=0), method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-10})
+        np.testing.assert_allclose(pose[joint], result.x, atol=1e-2)
+        assert np.linalg.norm(points - pose[joint], axis=1).mean() <= result.fun + 1e-6
+    mean_pose = np.broadcast_to(truth.mean(axis=0), truth.shape)
+    assert mpjpe(np.broadcast_to(pose, truth.shape), truth, valid) < mpjpe(mean_pose, truth, valid)
+
+
+def test_best_constant_pose_at_a_data_point():
+    """Three points around a fourth one that weighs most: the median is that point."""
+    points = np.array([[0.0, 0, 0], [10, 0, 0], [-6, 8, 0], [-6, -8, 0]])
+    np.testing.assert_allclose(best_constant_pose(points[:, None]), [[0, 0, 0]], atol=1e-3)
+    assert np.isnan(best_constant_pose(points[:, None], np.zeros((4, 1)))).all()
+
+
+# ---- MRRPE
+
+
+def test_mrrpe(rng):
+    truth_right, truth_left = rng.normal(size=(2, 3, 3))
+    pred_right, pred_left = truth_right + 5, truth_left + 5  # a common shift does not count
+    pred_left[1] += [0, 6, 8]
+    pred_left[2] += 1000
+    valid = [True, True, False]
+    assert mrrpe(pred_right, pred_left, truth_right, truth_left, valid) == pytest.approx(5)  # (0 + 10) / 2
+    assert np.isnan(mrrpe(pred_right, pred_left, truth_right, truth_left, [False] * 3))
