@@ -1,0 +1,143 @@
+"""Overlays of some test samples on one sheet: prediction coloured by finger, truth in black."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from numpy.typing import NDArray
+
+from dfmamba.engine.report import is_synthetic
+from dfmamba.evaluation.functional import joint_errors, root_align
+from dfmamba.geometry import back_project
+from dfmamba.skeleton import Skeleton, skeleton_with
+from dfmamba.visualization.contact_sheet import make_contact_sheet, save_image
+from dfmamba.visualization.overlay import draw_skeleton, draw_truth
+
+
+@HOOKS.register_module()
+class ContactSheetHook(Hook):
+    """Write `contact_sheet.png` in the work folder after a test: what the network saw, its prediction, the truth.
+
+    Shown are `num_samples` samples, spread evenly over the test set, each as the crop that went into the network, with
+    the joints that are annotated. The caption has the image and the mean root-relative error over its joints in mm.
+
+    Args:
+        num_samples: Number of tiles; 0 draws nothing.
+        filename: Name of the picture in the work folder.
+        tile_px: Side of a tile.
+        bgr: Whether the pipeline's images are BGR, as OpenCV loads them.
+        title: Line above the sheet.
+    """
+
+    def __init__(self, num_samples: int = 16, filename: str = "contact_sheet.png", tile_px: int = 320, bgr: bool = True,
+                 title: str = ""):
+        self.num_samples = num_samples
+        self.filename = filename
+        self.tile_px = tile_px
+        self.bgr = bgr
+        self.title = title
+
+    def before_test_epoch(self, runner) -> None:
+        """Choose the samples."""
+        total = len(runner.test_dataloader.sampler)
+        self._wanted = set(np.linspace(0, total - 1, min(self.num_samples, total)).round().astype(int).tolist())
+        self._seen = 0
+        self._tiles: list[NDArray[np.uint8]] = []
+        self._captions: list[str] = []
+
+    def after_test_iter(self, runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Draw the chosen samples of one batch."""
+        if not is_main_process():
+            return
+        for image, sample in zip(data_batch["inputs"], outputs, strict=True):
+            if self._seen in self._wanted:
+                tile, caption = draw_sample(image, sample, self.tile_px, self.bgr)
+                self._tiles.append(tile)
+                self._captions.append(caption)
+            self._seen += 1
+
+    def after_test_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
+        """Write the sheet."""
+        if self._tiles and is_main_process():
+            path = Path(runner.work_dir) / self.filename
+            title = ("SYNTHETIC data; " if is_synthetic(runner.test_dataloader.dataset) else "") + self.title
+            save_image(path, make_contact_sheet(self._tiles, self._captions, title))
+            runner.logger.info(f"contact sheet of {len(self._tiles)} samples: {path}")
+
+
+def draw_sample(image: torch.Tensor, sample: Any, tile_px: int, bgr: bool = True) -> tuple[NDArray[np.uint8], str]:
+    """Draw one sample's prediction and truth on its network input.
+
+    Args:
+        image: (C, H, W) network input, C is 3 or 1.
+        sample: Data sample with `pred_instances.keypoints` (1, J, 2 or 3), `gt_instances.keypoints` and
+            `.keypoints_visible`, in px of the original image, and `input_center`, `input_scale`, `input_size`.
+        tile_px: Side of the tile.
+        bgr: Whether the image is BGR.
+
+    Returns:
+        The tile (tile_px, tile_px, 3) RGB and its caption.
+    """
+    predicted = _numpy(sample.pred_instances.keypoints)[0]
+    truth = _numpy(sample.gt_instances.keypoints)[0]
+    valid = _numpy(sample.gt_instances.keypoints_visible).reshape(len(truth), -1)[:, 0] > 0
+    skeleton = skeleton_with(len(truth))
+    enlarged = cv2.resize(_to_rgb(image, bgr), (tile_px, tile_px), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+    tile = draw_skeleton(enlarged, _to_tile(predicted[:, :2], sample, tile_px), valid, skeleton)
+    tile = draw_truth(tile, _to_tile(truth[:, :2], sample, tile_px), valid, skeleton)
+    error_mm = root_relative_error_mm(sample, predicted, valid, skeleton)
+    return tile, f"{_name(sample)}\n" + (f"{error_mm:.1f} mm" if error_mm is not None else "no error in mm")
+
+
+def root_relative_error_mm(sample: Any, predicted: NDArray, valid: NDArray, skeleton: Skeleton) -> float | None:
+    """Return the mean distance of a sample's valid joints after the roots were laid upon each other, in mm.
+
+    None where the sample lacks `keypoints_cam`, `abs_depth`, `focal` or `principal_pt`, or has no valid joint.
+    """
+    info = sample.metainfo
+    has_camera = all(key in info for key in ("abs_depth", "focal", "principal_pt"))
+    if not has_camera or "keypoints_cam" not in sample.gt_instances or predicted.shape[1] < 3 or not valid.any():
+        return None
+    roots = skeleton.root_of_joint
+    abs_depth = np.asarray(info["abs_depth"], dtype=np.float64).reshape(-1)
+    hand = np.arange(skeleton.num_joints) * len(skeleton.roots) // skeleton.num_joints
+    depth = predicted[:, 2] + (abs_depth[hand] if len(skeleton.roots) == len(abs_depth) else abs_depth.max())
+    joints = back_project(predicted[:, :2], depth, info["focal"], info["principal_pt"])
+    truth = _numpy(sample.gt_instances.keypoints_cam)[0]
+    return float(joint_errors(root_align(joints, roots), root_align(truth, roots))[valid].mean())
+
+
+def _name(sample: Any) -> str:
+    """Return recording/folder/file of a sample, as far as they are known."""
+    path = Path(str(sample.metainfo.get("img_path", "")))
+    recording = sample.metainfo.get("seq_name", "")
+    parts = [recording] if recording and recording != path.parent.name else []
+    return "/".join([*parts, path.parent.name, path.name]) if path.name else str(sample.metainfo.get("id", ""))
+
+
+def _to_tile(points_px: NDArray, sample: Any, tile_px: int) -> NDArray:
+    """Take px of the original image to px of the tile: the inverse of what mmpose does with a prediction."""
+    info = sample.metainfo
+    centre, scale = (np.asarray(info[key]).reshape(-1)[:2] for key in ("input_center", "input_scale"))
+    return ((points_px - centre) / scale + 0.5) * tile_px
+
+
+def _to_rgb(image: torch.Tensor, bgr: bool) -> NDArray[np.uint8]:
+    """Turn a (C, H, W) tensor into an (H, W, 3) image; anything but uint8, such as depth, is stretched to 0-255."""
+    array = image.detach().cpu().float().numpy().transpose(1, 2, 0)
+    if image.dtype != torch.uint8:
+        array = (array - array.min()) / max(float(np.ptp(array)), 1e-6) * 255
+    if array.shape[2] == 1:
+        array = array.repeat(3, axis=2)
+    elif bgr:
+        array = array[..., ::-1]
+    return np.ascontiguousarray(array.astype(np.uint8))
+
+
+def _numpy(values: Any) -> NDArray:
+    return torch.as_tensor(values).detach().cpu().numpy()

@@ -1,0 +1,101 @@
+"""Draw a hand skeleton on an image, and cut square tiles out of images. Pure functions on arrays; images are RGB."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dfmamba.geometry import Array
+from dfmamba.skeleton import Skeleton
+from dfmamba.visualization.colors import OUTLINE_COLOR, TRUTH_COLOR, Color, joint_colors
+
+Image = NDArray[np.uint8]
+
+# OpenCV draws at fractions of a pixel when coordinates come as integers with so many fractional bits.
+SUBPIXEL_BITS = 4
+FAR_PX = 10_000  # farther points, such as those of a hand behind the camera, would overflow
+
+
+def draw_skeleton(
+    image: Image,
+    points_px: ArrayLike,
+    valid: ArrayLike,
+    skeleton: Skeleton,
+    colors: Sequence[Color] | None = None,
+    outline: Color | None = TRUTH_COLOR,
+    thickness: int = 2,
+    radius: int = 4,
+) -> Image:
+    """Return a copy of an image with bones as lines and joints as discs.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        points_px: (J, 2) joints in px; integers are the centres of pixels.
+        valid: (J,) which joints are drawn; a bone needs both its ends. Points that are not finite are left out.
+        skeleton: Joint set with J joints.
+        colors: One a joint, RGB; None colours by finger. A bone has the colour of its child joint.
+        outline: Colour of a rim one pixel wide around everything, None for no rim.
+        thickness: Width of a bone in px.
+        radius: Radius of a joint in px.
+
+    Raises:
+        ValueError: A shape does not fit.
+    """
+    points, shown = np.asarray(points_px, dtype=np.float64), np.asarray(valid, dtype=bool)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"image: expected (H, W, 3) uint8, got {image.shape} {image.dtype}")
+    if points.shape != (skeleton.num_joints, 2) or shown.shape != (skeleton.num_joints,):
+        raise ValueError(f"points_px, valid: expected ({skeleton.num_joints}, 2) and ({skeleton.num_joints},), "
+                         f"got {points.shape} and {shown.shape}")
+    shown = shown & np.isfinite(points).all(axis=1)
+    shown &= (np.abs(np.where(shown[:, None], points, 0)) < FAR_PX).all(axis=1)
+    canvas = np.ascontiguousarray(image).copy()
+    colors = joint_colors(skeleton) if colors is None else colors
+    if outline is not None:
+        _draw(canvas, points, shown, skeleton, [outline] * skeleton.num_joints, thickness + 2, radius + 1)
+    _draw(canvas, points, shown, skeleton, colors, thickness, radius)
+    return canvas
+
+
+def _draw(canvas: Image, points: Array, shown: NDArray[np.bool_], skeleton: Skeleton, colors: Sequence[Color],
+          thickness: int, radius: int) -> None:
+    fixed = [tuple(int(v) for v in point) for point in
+             np.round(np.where(shown[:, None], points, 0) * 2**SUBPIXEL_BITS)]
+    for child, parent in skeleton.bones:
+        if shown[child] and shown[parent]:
+            cv2.line(canvas, fixed[child], fixed[parent], colors[child], thickness, cv2.LINE_AA, SUBPIXEL_BITS)
+    for joint in np.flatnonzero(shown).tolist():
+        cv2.circle(canvas, fixed[joint], radius << SUBPIXEL_BITS, colors[joint], cv2.FILLED, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def draw_truth(image: Image, points_px: ArrayLike, valid: ArrayLike, skeleton: Skeleton) -> Image:
+    """Draw the true joints: thin, black, with a white rim, so that they are seen on bright and on dark ground."""
+    black = [TRUTH_COLOR] * skeleton.num_joints
+    return draw_skeleton(image, points_px, valid, skeleton, black, outline=OUTLINE_COLOR, thickness=1, radius=2)
+
+
+def crop_tile(image: Image, box_xywh: ArrayLike, size: int, enlarge: float = 1.25) -> tuple[Image, Array]:
+    """Cut the square around a box out of an image, scaled to a tile; what lies outside the image is dark grey.
+
+    Args:
+        image: (H, W, 3) uint8.
+        box_xywh: (4,) x, y, w, h in px.
+        size: Side of the tile in px.
+        enlarge: Factor on the longer side of the box.
+
+    Returns:
+        The tile (size, size, 3), and the (2, 3) matrix that takes image px to tile px (see `transform_points`).
+    """
+    x, y, w, h = np.asarray(box_xywh, dtype=np.float64)
+    side = max(w, h, 1.0) * enlarge
+    scale = size / side
+    to_tile = np.array([[scale, 0, size / 2 - scale * (x + w / 2)], [0, scale, size / 2 - scale * (y + h / 2)]])
+    tile = cv2.warpAffine(image, to_tile, (size, size), flags=cv2.INTER_LINEAR, borderValue=(40, 40, 40))
+    return np.asarray(tile, dtype=np.uint8), to_tile
+
+
+def transform_points(points_px: ArrayLike, matrix: ArrayLike) -> Array:
+    """Apply a (2, 3) matrix to points (..., 2)."""
+    matrix = np.asarray(matrix)
+    return np.asarray(points_px) @ matrix[:, :2].T + matrix[:, 2]

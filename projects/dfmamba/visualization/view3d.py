@@ -1,0 +1,85 @@
+"""A hand in space, drawn from the front and from the side, as an image."""
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from dfmamba.geometry import Array
+from dfmamba.skeleton import Skeleton
+from dfmamba.visualization.colors import joint_colors
+
+# Name, elevation and azimuth in degrees, zoom that fills the panel.
+# matplotlib's axes are here (x right, z away from the camera, y up).
+VIEWS = (
+    ("front (camera's view)", 0, -90, 1.45),
+    ("side (camera on the left)", 0, 0, 1.45),
+    ("oblique", 25, -50, 0.95),
+)
+
+
+def render_views(joints_mm: ArrayLike, valid: ArrayLike, skeleton: Skeleton, truth_mm: ArrayLike | None = None,
+                 title: str = "") -> NDArray[np.uint8]:
+    """Draw joints from the front, the side and obliquely; all axes have one scale.
+
+    Args:
+        joints_mm: (J, 3) camera-space joints, absolute or root-relative: x right, y down, z away from the camera.
+        valid: (J,) which joints are drawn.
+        skeleton: Joint set with J joints; colours are by finger.
+        truth_mm: (J, 3) true joints in the same frame, drawn thin and black.
+        title: Line above everything.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        ValueError: No joint is valid.
+    """
+    shown = np.asarray(valid, dtype=bool)
+    if not shown.any():
+        raise ValueError("valid: expected at least one valid joint, got none")
+    joints = _to_plot_axes(joints_mm)
+    truth = None if truth_mm is None else _to_plot_axes(truth_mm)
+    everything = joints[shown] if truth is None else np.concatenate([joints[shown], truth[shown]])
+    low, high = everything.min(axis=0) - 10, everything.max(axis=0) + 10
+    figure = Figure(figsize=(13.5, 5), dpi=100)
+    canvas = FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    for number, (name, elevation, azimuth, zoom) in enumerate(VIEWS):
+        axes = figure.add_subplot(1, len(VIEWS), number + 1, projection="3d", proj_type="ortho")
+        if truth is not None:
+            _draw(axes, truth, shown, skeleton, ["black"] * skeleton.num_joints, 1.0, 6)
+        _draw(axes, joints, shown, skeleton, [tuple(np.array(c) / 300) for c in joint_colors(skeleton)], 2.5, 18)
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]), title=name)
+        axes.set_box_aspect(high - low, zoom=zoom)
+        axes.view_init(elev=elevation, azim=azimuth)
+        _label(axes, elevation, azimuth)
+    figure.subplots_adjust(left=0.03, right=0.96, bottom=0.05, top=0.86, wspace=0.12)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3]
+
+
+def _to_plot_axes(joints_mm: ArrayLike) -> Array:
+    joints = np.asarray(joints_mm, dtype=np.float64)
+    return np.stack([joints[:, 0], joints[:, 2], -joints[:, 1]], axis=1)
+
+
+def _draw(axes, joints: Array, shown: NDArray[np.bool_], skeleton: Skeleton, colors: list, width: float,
+          size: float) -> None:
+    for child, parent in skeleton.bones:
+        if shown[child] and shown[parent]:
+            axes.plot(*joints[[child, parent]].T, color=colors[child], linewidth=width, solid_capstyle="round")
+    axes.scatter(*joints[shown].T, c=[colors[j] for j in np.flatnonzero(shown)], s=size, depthshade=False)
+
+
+def _label(axes, elevation: int, azimuth: int) -> None:
+    """Name the axes in mm; the one that points at the viewer has no ticks, they would lie on top of each other."""
+    labels = {"x": "right (x), mm", "y": "away (z), mm", "z": "up (-y), mm"}
+    hidden = {(0, -90): "y", (0, 0): "x"}.get((elevation, azimuth))
+    for axis, label in labels.items():
+        if axis == hidden:
+            getattr(axes, f"set_{axis}ticks")([])
+        else:
+            getattr(axes, f"set_{axis}label")(label)
+    axes.tick_params(labelsize=8)
+    axes.locator_params(nbins=5)

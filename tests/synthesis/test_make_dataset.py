@@ -1,0 +1,41 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOL = Path(__file__).parents[2] / "tools" / "make_dataset.py"
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, TOOL, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+def test_writes_says_what_and_does_nothing_twice(tmp_path):
+    command = ("interhand26m", "--out", tmp_path / "set", "--num", 10, "--seed", 3, "--workers", 1)
+    first = run(*command)
+    assert first.returncode == 0, first.stderr
+    assert "train: 2 right, 2 left, 4 interacting" in first.stdout
+    assert "test: 1 right, 0 left, 1 interacting" in first.stdout
+    assert "Wrote 10 synthetic images" in first.stdout
+    assert "images a second" in first.stdout
+    second = run(*command)
+    assert second.returncode == 0
+    assert "there already" in second.stdout
+
+
+@pytest.mark.parametrize("arguments", [
+    ("interhand26m", "--out", "x"), ("interhand26m", "--out", "x", "--num", "4", "--test", "2"),
+])
+def test_needs_one_kind_of_count(arguments):
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert "--num N" in result.stderr
+
+
+def test_a_foreign_folder_gets_one_clear_line(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    result = run("interhand26m", "--out", tmp_path, "--test", 1)
+    assert result.returncode != 0
+    assert "--overwrite" in result.stderr
+    assert "Traceback" not in result.stderr

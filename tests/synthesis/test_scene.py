@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+
+from dfmamba.skeleton import HAND_JOINTS, LEFT, NUM_HAND_JOINTS, ONE_HAND, RIGHT
+from dfmamba.synthesis.render import vertex_normals
+from dfmamba.synthesis.scene import make_camera, make_scene, make_subject, photograph, see
+from dfmamba.synthesis.shading import openness
+from dfmamba.synthesis.surface import PARTS
+
+THICKEST_FINGER_MM = 13.0  # radius
+
+
+@pytest.fixture(scope="module")
+def subject():
+    return make_subject(np.random.default_rng(0))
+
+
+def scene_of(subject, kind, seed=0):
+    family, arrangement = ("relaxed", None) if kind != "two" else (None, "cross")
+    return make_scene(subject, family, arrangement, LEFT if kind == "left" else RIGHT, np.random.default_rng(seed))
+
+
+def joints_in_view(scene, camera):
+    """Project by hand: X_cam = R (X - c), u = fx X / Z + cx."""
+    local = np.array([camera.rotation @ (joint - camera.centre_mm) for joint in scene.joints_mm])
+    return camera.focal_px * local[:, :2] / local[:, 2:] + camera.principal_point_px, local[:, 2]
+
+
+@pytest.mark.parametrize("kind", ["right", "left", "two"])
+@pytest.mark.parametrize("seed", range(3))
+def test_joints_agree_with_the_picture(subject, kind, seed):
+    scene = scene_of(subject, kind, seed)
+    rng = np.random.default_rng(seed)
+    camera = make_camera("400000", rng.uniform(0, 360), seed % 2 == 0, False, rng)
+    view = see(scene, camera)
+    pixels, depth = joints_in_view(scene, camera)
+    present = np.repeat(scene.present, NUM_HAND_JOINTS)
+    inside = ((pixels >= 0) & (pixels <= np.array(camera.size[::-1]) - 1)).all(axis=1)
+    checked = np.flatnonzero(present & inside)
+    assert len(checked) > 0.8 * present.sum()
+    in_front = []  # how far the skin of the joint's own finger lies before the joint, where that finger is in sight
+    for joint in checked:
+        column, row = np.rint(pixels[joint]).astype(int)
+        assert view.covered[row, column], joint
+        assert view.depth_mm[row, column] < depth[joint] + 1
+        face = view.face[row, column]
+        part = PARTS[scene.face_part[face]].rstrip("123")
+        if scene.face_hand[face] == joint // NUM_HAND_JOINTS and part == ONE_HAND.finger_of(joint):
+            in_front.append(depth[joint] - view.depth_mm[row, column])
+    assert len(in_front) >= 4
+    assert np.median(in_front) < THICKEST_FINGER_MM
+
+
+def test_left_is_the_mirror_of_right(subject):
+    """Same random numbers, other side: every distance within the hand is equal, every handed volume opposite."""
+    right, left = (scene_of(subject, kind).joints_mm for kind in ("right", "left"))
+    right, left = right[:NUM_HAND_JOINTS], left[NUM_HAND_JOINTS:]
+    distances = [np.linalg.norm(hand[:, None] - hand[None], axis=-1) for hand in (right, left)]
+    np.testing.assert_allclose(distances[0], distances[1], atol=1e-9)
+    corners = [HAND_JOINTS.index(name) for name in ("wrist", "index1", "pinky1", "thumb4")]
+    volumes = [np.linalg.det(hand[corners[1:]] - hand[corners[0]]) for hand in (right, left)]
+    assert volumes[0] == pytest.approx(-volumes[1])
+    assert abs(volumes[0]) > 1e3
+
+
+@pytest.mark.parametrize("kind", ["right", "left", "two"])
+def test_normals_point_outwards(subject, kind):
+    scene = scene_of(subject, kind)
+    a, b, c = (scene.vertices_mm[scene.faces[:, k]] for k in range(3))
+    assert (np.cross(a, b) * c).sum() > 0  # six times the enclosed volume
+    np.testing.assert_allclose(scene.attributes[:, 3:6], vertex_normals(scene.vertices_mm, scene.faces), atol=1e-5)
+
+
+def test_camera_looks_at_the_hands(subject):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        camera = make_camera("400000", rng.uniform(0, 360), True, False, rng)
+        np.testing.assert_allclose(camera.rotation @ camera.rotation.T, np.eye(3), atol=1e-12)
+        assert np.linalg.det(camera.rotation) == pytest.approx(1)
+        local = camera.rotation @ (np.array([0.0, 0.0, 1000.0]) - camera.centre_mm)
+        assert 950 < local[2] < 1150
+        assert (np.abs(local[:2]) < 40).all()
+        assert camera.rotation[1] @ np.array([0.0, 1.0, 0.0]) > 0.6  # down stays down
+
+
+def test_openness_of_a_plate_under_a_ball():
+    """A unit ball whose centre is 2 above the point: 1 - (1 / 2)^2; sideways or behind it hides nothing."""
+    ball, radii = np.zeros((1, 2, 3)) + [0, 0, 2.0], np.ones((1, 2))
+    up = openness(np.zeros((2, 3)), np.array([[0, 0, 1.0], [0, 0, -1.0]]), ball, radii)
+    np.testing.assert_allclose(up, [0.75, 1.0])
+
+
+def test_picture_shows_the_hand_where_the_mask_is(subject):
+    scene = scene_of(subject, "right")
+    cameras = [make_camera("410000", 30, portrait, True, np.random.default_rng(1)) for portrait in (True, False)]
+    for camera, size in zip(cameras, ((512, 334), (334, 512)), strict=True):
+        pictures = [photograph(scene, camera, np.random.default_rng(seed)) for seed in range(2)]
+        assert pictures[0].shape == (*size, 3)
+        assert pictures[0].dtype == np.uint8
+        assert (pictures[0] == pictures[0][..., :1]).all()  # monochrome
+        mask = see(scene, camera).covered
+        assert 0.03 < mask.mean() < 0.5
+        again = photograph(scene, camera, np.random.default_rng(0))
+        np.testing.assert_array_equal(pictures[0], again)
