@@ -1,6 +1,6 @@
 """Write a SYNTHETIC data set in the exact layout of a public one.
 
-    python tools/make_dataset.py interhand26m --out data/synthetic --train 800 --test 200 --seed 0
+Example: python tools/make_dataset.py interhand26m --out data/synthetic --train 800 --test 200 --seed 0
 """
 
 import argparse

@@ -1,10 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from dfmamba.synthesis.contact import (SELF_OVERLAP_MM, TOUCH_GAP_MM, capsule_gap, sample_pose, segment_distance,
-                                       slide_to_touch)
+from dfmamba.synthesis.contact import (
+    SELF_OVERLAP_MM,
+    TOUCH_GAP_MM,
+    capsule_gap,
+    sample_pose,
+    segment_distance,
+    slide_to_touch,
+)
 from dfmamba.synthesis.flesh import flesh_of
-from dfmamba.synthesis.hand import LIMITS_DEG, articulate, mirror, sample_shape
+from dfmamba.synthesis.hand import LIMITS_DEG, MEAN_SHAPE, articulate, mirror, sample_shape
 from dfmamba.synthesis.pairs import ARRANGEMENTS, sample_pair
 from dfmamba.synthesis.poses import FAMILIES
 from dfmamba.synthesis.surface import make_surface
@@ -71,6 +79,11 @@ def test_no_finger_passes_through_another(family):
             outer, palm = (flesh.finger == finger) & (flesh.segment >= 2), flesh.segment == 0
             assert deepest_overlap(balls(ends[outer], flesh.radii_mm[outer]),
                                    balls(ends[palm], flesh.radii_mm[palm])) <= SELF_OVERLAP_MM + SAMPLING_SLACK_MM
+
+
+def test_a_hand_too_thick_for_itself_is_refused():
+    with pytest.raises(ValueError, match="too thick"):
+        sample_pose(replace(MEAN_SHAPE, girth=1.6), "open", np.random.default_rng(0))
 
 
 def test_a_fist_is_closed():

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from dfmamba.skeleton import FINGERS, HAND_JOINTS, ONE_HAND, WRIST
-from dfmamba.synthesis.hand import (ANGLES, BONE, LIMITS_DEG, MEAN_SHAPE, NUM_ANGLES, articulate, mirror,
-                                    sample_shape)
+from dfmamba.synthesis.hand import ANGLES, BONE, LIMITS_DEG, MEAN_SHAPE, NUM_ANGLES, articulate, mirror, sample_shape
 from dfmamba.synthesis.poses import FAMILIES, sample_angles
 
 
@@ -71,7 +70,7 @@ def test_rotations_are_rotations():
 
 
 def test_right_angles_worked_out_by_hand():
-    """The middle finger bends by 90 degrees at joint 2: the rest of it points out of the palm (+z), except the twist."""
+    """The middle finger bends by 90 degrees at joint 2: the rest points out of the palm (+z), but for the twist."""
     straight, bent = pose(), pose(middle_flexion2=90)
     np.testing.assert_allclose(joint(straight, "middle1"), [0, 85, 0])
     np.testing.assert_allclose(joint(straight, "middle4"), [0, 85 + 43.5 + 29 + 22.5, 0], atol=1e-9)

@@ -212,7 +212,8 @@ def test_other_files_are_not_touched_without_leave(tmp_path):
 
 
 @pytest.mark.parametrize(("counts", "seed", "message"), [
-    ({"testing": 4}, 0, "num_images"), ({"test": -1}, 0, "num_images"), ({}, 0, "num_images"), ({"test": 1}, -1, "seed"),
+    ({"testing": 4}, 0, "num_images"), ({"test": -1}, 0, "num_images"), ({}, 0, "num_images"),
+    ({"test": 1}, -1, "seed"),
 ])
 def test_wrong_arguments(tmp_path, counts, seed, message):
     with pytest.raises(ValueError, match=message):

@@ -88,7 +88,7 @@ def _torso(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     outline = np.array([[centre - 0.45 * half, top - 60], [centre + 0.45 * half, top - 60],
                         [centre + half, top + 0.25 * height], [centre + half * (0.95 + lean[0]), height + 10],
                         [centre - half * (0.95 + lean[1]), height + 10], [centre - half, top + 0.25 * height]])
-    mask = np.zeros(size)
+    mask: np.ndarray = np.zeros(size)
     cv2.fillPoly(mask, [outline.astype(np.int32)], 1.0, cv2.LINE_AA)
     mask = cv2.GaussianBlur(mask, (0, 0), 1.5)
     cloth = rng.uniform(0.01, 0.16) * rng.uniform(0.5, 1.0, 3)
@@ -97,5 +97,5 @@ def _torso(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
         y, x = np.mgrid[:height, :width] / rng.uniform(12, 40)
         warp = 0.6 * _noise(size, 4, rng)
         for line in (x + warp, y + warp):
-            shade *= np.where((line % 1) < rng.uniform(0.15, 0.5), rng.uniform(0.3, 0.8), 1.0)
+            shade = shade * np.where((line % 1) < rng.uniform(0.15, 0.5), rng.uniform(0.3, 0.8), 1.0)
     return (mask * shade)[..., None] * cloth

@@ -13,7 +13,6 @@ from dfmamba.synthesis.poses import FAMILIES, neutral_angles, sample_angles
 
 SELF_OVERLAP_MM = 3.0  # soft tissue: how far parts of one hand may press into each other
 TOUCH_GAP_MM = 1.0  # two hands count as touching when the capsules are this close; they never overlap
-MAX_TRIES = 40
 PINCH_DRAWS, PINCH_MM = 512, 12.0  # a pinch is the best of so many draws; distance between the tip joints in it
 _STEPS = 17  # of a movement that is tried at once; two rounds leave 1/256 of the way
 
@@ -94,9 +93,16 @@ def settle_fingers(shape: HandShape, flesh: Flesh, target: Array) -> Array:
 
     Returns:
         (23,) degrees, on the way from straight fingers to the pose, so within the limits if the pose is.
+
+    Raises:
+        ValueError: Even the straight fingers of this shape are deep in each other.
     """
     pairs = self_pairs(flesh)
     angles = neutral_angles(target)
+    overlap = self_overlap(flesh, flesh.posed_ends(articulate(shape, angles)), pairs).max()
+    if overlap > SELF_OVERLAP_MM:
+        raise ValueError(f"shape: expected straight fingers to overlap by {SELF_OVERLAP_MM} mm at most, "
+                         f"got {overlap:.1f} mm: too thick for its width")
     thumb = FINGERS.index("thumb")
     for finger in [index for index in range(len(FINGERS)) if index != thumb] + [thumb]:
         own_pairs = pairs[(flesh.finger[pairs] == finger).any(axis=1)]
@@ -106,20 +112,8 @@ def settle_fingers(shape: HandShape, flesh: Flesh, target: Array) -> Array:
 
 
 def sample_pose(shape: HandShape, family: str, rng: np.random.Generator) -> Array:
-    """Draw a pose (23,) in degrees of one family in which no part of the hand is deep in another.
-
-    Raises:
-        RuntimeError: No free pose was found in `MAX_TRIES` draws (not seen with the shapes of `sample_shape`).
-    """
-    flesh = flesh_of(shape)
-    pairs = self_pairs(flesh)
-    for _ in range(MAX_TRIES):
-        target = _draw(shape, family, rng)
-        angles = settle_fingers(shape, flesh, target)
-        overlap = self_overlap(flesh, flesh.posed_ends(articulate(shape, angles)), pairs).max()
-        if overlap <= SELF_OVERLAP_MM:
-            return angles
-    raise RuntimeError(f"family {family!r}: no pose without passing fingers in {MAX_TRIES} draws")
+    """Draw a pose (23,) in degrees of one family in which no part of the hand is deep in another."""
+    return settle_fingers(shape, flesh_of(shape), _draw(shape, family, rng))
 
 
 def _draw(shape: HandShape, family: str, rng: np.random.Generator) -> Array:

@@ -143,7 +143,6 @@ def _validity(frame: Frame, scene: Scene, rng: np.random.Generator) -> tuple[np.
 
 def draw_frame(frame: Frame) -> FrameRecord:
     """Pose, photograph and save one frame; return its records."""
-    cv2.setNumThreads(1)
     rng = generator_for(frame.seed, frame.split, "frame", frame.number)
     two = frame.hand_type == "interacting"
     scene = make_scene(_subject(frame.seed, frame.split, frame.capture), None if two else frame.motif,
@@ -171,7 +170,10 @@ def draw_frame(frame: Frame) -> FrameRecord:
 
 def write_annotations(folder: Path, seed: int, split: str, records: Sequence[FrameRecord]) -> None:
     """Write the three JSON files of one split."""
-    images, annotations, joints, cameras = [], [], {}, {}
+    images: list[dict] = []
+    annotations: list[dict] = []
+    joints: dict[str, dict] = {}
+    cameras: dict[str, dict] = {}
     for record in records:
         frame, capture = record.frame, str(record.frame.capture)
         for image, box in zip(record.images, record.boxes, strict=True):
@@ -212,8 +214,10 @@ def write_text_files(folder: Path, frames: Sequence[Frame]) -> None:
     (folder / "annotations" / "subject.txt").write_text("\n".join(subjects), encoding="utf-8")
 
 
-def write_interhand26m(folder: Path, num_images: dict[str, int], seed: int, *, workers: int = 1,
-                       overwrite: bool = False, on_images: Callable[[int], None] = lambda count: None) -> Counter | None:
+def write_interhand26m(
+    folder: Path, num_images: dict[str, int], seed: int, *, workers: int = 1, overwrite: bool = False,
+    on_images: Callable[[int], None] = lambda count: None,
+) -> Counter[tuple[str, str]] | None:
     """Write a synthetic set; the same arguments give the same bytes, with any number of workers.
 
     Args:
@@ -234,7 +238,8 @@ def write_interhand26m(folder: Path, num_images: dict[str, int], seed: int, *, w
     unknown = set(num_images) - set(SPLITS)
     counts = {split: num_images.get(split, 0) for split in SPLITS}
     if unknown or min(counts.values()) < 0 or not any(counts.values()):
-        raise ValueError(f"num_images: expected counts for {', '.join(SPLITS)}, not negative, not all 0; got {num_images}")
+        raise ValueError(f"num_images: expected counts for {', '.join(SPLITS)}, not negative and not all 0, "
+                         f"got {num_images}")
     if seed < 0:
         raise ValueError(f"seed: expected 0 or more, got {seed}")
     wanted = " ".join(f"--{split} {count}" for split, count in counts.items() if count)

@@ -59,7 +59,7 @@ def sample_look(rng: np.random.Generator) -> Look:
 
 
 def vertex_looks(surface: HandSurface, look: Look) -> Array:
-    """Return what varies slowly over the skin, (V, 2): the mottling (about -1 to 1), and 1 on the palm side, 0 behind."""
+    """Return what varies slowly over the skin (V, 2): mottling, about -1 to 1, and 1 on the palm side, 0 behind."""
     points = surface.vertices_mm
     mottling = np.sin(points @ look.waves[:, :3].T + look.waves[:, 3]) @ look.waves[:, 4]
     palm_side = _step(points[:, 2], 4.0, 8.0)

@@ -1,7 +1,7 @@
 """Turn a sampled scalar field into a closed triangle mesh: naive surface nets.
 
-Method: S. Gibson, "Constrained elastic surface nets", MICCAI 1998, without the relaxation: one vertex in every grid cell
-that the surface crosses, at the mean of the crossings on the cell's edges; one quad around every crossed grid edge.
+Method: S. Gibson, "Constrained elastic surface nets", MICCAI 1998, without the relaxation: one vertex in every grid
+cell that the surface crosses, at the mean of the crossings on the cell's edges; one quad around every crossed edge.
 """
 
 import numpy as np

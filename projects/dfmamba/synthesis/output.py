@@ -3,11 +3,12 @@
 import multiprocessing
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import cv2
 import numpy as np
 
 from dfmamba import __version__
@@ -70,8 +71,8 @@ def prepare_folder(folder: Path, note: str, owned: Sequence[str], overwrite: boo
             return False
     elif folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise FileExistsError(
-            f"out: expected an empty folder or an earlier synthetic set (one with {NOTE}), but {folder} holds other files. "
-            f"Choose another folder, or add --overwrite, which deletes {', '.join(owned)} there.")
+            f"out: expected an empty folder or an earlier synthetic set (one with {NOTE}), but {folder} holds other "
+            f"files. Choose another folder, or add --overwrite, which deletes {', '.join(owned)} there.")
     folder.mkdir(parents=True, exist_ok=True)
     note_file.write_text(UNFINISHED, encoding="utf-8")
     for name in owned:
@@ -80,7 +81,7 @@ def prepare_folder(folder: Path, note: str, owned: Sequence[str], overwrite: boo
 
 
 @contextmanager
-def _one_thread_each() -> Iterable[None]:
+def _one_thread_each() -> Iterator[None]:
     """Start child processes with single-threaded numerical libraries."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
@@ -116,7 +117,8 @@ def work(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int
             results.append(function(task))
             on_result(results[-1])
         return results
-    with _one_thread_each(), multiprocessing.get_context("spawn").Pool(min(workers, len(tasks))) as pool:
+    context = multiprocessing.get_context("spawn")
+    with _one_thread_each(), context.Pool(min(workers, len(tasks)), cv2.setNumThreads, (1,)) as pool:
         for result in pool.imap(function, tasks, chunksize=1 if len(tasks) < 8 * workers else 4):
             results.append(result)
             on_result(result)

@@ -18,7 +18,7 @@ from dfmamba.synthesis.hand import BONE, HandShape, articulate, mirror
 MAX_TRIES = 60
 START_MM = 320.0  # how far apart two hands begin that are brought together
 MAX_GAP_MM = 20.0  # between the hands proper when the first parts, perhaps forearms, touch
-MAX_EXTENT_MM = 290.0  # of all joints along any axis: a pair should fit into the picture
+MAX_EXTENT_MM = 280.0  # of all joints along any axis: a pair should fit into the picture
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Arrangement:
     Attributes:
         right: Pose families of the right hand to choose from.
         left: Pose families of the left hand.
-        turn_deg: Turns of the left hand about z, then y, then x.
+        turn_deg: Turns of the left hand about the pair's x, then y, then z axis.
         spin_deg: Range of a further turn about the direction of approach, to both sides.
         approach: Direction in which the left hand moves towards the right one.
         contact: Point of the right hand, in mm, where the middle of the left hand is aimed at.
@@ -53,11 +53,11 @@ ARRANGEMENTS = {
     # The left palm on the back of the right hand.
     "cover": Arrangement(("fist", "relaxed", "cup", "flat"), ("cup", "flat", "relaxed"), (0, 0, 0), 60, (0, 0, 1)),
     # The right forefinger on the open left palm.
-    "pointpalm": Arrangement(("point",), ("open", "flat", "press"), (0, 180, -90), 90, (0, -1, 0), (24, 100, 0)),
-    "fistpalm": Arrangement(("fist",), ("cup", "press", "open"), (0, 180, -90), 90, (0, -1, 0), (0, 60, 20)),
+    "pointpalm": Arrangement(("point",), ("open", "flat", "press"), (90, 0, 0), 90, (0, -1, 0), (24, 100, 0)),
+    "fistpalm": Arrangement(("fist",), ("cup", "press", "open"), (90, 0, 0), 90, (0, -1, 0), (0, 60, 20)),
     # Fingertips to fingertips, the hands' fingers pointing at each other.
-    "fingertips": Arrangement(("relaxed", "pinch", "point", "grasp"), ("relaxed", "pinch", "point", "grasp"),
-                              (180, 180, 0), 30, (0, -1, 0), (10, 130, 20)),
+    "fingertips": Arrangement(("relaxed", "pinch", "point", "grasp", "claw"), ("pinch", "grasp", "claw", "fist"),
+                              (0, 0, 180), 40, (0, -1, 0), (5, 130, 20)),
     # Side by side, thumbs together.
     "beside": Arrangement(_ANY, _ANY, (0, 0, 0), 25, (-1, 0, 0), (0, 70, 0)),
     "fists": Arrangement(("fist", "thumbup"), ("fist", "thumbup"), (0, 0, 0), 20, (-1, 0, 0)),
@@ -99,7 +99,7 @@ def sample_pair(shape: HandShape, name: str, rng: np.random.Generator) -> Pair:
         approach /= np.linalg.norm(approach)
         spin = Rotation.from_rotvec(approach * np.radians(rng.uniform(-plan.spin_deg, plan.spin_deg)))
         wobble = Rotation.from_rotvec(np.radians(rng.normal(0, 8, 3)))
-        turn = (wobble * spin * Rotation.from_euler("xyz", plan.turn_deg[::-1], degrees=True)).as_matrix()
+        turn = (wobble * spin * Rotation.from_euler("xyz", plan.turn_deg, degrees=True)).as_matrix()
         aim = np.array(plan.contact) * shape.size + rng.normal(0, 9, 3)
         shift = _place(shape, angles, turn, aim, approach, plan.touches, rng)
         if shift is not None:

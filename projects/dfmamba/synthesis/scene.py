@@ -77,8 +77,8 @@ class Scene:
         faces: (F, 3).
         face_hand: (F,) `RIGHT` or `LEFT`.
         face_part: (F,) index into `surface.PARTS`.
-        attributes: (V, 12) float32, what shading interpolates: the vertex, its normal, the openness of its sky, its place
-            on the right hand at rest, and `vertex_looks`.
+        attributes: (V, 12) float32, what shading interpolates: the vertex, its normal, the openness of its sky, its
+            place on the right hand at rest, and `vertex_looks`.
     """
 
     subject: Subject
@@ -135,26 +135,24 @@ def make_scene(subject: Subject, family: str | None, arrangement: str | None, si
         rng: Source of randomness.
     """
     shape = subject.surface.shape
-    turns, shifts, angles = np.tile(np.eye(3), (2, 1, 1)), np.zeros((2, 3)), [None, None]
+    turns, shifts = np.tile(np.eye(3), (2, 1, 1)), np.zeros((2, 3))
     if arrangement is not None:
         pair = sample_pair(shape, arrangement, rng)
         turns[LEFT], shifts[LEFT] = pair.turn, pair.shift_mm
-        angles = list(pair.angles_deg)
+        angles = {RIGHT: pair.angles_deg[RIGHT], LEFT: pair.angles_deg[LEFT]}
     else:
         assert family is not None
-        angles[side] = sample_pose(shape, family, rng)
+        angles = {side: sample_pose(shape, family, rng)}
     heading, facing = rng.uniform(0, 360, 2)
     tilt = min(abs(rng.normal(0, 40)), 110)
     world_turn = Rotation.from_euler("YZY", [heading, tilt, facing], degrees=True).as_matrix() @ UPRIGHT
 
     hands = []
-    for hand in (RIGHT, LEFT):
-        if angles[hand] is None:
-            continue
-        pose = articulate(shape, angles[hand])
-        local = (pose.joints_mm, subject.surface.posed(pose), subject.surface.flesh.posed_ends(pose))
+    for hand, hand_angles in angles.items():
+        pose = articulate(shape, hand_angles)
+        local = [pose.joints_mm, subject.surface.posed(pose), subject.surface.flesh.posed_ends(pose)]
         if hand == LEFT:
-            local = tuple(mirror(points) for points in local)
+            local = [mirror(points) for points in local]
         hands.append((hand, *((points @ turns[hand].T + shifts[hand]) @ world_turn.T for points in local)))
     middle = np.concatenate([joints for _, joints, _, _ in hands])
     middle = (middle.min(axis=0) + middle.max(axis=0)) / 2

@@ -36,7 +36,7 @@ def sample_lighting(rng: np.random.Generator) -> Lighting:
     directions = rng.normal(size=(count, 3)) * np.array([1.0, 0.6, 1.0]) + np.array([0.0, -0.8, 0.0])
     strengths = rng.uniform(0.4, 1.0, count)
     return Lighting(directions / np.linalg.norm(directions, axis=1, keepdims=True),
-                    strengths / strengths.sum() * rng.uniform(0.8, 1.2), rng.uniform(0.22, 0.42))
+                    strengths / strengths.sum() * rng.uniform(0.8, 1.3), rng.uniform(0.12, 0.4))
 
 
 def openness(vertices: Array, normals: Array, ends: Array, radii: Array) -> Array:
@@ -115,7 +115,8 @@ def compose(background: Array, fragments: Fragments, colour: Array, corner: tupl
     return background
 
 
-def develop(image: Array, exposure: float, tint: Array, grey: bool, noise: float, rng: np.random.Generator) -> np.ndarray:
+def develop(image: Array, exposure: float, tint: Array, grey: bool, noise: float,
+            rng: np.random.Generator) -> np.ndarray:
     """Turn linear RGB (H, W, 3) into an 8-bit BGR picture, as a camera with a tint (3,) and noise would.
 
     Args:

@@ -12,8 +12,17 @@ from scipy import sparse
 from dfmamba.geometry import Array
 from dfmamba.skeleton import FINGERS
 from dfmamba.synthesis.flesh import FINGER_RADII_MM, Flesh, flesh_of
-from dfmamba.synthesis.hand import (ANGLES, BONE, BONES, FINGER_JOINTS, NUM_ANGLES, SEGMENTS, Articulation, HandShape,
-                                    articulate)
+from dfmamba.synthesis.hand import (
+    ANGLES,
+    BONE,
+    BONES,
+    FINGER_JOINTS,
+    NUM_ANGLES,
+    SEGMENTS,
+    Articulation,
+    HandShape,
+    articulate,
+)
 from dfmamba.synthesis.meshing import surface_nets
 
 BLEND_MM = 2.2  # how far neighbouring capsules melt into each other
