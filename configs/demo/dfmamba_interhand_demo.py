@@ -7,7 +7,7 @@ open from data to table; they say nothing about real hands and cannot be compare
 _base_ = ['../dfmamba_interhand.py']
 
 data_root = 'data/synthetic_interhand26m'
-input_size = (128, 128)
+input_size = (96, 96)
 codec = dict(type='A2JCodec', input_size=input_size)
 
 model = dict(

@@ -70,9 +70,9 @@ def _draw(canvas: Image, points: Array, shown: NDArray[np.bool_], skeleton: Skel
 
 
 def draw_truth(image: Image, points_px: ArrayLike, valid: ArrayLike, skeleton: Skeleton) -> Image:
-    """Draw the true joints: thin, black, with a white rim, so that they are seen on bright and on dark ground."""
+    """Draw the true joints: broad, black, with a white rim, so that they are seen on bright and on dark ground."""
     black = [TRUTH_COLOR] * skeleton.num_joints
-    return draw_skeleton(image, points_px, valid, skeleton, black, outline=OUTLINE_COLOR, thickness=1, radius=2)
+    return draw_skeleton(image, points_px, valid, skeleton, black, outline=OUTLINE_COLOR, thickness=4, radius=5)
 
 
 def crop_tile(image: Image, box_xywh: ArrayLike, size: int, enlarge: float = 1.25) -> tuple[Image, Array]:

@@ -88,8 +88,10 @@ def draw_sample(image: torch.Tensor, sample: Any, tile_px: int, bgr: bool = True
     valid = _numpy(sample.gt_instances.keypoints_visible).reshape(len(truth), -1)[:, 0] > 0
     skeleton = skeleton_with(len(truth))
     enlarged = cv2.resize(_to_rgb(image, bgr), (tile_px, tile_px), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
-    tile = draw_skeleton(enlarged, _to_tile(predicted[:, :2], sample, tile_px), valid, skeleton)
-    tile = draw_truth(tile, _to_tile(truth[:, :2], sample, tile_px), valid, skeleton)
+    # The truth first and broader: where both coincide it stays visible as a black rim around the prediction.
+    tile = draw_truth(enlarged, _to_tile(truth[:, :2], sample, tile_px), valid, skeleton)
+    predicted_px = _to_tile(predicted[:, :2], sample, tile_px)
+    tile = draw_skeleton(tile, predicted_px, valid, skeleton, outline=None, thickness=2, radius=3)
     error_mm = root_relative_error_mm(sample, predicted, valid, skeleton)
     return tile, f"{_name(sample)}\n" + (f"{error_mm:.1f} mm" if error_mm is not None else "no error in mm")
 
