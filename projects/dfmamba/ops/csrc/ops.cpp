@@ -19,7 +19,6 @@ TORCH_LIBRARY(dfmamba, m) {
   m.def(
       "dssm(Tensor x, Tensor offset, Tensor weight, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D,"
       " Tensor? delta_bias, SymInt[] size, bool delta_softplus) -> Tensor");
-  m.def("cpu_capability() -> str");
 }
 
 // `import dfmamba._C` loads this library, which registers the operators; the module itself is empty.
