@@ -200,7 +200,8 @@ struct Block {
       const S skip = scan.x != nullptr ? to_work(scan.x[at]) : u;
       const S grad_skip = scan.D != nullptr ? D * e : S(0);
       const S grad_d = u * gam_B + S(kLn2) * tile.gam_q_A[place];
-      const S grad_delta = scan.softplus ? -expm1(-d) * grad_d : grad_d;
+      const bool curved = scan.softplus && !(d > S(20));  // as in softplus()
+      const S grad_delta = curved ? -expm1(-d) * grad_d : grad_d;
       grad_bias += grad_delta;
       grad_D += e * skip;
       store<T>(backward.grad_delta, at, grad_delta);
