@@ -1,7 +1,7 @@
 """The CUDA kernels' own sources, run thread by thread on the CPU, against the reference in float64.
 
 `cuda_emulation/emulate.h` says what this shows and how. On top of it, every array lies between margins of NaN: a read
-outside spoils the result, a write outside is seen. What only a GPU can show (launches, speed, its arithmetic) stays open.
+outside spoils the result, a write outside is seen. What only a GPU can show stays open: launches, speed, its exponential.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow  # compiling takes some 20 seconds
 HERE = Path(__file__).parent
 SOURCES = HERE.parents[1] / "projects" / "dfmamba" / "ops" / "csrc" / "cuda"
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3}
-ORDERS = (0, 1, 2)  # of the threads: first to last, last to first, random
+ORDERS = (0, 1, 2)  # of the threads; emulate.h describes them
 # relative L2 errors of results and of gradients
 TOLERANCES = {
     torch.float32: (1e-5, 5e-5),
@@ -233,12 +233,19 @@ def reference_scan(u, delta, A, B, C, D, delta_bias, x, softplus):
     return y if D is None else y + D * (u if x is None else x)
 
 
-def check_scan(library, case, dtype, softplus=True, wide_dtype=None, absent=()):
+def scan_sizes(batch, length, channels, states, softplus=True, gaps=(0, 0)):
+    return [batch, length, channels, states, int(softplus), states + gaps[0], states + gaps[1]]
+
+
+def check_scan(library, case, dtype, softplus=True, wide_dtype=None, absent=(), gaps=(0, 0)):
     arguments = scan_arguments(*case, dtype, wide_dtype, absent)
     wide = [int(wide_dtype is not None and wide_dtype != dtype)] * 4
-    sizes = [[*case, int(softplus)]]
+    sizes = [scan_sizes(*case, softplus, gaps)]
+    doubles = [None if t is None else t.double().requires_grad_() for t in arguments.values()]
+    shapes = [None if t is None else (t.shape, t.dtype) for t in arguments.values()]
+    for name, gap in zip("BC", gaps, strict=True):  # between rows lies what is not ours
+        arguments[name] = torch.nn.functional.pad(arguments[name], (0, gap), value=math.nan)
     inputs = list(arguments.values())
-    doubles = [None if t is None else t.double().requires_grad_() for t in inputs]
     expected = reference_scan(*doubles, softplus)
     tolerance, grad_tolerance = TOLERANCES[dtype]
     shape = arguments["u"].shape
@@ -249,8 +256,7 @@ def check_scan(library, case, dtype, softplus=True, wide_dtype=None, absent=()):
     leaves = [t for t in doubles if t is not None]
     given = iter(torch.autograd.grad(expected, leaves, grad_y.double(), allow_unused=True))
     workspace = library.scan_workspace(DTYPES[dtype], integers(sizes[0]))
-    outputs = [None if t is None else (t.shape, t.dtype) for t in inputs]
-    outputs.append(((workspace,), torch.uint8))
+    outputs = [*shapes, ((workspace,), torch.uint8)]
     ours = call(library, "run_scan_backward", dtype, sizes, [*inputs, grad_y], outputs, wide)
     for name, leaf, actual in zip(SCAN_INPUTS, doubles, ours[:-1], strict=True):
         if leaf is None:
@@ -286,10 +292,15 @@ def test_scan_dtypes(emulation, dtype, states):
     check_scan(emulation, (1, 10, 7, states), dtype, wide_dtype=work_dtype(dtype))
 
 
+def test_scan_of_slices(emulation):
+    torch.manual_seed(9)
+    check_scan(emulation, (2, 9, 5, 6), torch.float32, gaps=(5, 2))
+
+
 def test_scan_empty_batch(emulation):
-    inputs = [None if t is None else t for t in scan_arguments(0, 4, 5, 3, torch.float32).values()]
+    inputs = list(scan_arguments(0, 4, 5, 3, torch.float32).values())
     outputs = [(t.shape, t.dtype) for t in inputs] + [((16,), torch.uint8)]
-    sizes = [[0, 4, 5, 3, 1]]
+    sizes = [scan_sizes(0, 4, 5, 3)]
     call(emulation, "run_scan", torch.float32, sizes, inputs, [(inputs[0].shape, torch.float32)])
     ours = call(emulation, "run_scan_backward", torch.float32, sizes, [*inputs, inputs[0]], outputs)
     for gradient in ours[:-1]:
@@ -300,7 +311,7 @@ def test_scan_infinite_input_stays_where_it_is(emulation):
     arguments = scan_arguments(1, 6, 3, 3, torch.float32)
     arguments["u"][0, 2, 1] = math.inf
     expected = reference_scan(*arguments.values(), True)
-    (y,) = call(emulation, "run_scan", torch.float32, [[1, 6, 3, 3, 1]], list(arguments.values()),
+    (y,) = call(emulation, "run_scan", torch.float32, [scan_sizes(1, 6, 3, 3)], list(arguments.values()),
                 [(expected.shape, torch.float32)])
     torch.testing.assert_close(y, expected, equal_nan=True)
 
@@ -308,6 +319,7 @@ def test_scan_infinite_input_stays_where_it_is(emulation):
 FUSED_CASES = [
     (2, (4, 5), 64, 1, 9, 4), (1, (5, 7), 64, 2, 9, 8), (1, (1, 33), 32, 1, 25, 16), (1, (9,), 96, 1, 5, 3),
     (1, (1, 1), 32, 1, 1, 1), (1, (3, 4), 32, 1, 9, 20),
+    (1, (9, 11), 32, 1, 1, 8),
 ]
 
 
@@ -317,7 +329,7 @@ def check_dssm(library, case, dtype, wide_dtype=None, absent=()):
     x, offset, weight = sample_arguments(*sampling, dtype, wide_dtype)
     arguments = scan_arguments(batch, math.prod(size), channels, states, dtype, wide_dtype, absent)
     arguments |= {"u": None, "x": x}
-    sizes = [sample_sizes(*sampling), [batch, math.prod(size), channels, states, 1]]
+    sizes = [sample_sizes(*sampling), scan_sizes(batch, math.prod(size), channels, states)]
     assert library.run_fits(DTYPES[dtype], *map(integers, sizes), None)
     doubles = {name: None if t is None else t.double() for name, t in arguments.items()}
     u = reference.deform_sample(x.double(), offset.double(), weight.double(), size)
@@ -341,8 +353,8 @@ def test_dssm_dtypes(emulation, dtype):
 
 
 def test_dssm_falls_back(emulation):
-    scan = integers([1, 12, 48, 8, 1])
+    scan = integers(scan_sizes(1, 12, 48, 8))
     assert not emulation.run_fits(0, integers([1, 3, 4, 2, 48, 1, 9]), scan, None)  # a slice must lie in one group
     assert not emulation.run_fits(0, integers([1, 3, 4, 2, 32, 1, 9]), scan, ctypes.c_void_p(4))  # odd address
-    long = integers([1, 4096, 32, 8, 1])
+    long = integers(scan_sizes(1, 4096, 32, 8))
     assert not emulation.run_fits(0, integers([1, 64, 64, 2, 32, 1, 9]), long, None)  # too large for shared memory

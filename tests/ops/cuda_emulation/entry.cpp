@@ -10,9 +10,9 @@ namespace {
 SampleSizes sample_sizes(const int64_t* s) { return {s[0], s[1], s[2], s[3], s[4], s[5], s[6]}; }
 ScanSizes scan_sizes(const int64_t* s) { return {s[0], s[1], s[2], s[3], s[4] != 0}; }
 
-// u, delta, A, B, C, D, delta_bias, x; the flags say whether delta, B, C are wide.
-ScanInputs scan_inputs(void* const* p, const int* wide) {
-  return {p[0], {p[1], wide[0] != 0}, p[2], {p[3], wide[1] != 0}, {p[4], wide[2] != 0}, p[5], p[6], p[7]};
+// u, delta, A, B, C, D, delta_bias, x; the flags say whether delta, B, C are wide. After the sizes: row_B and row_C.
+ScanInputs scan_inputs(const int64_t* s, void* const* p, const int* wide) {
+  return {p[0], {p[1], wide[0] != 0}, p[2], {p[3], wide[1] != 0}, {p[4], wide[2] != 0}, p[5], p[6], p[7], s[5], s[6]};
 }
 
 }  // namespace
@@ -35,7 +35,7 @@ int run_sample_backward(int dtype, const int64_t* sizes, void* const* p, const i
 
 // the eight inputs, y
 int run_scan(int dtype, const int64_t* sizes, void* const* p, const int* wide) {
-  return scan(DType(dtype), scan_sizes(sizes), scan_inputs(p, wide), p[8], nullptr);
+  return scan(DType(dtype), scan_sizes(sizes), scan_inputs(sizes, p, wide), p[8], nullptr);
 }
 
 int64_t scan_workspace(int dtype, const int64_t* sizes) {
@@ -46,7 +46,7 @@ int64_t scan_workspace(int dtype, const int64_t* sizes) {
 int run_scan_backward(int dtype, const int64_t* sizes, void* const* p, const int* wide) {
   const ScanGradients gradients{p[9],  {p[10], wide[0] != 0}, p[11], {p[12], wide[1] != 0}, {p[13], wide[2] != 0},
                                 p[14], p[15],                 p[16]};
-  return scan_backward(DType(dtype), scan_sizes(sizes), scan_inputs(p, wide), p[8], gradients, p[17], nullptr);
+  return scan_backward(DType(dtype), scan_sizes(sizes), scan_inputs(sizes, p, wide), p[8], gradients, p[17], nullptr);
 }
 
 int run_fits(int dtype, const int64_t* map, const int64_t* sizes, void* x) {
@@ -55,7 +55,7 @@ int run_fits(int dtype, const int64_t* map, const int64_t* sizes, void* x) {
 
 // the eight inputs (u unused), offset, weight, y; the fourth flag is for weight
 int run_dssm(int dtype, const int64_t* map, const int64_t* sizes, void* const* p, const int* wide) {
-  return dssm(DType(dtype), sample_sizes(map), scan_sizes(sizes), p[8], {p[9], wide[3] != 0}, scan_inputs(p, wide),
+  return dssm(DType(dtype), sample_sizes(map), scan_sizes(sizes), p[8], {p[9], wide[3] != 0}, scan_inputs(sizes, p, wide),
               p[10], nullptr);
 }
 }

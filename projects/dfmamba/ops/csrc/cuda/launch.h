@@ -1,6 +1,6 @@
 // What the CUDA kernels offer to the torch side: raw pointers, sizes, a stream. Needs neither torch nor CUDA headers.
 //
-// T is the dtype of x (of u in the scan), W the dtype it is computed in: float64 for float64, else float32. All arrays
+// T is the dtype of x (of u in the scan), W the dtype it is computed in: float64 for float64, else float32. Arrays
 // are contiguous and token-major, shapes as in ../README.md. Each launcher returns a cudaError_t as an int, 0 for
 // success; none of them synchronises, allocates or touches the device's settings.
 
@@ -38,13 +38,15 @@ struct ScanSizes {
   bool softplus;
 };
 
-// A, D and delta_bias are in W; D, delta_bias and x may be null.
+// A, D and delta_bias are in W; D, delta_bias and x may be null. Rows of B and C, that is tokens, lie row_B and row_C
+// numbers apart, as they may be slices of something wider.
 struct ScanInputs {
   const void* u;
   Array delta;
   const void* A;
   Array B, C;
   const void *D, *delta_bias, *x;
+  int64_t row_B, row_C;
 };
 
 // grad_x is null where x is; every other gradient is written, zeros included.

@@ -4,9 +4,9 @@
 //   grad_dy = b ((1-fx)(r_2 - r_0) + fx (r_3 - r_1))     grad_dx = b ((1-fy)(r_1 - r_0) + fy (r_3 - r_2))
 //   grad_x(corner i) += b w_i du
 //
-// The first three come from `points_kernel`, one warp a token and group. The last is a scatter: in `pixels_kernel` every
-// warp owns a window of pixels and a slice of channels, keeps their sums in shared memory, looks through all points in
-// order and takes those that touch its window. No two threads ever add to the same number: no atomics, same bits always.
+// The first three come from `points_kernel`, one warp a token and group. The last is a scatter: in `pixels_kernel`
+// every warp owns a window of pixels and a slice of channels, keeps their sums in shared memory, looks through all
+// points in order and takes those that touch its window. No two threads ever add to the same number: no atomics.
 
 #include "sampling.cuh"
 
@@ -68,7 +68,6 @@ __global__ void __launch_bounds__(kWarps* kWarp) points_kernel(const Arguments<T
     const int count = min(kWarp, map.anchors - first);
     const int64_t index = row * map.anchors + first + lane;
     Point<S> point{};
-    __syncwarp();
     if (lane < count) {
       point = locate(map, token, first + lane, arguments.offset + index * map.axes);
       for (int i = 0; i < 4; ++i) corners[lane * 4 + i].token = corner_token(map, point, i);
@@ -150,7 +149,8 @@ __global__ void __launch_bounds__(kWarp) pixels_kernel(const Arguments<T> argume
   const int64_t points = int64_t{arguments.tokens} * map.anchors;
   for (int64_t first = 0; first < points; first += kWarp) {
     const int64_t item = first + lane;
-    const int token = static_cast<int>(item / map.anchors), anchor = static_cast<int>(item - int64_t{token} * map.anchors);
+    const int token = static_cast<int>(item / map.anchors);
+    const int anchor = static_cast<int>(item - int64_t{token} * map.anchors);
     Hit<S> hit{false, 0, {}};
     if (item < points) {
       const int64_t index = ((first_token + token) * arguments.groups + group) * map.anchors + anchor;

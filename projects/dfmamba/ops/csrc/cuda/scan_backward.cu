@@ -80,8 +80,7 @@ struct Block {
   const ScanArguments<T>& scan;
   const BackwardArguments<T>& backward;
   Tile tile;
-  int64_t batch;
-  int slice, lane, warp, channel;  // while a tile is loaded or written, a lane has a channel and a warp a token
+  int batch, slice, lane, warp, channel;  // while a tile is loaded or written, a lane has a channel and a warp a token
   S bias, D;
 
   __device__ Block(const ScanArguments<T>& scan_, const BackwardArguments<T>& backward_)
@@ -92,7 +91,7 @@ struct Block {
   }
 
   __device__ bool is_inside(int token) const { return token < scan.length && channel < scan.channels; }
-  __device__ int64_t index(int token) const { return (batch * scan.length + token) * scan.channels + channel; }
+  __device__ int64_t index(int token) const { return scan.row(batch, token) * scan.channels + channel; }
 
   // Fill the tile from token `first`; beyond the ends all is 0, and such tokens change nothing.
   __device__ void stage(int first, bool reverse) const {
@@ -103,8 +102,9 @@ struct Block {
       tile.u[place] = inside ? to_work(scan.u[index(first + t)]) : S(0);
       if (reverse) tile.e[place] = inside ? to_work(backward.grad_y[index(first + t)]) : S(0);
     }
-    stage_rows<T, Tile::kTokens, Tile::kWidth>(scan, scan.B, batch, first, tile.B, threadIdx.x, kThreads);
-    if (reverse) stage_rows<T, Tile::kTokens, Tile::kWidth>(scan, scan.C, batch, first, tile.C, threadIdx.x, kThreads);
+    constexpr int kTokens = Tile::kTokens, kWidth = Tile::kWidth;
+    stage_rows<T, kTokens, kWidth>(scan, scan.B, scan.row_B, batch, first, tile.B, threadIdx.x, kThreads);
+    if (reverse) stage_rows<T, kTokens, kWidth>(scan, scan.C, scan.row_C, batch, first, tile.C, threadIdx.x, kThreads);
   }
 
   // The state before the first token of a chunk, in scratch memory.
@@ -240,7 +240,7 @@ struct Block {
 #pragma unroll
     for (int i = 0; i < kStates; ++i) {
       if (i >= own.states) continue;
-      backward.A[(batch * scan.channels + row) * scan.states + own.first_state + i] = grad_A[i];
+      backward.A[(int64_t{batch} * scan.channels + row) * scan.states + own.first_state + i] = grad_A[i];
     }
   }
 
@@ -257,12 +257,13 @@ struct Block {
       sums[0] += biases[w * kWarp + lane];
       sums[1] += skips[w * kWarp + lane];
     }
-    for (int i = 0; i < 2; ++i) backward.vectors[(batch * 2 + i) * scan.channels + channel] = sums[i];
+    for (int i = 0; i < 2; ++i) backward.vectors[(int64_t{batch} * 2 + i) * scan.channels + channel] = sums[i];
   }
 };
 
+// Batch 32 of 320 channels gives a large GPU three blocks a multiprocessor; leave registers for as many.
 template <typename T, int NSPLIT>
-__global__ void __launch_bounds__(NSPLIT* kWarp)
+__global__ void __launch_bounds__(NSPLIT* kWarp, NSPLIT == 16 ? 1 : 3)
     scan_backward_kernel(const ScanArguments<T> scan, const BackwardArguments<T> backward) {
   const Block<T, NSPLIT> block(scan, backward);
   const Lane<Work<T>, NSPLIT> own(scan, block.slice, threadIdx.x);

@@ -23,19 +23,31 @@ struct ScanArguments {
   Array B, C;
   const Work<T>*D, *delta_bias;
   const T* x;
+  int64_t row_B, row_C;
 
   __device__ int slices() const { return (channels + kSlice - 1) / kSlice; }
+  __device__ int64_t row(int item, int token) const { return int64_t{item} * length + token; }  // of all tokens
 };
 
 template <typename T>
 ScanArguments<T> make_scan_arguments(const ScanSizes& sizes, const ScanInputs& inputs) {
   using S = Work<T>;
-  return {static_cast<int>(sizes.length),   static_cast<int>(sizes.channels),
-          static_cast<int>(sizes.states),   sizes.softplus,
-          static_cast<const T*>(inputs.u),  inputs.delta,
-          static_cast<const S*>(inputs.A),  inputs.B,
-          inputs.C,                         static_cast<const S*>(inputs.D),
-          static_cast<const S*>(inputs.delta_bias), static_cast<const T*>(inputs.x)};
+  ScanArguments<T> scan{};
+  scan.length = static_cast<int>(sizes.length);
+  scan.channels = static_cast<int>(sizes.channels);
+  scan.states = static_cast<int>(sizes.states);
+  scan.softplus = sizes.softplus;
+  scan.u = static_cast<const T*>(inputs.u);
+  scan.delta = inputs.delta;
+  scan.A = static_cast<const S*>(inputs.A);
+  scan.B = inputs.B;
+  scan.C = inputs.C;
+  scan.D = static_cast<const S*>(inputs.D);
+  scan.delta_bias = static_cast<const S*>(inputs.delta_bias);
+  scan.x = static_cast<const T*>(inputs.x);
+  scan.row_B = inputs.row_B;
+  scan.row_C = inputs.row_C;
+  return scan;
 }
 
 template <int N>
@@ -79,14 +91,15 @@ __device__ __forceinline__ Work<T> step_size(const ScanArguments<T>& scan, int64
   return scan.softplus ? softplus(value) : value;
 }
 
-// Copy tokens [first, first + TOKENS) of B or C, (batch, L, N), into rows of WIDTH; 0 beyond the ends.
+// Copy tokens [first, first + TOKENS) of B or C, (batch, L, N) with rows `stride` apart, into rows of WIDTH; 0 beyond
+// the ends.
 template <typename T, int TOKENS, int WIDTH>
-__device__ __forceinline__ void stage_rows(const ScanArguments<T>& scan, const Array& source, int64_t batch, int first,
-                                           Work<T>* rows, int thread, int threads) {
+__device__ __forceinline__ void stage_rows(const ScanArguments<T>& scan, const Array& source, int64_t stride,
+                                           int batch, int first, Work<T>* rows, int thread, int threads) {
   for (int i = thread; i < TOKENS * WIDTH; i += threads) {
     const int token = first + i / WIDTH, state = i % WIDTH;
     const bool inside = token < scan.length && state < scan.states;
-    rows[i] = inside ? load<T>(source, (batch * scan.length + token) * scan.states + state) : Work<T>(0);
+    rows[i] = inside ? load<T>(source, scan.row(batch, token) * stride + state) : Work<T>(0);
   }
 }
 

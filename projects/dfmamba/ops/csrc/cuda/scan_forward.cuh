@@ -95,7 +95,7 @@ __device__ __forceinline__ void scan_tile(const Tile<S>& tile, const Lane<S, NSP
 // Fill tile.du with u of this warp's tokens, sampled from the slice of x.
 template <typename T, int NSPLIT>
 __device__ __forceinline__ void gather_tile(const ScanArguments<T>& scan, const GatherArguments<T>& gather,
-                                            const Tile<Work<T>>& tile, int64_t batch, int slice, int first) {
+                                            const Tile<Work<T>>& tile, int batch, int slice, int first) {
   using S = Work<T>;
   const int lane = threadIdx.x % kWarp, own = (threadIdx.x / kWarp - NSPLIT) * kProducerTokens;
   const Map& map = gather.map;
@@ -107,7 +107,7 @@ __device__ __forceinline__ void gather_tile(const ScanArguments<T>& scan, const 
     Point<S> point{};
     S weight = S(0);
     if (token < scan.length) {
-      const int64_t index = ((batch * scan.length + token) * gather.groups + group) * map.anchors + anchor;
+      const int64_t index = (scan.row(batch, token) * gather.groups + group) * map.anchors + anchor;
       point = locate(map, token, anchor, gather.offset + index * map.axes);
       if (point.counts) weight = load<T>(gather.weight, index);
     }
@@ -140,11 +140,11 @@ struct Producer {
   const ScanArguments<T>& scan;
   const GatherArguments<T>& gather;
   T* y;
-  int64_t batch;
+  int batch;
   int slice, lane, own, channel;
   S bias, D;
 
-  __device__ Producer(const ScanArguments<T>& scan_, const GatherArguments<T>& gather_, T* y_, int64_t batch_,
+  __device__ Producer(const ScanArguments<T>& scan_, const GatherArguments<T>& gather_, T* y_, int batch_,
                       int slice_)
       : scan(scan_), gather(gather_), y(y_), batch(batch_), slice(slice_), lane(threadIdx.x % kWarp),
         own((static_cast<int>(threadIdx.x) / kWarp - NSPLIT) * kProducerTokens), channel(slice_ * kSlice + lane),
@@ -153,7 +153,7 @@ struct Producer {
     if (channel < scan.channels && scan.D != nullptr) D = scan.D[channel];
   }
 
-  __device__ int64_t index(int token) const { return (batch * scan.length + token) * scan.channels + channel; }
+  __device__ int64_t index(int token) const { return scan.row(batch, token) * scan.channels + channel; }
 
   __device__ __forceinline__ void prepare(const Tile<S>& tile, int first) const {
     if constexpr (GATHER) gather_tile<T, NSPLIT>(scan, gather, tile, batch, slice, first);
@@ -168,9 +168,10 @@ struct Producer {
       tile.d[place] = d;
       tile.du[place] = du;
     }
+    constexpr int kWidth = kStates * NSPLIT, kThreads = kProducers * kWarp;
     const int thread = threadIdx.x - NSPLIT * kWarp;
-    stage_rows<T, kTokens, kStates * NSPLIT>(scan, scan.B, batch, first, tile.B, thread, kProducers * kWarp);
-    stage_rows<T, kTokens, kStates * NSPLIT>(scan, scan.C, batch, first, tile.C, thread, kProducers * kWarp);
+    stage_rows<T, kTokens, kWidth>(scan, scan.B, scan.row_B, batch, first, tile.B, thread, kThreads);
+    stage_rows<T, kTokens, kWidth>(scan, scan.C, scan.row_C, batch, first, tile.C, thread, kThreads);
   }
 
   __device__ __forceinline__ S skip(int token) const {
@@ -191,10 +192,10 @@ struct Producer {
 };
 
 template <typename T, int NSPLIT>
-__device__ __forceinline__ void load_slice(const ScanArguments<T>& scan, int anchors, int64_t batch, int slice) {
+__device__ __forceinline__ void load_slice(const ScanArguments<T>& scan, int anchors, int batch, int slice) {
   constexpr int kWide = 16 / sizeof(T), kPacks = kSlice / kWide;
   T* rows = Layout<T, NSPLIT>::slice(anchors);
-  const T* source = scan.x + batch * scan.length * scan.channels + slice * kSlice;
+  const T* source = scan.x + scan.row(batch, 0) * scan.channels + slice * kSlice;
   for (int i = threadIdx.x; i < (scan.length + 1) * kPacks; i += (NSPLIT + kProducers) * kWarp) {
     const int token = i / kPacks, column = i % kPacks * kWide;
     Pack<T, kWide> pack;
@@ -205,13 +206,14 @@ __device__ __forceinline__ void load_slice(const ScanArguments<T>& scan, int anc
   __syncthreads();
 }
 
+// Batch 32 of 320 channels gives a large GPU three blocks a multiprocessor; leave registers for as many.
 template <typename T, int NSPLIT, bool GATHER>
-__global__ void __launch_bounds__((NSPLIT + kProducers) * kWarp)
+__global__ void __launch_bounds__((NSPLIT + kProducers) * kWarp, NSPLIT == 16 ? 1 : 3)
     scan_forward_kernel(const ScanArguments<T> scan, const GatherArguments<T> gather, T* y) {
   using S = Work<T>;
   using Plan = Layout<T, NSPLIT>;
   const int slice = blockIdx.x % scan.slices();
-  const int64_t batch = blockIdx.x / scan.slices();
+  const int batch = blockIdx.x / scan.slices();
   const bool scans = threadIdx.x < NSPLIT * kWarp;
   if constexpr (GATHER) load_slice<T, NSPLIT>(scan, gather.map.anchors, batch, slice);
 
