@@ -7,7 +7,7 @@ from pathlib import Path
 from setuptools import setup
 
 SOURCES = "projects/dfmamba/ops/csrc"
-ARCHITECTURES = "8.0;9.0+PTX"  # where TORCH_CUDA_ARCH_LIST says nothing; the machine that builds is never asked for a GPU
+ARCHITECTURES = "8.0;9.0+PTX"  # where TORCH_CUDA_ARCH_LIST says nothing: whatever GPU the building machine has
 FAST_PATH = "The pure-Python reference will be used. For the native operators install torch and a C++ compiler, then " \
             "run: pip install --no-build-isolation ."
 
@@ -18,7 +18,7 @@ def warn(reason):
 
 
 def toolkit():
-    """Return the root of the CUDA toolkit, or None: the folder with its libraries, also where nvcc is only a wrapper."""
+    """Return the root of the CUDA toolkit, or None: the folder with its libraries, though nvcc may be a wrapper."""
     from torch.utils import cpp_extension
 
     candidates = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), cpp_extension.CUDA_HOME, "/usr/local/cuda"]
@@ -55,7 +55,7 @@ def extension():
     folder = Path(__file__).resolve().parent
     patterns = ["*.cpp", "cpu/*.cpp"]
     flags = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math"]
-    openmp = [] if sys.platform == "darwin" else ["-fopenmp"]
+    openmp = [] if sys.platform == "darwin" else ["-fopenmp"]  # what torch's own parallel loops are made of
     kind, compile_args = CppExtension, {"cxx": [*flags, *openmp]}
     if with_cuda():
         patterns += ["cuda/*.cpp", "cuda/*.cu"]
@@ -83,7 +83,7 @@ def build_command():
 
 
 def native():
-    """Return the arguments of `setup` that build the operators; none where they are not wanted or torch is not there."""
+    """Return the arguments of `setup` that build the operators; none where they are not wanted or torch is missing."""
     if os.environ.get("DFMAMBA_WITHOUT_EXT") == "1":
         return {}
     try:

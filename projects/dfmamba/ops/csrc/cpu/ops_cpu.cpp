@@ -31,8 +31,7 @@ constexpr int64_t kMaxStates = 64;
 const KernelSet* supported(const std::string& name) {
 #if defined(__x86_64__)
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
   if (name == "avx512") return avx512 ? &avx512_kernels : nullptr;
   if (name == "avx2") return avx2 ? &avx2_kernels : nullptr;
 #endif
@@ -336,7 +335,8 @@ template <typename T>
 void scan_backward_parallel(const ScanArgs<T>& args, int64_t parts, const ScanGrads<T>& grads) {
   const int64_t blocks = count_blocks(args), part_blocks = (blocks + parts - 1) / parts;
   const int64_t rows = args.length * args.states;
-  run_parallel(args.batch * parts, 3 * scan_ns(args) * static_cast<double>(part_blocks), [&](int64_t begin, int64_t end) {
+  const double item_ns = 3 * scan_ns(args) * static_cast<double>(part_blocks);
+  run_parallel(args.batch * parts, item_ns, [&](int64_t begin, int64_t end) {
     const auto scratch = aligned<T>(kernels<T>().scan_scratch(args, part_blocks));
     for (int64_t item = begin; item < end; ++item) {
       const int64_t image = item / parts, part = item % parts;
@@ -398,6 +398,45 @@ EightTensors scan_backward(const Tensor& grad_y, const Tensor& u, const Tensor& 
 
 // --- Both in one ----------------------------------------------------------------------------------------------------
 
+template <typename T>
+SampleArgs<T> one_image(SampleArgs<T> args, int64_t image) {
+  const int64_t tokens = image * args.length, anchors = tokens * args.groups * args.anchors;
+  args.x += tokens * args.channels, args.offset += anchors * args.axes, args.weight += anchors;
+  args.batch = 1;
+  return args;
+}
+
+template <typename T>
+ScanArgs<T> one_image(ScanArgs<T> args, int64_t image, const T* u) {
+  const int64_t tokens = image * args.length;
+  args.u = u;
+  args.delta += tokens * args.channels, args.skip += tokens * args.channels;
+  args.B += tokens * args.row_B, args.C += tokens * args.row_C;
+  args.batch = 1;
+  return args;
+}
+
+// One thread an image: u of one image is scanned while it is still in the cache.
+template <typename T>
+Tensor dssm_by_image(const SampleArgs<T>& sampling, const PreparedScan& scan) {
+  Tensor y = at::empty(scan.u.sizes(), scan.u.options());
+  const auto args = scan.args<T>();
+  T* to = y.mutable_data_ptr<T>();
+  const int64_t numbers = args.length * args.channels, blocks = count_blocks(args);
+  const double item_ns =
+      static_cast<double>(args.length) * sample_ns(sampling) + static_cast<double>(blocks) * scan_ns(args);
+  run_parallel(args.batch, item_ns, [&](int64_t begin, int64_t end) {
+    const auto u = aligned<T>(numbers);
+    std::vector<Corner<T>> corners(4 * sampling.anchors);
+    for (int64_t image = begin; image < end; ++image) {
+      kernels<T>().gather(one_image(sampling, image), 0, args.length, corners.data(), u.get());
+      const auto own = one_image<T>(args, image, u.get());
+      for (int64_t block = 0; block < blocks; ++block) kernels<T>().scan(own, 0, block, to + image * numbers);
+    }
+  });
+  return y;
+}
+
 // u stays in float32 between the two, also where x is a half-precision map.
 Tensor dssm(const Tensor& x, const Tensor& offset, const Tensor& weight, const Tensor& delta, const Tensor& A,
             const Tensor& B, const Tensor& C, const OptionalTensor& D, const OptionalTensor& delta_bias,
@@ -405,11 +444,16 @@ Tensor dssm(const Tensor& x, const Tensor& offset, const Tensor& weight, const T
   check_sample(x, offset, weight, size);
   check_scan(x, delta, A, B, C, D, delta_bias, std::nullopt);
   const auto work = work_type(x);
-  const Tensor x_ = prepared(x, work);
+  const Tensor x_ = prepared(x, work), offset_ = prepared(offset, work), weight_ = prepared(weight, work);
+  PreparedScan scan(x_, delta, A, B, C, D, delta_bias, x_, delta_softplus);
   return for_type(work, [&](auto zero) {
     using T = decltype(zero);
-    const Tensor u = sample_prepared<T>(x_, prepared(offset, work), prepared(weight, work), size);
-    return scan_prepared<T>(PreparedScan(u, delta, A, B, C, D, delta_bias, x_, delta_softplus)).to(x.scalar_type());
+    if (x.size(0) >= at::get_num_threads()) {
+      const auto sampling = sample_args<T>(x_, offset_, weight_, std::nullopt, size);
+      return dssm_by_image<T>(sampling, scan).to(x.scalar_type());
+    }
+    scan.u = sample_prepared<T>(x_, offset_, weight_, size);
+    return scan_prepared<T>(scan).to(x.scalar_type());
   });
 }
 

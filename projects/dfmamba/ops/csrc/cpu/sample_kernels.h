@@ -23,42 +23,55 @@ inline int64_t floor_of(T p) {
   return towards_zero - (static_cast<T>(towards_zero) > p);
 }
 
-// Finds the corners of anchor k of the token at (row, column). False if the point touches no pixel: then all is left
-// as it was. The comparison is made before any number becomes an integer, so NaN and infinity end here.
+// Finds the corners of the point (y, x). False if it touches no pixel: then all is left as it was. The comparison is
+// made before any number becomes an integer, so NaN and infinity end here.
 template <typename T>
-inline bool locate(const SampleArgs<T>& args, int64_t row, int64_t column, int64_t k, const T* offset, Point<T>& point) {
-  const int64_t side = 2 * args.radius_x + 1;
-  const T* o = offset + k * args.axes;
-  const T y = static_cast<T>(row + k / side - args.radius_y) + (args.axes == 2 ? o[0] : T(0));
-  const T x = static_cast<T>(column + k % side - args.radius_x) + o[args.axes - 1];
+inline bool locate(const SampleArgs<T>& args, T y, T x, Point<T>& point) {
   if (!(y >= T(-1) && y < static_cast<T>(args.height) && x >= T(-1) && x < static_cast<T>(args.width))) return false;
   const int64_t y0 = floor_of(y), x0 = floor_of(x);
   point.fraction_y = y - static_cast<T>(y0);
   point.fraction_x = x - static_cast<T>(x0);
-  for (int64_t corner = 0; corner < 4; ++corner) {
-    const int64_t yi = y0 + corner / 2, xi = x0 + corner % 2;
-    point.valid[corner] = yi >= 0 && yi < args.height && xi >= 0 && xi < args.width;
-    point.position[corner] = point.valid[corner] ? (yi * args.width + xi) * args.channels : 0;
-  }
+  const bool top = y0 >= 0, bottom = y0 + 1 < args.height, left = x0 >= 0, right = x0 + 1 < args.width;
+  const int64_t position = (y0 * args.width + x0) * args.channels, down = args.width * args.channels;
+  point.valid[0] = top & left, point.valid[1] = top & right;
+  point.valid[2] = bottom & left, point.valid[3] = bottom & right;
+  point.position[0] = point.valid[0] ? position : 0;
+  point.position[1] = point.valid[1] ? position + args.channels : 0;
+  point.position[2] = point.valid[2] ? position + down : 0;
+  point.position[3] = point.valid[3] ? position + down + args.channels : 0;
   return true;
 }
 
-// Lists the pixels that u of one token and group is made of, and their shares; returns how many.
-template <typename T>
-inline int64_t list_corners(const SampleArgs<T>& args, int64_t token, int64_t group, Corner<T>* corners) {
-  const int64_t row = token % args.length / args.width, column = token % args.length % args.width;
-  const int64_t first = (token * args.groups + group) * args.anchors;
-  int64_t count = 0;
+// Calls visit(k, point) for every anchor k of one token and group whose point touches the map. `offset` is that of
+// their first anchor.
+template <typename T, typename Visit>
+inline void for_points(const SampleArgs<T>& args, int64_t row, int64_t column, const T* offset, const Visit& visit) {
   Point<T> point;
-  for (int64_t k = 0; k < args.anchors; ++k) {
-    if (!locate(args, row, column, k, args.offset + first * args.axes, point)) continue;
-    const T b = args.weight[first + k], fy = point.fraction_y, fx = point.fraction_x;
-    const T share[4] = {b * (1 - fy) * (1 - fx), b * (1 - fy) * fx, b * fy * (1 - fx), b * fy * fx};
-    for (int64_t corner = 0; corner < 4; ++corner) {
-      corners[count] = {point.position[corner], share[corner]};  // overwritten by the next one if it does not count
-      count += point.valid[corner];
+  int64_t k = 0;
+  for (int64_t dy = -args.radius_y; dy <= args.radius_y; ++dy) {
+    for (int64_t dx = -args.radius_x; dx <= args.radius_x; ++dx, ++k) {
+      const T* o = offset + k * args.axes;
+      const T y = static_cast<T>(row + dy) + (args.axes == 2 ? o[0] : T(0));
+      const T x = static_cast<T>(column + dx) + o[args.axes - 1];
+      if (locate(args, y, x, point)) visit(k, point);
     }
   }
+}
+
+// Lists the pixels that u of one token and group is made of, and their shares; returns how many. `first` is the number
+// of their first anchor in the whole batch.
+template <typename T>
+inline int64_t list_corners(const SampleArgs<T>& args, int64_t row, int64_t column, int64_t first, Corner<T>* corners) {
+  int64_t count = 0;
+  for_points(args, row, column, args.offset + first * args.axes, [&](int64_t k, const Point<T>& point) {
+    const T b = args.weight[first + k], fy = point.fraction_y, fx = point.fraction_x;
+    const T lower = b * fy, upper = b - lower;
+    const T share[4] = {upper * (1 - fx), upper * fx, lower * (1 - fx), lower * fx};
+    for (int64_t i = 0; i < 4; ++i) {
+      corners[count] = {point.position[i], share[i]};  // overwritten by the next one if it does not count
+      count += point.valid[i];
+    }
+  });
   return count;
 }
 
@@ -106,8 +119,9 @@ void gather(const SampleArgs<T>& args, int64_t begin, int64_t end, Corner<T>* sc
   const int64_t group_channels = args.channels / args.groups;
   for (int64_t token = begin; token < end; ++token) {
     const T* image = args.x + token / args.length * args.length * args.channels;
+    const int64_t row = token % args.length / args.width, column = token % args.length % args.width;
     for (int64_t g = 0; g < args.groups; ++g) {
-      const int64_t count = list_corners(args, token, g, scratch);
+      const int64_t count = list_corners(args, row, column, (token * args.groups + g) * args.anchors, scratch);
       const GatherTile<T> tile{image, scratch, count, u + token * args.channels};
       for_tiles<T>(g * group_channels, (g + 1) * group_channels, tile);
     }
@@ -148,8 +162,9 @@ template <typename T>
 void scatter(const SampleArgs<T>& args, int64_t image, int64_t first, int64_t last, Corner<T>* scratch, T* grad_x) {
   const int64_t group = first / (args.channels / args.groups);
   T* grad_image = grad_x + image * args.length * args.channels;
-  for (int64_t token = image * args.length; token < (image + 1) * args.length; ++token) {
-    const int64_t count = list_corners(args, token, group, scratch);
+  for (int64_t t = 0; t < args.length; ++t) {
+    const int64_t token = image * args.length + t, anchor = (token * args.groups + group) * args.anchors;
+    const int64_t count = list_corners(args, t / args.width, t % args.width, anchor, scratch);
     for_tiles<T>(first, last, ScatterTile<T>{grad_image, scratch, count, args.grad_u + token * args.channels});
   }
 }
@@ -176,21 +191,18 @@ struct CornerDots {
 template <typename T>
 void gather_grad(const SampleArgs<T>& args, int64_t begin, int64_t end, T* grad_offset, T* grad_weight) {
   const int64_t group_channels = args.channels / args.groups;
-  Point<T> point;
   for (int64_t token = begin; token < end; ++token) {
     const T* image = args.x + token / args.length * args.length * args.channels;
     const int64_t row = token % args.length / args.width, column = token % args.length % args.width;
     for (int64_t g = 0; g < args.groups; ++g) {
       const int64_t first = (token * args.groups + g) * args.anchors;
-      for (int64_t k = 0; k < args.anchors; ++k) {
-        T* to_offset = grad_offset + (first + k) * args.axes;
-        grad_weight[first + k] = 0;
-        for (int64_t axis = 0; axis < args.axes; ++axis) to_offset[axis] = 0;
-        if (!locate(args, row, column, k, args.offset + first * args.axes, point)) continue;
-
+      T* to_offset = grad_offset + first * args.axes;
+      for (int64_t k = 0; k < args.anchors; ++k) grad_weight[first + k] = 0;
+      for (int64_t i = 0; i < args.anchors * args.axes; ++i) to_offset[i] = 0;
+      for_points(args, row, column, args.offset + first * args.axes, [&](int64_t k, const Point<T>& point) {
         Vec<T> r[4] = {};
-        const CornerDots<T> dots{{image + point.position[0], image + point.position[1], image + point.position[2],
-                                  image + point.position[3]},
+        const int64_t* position = point.position;
+        const CornerDots<T> dots{{image + position[0], image + position[1], image + position[2], image + position[3]},
                                  args.grad_u + token * args.channels, r};
         for_tiles<T>(g * group_channels, (g + 1) * group_channels, dots);
         for (int i = 0; i < 4; ++i)
@@ -200,9 +212,9 @@ void gather_grad(const SampleArgs<T>& args, int64_t begin, int64_t end, T* grad_
         const Vec<T> top = (1 - fx) * r[0] + fx * r[1], bottom = (1 - fx) * r[2] + fx * r[3];
         const Vec<T> across = (1 - fy) * (r[1] - r[0]) + fy * (r[3] - r[2]);
         grad_weight[first + k] = sum<T>((1 - fy) * top + fy * bottom);
-        if (args.axes == 2) to_offset[0] = b * sum<T>(bottom - top);
-        to_offset[args.axes - 1] = b * sum<T>(across);
-      }
+        if (args.axes == 2) to_offset[2 * k] = b * sum<T>(bottom - top);
+        to_offset[args.axes * (k + 1) - 1] = b * sum<T>(across);
+      });
     }
   }
 }

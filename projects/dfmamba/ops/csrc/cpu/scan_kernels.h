@@ -14,6 +14,7 @@ using dfmamba::ScanArgs;
 using dfmamba::ScanGrads;
 
 constexpr int64_t kMaxStates = 64;
+constexpr int64_t kTile = 32;  // tokens whose step sizes are computed ahead, away from the recurrence: they overlap
 
 // One block: the channels of one vector.
 template <typename T>
@@ -36,14 +37,25 @@ struct Block {
     D = args.D != nullptr ? load(args.D + channel, count) : zero;
   }
 
-  // The step size d of one token, and its derivative with respect to delta if asked for.
-  inline Vec<T> step(const ScanArgs<T>& args, int64_t token, Vec<T>* slope) const {
-    const Vec<T> s = load(args.delta + token * args.channels + channel, count) + bias;
-    if (args.softplus) return softplus<T>(s, slope);
-    if (slope != nullptr) *slope = Vec<T>{} + T(1);
-    return s;
+  // The step sizes d of the tokens begin..end, and their derivatives with respect to delta unless slope is null.
+  inline void steps(const ScanArgs<T>& args, int64_t begin, int64_t end, Vec<T>* d, Vec<T>* slope) const {
+    for (int64_t t = 0; t < end - begin; ++t) {
+      const Vec<T> s = load(args.delta + (begin + t) * args.channels + channel, count) + bias;
+      if (args.softplus) {
+        d[t] = softplus<T>(s, slope == nullptr ? nullptr : slope + t);
+      } else {
+        d[t] = s;
+        if (slope != nullptr) slope[t] = Vec<T>{} + T(1);
+      }
+    }
   }
 };
+
+// Calls work(begin, end) for one tile of tokens after the other.
+template <typename Work>
+inline void for_token_tiles(int64_t begin, int64_t end, const Work& work) {
+  for (; begin < end; begin += kTile) work(begin, begin + kTile < end ? begin + kTile : end);
+}
 
 template <typename T, int kStates>  // kStates 0: only known at run time
 void scan_states(const ScanArgs<T>& args, int64_t image, int64_t number, T* y) {
@@ -51,18 +63,22 @@ void scan_states(const ScanArgs<T>& args, int64_t image, int64_t number, T* y) {
   const int64_t states = kStates > 0 ? kStates : args.states;
   Vec<T> h[kStates > 0 ? kStates : kMaxStates];
   for (int64_t n = 0; n < states; ++n) h[n] = Vec<T>{};
-  for (int64_t token = image * args.length; token < (image + 1) * args.length; ++token) {
-    const int64_t at = token * args.channels + block.channel;
-    const T* B = args.B + token * args.row_B;
-    const T* C = args.C + token * args.row_C;
-    const Vec<T> d = block.step(args, token, nullptr), input = d * load(args.u + at, block.count);
-    Vec<T> out = args.D != nullptr ? block.D * load(args.skip + at, block.count) : Vec<T>{};
-    for (int64_t n = 0; n < states; ++n) {
-      h[n] = exp2<T>(d * block.A_log2e[n]) * h[n] + input * B[n];
-      out += h[n] * C[n];
+  for_token_tiles(image * args.length, (image + 1) * args.length, [&](int64_t begin, int64_t end) {
+    Vec<T> d[kTile];
+    block.steps(args, begin, end, d, nullptr);
+    for (int64_t token = begin; token < end; ++token) {
+      const int64_t at = token * args.channels + block.channel;
+      const T* B = args.B + token * args.row_B;
+      const T* C = args.C + token * args.row_C;
+      const Vec<T> step = d[token - begin], input = step * load(args.u + at, block.count);
+      Vec<T> out = args.D != nullptr ? block.D * load(args.skip + at, block.count) : Vec<T>{};
+      for (int64_t n = 0; n < states; ++n) {
+        h[n] = exp2<T>(step * block.A_log2e[n]) * h[n] + input * B[n];
+        out += h[n] * C[n];
+      }
+      store(y + at, out, block.count);
     }
-    store(y + at, out, block.count);
-  }
+  });
 }
 
 template <typename T>
@@ -83,9 +99,8 @@ struct Chunks {
   explicit Chunks(const ScanArgs<T>& args) {
     const int64_t per_token = (4 * args.states + 2) * int64_t(sizeof(Vec<T>));
     const int64_t fit = kBytes / per_token;
-    tokens = fit < 16 ? 16 : fit;
-    if (tokens > args.length) tokens = args.length;
-    count = (args.length + tokens - 1) / tokens;
+    count = fit < 16 ? (args.length + 15) / 16 : (args.length + fit - 1) / fit;
+    tokens = (args.length + count - 1) / count;
   }
 };
 
@@ -140,25 +155,30 @@ inline void clear(Vec<T>* to, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = Vec<T>{};
 }
 
-// Runs the states of one block through the tokens begin..end; h is changed in place.
+// Runs the states of one block through the tokens first..last; h is changed in place.
 template <typename T>
-void advance(const ScanArgs<T>& args, const Block<T>& block, int64_t begin, int64_t end, Vec<T>* h) {
-  for (int64_t token = begin; token < end; ++token) {
-    const T* B = args.B + token * args.row_B;
-    const Vec<T> d = block.step(args, token, nullptr);
-    const Vec<T> input = d * load(args.u + token * args.channels + block.channel, block.count);
-    for (int64_t n = 0; n < args.states; ++n) h[n] = exp2<T>(d * block.A_log2e[n]) * h[n] + input * B[n];
-  }
+void advance(const ScanArgs<T>& args, const Block<T>& block, int64_t first, int64_t last, Vec<T>* h) {
+  for_token_tiles(first, last, [&](int64_t begin, int64_t end) {
+    Vec<T> d[kTile];
+    block.steps(args, begin, end, d, nullptr);
+    for (int64_t token = begin; token < end; ++token) {
+      const T* B = args.B + token * args.row_B;
+      const Vec<T> step = d[token - begin];
+      const Vec<T> input = step * load(args.u + token * args.channels + block.channel, block.count);
+      for (int64_t n = 0; n < args.states; ++n) h[n] = exp2<T>(step * block.A_log2e[n]) * h[n] + input * B[n];
+    }
+  });
 }
 
 // The same for one chunk, keeping every decay and state; scratch.state[0] holds the states before it.
 template <typename T>
 void record(const ScanArgs<T>& args, const Block<T>& block, int64_t begin, int64_t end, const ScanScratch<T>& scratch) {
   const int64_t states = args.states;
+  block.steps(args, begin, end, scratch.step, scratch.slope);
   for (int64_t token = begin; token < end; ++token) {
     const int64_t t = token - begin;
     const T* B = args.B + token * args.row_B;
-    const Vec<T> d = scratch.step[t] = block.step(args, token, scratch.slope + t);
+    const Vec<T> d = scratch.step[t];
     const Vec<T> input = d * load(args.u + token * args.channels + block.channel, block.count);
     const Vec<T>* before = scratch.state + t * states;
     Vec<T>* after = scratch.state + (t + 1) * states;

@@ -8,6 +8,18 @@
 
 #include <stdint.h>
 
+#if defined(__x86_64__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 warns of its own header
+#include <immintrin.h>  // GCC finds no max and min in a comparison with a choice
+#if VECTOR_BYTES == 64
+#define X86(name) _mm512_##name
+#elif VECTOR_BYTES == 32
+#define X86(name) _mm256_##name
+#else
+#define X86(name) _mm_##name
+#endif
+#endif
+
 namespace {
 
 template <typename T>
@@ -67,22 +79,28 @@ inline T sum(Vec<T> v) {
   return lane[0];
 }
 
-// NaN in `a` is kept: the comparison fails.
-template <typename T>
-inline Vec<T> at_least(Vec<T> a, T low) {
-  const Vec<T> bound = Vec<T>{} + low;
-  return bound > a ? bound : a;
-}
+// The larger and the smaller of a bound and a, lane by lane; a where it is NaN.
+#if defined(__x86_64__)
+inline Vec<float> larger(Vec<float> bound, Vec<float> a) { return X86(max_ps)(bound, a); }
+inline Vec<double> larger(Vec<double> bound, Vec<double> a) { return X86(max_pd)(bound, a); }
+inline Vec<float> smaller(Vec<float> bound, Vec<float> a) { return X86(min_ps)(bound, a); }
+inline Vec<double> smaller(Vec<double> bound, Vec<double> a) { return X86(min_pd)(bound, a); }
+#else
+template <typename V>
+inline V larger(V bound, V a) { return bound > a ? bound : a; }
+template <typename V>
+inline V smaller(V bound, V a) { return bound < a ? bound : a; }
+#endif
 
 template <typename T>
-inline Vec<T> at_most(Vec<T> a, T high) {
-  const Vec<T> bound = Vec<T>{} + high;
-  return bound < a ? bound : a;
-}
+inline Vec<T> at_least(Vec<T> a, T low) { return larger(Vec<T>{} + low, a); }
+
+template <typename T>
+inline Vec<T> at_most(Vec<T> a, T high) { return smaller(Vec<T>{} + high, a); }
 
 // Numbers of the exponential. 2^x = 2^n 2^f with n = round(x): adding `kRound` leaves n + exponent bias in the low bits
-// of the sum, and a shift by `kMantissa` makes them the exponent of 2^n. Below `kLow` the result is 0 (exponent bits 0),
-// from `kHigh` on infinite (exponent bits all 1).
+// of the sum, and a shift by `kMantissa` makes them the exponent of 2^n. From `kLow` down the result is 0 (exponent bits
+// 0), from `kHigh` up infinite (exponent bits all 1).
 template <typename T>
 struct Exponential;
 
