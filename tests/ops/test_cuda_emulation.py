@@ -1,7 +1,7 @@
 """The CUDA kernels' own sources, run thread by thread on the CPU, against the reference in float64.
 
 `cuda_emulation/emulate.h` says what this shows and how. On top of it, every array lies between margins of NaN: a read
-outside spoils the result, a write outside is seen. What only a GPU can show stays open: launches, speed, its exponential.
+outside spoils the result, a write outside is seen. What only a GPU can show stays open: launches, speed, its own exp.
 """
 
 import ctypes
