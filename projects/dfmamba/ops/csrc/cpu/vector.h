@@ -167,18 +167,19 @@ inline Vec<T> exp_negative(Vec<T> x) {
 
 // softplus(s) = ln(1 + e^s) and its derivative, the sigmoid, for every s without overflow or cancellation:
 // max(s, 0) + ln(1 + z) with z = e^-|s|, and ln(1 + z) = 2 artanh(z / (2 + z)), a series in powers of at most 1/9.
+// Above 20 it is s, as torch defines it (2e-9 less, which only float64 can tell).
 template <typename T>
 inline Vec<T> softplus(Vec<T> s, Vec<T>* slope) {
-  const Vec<T> zero = {};
+  const Vec<T> zero = {}, threshold = zero + T(20);
   const Vec<T> z = exp_negative<T>(s > zero ? -s : s);
   const Vec<T> ratio = z / (z + T(2)), square = ratio * ratio;
   Vec<T> series = zero + T(1) / (2 * Exponential<T>::kTermsLog1p - 1);
   for (int k = Exponential<T>::kTermsLog1p - 2; k >= 0; --k) series = series * square + T(1) / (2 * k + 1);
   if (slope != nullptr) {
     const Vec<T> share = T(1) / (z + T(1));
-    *slope = s > zero ? share : z * share;
+    *slope = s > threshold ? zero + T(1) : (s > zero ? share : z * share);
   }
-  return at_least<T>(s, T(0)) + T(2) * ratio * series;
+  return s > threshold ? s : at_least<T>(s, T(0)) + T(2) * ratio * series;
 }
 
 }  // namespace
