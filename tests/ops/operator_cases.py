@@ -77,7 +77,7 @@ def cast(arguments, dtype):
 
 
 def relative_error(value, exact):
-    """Return the L2 norm of the error over that of the exact value; near 0 the numbers of the arguments are the scale."""
+    """Return the L2 norm of the error over that of the exact value, which near 0 is taken as 0.01 a number."""
     exact = exact.double()
     scale = exact.norm() + 1e-2 * exact.numel() ** 0.5
     return ((value.double() - exact).norm() / scale).item() if exact.numel() else 0.0
@@ -93,7 +93,7 @@ def result_and_gradients(function, arguments, probe, **options):
 
 
 def check_against_float64(operators, arguments, dtype, size, softplus=True, slack=1.0):
-    """Assert that result and gradients in `dtype` are within `slack` times its tolerance of the reference in float64."""
+    """Assert that result and gradients in `dtype` are within `slack` tolerances of the reference in float64."""
     arguments = cast(arguments, dtype)
     exact_arguments = {name: value if value is None else value.double() for name, value in arguments.items()}
     probe = torch.randn(arguments["x"].shape, dtype=torch.float64).to(dtype).double()
