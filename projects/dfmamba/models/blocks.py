@@ -211,8 +211,11 @@ class TokenConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return tokens of the same shape, (batch, L, channels)."""
-        x = F.pad(x.transpose(1, 2), self.padding)  # (batch, L, channels) -> (batch, channels, L + kernel_size - 1)
-        return self.conv(x).transpose(1, 2)
+        x = F.pad(x, (0, 0, *self.padding))  # (batch, L, channels) -> (batch, L + kernel_size - 1, channels)
+        # Convolved as a map of one row in channels-last memory: tokens go in and come out without a transposition.
+        x = x.transpose(1, 2).unsqueeze(2)  # -> (batch, channels, 1, L + kernel_size - 1)
+        x = F.conv2d(x, self.conv.weight.unsqueeze(2), self.conv.bias, groups=x.shape[1])
+        return x.squeeze(2).transpose(1, 2)
 
 
 class FeedForward(nn.Sequential):

@@ -1,4 +1,4 @@
-"""The public operators: arguments checked, backend chosen.
+"""The public operators: arguments checked, dtypes settled, backend chosen.
 
 Letters are those of the paper (arXiv 2512.02727, Eq. 3); shapes, with L = H*W tokens row by row:
 
@@ -13,38 +13,43 @@ Letters are those of the paper (arXiv 2512.02727, Eq. 3); shapes, with L = H*W t
 
 K = 1, 9, 25 are the anchors row by row: k = (dy + 1) * 3 + (dx + 1) for K = 9. With `size=(L,)` the map has one axis
 (Eq. 2): the last axis of `offset` is 1 and K = 1, 3, 5. `size` may hold any positive integers with product L.
+
+Dtypes: whatever x is, the work is done in float32 (float64 if x is float64) and the result has the dtype of x. Under
+autocast x, weight, delta, B and C become the autocast dtype; coordinates, A, D and delta_bias stay float32.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
+import torch
 from torch import Tensor
 
-from . import reference
+from . import mamba_ssm_backend, native, reference
+from .backends import available_backends, choose
 from .checks import check_sample, check_scan
 
-_NOT_BUILT = "this version of dfmamba has no native kernels; the reference runs on every device"
-_BACKENDS: dict[str, str | None] = {
-    "reference": None,
-    "cpu": _NOT_BUILT,
-    "cuda": _NOT_BUILT,
-    "mamba_ssm": "this version of dfmamba does not call mamba_ssm",
-}
+__all__ = ["available_backends", "deform_sample", "dssm", "selective_scan"]
 
 
-def available_backends() -> dict[str, str | None]:
-    """Return every backend's name with None where it can be used, else with the reason why not."""
-    return dict(_BACKENDS)
+def _autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Return the tensors in the autocast dtype where autocast is on; the first one decides, float64 is left alone."""
+    device = tensors[0].device.type
+    if device not in ("cpu", "cuda") or not torch.is_autocast_enabled(device) or tensors[0].dtype == torch.float64:
+        return tensors
+    dtype = torch.get_autocast_dtype(device)
+    return tuple(tensor.to(dtype) for tensor in tensors)
 
 
-def _check_backend(backend: str | None) -> None:
-    """Raise ValueError unless the backend can be used; None stands for the best one available."""
-    if backend is None:
-        return
-    if backend not in _BACKENDS:
-        raise ValueError(f"backend: expected None or one of {', '.join(_BACKENDS)}, got {backend!r}")
-    reason = _BACKENDS[backend]
-    if reason is not None:
-        raise ValueError(f"backend: {backend!r} is not available: {reason}")
+def _exact(x: Tensor, *tensors: Tensor | None) -> tuple[Any, ...]:
+    """Return the tensors in the dtype that is computed in, float64 if x is float64, else float32."""
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    return tuple(None if tensor is None else tensor.to(dtype) for tensor in tensors)
+
+
+def _either(x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Return the tensors in the dtype of x where they have it, else in the dtype that is computed in."""
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    return tuple(tensor if tensor.dtype == x.dtype else tensor.to(dtype) for tensor in tensors)
 
 
 def deform_sample(
@@ -66,8 +71,10 @@ def deform_sample(
         ValueError: A shape, K, the size, a device, a dtype or the backend does not fit; the message names it.
     """
     check_sample(x, offset, weight, size)
-    _check_backend(backend)
-    return reference.deform_sample(x, offset, weight, size)
+    x, weight = _autocast(x, weight)
+    if choose(backend, x) in ("reference", "mamba_ssm"):
+        return reference.deform_sample(x, offset, weight, size)
+    return native.ops.sample(x, *_exact(x, offset), *_either(x, weight), size)
 
 
 def selective_scan(
@@ -102,8 +109,14 @@ def selective_scan(
         ValueError: A shape, a device, a dtype or the backend does not fit; the message names it.
     """
     check_scan(u, delta, A, B, C, D, delta_bias)
-    _check_backend(backend)
-    return reference.selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
+    u, delta, B, C = _autocast(u, delta, B, C)
+    backend = choose(backend, u, A.shape[1])
+    if backend == "reference":
+        return reference.selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
+    A, D, delta_bias = _exact(u, A, D, delta_bias)
+    delta, B, C = _either(u, delta, B, C)
+    scan = mamba_ssm_backend.selective_scan if backend == "mamba_ssm" else native.ops.scan
+    return scan(u, delta, A, B, C, D, delta_bias, None, delta_softplus)
 
 
 def dssm(
@@ -145,7 +158,15 @@ def dssm(
     """
     check_sample(x, offset, weight, size)
     check_scan(x, delta, A, B, C, D, delta_bias, input_name="x")
-    _check_backend(backend)
-    return reference.dssm(
-        x, offset, weight, delta, A, B, C, D, delta_bias, size=size, delta_softplus=delta_softplus
-    )
+    x, weight, delta, B, C = _autocast(x, weight, delta, B, C)
+    backend = choose(backend, x, A.shape[1])
+    if backend == "reference":
+        return reference.dssm(
+            x, offset, weight, delta, A, B, C, D, delta_bias, size=size, delta_softplus=delta_softplus
+        )
+    offset, A, D, delta_bias = _exact(x, offset, A, D, delta_bias)
+    weight, delta, B, C = _either(x, weight, delta, B, C)
+    if backend == "mamba_ssm":
+        u = deform_sample(x, offset, weight, size=size)
+        return mamba_ssm_backend.selective_scan(u, delta, A, B, C, D, delta_bias, x, delta_softplus)
+    return native.ops.dssm(x, offset, weight, delta, A, B, C, D, delta_bias, size, delta_softplus)

@@ -1,33 +1,15 @@
-"""The reference operators against hand-made cases, plain loops, mmcv, and finite differences."""
+"""The operators of every backend against hand-made cases, plain loops, mmcv, and finite differences."""
 
 import math
 from functools import partial
 
 import pytest
 import torch
+from operator_cases import random_arguments
 
-from dfmamba.ops import available_backends, deform_sample, dssm, selective_scan
+from dfmamba.ops import available_backends, dssm, selective_scan
 
 float64 = partial(torch.randn, dtype=torch.float64)
-
-
-def random_arguments(batch=2, size=(4, 5), channels=6, groups=2, anchors=9, states=3, dtype=torch.float64):
-    """Return arguments of `dssm`, with offsets that keep clear of the lattice (where the derivative jumps)."""
-    length, axes = math.prod(size), len(size)
-    randn = partial(torch.randn, dtype=dtype)
-    whole = torch.randint(-2, 3, (batch, length, groups, anchors, axes))
-    fraction = torch.rand(whole.shape, dtype=dtype) * 0.9 + 0.05
-    return {
-        "x": randn(batch, length, channels),
-        "offset": whole + fraction,
-        "weight": randn(batch, length, groups, anchors),
-        "delta": randn(batch, length, channels),
-        "A": -torch.rand(channels, states, dtype=dtype) - 0.1,
-        "B": randn(batch, length, states),
-        "C": randn(batch, length, states),
-        "D": randn(channels),
-        "delta_bias": randn(channels),
-    }
 
 
 def zero_offsets(batch, length, groups, anchors, axes=2):
@@ -51,13 +33,13 @@ def bilinear_by_hand(image, y, x):
 
 @pytest.mark.parametrize(("anchors", "radius"), [(1, 0), (9, 1), (25, 2)])
 @pytest.mark.parametrize("size", [(4, 5), (1, 6), (5, 1), (1, 1)])
-def test_sample_is_the_sum_over_anchors(anchors, radius, size):
+def test_sample_is_the_sum_over_anchors(operators, anchors, radius, size):
     torch.manual_seed(0)
     height, width = size
     x, groups = float64(2, height * width, 4), 2
     offset = float64(2, height * width, groups, anchors, 2) * 2
     weight = float64(2, height * width, groups, anchors)
-    u = deform_sample(x, offset, weight, size=size)
+    u = operators.deform_sample(x, offset, weight, size=size)
     for batch, token, channel in [(0, 0, 0), (1, height * width - 1, 3), (0, height * width // 2, 1)]:
         group = channel // 2
         image = x[batch, :, channel].view(height, width)
@@ -71,28 +53,28 @@ def test_sample_is_the_sum_over_anchors(anchors, radius, size):
         assert u[batch, token, channel].item() == pytest.approx(expected, abs=1e-12)
 
 
-def test_sample_on_one_axis():
+def test_sample_on_one_axis(operators):
     x = torch.tensor([1.0, 10.0, 100.0]).view(1, 3, 1)
     weight = torch.tensor([0.0, 1.0, 0.0]).expand(1, 3, 1, 3)
     offset = torch.full((1, 3, 1, 3, 1), 0.25)
-    u = deform_sample(x, offset, weight, size=(3,))
+    u = operators.deform_sample(x, offset, weight, size=(3,))
     # 0.75 x[t] + 0.25 x[t + 1], and 0 beyond the end
     assert u.flatten().tolist() == pytest.approx([3.25, 32.5, 75.0])
 
 
-def test_zero_offset_returns_the_input():
+def test_zero_offset_returns_the_input(operators):
     x = float64(2, 12, 6)
     offset, weight = zero_offsets(2, 12, 3, 9)
-    assert torch.equal(deform_sample(x, offset, weight, size=(3, 4)), x)
+    assert torch.equal(operators.deform_sample(x, offset, weight, size=(3, 4)), x)
 
 
 @pytest.mark.parametrize("hostile", [math.nan, math.inf, -math.inf, 1e30, -1e30])
-def test_hostile_offsets_give_nothing_and_break_nothing(hostile):
+def test_hostile_offsets_give_nothing_and_break_nothing(operators, hostile):
     x = float64(1, 6, 2).requires_grad_()
     offset, weight = zero_offsets(1, 6, 1, 9)
     offset[0, 2, 0, 4, 0] = hostile
     offset.requires_grad_()
-    u = deform_sample(x, offset, weight, size=(2, 3))
+    u = operators.deform_sample(x, offset, weight, size=(2, 3))
     u.sum().backward()
     assert torch.equal(u[0, 2], torch.zeros(2, dtype=torch.float64))
     assert torch.equal(u[0, 3], x[0, 3])
@@ -100,22 +82,22 @@ def test_hostile_offsets_give_nothing_and_break_nothing(hostile):
     assert torch.isfinite(offset.grad).all()
 
 
-def test_derivative_on_the_lattice_is_the_one_from_the_right():
+def test_derivative_on_the_lattice_is_the_one_from_the_right(operators):
     x = torch.tensor([3.0, 5.0, 11.0], dtype=torch.float64).view(1, 3, 1)
     offset = torch.zeros(1, 3, 1, 1, 1, dtype=torch.float64)
     offset[0, 0] = -1.0  # the point -1: the map begins to its right
     offset.requires_grad_()
-    deform_sample(x, offset, torch.ones(1, 3, 1, 1, dtype=torch.float64), size=(3,)).sum().backward()
+    operators.deform_sample(x, offset, torch.ones(1, 3, 1, 1, dtype=torch.float64), size=(3,)).sum().backward()
     assert offset.grad.flatten().tolist() == [3.0, 11.0 - 5.0, 0.0 - 11.0]
 
 
-def test_sample_equals_mmcv_modulated_deformable_convolution():
+def test_sample_equals_mmcv_modulated_deformable_convolution(operators):
     ops = pytest.importorskip("mmcv.ops")
     torch.manual_seed(1)
     batch, height, width, channels, groups = 2, 5, 7, 8, 2
     arguments = random_arguments(batch, (height, width), channels, groups, 9, dtype=torch.float32)
     ours = {name: arguments[name].clone().requires_grad_() for name in ("x", "offset", "weight")}
-    u = deform_sample(**ours, size=(height, width))
+    u = operators.deform_sample(**ours, size=(height, width))
 
     theirs = {name: arguments[name].clone().requires_grad_() for name in ("x", "offset", "weight")}
     image = theirs["x"].transpose(1, 2).reshape(batch, channels, height, width).contiguous()
@@ -134,10 +116,11 @@ def test_sample_equals_mmcv_modulated_deformable_convolution():
 
 
 @pytest.mark.parametrize("softplus", [True, False])
-def test_scan_is_the_recurrence(softplus):
+def test_scan_is_the_recurrence(operators, softplus):
     torch.manual_seed(2)
     a = random_arguments()
-    y = selective_scan(a["x"], a["delta"], a["A"], a["B"], a["C"], a["D"], a["delta_bias"], delta_softplus=softplus)
+    scanned = (a[name] for name in ("x", "delta", "A", "B", "C", "D", "delta_bias"))
+    y = operators.selective_scan(*scanned, delta_softplus=softplus)
     channel, batch, h = 4, 1, torch.zeros(3, dtype=torch.float64)
     for t in range(20):
         s = a["delta"][batch, t, channel] + a["delta_bias"][channel]
@@ -147,59 +130,59 @@ def test_scan_is_the_recurrence(softplus):
         assert y[batch, t, channel].item() == pytest.approx((a["C"][batch, t] @ h + a["D"][channel] * u).item())
 
 
-def test_scan_of_a_constant_by_hand():
+def test_scan_of_a_constant_by_hand(operators):
     # d = 1, A = -ln 2: the state halves and gains 1 at every step: 1, 1.5, 1.75
     one = torch.ones(1, 3, 1)
-    y = selective_scan(one, one, torch.tensor([[-math.log(2)]]), one, one, delta_softplus=False)
+    y = operators.selective_scan(one, one, torch.tensor([[-math.log(2)]]), one, one, delta_softplus=False)
     assert y.flatten().tolist() == pytest.approx([1.0, 1.5, 1.75])
 
 
-def test_skip_multiplies_the_undeformed_input():
+def test_skip_multiplies_the_undeformed_input(operators):
     torch.manual_seed(3)
     a = random_arguments()
-    without = dssm(**{**a, "D": None}, size=(4, 5))
-    torch.testing.assert_close(dssm(**a, size=(4, 5)), without + a["D"] * a["x"])
-    u = deform_sample(a["x"], a["offset"], a["weight"], size=(4, 5))
-    expected = selective_scan(u, a["delta"], a["A"], a["B"], a["C"], None, a["delta_bias"])
+    without = operators.dssm(**{**a, "D": None}, size=(4, 5))
+    torch.testing.assert_close(operators.dssm(**a, size=(4, 5)), without + a["D"] * a["x"])
+    u = operators.deform_sample(a["x"], a["offset"], a["weight"], size=(4, 5))
+    expected = operators.selective_scan(u, a["delta"], a["A"], a["B"], a["C"], None, a["delta_bias"])
     torch.testing.assert_close(without, expected)
 
 
 @pytest.mark.parametrize(("size", "anchors"), [((4, 5), 9), ((2, 3), 25), ((5,), 3), ((1, 4), 1)])
-def test_gradients_against_finite_differences(size, anchors):
+def test_gradients_against_finite_differences(operators, size, anchors):
     torch.manual_seed(4)
     arguments = random_arguments(batch=1, size=size, channels=4, anchors=anchors, states=2)
     names, tensors = list(arguments), [tensor.requires_grad_() for tensor in arguments.values()]
 
     def operator(*values):
-        return dssm(**dict(zip(names, values, strict=True)), size=size)
+        return operators.dssm(**dict(zip(names, values, strict=True)), size=size)
 
     assert torch.autograd.gradcheck(operator, tensors)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 2e-3), (torch.bfloat16, 2e-2), (torch.float32, 1e-5)])
-def test_low_precision_inputs_are_computed_in_float32(dtype, tolerance):
+def test_low_precision_inputs_are_computed_in_float32(operators, dtype, tolerance):
     torch.manual_seed(5)
     a = {name: tensor.to(dtype) for name, tensor in random_arguments().items()}
-    y = dssm(**a, size=(4, 5))
-    exact = dssm(**{name: tensor.double() for name, tensor in a.items()}, size=(4, 5))
+    y = operators.dssm(**a, size=(4, 5))
+    exact = operators.dssm(**{name: tensor.double() for name, tensor in a.items()}, size=(4, 5))
     assert y.dtype == dtype
     assert (y.double() - exact).norm() / exact.norm() < tolerance
 
 
-def test_layout_does_not_matter():
+def test_layout_does_not_matter(operators):
     torch.manual_seed(6)
     a = random_arguments()
-    expected = dssm(**a, size=(4, 5))
+    expected = operators.dssm(**a, size=(4, 5))
     for name in ("x", "offset", "weight", "delta", "B", "C"):
         strided = torch.empty(*a[name].shape[:-1], 2 * a[name].shape[-1], dtype=torch.float64)[..., ::2].copy_(a[name])
-        assert torch.equal(dssm(**{**a, name: strided}, size=(4, 5)), expected)
+        assert torch.equal(operators.dssm(**{**a, name: strided}, size=(4, 5)), expected)
     # a channels-last feature map seen as tokens
     image = a["x"].transpose(1, 2).reshape(2, 6, 4, 5).contiguous()
-    assert torch.equal(dssm(**{**a, "x": image.flatten(2).transpose(1, 2)}, size=(4, 5)), expected)
+    assert torch.equal(operators.dssm(**{**a, "x": image.flatten(2).transpose(1, 2)}, size=(4, 5)), expected)
 
 
-def test_empty_batch():
-    y = dssm(**{name: (t[:0] if t.dim() > 2 else t) for name, t in random_arguments().items()}, size=(4, 5))
+def test_empty_batch(operators):
+    y = operators.dssm(**{name: (t[:0] if t.dim() > 2 else t) for name, t in random_arguments().items()}, size=(4, 5))
     assert y.shape == (0, 20, 6)
 
 

@@ -1,0 +1,48 @@
+// Sampling and forward scan in one kernel, where a slice of 32 channels of x fits in shared memory.
+
+#include "scan_forward.cuh"
+
+namespace dfmamba::cuda {
+namespace {
+
+int64_t shared_memory_limit() {
+  int device = 0, limit = 0;
+  if (cudaGetDevice(&device) != cudaSuccess) return 0;
+  if (cudaDeviceGetAttribute(&limit, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) != cudaSuccess) return 0;
+  return limit;
+}
+
+}  // namespace
+
+bool dssm_fits(DType dtype, const SampleSizes& map, const ScanSizes& sizes, const void* x) {
+  const int64_t group_channels = map.channels / map.groups;
+  if (group_channels == 0 || group_channels % kSlice != 0) return false;  // a slice must lie in one group
+  if (reinterpret_cast<uintptr_t>(x) % 16 != 0) return false;
+  const int64_t most = 1 << 20;  // keeps the product below from overflowing
+  if (sizes.length > most || map.anchors > most) return false;
+  const size_t bytes = dispatch_dtype(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    return dispatch_split<T>(sizes.states, [&](auto split) {
+      return Layout<T, decltype(split)::value>::bytes(map.anchors, sizes.length);
+    });
+  });
+  return static_cast<int64_t>(bytes) <= shared_memory_limit();
+}
+
+int dssm(DType dtype, const SampleSizes& map, const ScanSizes& sizes, const void* offset, Array weight,
+         const ScanInputs& inputs, void* y, Stream stream) {
+  return dispatch_dtype(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    return dispatch_split<T>(sizes.states, [&](auto split) {
+      constexpr int kSplit = decltype(split)::value;
+      const GatherArguments<T> gather{make_map(map), static_cast<int>(map.groups),
+                                      static_cast<const Work<T>*>(offset), weight};
+      const int64_t blocks = sizes.batch * divide_up(sizes.channels, kSlice);
+      return launch(scan_forward_kernel<T, kSplit, true>, blocks, (kSplit + kProducers) * kWarp,
+                    Layout<T, kSplit>::bytes(map.anchors, sizes.length), stream,
+                    make_scan_arguments<T>(sizes, inputs), gather, static_cast<T*>(y));
+    });
+  });
+}
+
+}  // namespace dfmamba::cuda

@@ -1,0 +1,237 @@
+// Gradients of the sampling, with du = grad_u and v_i the corners of a point, each times its share w_i:
+//
+//   dots r_i = sum_(c in group) du_c v_i,c      grad_weight = sum_i w_i r_i
+//   grad_dy = b ((1-fx)(r_2 - r_0) + fx (r_3 - r_1))     grad_dx = b ((1-fy)(r_1 - r_0) + fy (r_3 - r_2))
+//   grad_x(corner i) += b w_i du
+//
+// The first three come from `points_kernel`, one warp a token and group. The last is a scatter: in `pixels_kernel`
+// every warp owns a window of pixels and a slice of channels, keeps their sums in shared memory, looks through all
+// points in order and takes those that touch its window. No two threads ever add to the same number: no atomics.
+
+#include "sampling.cuh"
+
+namespace dfmamba::cuda {
+namespace {
+
+constexpr int kWarps = 4;
+constexpr int kMaxWindow = 128;  // row numbers inside a window, and one more, fit in a byte
+
+template <typename T>
+struct Arguments {
+  Map map;
+  int64_t batch;
+  int tokens, groups, group_channels, window;
+  const T *grad_u, *x;
+  const Work<T>* offset;
+  Array weight;
+  T* grad_x;
+  Work<T>* grad_offset;
+  MutableArray grad_weight;
+};
+
+template <typename S>
+struct Gradient {
+  S weight, y, x;
+};
+
+template <typename S>
+__device__ __forceinline__ Gradient<S> point_gradient(const Point<S>& point, S weight, const S* r) {
+  S along_weight = S(0);
+  for (int i = 0; i < 4; ++i) along_weight += corner_share(point, i) * r[i];
+  return {along_weight, weight * ((S(1) - point.fx) * (r[2] - r[0]) + point.fx * (r[3] - r[1])),
+          weight * ((S(1) - point.fy) * (r[1] - r[0]) + point.fy * (r[3] - r[2]))};
+}
+
+template <typename S>
+struct Dots {
+  int token;
+  S dot;
+};
+
+template <typename T, int V>
+__global__ void __launch_bounds__(kWarps* kWarp) points_kernel(const Arguments<T> arguments) {
+  using S = Work<T>;
+  const Map& map = arguments.map;
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  Dots<S>* corners = reinterpret_cast<Dots<S>*>(shared_memory()) + warp * kWarp * 4;
+  const int64_t row = int64_t{blockIdx.x} * kWarps + warp;
+  if (row >= arguments.batch * arguments.tokens * arguments.groups) return;  // the whole warp
+
+  const int group = row % arguments.groups;
+  const int64_t token_in_batch = row / arguments.groups;
+  const int token = token_in_batch % arguments.tokens;
+  const int64_t stride = int64_t{arguments.groups} * arguments.group_channels;
+  const T* image = arguments.x + (token_in_batch - token) * stride + group * arguments.group_channels;
+  const T* grad_u = arguments.grad_u + row * arguments.group_channels;
+
+  for (int first = 0; first < map.anchors; first += kWarp) {
+    const int count = min(kWarp, map.anchors - first);
+    const int64_t index = row * map.anchors + first + lane;
+    Point<S> point{};
+    if (lane < count) {
+      point = locate(map, token, first + lane, arguments.offset + index * map.axes);
+      for (int i = 0; i < 4; ++i) corners[lane * 4 + i].token = corner_token(map, point, i);
+    }
+    __syncwarp();
+    for (int anchor = 0; anchor < count; ++anchor) {
+      S dots[4] = {};
+      for (int channel = lane * V; channel < arguments.group_channels; channel += kWarp * V) {
+        const auto given = load_pack<V>(grad_u + channel);
+        for (int i = 0; i < 4; ++i) {
+          const int corner = corners[anchor * 4 + i].token;
+          if (corner < 0) continue;
+          const auto found = load_pack<V>(image + corner * stride + channel);
+          for (int v = 0; v < V; ++v) dots[i] += to_work(given.values[v]) * to_work(found.values[v]);
+        }
+      }
+      const int i = reduce_scatter<4, kWarp, 1>(dots, lane);
+      if (is_first_holder<4, kWarp, 1>(lane)) corners[anchor * 4 + i].dot = dots[0];
+    }
+    __syncwarp();
+    if (lane < count) {
+      const S r[4] = {corners[lane * 4].dot, corners[lane * 4 + 1].dot, corners[lane * 4 + 2].dot,
+                      corners[lane * 4 + 3].dot};
+      Gradient<S> gradient{};
+      if (point.counts) gradient = point_gradient(point, load<T>(arguments.weight, index), r);
+      store<T>(arguments.grad_weight, index, gradient.weight);
+      S* grad_offset = arguments.grad_offset + index * map.axes;
+      grad_offset[map.axes - 1] = gradient.x;
+      if (map.axes == 2) grad_offset[0] = gradient.y;
+    }
+  }
+}
+
+// What a point adds to a window: the rows of its corners, a byte each, and their shares. Corners elsewhere go to the
+// row after the last, which nobody reads.
+template <typename S>
+struct Hit {
+  bool any;
+  unsigned rows;
+  S shares[4];
+};
+
+template <typename S>
+__device__ __forceinline__ Hit<S> find_hit(const Map& map, const Point<S>& point, int window_start, int window) {
+  Hit<S> hit{false, 0, {}};
+  for (int i = 0; i < 4; ++i) {
+    const int row = corner_token(map, point, i) - window_start;
+    const bool inside = corner_token(map, point, i) >= 0 && row >= 0 && row < window;
+    hit.any = hit.any || inside;
+    hit.rows |= static_cast<unsigned>(inside ? row : window) << (8 * i);
+    hit.shares[i] = inside ? corner_share(point, i) : S(0);
+  }
+  return hit;
+}
+
+template <typename T, int V>
+__global__ void __launch_bounds__(kWarp) pixels_kernel(const Arguments<T> arguments) {
+  using S = Work<T>;
+  const Map& map = arguments.map;
+  const int lane = threadIdx.x, window = arguments.window;
+  const int windows = (arguments.tokens + window - 1) / window;
+  const int slices_of_group = (arguments.group_channels + kWarp * V - 1) / (kWarp * V);
+  int64_t block = blockIdx.x;
+  const int window_start = static_cast<int>(block % windows) * window;
+  block /= windows;
+  const int slice = block % slices_of_group;
+  block /= slices_of_group;
+  const int group = block % arguments.groups;
+  const int64_t first_token = block / arguments.groups * arguments.tokens;
+
+  // Each lane touches its own V channels only, so the sums need no barrier.
+  S* sums = reinterpret_cast<S*>(shared_memory()) + lane * V;
+  for (int row = 0; row <= window; ++row) store_pack<V>(sums + row * kWarp * V, Pack<S, V>{});
+
+  const int64_t stride = int64_t{arguments.groups} * arguments.group_channels;
+  const int channel = slice * kWarp * V + lane * V;
+  const bool has_channel = channel < arguments.group_channels;
+  const int64_t origin = first_token * stride + group * arguments.group_channels + channel;
+  const int64_t points = int64_t{arguments.tokens} * map.anchors;
+  for (int64_t first = 0; first < points; first += kWarp) {
+    const int64_t item = first + lane;
+    const int token = static_cast<int>(item / map.anchors);
+    const int anchor = static_cast<int>(item - int64_t{token} * map.anchors);
+    Hit<S> hit{false, 0, {}};
+    if (item < points) {
+      const int64_t index = ((first_token + token) * arguments.groups + group) * map.anchors + anchor;
+      const auto point = locate(map, token, anchor, arguments.offset + index * map.axes);
+      hit = find_hit(map, point, window_start, window);
+      if (hit.any) {
+        const S weight = load<T>(arguments.weight, index);
+        for (int i = 0; i < 4; ++i) hit.shares[i] *= weight;
+      }
+    }
+    for (unsigned waiting = __ballot_sync(kAllLanes, hit.any); waiting != 0; waiting &= waiting - 1) {
+      const int source = __ffs(static_cast<int>(waiting)) - 1;
+      const int from = __shfl_sync(kAllLanes, token, source);
+      const unsigned rows = __shfl_sync(kAllLanes, hit.rows, source);
+      Pack<T, V> given{};
+      if (has_channel) given = load_pack<V>(arguments.grad_u + origin + from * stride);
+      for (int i = 0; i < 4; ++i) {
+        const S share = __shfl_sync(kAllLanes, hit.shares[i], source);
+        S* place = sums + ((rows >> (8 * i)) & 0xff) * kWarp * V;
+        auto sum = load_pack<V>(place);
+        for (int v = 0; v < V; ++v) sum.values[v] += share * to_work(given.values[v]);
+        store_pack<V>(place, sum);
+      }
+    }
+  }
+
+  if (!has_channel) return;
+  for (int row = 0; row < window && window_start + row < arguments.tokens; ++row) {
+    const auto sum = load_pack<V>(sums + row * kWarp * V);
+    Pack<T, V> pack;
+    for (int v = 0; v < V; ++v) put(pack.values[v], sum.values[v]);
+    store_pack<V>(arguments.grad_x + origin + (window_start + row) * stride, pack);
+  }
+}
+
+// Small windows make many warps, large ones make few points be looked at in vain.
+int choose_window(int64_t tokens, int64_t warps_a_window) {
+  if (tokens >= 4096) return kMaxWindow;
+  int window = 64;
+  while (window > 16 && warps_a_window * divide_up(tokens, window) < 512) window /= 2;
+  return window;
+}
+
+template <typename T, int V>
+int launch_backward(Arguments<T> arguments, Stream stream) {
+  using S = Work<T>;
+  const int64_t rows = arguments.batch * arguments.tokens * arguments.groups;
+  const int error = launch(points_kernel<T, V>, divide_up(rows, kWarps), kWarps * kWarp,
+                           kWarps * kWarp * 4 * sizeof(Dots<S>), stream, arguments);
+  if (error != 0) return error;
+  const int64_t slices = arguments.batch * arguments.groups * divide_up(arguments.group_channels, kWarp * V);
+  arguments.window = choose_window(arguments.tokens, slices);
+  return launch(pixels_kernel<T, V>, slices * divide_up(arguments.tokens, arguments.window), kWarp,
+                (arguments.window + 1) * kWarp * V * sizeof(S), stream, arguments);
+}
+
+}  // namespace
+
+int sample_backward(DType dtype, const SampleSizes& sizes, const void* grad_u, const void* x, const void* offset,
+                    Array weight, void* grad_x, void* grad_offset, MutableArray grad_weight, Stream stream) {
+  return dispatch_dtype(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using S = Work<T>;
+    const int64_t group_channels = sizes.channels / sizes.groups;
+    const Arguments<T> arguments{make_map(sizes),
+                                 sizes.batch,
+                                 static_cast<int>(sizes.height * sizes.width),
+                                 static_cast<int>(sizes.groups),
+                                 static_cast<int>(group_channels),
+                                 0,
+                                 static_cast<const T*>(grad_u),
+                                 static_cast<const T*>(x),
+                                 static_cast<const S*>(offset),
+                                 weight,
+                                 static_cast<T*>(grad_x),
+                                 static_cast<S*>(grad_offset),
+                                 grad_weight};
+    int lanes = channels_per_lane<T>(group_channels, grad_u, x);
+    lanes = lanes < 2 || channels_per_lane<T>(group_channels, grad_x, x) < 2 ? 1 : 2;
+    return lanes == 2 ? launch_backward<T, 2>(arguments, stream) : launch_backward<T, 1>(arguments, stream);
+  });
+}
+
+}  // namespace dfmamba::cuda

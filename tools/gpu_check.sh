@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# Build the operators for the GPU at hand, test them, look for bad accesses and races, measure them.
+#
+#   tools/gpu_check.sh [build] [tests] [sanitizer] [benchmark]      all four without an argument, in this order
+#
+# Needs python3 with torch and pytest, nvcc, compute-sanitizer; downloads and installs nothing. Logs and tables go to
+# $OUT (work_dirs/gpu_check unless set), a summary to the end of the output. Ends with 1 if a step failed. Changes no
+# setting of the card. Each step has a time limit; the four together stay under ten minutes.
+
+set -uo pipefail
+cd "$(dirname "$0")/.."
+OUT=${OUT:-$PWD/work_dirs/gpu_check}
+mkdir -p "$OUT"
+export PYTHONPATH=$PWD/projects PYTHONUNBUFFERED=1
+summary=$OUT/summary.txt
+failures=0
+: > "$summary"
+
+run_step() {  # name, seconds, command...
+  local name=$1 limit=$2 start=$SECONDS code
+  shift 2
+  echo "== $name"
+  timeout "$limit" "$@" > "$OUT/$name.log" 2>&1
+  code=$?
+  if [ "$code" -ne 0 ]; then
+    failures=$((failures + 1))
+    tail -n 40 "$OUT/$name.log"
+  fi
+  printf '%-10s exit %3d  %4d s  %s\n' "$name" "$code" "$((SECONDS - start))" "$(tail -n 1 "$OUT/$name.log")" >> "$summary"
+}
+
+machine() {
+  nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem,temperature.gpu --format=csv
+  nvcc --version | tail -n 2
+  python3 -c 'import sys, torch; print(sys.version); print(torch.__version__, torch.cuda.get_device_name())'
+}
+
+build() {
+  FORCE_CUDA=1 TORCH_CUDA_ARCH_LIST=${TORCH_CUDA_ARCH_LIST:-9.0} MAX_JOBS=${MAX_JOBS:-$(nproc)} \
+    python3 setup.py build_ext --inplace &&
+    python3 -c '
+from dfmamba.ops import available_backends
+reason = available_backends()["cuda"]
+assert reason is None, reason
+print("cuda backend is there")'
+}
+
+tests() {
+  # The emulation and the compile test show nothing here that the kernels themselves do not.
+  DFMAMBA_FUZZ_CASES=${DFMAMBA_FUZZ_CASES:-500} python3 -m pytest tests/ops -q -p no:cacheprovider --durations=5 \
+    --ignore=tests/ops/test_cuda_emulation.py --ignore=tests/ops/test_cuda_build.py
+}
+
+# Small shapes that reach every kernel, and every number of threads a channel.
+exercise() {
+  cat << 'PYTHON'
+import itertools
+
+import torch
+
+from dfmamba.ops import dssm
+
+torch.manual_seed(0)
+shapes = [((4, 5), 64, 1, 9), ((5, 9), 66, 1, 9), ((3, 4), 6, 2, 25), ((33,), 128, 1, 5)]
+for (size, channels, groups, anchors), states, dtype in itertools.product(
+    shapes, (3, 8, 16, 20), (torch.float32, torch.bfloat16, torch.float64)
+):
+    batch, length = 2, size[0] * (size[1] if len(size) == 2 else 1)
+    work = torch.promote_types(dtype, torch.float32)
+    randn = lambda *shape, dtype=dtype: torch.randn(*shape, device="cuda").to(dtype)
+    offset = randn(batch, length, groups, anchors, len(size), dtype=work) * 3
+    offset.flatten()[::11] = float("nan")
+    offset.flatten()[::13] = 1e30
+    arguments = [
+        randn(batch, length, channels), offset, randn(batch, length, groups, anchors), randn(batch, length, channels),
+        -torch.rand(channels, states, device="cuda", dtype=work), randn(batch, length, states),
+        randn(batch, length, states), randn(channels, dtype=work), randn(channels, dtype=work),
+    ]
+    for argument in arguments:
+        argument.requires_grad_()
+    y = dssm(*arguments, size=size, backend="cuda")
+    y.sum().backward()
+    assert torch.isfinite(y).all() and all(torch.isfinite(argument.grad).all() for argument in arguments)
+torch.cuda.synchronize()
+print("done")
+PYTHON
+}
+
+sanitizer() {
+  local tool code=0
+  exercise > "$OUT/exercise.py"
+  for tool in memcheck racecheck synccheck; do
+    echo "-- $tool"
+    # Without torch's cache every tensor has bounds of its own.
+    PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool "$tool" --error-exitcode 9 \
+      --kernel-name kernel_substring=dfmamba python3 "$OUT/exercise.py" || code=1
+  done
+  rm "$OUT/exercise.py"
+  [ "$code" -eq 0 ] && echo "no errors"
+  return "$code"
+}
+
+benchmark() {
+  python3 tools/benchmark_ops.py --help > /dev/null || return 1
+  # shellcheck disable=SC2086
+  python3 tools/benchmark_ops.py ${BENCHMARK_ARGUMENTS:---device cuda --out "$OUT"}
+}
+
+export -f machine build tests exercise sanitizer benchmark
+export OUT
+
+run_step machine 20 bash -c machine
+[ $# -eq 0 ] && set -- build tests sanitizer benchmark
+for step in "$@"; do
+  case $step in
+    build) run_step build 150 bash -c build ;;
+    tests) run_step tests 190 bash -c tests ;;
+    sanitizer) run_step sanitizer 140 bash -c sanitizer ;;
+    benchmark) run_step benchmark 90 bash -c benchmark ;;
+    *) echo "$0: expected build, tests, sanitizer or benchmark, got '$step'" >&2; exit 2 ;;
+  esac
+done
+cat "$OUT/machine.log"
+echo
+cat "$summary"
+exit $((failures > 0))
