@@ -46,8 +46,11 @@ print("cuda backend is there")'
 }
 
 tests() {
+  local workers=()
+  python3 -c 'import xdist' 2> /dev/null && workers=(-n 8)
   # The emulation and the compile test show nothing here that the kernels themselves do not.
-  DFMAMBA_FUZZ_CASES=${DFMAMBA_FUZZ_CASES:-500} python3 -m pytest tests/ops -q -p no:cacheprovider --durations=5 \
+  OMP_NUM_THREADS=2 DFMAMBA_FUZZ_CASES=${DFMAMBA_FUZZ_CASES:-500} \
+    python3 -m pytest tests/ops -q "${workers[@]}" -p no:cacheprovider --durations=5 \
     --ignore=tests/ops/test_cuda_emulation.py --ignore=tests/ops/test_cuda_build.py
 }
 
