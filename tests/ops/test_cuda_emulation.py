@@ -297,14 +297,16 @@ def test_scan_of_slices(emulation):
     check_scan(emulation, (2, 9, 5, 6), torch.float32, gaps=(5, 2))
 
 
-def test_scan_empty_batch(emulation):
-    inputs = list(scan_arguments(0, 4, 5, 3, torch.float32).values())
-    outputs = [(t.shape, t.dtype) for t in inputs] + [((16,), torch.uint8)]
-    sizes = [scan_sizes(0, 4, 5, 3)]
+@pytest.mark.parametrize("case", [(0, 4, 5, 3), (2, 0, 5, 3)])
+def test_scan_of_nothing(emulation, case):
+    inputs = list(scan_arguments(*case, torch.float32).values())
+    outputs = [(t.shape, t.dtype) for t in inputs] + [((4096,), torch.uint8)]
+    sizes = [scan_sizes(*case)]
     call(emulation, "run_scan", torch.float32, sizes, inputs, [(inputs[0].shape, torch.float32)])
     ours = call(emulation, "run_scan_backward", torch.float32, sizes, [*inputs, inputs[0]], outputs)
     for gradient in ours[:-1]:
         assert (gradient == 0).all()
+    assert emulation.scan_workspace(0, integers(sizes[0])) <= 4096
 
 
 def test_scan_infinite_input_stays_where_it_is(emulation):

@@ -12,7 +12,7 @@ from operator_cases import EXACT, Operators, cast, check_against_float64, random
 
 from dfmamba import ops
 from dfmamba.models import DFMamba
-from dfmamba.ops import available_backends
+from dfmamba.ops import available_backends, mamba_ssm_backend, reference
 from dfmamba.ops.ext_loader import LOAD_ERROR
 
 ROOT = Path(__file__).parents[2]
@@ -315,3 +315,30 @@ def test_the_backbone_compiles_in_one_graph():
 
     for ours, eager in zip(run(compiled), run(model), strict=True):
         assert relative_error(ours, eager) < 1e-4
+
+
+def test_the_scan_of_mamba_ssm_gets_what_it_expects(monkeypatch):
+    """A stand-in for the package, which is rarely installed: channels-first, contiguous, one dtype, D left out."""
+
+    def scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus):
+        assert all(tensor.is_contiguous() and tensor.dtype == u.dtype for tensor in (u, delta, B, C))
+        assert D is None
+        assert z is None
+        tokens = (tensor.transpose(1, 2) for tensor in (u, delta))
+        projections = (tensor.transpose(1, 2) for tensor in (B, C))
+        return reference.selective_scan(*tokens, A, *projections, None, delta_bias, delta_softplus).transpose(1, 2)
+
+    monkeypatch.setattr(mamba_ssm_backend, "_import_scan", lambda: scan)
+    a = random_arguments(dtype=torch.float32)
+    scanned = [a[name] for name in ("x", "delta", "A", "B", "C", "D", "delta_bias")]
+    other = torch.randn_like(a["x"])
+    y = mamba_ssm_backend.selective_scan(*scanned, None, True)
+    torch.testing.assert_close(y, reference.selective_scan(*scanned))
+    y = mamba_ssm_backend.selective_scan(*scanned, other, True)  # D multiplies what it is given, not u
+    without = reference.selective_scan(*scanned[:5], None, a["delta_bias"])
+    torch.testing.assert_close(y, without + a["D"] * other)
+
+
+def test_mamba_ssm_says_why_not():
+    reason = available_backends()["mamba_ssm"]
+    assert reason is None or "mamba_ssm" in reason

@@ -92,10 +92,12 @@ def _differentiate_dssm(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
     u = ops.sample(x, offset, weight, size)
     skip = None if D is None else x
     grad_u, *grads, grad_skip = ops.scan_backward(grad_y, u, delta, A, B, C, D, delta_bias, skip, delta_softplus)
+    del u  # of the size of x: its memory can hold the next result
     sampling: tuple[Tensor | None, ...] = (None, None, None)
     if any(ctx.needs_input_grad[:3]):
-        grad_x, grad_offset, grad_weight = ops.sample_backward(grad_u, x, offset, weight, size)
-        sampling = (grad_x if D is None else grad_x + grad_skip, grad_offset, grad_weight)
+        sampling = grad_x, _, _ = ops.sample_backward(grad_u, x, offset, weight, size)
+        if D is not None:
+            grad_x += grad_skip
     return _wanted(ctx, (*sampling, *grads))
 
 

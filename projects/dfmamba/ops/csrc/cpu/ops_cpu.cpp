@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
@@ -378,9 +379,10 @@ EightTensors scan_backward(const Tensor& grad_y, const Tensor& u, const Tensor& 
     Tensor grad_x = at::empty(x.has_value() ? u.sizes() : at::IntArrayRef{0}, options);
     Tensor grad_A = at::zeros({batch, channels, states}, options);
     Tensor grad_D = at::zeros({batch, channels}, options), grad_bias = at::zeros({batch, channels}, options);
-    Tensor grad_B = at::zeros({parts, batch, length, states}, options);
-    Tensor grad_C = at::zeros({parts, batch, length, states}, options);
-    if (!empty) {
+    Tensor grad_B = at::empty({parts, batch, length, states}, options), grad_C = at::empty_like(grad_B);
+    if (empty) {  // no channels, perhaps: then nothing is added up
+      grad_B.zero_(), grad_C.zero_();
+    } else {
       const ScanGrads<T> grads{grad_u.mutable_data_ptr<T>(), grad_delta.mutable_data_ptr<T>(),
                                x.has_value() ? grad_x.mutable_data_ptr<T>() : nullptr, grad_A.mutable_data_ptr<T>(),
                                grad_D.mutable_data_ptr<T>(), grad_bias.mutable_data_ptr<T>(),

@@ -37,10 +37,14 @@ struct Block {
     D = args.D != nullptr ? load(args.D + channel, count) : zero;
   }
 
-  // The step sizes d of the tokens begin..end, and their derivatives with respect to delta unless slope is null.
+  // The step sizes d of the tokens begin..end, and their derivatives with respect to delta unless slope is null. What
+  // the recurrence will read of these tokens is fetched on the way: it steps over whole rows and would wait for each.
   inline void steps(const ScanArgs<T>& args, int64_t begin, int64_t end, Vec<T>* d, Vec<T>* slope) const {
     for (int64_t t = 0; t < end - begin; ++t) {
-      const Vec<T> s = load(args.delta + (begin + t) * args.channels + channel, count) + bias;
+      const int64_t at = (begin + t) * args.channels + channel;
+      __builtin_prefetch(args.u + at);
+      if (slope != nullptr) __builtin_prefetch(args.grad_y + at), __builtin_prefetch(args.skip + at);
+      const Vec<T> s = load(args.delta + at, count) + bias;
       if (args.softplus) {
         d[t] = softplus<T>(s, slope == nullptr ? nullptr : slope + t);
       } else {

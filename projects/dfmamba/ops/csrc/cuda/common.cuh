@@ -50,13 +50,13 @@ __device__ __forceinline__ void put(__nv_bfloat16& place, float value) { place =
 
 template <typename T>
 __device__ __forceinline__ Work<T> load(const Array& array, int64_t index) {
-  if (array.wide) return static_cast<const Work<T>*>(array.data)[index];
+  if (std::is_same_v<T, Work<T>> || array.wide) return static_cast<const Work<T>*>(array.data)[index];
   return to_work(static_cast<const T*>(array.data)[index]);
 }
 
 template <typename T>
 __device__ __forceinline__ void store(const MutableArray& array, int64_t index, Work<T> value) {
-  if (array.wide) {
+  if (std::is_same_v<T, Work<T>> || array.wide) {
     static_cast<Work<T>*>(array.data)[index] = value;
   } else {
     put(static_cast<T*>(array.data)[index], value);

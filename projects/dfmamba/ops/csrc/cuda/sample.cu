@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) sample_kernel(const Arguments<T
       __syncwarp();  // all lanes have read the corners before
       if (lane < count) {
         const int64_t index = row * map.anchors + first + lane;
-        const auto point = locate(map, token, first + lane, arguments.offset + index * map.axes);
+        const auto point = locate(map, token, first + lane, load_offset(map, arguments.offset + index * map.axes));
         const S weight = load<T>(arguments.weight, index);
         for (int i = 0; i < 4; ++i) {
           corners[lane * 4 + i] = {corner_token(map, point, i), corner_share(point, i) * weight};

@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) points_kernel(const Arguments<T
     const int64_t index = row * map.anchors + first + lane;
     Point<S> point{};
     if (lane < count) {
-      point = locate(map, token, first + lane, arguments.offset + index * map.axes);
+      point = locate(map, token, first + lane, load_offset(map, arguments.offset + index * map.axes));
       for (int i = 0; i < 4; ++i) corners[lane * 4 + i].token = corner_token(map, point, i);
     }
     __syncwarp();
@@ -123,6 +123,26 @@ __device__ __forceinline__ Hit<S> find_hit(const Map& map, const Point<S>& point
   return hit;
 }
 
+// Add what lane `source` found to the sums. The rows of a point's corners differ, so all can be read before the first
+// is written; only the row that nobody reads may come up twice.
+template <typename T, int V, typename S>
+__device__ __forceinline__ void add_hit(const Hit<S>& hit, int source, const Pack<T, V>& given, S* sums) {
+  const unsigned rows = __shfl_sync(kAllLanes, hit.rows, source);
+  S* places[4];
+  Pack<S, V> found[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    places[i] = sums + ((rows >> (8 * i)) & 0xff) * kWarp * V;
+    found[i] = load_pack<V>(places[i]);
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const S share = __shfl_sync(kAllLanes, hit.shares[i], source);
+    for (int v = 0; v < V; ++v) found[i].values[v] += share * to_work(given.values[v]);
+    store_pack<V>(places[i], found[i]);
+  }
+}
+
 template <typename T, int V>
 __global__ void __launch_bounds__(kWarp) pixels_kernel(const Arguments<T> arguments) {
   using S = Work<T>;
@@ -154,26 +174,29 @@ __global__ void __launch_bounds__(kWarp) pixels_kernel(const Arguments<T> argume
     Hit<S> hit{false, 0, {}};
     if (item < points) {
       const int64_t index = ((first_token + token) * arguments.groups + group) * map.anchors + anchor;
-      const auto point = locate(map, token, anchor, arguments.offset + index * map.axes);
+      const auto point = locate(map, token, anchor, load_offset(map, arguments.offset + index * map.axes));
       hit = find_hit(map, point, window_start, window);
       if (hit.any) {
         const S weight = load<T>(arguments.weight, index);
         for (int i = 0; i < 4; ++i) hit.shares[i] *= weight;
       }
     }
-    for (unsigned waiting = __ballot_sync(kAllLanes, hit.any); waiting != 0; waiting &= waiting - 1) {
-      const int source = __ffs(static_cast<int>(waiting)) - 1;
+    // grad_u of the next hit is on its way while the one before is added.
+    const auto load_given = [&](unsigned waiting) {
+      const int source = waiting == 0 ? 0 : __ffs(static_cast<int>(waiting)) - 1;
       const int from = __shfl_sync(kAllLanes, token, source);
-      const unsigned rows = __shfl_sync(kAllLanes, hit.rows, source);
       Pack<T, V> given{};
-      if (has_channel) given = load_pack<V>(arguments.grad_u + origin + from * stride);
-      for (int i = 0; i < 4; ++i) {
-        const S share = __shfl_sync(kAllLanes, hit.shares[i], source);
-        S* place = sums + ((rows >> (8 * i)) & 0xff) * kWarp * V;
-        auto sum = load_pack<V>(place);
-        for (int v = 0; v < V; ++v) sum.values[v] += share * to_work(given.values[v]);
-        store_pack<V>(place, sum);
-      }
+      if (waiting != 0 && has_channel) given = load_pack<V>(arguments.grad_u + origin + from * stride);
+      return given;
+    };
+    unsigned waiting = __ballot_sync(kAllLanes, hit.any);
+    auto next = load_given(waiting);
+    while (waiting != 0) {
+      const auto given = next;
+      const int source = __ffs(static_cast<int>(waiting)) - 1;
+      waiting &= waiting - 1;
+      next = load_given(waiting);
+      add_hit<T, V>(hit, source, given, sums);
     }
   }
 
@@ -190,7 +213,7 @@ __global__ void __launch_bounds__(kWarp) pixels_kernel(const Arguments<T> argume
 int choose_window(int64_t tokens, int64_t warps_a_window) {
   if (tokens >= 4096) return kMaxWindow;
   int window = 64;
-  while (window > 16 && warps_a_window * divide_up(tokens, window) < 512) window /= 2;
+  while (window > 16 && warps_a_window * divide_up(tokens, window) < 1024) window /= 2;
   return window;
 }
 

@@ -24,15 +24,25 @@ struct Point {
   bool counts;
 };
 
-// `offset` points at the numbers of this token, group and anchor.
 template <typename S>
-__device__ __forceinline__ Point<S> locate(const Map& map, int token, int anchor, const S* offset) {
+struct Offset {
+  S y, x;
+};
+
+// `numbers` are those of one token, group and anchor.
+template <typename S>
+__device__ __forceinline__ Offset<S> load_offset(const Map& map, const S* numbers) {
+  return {map.axes == 2 ? numbers[0] : S(0), numbers[map.axes - 1]};
+}
+
+template <typename S>
+__device__ __forceinline__ Point<S> locate(const Map& map, int token, int anchor, const Offset<S>& offset) {
   const int radius = map.side / 2;
   const int row = token / map.width;
   const int anchor_row = anchor / map.side;
   const int base_x = token - row * map.width + (anchor - anchor_row * map.side) - radius;
-  const S x = S(base_x) + offset[map.axes - 1];
-  const S y = map.axes == 2 ? S(row + anchor_row - radius) + offset[0] : S(0);
+  const S x = S(base_x) + offset.x;
+  const S y = map.axes == 2 ? S(row + anchor_row - radius) + offset.y : S(0);
   // Compared before anything becomes an integer: NaN, infinity and huge numbers fail here.
   if (!(y >= S(-1) && y < S(map.height) && x >= S(-1) && x < S(map.width))) return {0, 0, S(0), S(0), false};
   const S lower_y = floor(y), lower_x = floor(x);

@@ -93,18 +93,36 @@ struct Block {
   __device__ bool is_inside(int token) const { return token < scan.length && channel < scan.channels; }
   __device__ int64_t index(int token) const { return scan.row(batch, token) * scan.channels + channel; }
 
-  // Fill the tile from token `first`; beyond the ends all is 0, and such tokens change nothing.
+  __device__ int64_t nearest_index(int token) const {
+    return scan.row(batch, min(token, scan.length - 1)) * scan.channels + min(channel, scan.channels - 1);
+  }
+
+  // Fill the tile from token `first`; beyond the ends all is 0, and such tokens change nothing. All loads of a batch
+  // come first, so that they are under way together.
   __device__ void stage(int first, bool reverse) const {
-    for (int t = warp; t < Tile::kTokens; t += NSPLIT) {
-      const int place = t * kSlice + lane;
-      const bool inside = is_inside(first + t);
-      tile.d[place] = inside ? step_size(scan, index(first + t), bias) : S(0);
-      tile.u[place] = inside ? to_work(scan.u[index(first + t)]) : S(0);
-      if (reverse) tile.e[place] = inside ? to_work(backward.grad_y[index(first + t)]) : S(0);
+    constexpr int kBatch = NSPLIT == 16 ? 1 : 8;
+    for (int start = warp; start < Tile::kTokens; start += kBatch * NSPLIT) {
+      S delta[kBatch], u[kBatch], e[kBatch];
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) {
+        const int64_t at = nearest_index(first + start + i * NSPLIT);
+        delta[i] = load<T>(scan.delta, at) + bias;
+        u[i] = to_work(scan.u[at]);
+        e[i] = reverse ? to_work(backward.grad_y[at]) : S(0);
+      }
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) {
+        const int t = start + i * NSPLIT, place = t * kSlice + lane;
+        const bool inside = is_inside(first + t);
+        tile.d[place] = inside ? step_size(scan, delta[i]) : S(0);
+        tile.u[place] = inside ? u[i] : S(0);
+        tile.e[place] = inside ? e[i] : S(0);
+      }
     }
     constexpr int kTokens = Tile::kTokens, kWidth = Tile::kWidth;
-    stage_rows<T, kTokens, kWidth>(scan, scan.B, scan.row_B, batch, first, tile.B, threadIdx.x, kThreads);
-    if (reverse) stage_rows<T, kTokens, kWidth>(scan, scan.C, scan.row_C, batch, first, tile.C, threadIdx.x, kThreads);
+    const int thread = threadIdx.x;
+    stage_rows<T, kTokens, kWidth, kThreads>(scan, scan.B, scan.row_B, batch, first, tile.B, thread);
+    if (reverse) stage_rows<T, kTokens, kWidth, kThreads>(scan, scan.C, scan.row_C, batch, first, tile.C, thread);
   }
 
   // The state before the first token of a chunk, in scratch memory.
@@ -220,7 +238,8 @@ struct Block {
 
   __device__ void run_backward(const Lane<S, NSPLIT>& own) const {
     S carry[kStates] = {}, grad_A[kStates] = {}, grad_bias = S(0), grad_D = S(0);
-    for (int first = (scan.length - 1) / Tile::kTokens * Tile::kTokens; first >= 0; first -= Tile::kTokens) {
+    const int tiles = (scan.length + Tile::kTokens - 1) / Tile::kTokens;
+    for (int first = (tiles - 1) * Tile::kTokens; first >= 0; first -= Tile::kTokens) {
       __syncthreads();
       stage(first, true);
       __syncthreads();

@@ -86,18 +86,19 @@ struct Lane {
 };
 
 template <typename T>
-__device__ __forceinline__ Work<T> step_size(const ScanArguments<T>& scan, int64_t index, Work<T> bias) {
-  const Work<T> value = load<T>(scan.delta, index) + bias;
-  return scan.softplus ? softplus(value) : value;
+__device__ __forceinline__ Work<T> step_size(const ScanArguments<T>& scan, Work<T> delta_and_bias) {
+  return scan.softplus ? softplus(delta_and_bias) : delta_and_bias;
 }
 
 // Copy tokens [first, first + TOKENS) of B or C, (batch, L, N) with rows `stride` apart, into rows of WIDTH; 0 beyond
 // the ends.
-template <typename T, int TOKENS, int WIDTH>
-__device__ __forceinline__ void stage_rows(const ScanArguments<T>& scan, const Array& source, int64_t stride,
-                                           int batch, int first, Work<T>* rows, int thread, int threads) {
-  for (int i = thread; i < TOKENS * WIDTH; i += threads) {
-    const int token = first + i / WIDTH, state = i % WIDTH;
+template <typename T, int TOKENS, int WIDTH, int THREADS>
+__device__ __forceinline__ void stage_rows(const ScanArguments<T>& scan, const Array& source, int64_t stride, int batch,
+                                           int first, Work<T>* rows, int thread) {
+  static_assert(TOKENS * WIDTH % THREADS == 0);
+#pragma unroll 4
+  for (int start = 0; start < TOKENS * WIDTH; start += THREADS) {
+    const int i = start + thread, token = first + i / WIDTH, state = i % WIDTH;
     const bool inside = token < scan.length && state < scan.states;
     rows[i] = inside ? load<T>(source, scan.row(batch, token) * stride + state) : Work<T>(0);
   }

@@ -67,7 +67,7 @@ __device__ __forceinline__ void scan_tile(const Tile<S>& tile, const Lane<S, NSP
   constexpr int kAtOnce = 4;  // tokens whose sums over the states are formed together
   constexpr int kHeld = NSPLIT < kAtOnce ? kAtOnce / NSPLIT : 1;
   const int lane_in_warp = threadIdx.x % kWarp;
-#pragma unroll 2
+#pragma unroll 1
   for (int first = 0; first < kTokens; first += kAtOnce) {
     S y[kAtOnce];
 #pragma unroll
@@ -101,20 +101,29 @@ __device__ __forceinline__ void gather_tile(const ScanArguments<T>& scan, const 
   const Map& map = gather.map;
   const int group = slice * kSlice / (scan.channels / gather.groups);
   SharedCorner<S>* corners = Layout<T, NSPLIT>::corners() + own * map.anchors * 4;
-  for (int item = lane; item < kProducerTokens * map.anchors; item += kWarp) {
-    const int t = item / map.anchors, anchor = item - t * map.anchors;
-    const int token = first + own + t;
-    Point<S> point{};
-    S weight = S(0);
-    if (token < scan.length) {
-      const int64_t index = (scan.row(batch, token) * gather.groups + group) * map.anchors + anchor;
-      point = locate(map, token, anchor, gather.offset + index * map.axes);
-      if (point.counts) weight = load<T>(gather.weight, index);
+  constexpr int kAtOnce = 3;  // points a lane has on their way from memory: all of them for K = 9
+  const int points = kProducerTokens * map.anchors;
+  for (int start = lane; start < points; start += kAtOnce * kWarp) {
+    Offset<S> offsets[kAtOnce];
+    S weights[kAtOnce];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int item = min(start + i * kWarp, points - 1), t = item / map.anchors;
+      const int token = min(first + own + t, scan.length - 1);
+      const int64_t index = (scan.row(batch, token) * gather.groups + group) * map.anchors + item - t * map.anchors;
+      offsets[i] = load_offset(map, gather.offset + index * map.axes);
+      weights[i] = load<T>(gather.weight, index);
     }
-    for (int i = 0; i < 4; ++i) {
-      const int row = corner_token(map, point, i);
-      corners[item * 4 + i] = row < 0 ? SharedCorner<S>{scan.length, S(0)}
-                                      : SharedCorner<S>{row, corner_share(point, i) * weight};
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int item = start + i * kWarp, t = item / map.anchors;
+      if (item >= points) break;
+      const auto point = locate(map, first + own + t, item - t * map.anchors, offsets[i]);
+      for (int j = 0; j < 4; ++j) {
+        const int row = corner_token(map, point, j);
+        corners[item * 4 + j] = row < 0 ? SharedCorner<S>{scan.length, S(0)}
+                                        : SharedCorner<S>{row, corner_share(point, j) * weights[i]};
+      }
     }
   }
   __syncwarp();
@@ -154,24 +163,32 @@ struct Producer {
   }
 
   __device__ int64_t index(int token) const { return scan.row(batch, token) * scan.channels + channel; }
+  __device__ int64_t nearest_index(int token) const {
+    return scan.row(batch, min(token, scan.length - 1)) * scan.channels + min(channel, scan.channels - 1);
+  }
 
+  // All loads come first, so that they are under way together; beyond the ends they fetch something else instead.
   __device__ __forceinline__ void prepare(const Tile<S>& tile, int first) const {
-    if constexpr (GATHER) gather_tile<T, NSPLIT>(scan, gather, tile, batch, slice, first);
+    S delta[kProducerTokens], u[kProducerTokens] = {};
 #pragma unroll
-    for (int t = own; t < own + kProducerTokens; ++t) {
-      const int place = t * kSlice + lane;
-      S d = S(0), du = S(0);
-      if (first + t < scan.length && channel < scan.channels) {
-        d = step_size(scan, index(first + t), bias);
-        du = d * (GATHER ? tile.du[place] : to_work(scan.u[index(first + t)]));
-      }
-      tile.d[place] = d;
-      tile.du[place] = du;
+    for (int i = 0; i < kProducerTokens; ++i) {
+      const int64_t at = nearest_index(first + own + i);
+      delta[i] = load<T>(scan.delta, at) + bias;
+      if constexpr (!GATHER) u[i] = to_work(scan.u[at]);
     }
     constexpr int kWidth = kStates * NSPLIT, kThreads = kProducers * kWarp;
     const int thread = threadIdx.x - NSPLIT * kWarp;
-    stage_rows<T, kTokens, kWidth>(scan, scan.B, scan.row_B, batch, first, tile.B, thread, kThreads);
-    stage_rows<T, kTokens, kWidth>(scan, scan.C, scan.row_C, batch, first, tile.C, thread, kThreads);
+    stage_rows<T, kTokens, kWidth, kThreads>(scan, scan.B, scan.row_B, batch, first, tile.B, thread);
+    stage_rows<T, kTokens, kWidth, kThreads>(scan, scan.C, scan.row_C, batch, first, tile.C, thread);
+    if constexpr (GATHER) gather_tile<T, NSPLIT>(scan, gather, tile, batch, slice, first);
+#pragma unroll
+    for (int i = 0; i < kProducerTokens; ++i) {
+      const int place = (own + i) * kSlice + lane;
+      const bool inside = first + own + i < scan.length && channel < scan.channels;
+      const S d = inside ? step_size(scan, delta[i]) : S(0);
+      tile.d[place] = d;
+      tile.du[place] = inside ? d * (GATHER ? tile.du[place] : u[i]) : S(0);
+    }
   }
 
   __device__ __forceinline__ S skip(int token) const {
@@ -222,18 +239,15 @@ __global__ void __launch_bounds__((NSPLIT + kProducers) * kWarp, NSPLIT == 16 ? 
   const Lane<S, NSPLIT> lane(scan, slice, scans ? threadIdx.x : 0);
   const Producer<T, NSPLIT, GATHER> producer(scan, gather, y, batch, slice);
   S h[kStates] = {};
-  if (!scans) producer.prepare(Plan::tile(0), 0);
-  __syncthreads();
-  for (int i = 0; i < tiles; ++i) {
+  for (int i = -1; i <= tiles; ++i) {
     if (scans) {
-      scan_tile<S, NSPLIT>(Plan::tile(i % 2), lane, h);
+      if (i >= 0 && i < tiles) scan_tile<S, NSPLIT>(Plan::tile(i % 2), lane, h);
     } else {
       if (i + 1 < tiles) producer.prepare(Plan::tile((i + 1) % 2), (i + 1) * kTokens);
       if (i > 0) producer.finish(Plan::tile((i - 1) % 2), (i - 1) * kTokens);
     }
     __syncthreads();
   }
-  if (!scans && tiles > 0) producer.finish(Plan::tile((tiles - 1) % 2), (tiles - 1) * kTokens);
 }
 
 }  // namespace dfmamba::cuda
