@@ -100,6 +100,14 @@ def test_decay_at_its_limits(native):
     assert y[-1].isnan()  # an infinite decay times the empty state, as in the reference
 
 
+def test_one_token_whose_stride_says_nothing(native):
+    a = random_arguments(batch=3, size=(1,), anchors=1, dtype=torch.float32)
+    expected = ops.dssm(**a, size=(1,), backend="reference")
+    for name in ("B", "C"):  # "time first" memory: contiguous to torch, though the stride of the token axis is odd
+        a[name] = a[name].as_strided(a[name].shape, (3, 9, 1))
+    torch.testing.assert_close(native.dssm(**a, size=(1,)), expected)
+
+
 def test_nan_in_the_input_stays_in_its_channel(native):
     a = random_arguments()
     clean = native.dssm(**a, size=(4, 5))

@@ -115,9 +115,12 @@ OptionalTensor prepared(const OptionalTensor& tensor, at::ScalarType dtype) {
   return tensor.has_value() ? OptionalTensor(prepared(*tensor, dtype)) : std::nullopt;
 }
 
+// The distance of two rows of (batch, L, N). The stride of an axis with one entry says nothing.
+int64_t row_distance(const Tensor& rows) { return rows.size(1) == 1 ? rows.stride(0) : rows.stride(1); }
+
 // B and C may be slices of a wider projection: rows at a constant distance are followed, not copied.
 Tensor prepared_rows(const Tensor& rows, at::ScalarType dtype) {
-  const bool even = rows.size(0) <= 1 || rows.stride(0) == rows.size(1) * rows.stride(1);
+  const bool even = rows.size(0) <= 1 || rows.stride(0) == rows.size(1) * row_distance(rows);
   if (rows.scalar_type() == dtype && even && rows.stride(2) == 1) return rows;
   return prepared(rows, dtype);
 }
@@ -285,7 +288,7 @@ struct PreparedScan {
     ScanArgs<T> args{};
     args.u = u.const_data_ptr<T>(), args.delta = delta.const_data_ptr<T>(), args.A = A.const_data_ptr<T>();
     args.B = B.const_data_ptr<T>(), args.C = C.const_data_ptr<T>();
-    args.row_B = B.stride(1), args.row_C = C.stride(1);
+    args.row_B = row_distance(B), args.row_C = row_distance(C);
     args.D = data<T>(D), args.bias = data<T>(bias);
     args.skip = x.has_value() ? data<T>(x) : args.u;
     args.batch = u.size(0), args.length = u.size(1), args.channels = u.size(2), args.states = A.size(1);
