@@ -1,7 +1,7 @@
 """Time backbones against each other on this machine, interleaved in one run.
 
-Ratios mean something, milliseconds little. Shows for each backbone its parameters, its multiply-adds for one image and the median time of one image with the
-quartiles, and the speed over that of the first one named. Nothing is trained or read; the weights are random.
+Ratios mean something, milliseconds little. Shows for each backbone its parameters, its multiply-adds for one image, the
+median time of one image with the quartiles, and the speed over that of the first one named. The weights are random.
 """
 
 import argparse

@@ -30,6 +30,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         for split in SPLITS:
             layout.add_argument(f"--{split}", type=int, default=0, help=f"images in the {split} split (default 0)")
         layout.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes (default 0)")
+        layout.add_argument("--view-spread", type=float, metavar="DEG",
+                            help="an easier set: cameras and hands within about so many degrees of the front "
+                                 "(default: all around)")
         layout.add_argument("--workers", type=int, default=os.cpu_count() or 1,
                             help="processes (default: one for each core)")
         layout.add_argument("--overwrite", action="store_true",
@@ -58,7 +61,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with Progress(*columns, console=console) as progress:
             bar = progress.add_task("images", total=sum(counts.values()))
-            written = args.write(args.out, counts, args.seed, workers=args.workers, overwrite=args.overwrite,
+            written = args.write(args.out, counts, args.seed, view_spread_deg=args.view_spread,
+                                 workers=args.workers, overwrite=args.overwrite,
                                  on_images=lambda count: progress.advance(bar, count))
             progress.update(bar, visible=written is not None)
     except (ValueError, OSError) as error:

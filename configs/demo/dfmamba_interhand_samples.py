@@ -7,6 +7,8 @@ test_interhand2.6m_{data,camera,joint_3d}.json (in mmpose's repository: tests/da
 
 _base_ = ['dfmamba_interhand_demo.py']
 
+model = dict(test_cfg=dict(flip_test=False))  # mirrored images were never seen
+
 data_root = '../shared/data/interhand26m'
 four_samples = dict(
     type='InterHand26MDataset', data_root=data_root, ann_file='test_interhand2.6m_data.json',

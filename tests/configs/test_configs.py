@@ -46,7 +46,8 @@ def test_config_builds_trains_and_predicts(path, tmp_path):
     model = MODELS.build(cfg.model)
 
     def batch(dataloader):
-        pipeline = Compose(cfg[dataloader].dataset.pipeline)
+        dataset = cfg[dataloader].dataset
+        pipeline = Compose(dataset.get("dataset", dataset).pipeline)  # a repeated data set holds another
         return model.data_preprocessor(pseudo_collate([pipeline(random_sample(tmp_path, seed)) for seed in (0, 1)]))
 
     losses = model.train()(**batch("train_dataloader"), mode="loss")

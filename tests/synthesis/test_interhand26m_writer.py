@@ -139,7 +139,7 @@ def test_views_of_a_frame_share_the_pose_and_splits_share_nobody(dataset):
             frames.setdefault((image["capture"], image["frame_idx"]), []).append(image["camera"])
             subjects.setdefault(split, set()).add(image["subject"])
             assert joints["seq"] == image["seq_name"]
-        assert all(len(views) == len(set(views)) == 4 for views in frames.values())
+        assert all(len(views) == len(set(views)) == 2 for views in frames.values())
     assert not subjects["train"] & subjects["test"]
     wrists = {split: {tuple(joints["world_coord"][20]) for _, _, _, joints in records(dataset[0], split)}
               for split in ("train", "test")}
@@ -225,3 +225,19 @@ def test_wrong_arguments(tmp_path, counts, seed, message):
 def test_any_number_of_images(tmp_path, num_images):
     write_interhand26m(tmp_path, {"test": num_images}, seed=0)
     assert len(list(tmp_path.rglob("*.jpg"))) == num_images
+
+
+def camera_azimuths_deg(folder):
+    """Return where the cameras stand around the hands, 1 m in front of the world's origin; 0 is at the origin."""
+    rigs = annotations(folder, "test")["camera"].values()
+    centres = np.array([centre for rig in rigs for centre in rig["campos"].values()]) - (0, 0, 1000)
+    return np.degrees(np.arctan2(centres[:, 0], -centres[:, 2]))
+
+
+def test_view_spread_keeps_cameras_in_front(dataset, tmp_path):
+    assert np.abs(camera_azimuths_deg(dataset[0])).max() > 150
+    write_interhand26m(tmp_path, {"test": 4}, seed=0, view_spread_deg=20)
+    assert np.abs(camera_azimuths_deg(tmp_path)).max() < 20 + 1
+    assert "--view-spread 20" in (tmp_path / NOTE).read_text()
+    with pytest.raises(ValueError, match="view_spread_deg"):
+        write_interhand26m(tmp_path / "new", {"test": 1}, seed=0, view_spread_deg=-1)

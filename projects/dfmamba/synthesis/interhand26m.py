@@ -23,7 +23,7 @@ from dfmamba.synthesis.scene import Camera, Scene, Subject, make_camera, make_sc
 
 HAND_TYPES = ("right", "interacting", "left", "interacting")  # of frames 0, 1, 2, 3, and so on
 CAMERAS_PER_CAPTURE = 8
-VIEWS_PER_FRAME = 4
+VIEWS_PER_FRAME = 2
 FRAMES_PER_SEQUENCE = 2
 FRAMES_PER_CAPTURE, MIN_CAPTURES, MAX_CAPTURES = 25, 2, 16
 FRAME_GAP = {"train": 18, "val": 6, "test": 6}  # of frame_idx, as in the 5 fps release
@@ -51,6 +51,7 @@ class Frame:
         sequence: Name of the sequence.
         views: Numbers of the capture's cameras that see it.
         odd: Whether the split has odd records.
+        view_spread_deg: See `write_interhand26m`.
     """
 
     seed: int
@@ -63,6 +64,7 @@ class Frame:
     sequence: str
     views: tuple[int, ...]
     odd: bool
+    view_spread_deg: float | None
 
     @property
     def frame_idx(self) -> int:
@@ -82,7 +84,7 @@ class FrameRecord:
     hand_type_valid: int
 
 
-def plan_split(folder: Path, seed: int, split: str, num_images: int) -> list[Frame]:
+def plan_split(folder: Path, seed: int, split: str, num_images: int, view_spread_deg: float | None) -> list[Frame]:
     """Lay out the frames of one split, with `num_images` views in all."""
     views = min(VIEWS_PER_FRAME, max(1, num_images // len(HAND_TYPES)))
     num_frames = -(-num_images // views)
@@ -106,7 +108,7 @@ def plan_split(folder: Path, seed: int, split: str, num_images: int) -> list[Fra
         count = min(views, num_images - number * views)
         cameras = tuple(sorted((number + 3 * view) % CAMERAS_PER_CAPTURE for view in range(count)))
         frames.append(Frame(seed, folder, split, number, capture, hand_type, motif, sequence, cameras,
-                            num_images >= MIN_IMAGES_FOR_ODD))
+                            num_images >= MIN_IMAGES_FOR_ODD, view_spread_deg))
     return frames
 
 
@@ -116,13 +118,16 @@ def _subject(seed: int, split: str, capture: int) -> Subject:
 
 
 @lru_cache(maxsize=64)
-def _cameras(seed: int, split: str, capture: int) -> list[Camera]:
+def _cameras(seed: int, split: str, capture: int, view_spread_deg: float | None) -> list[Camera]:
     """Return a capture's cameras around the hands: formats take turns, three of eight are monochrome."""
     rng = generator_for(seed, split, "cameras", capture)
     cameras = []
     for k in range(CAMERAS_PER_CAPTURE):
         grey = k % 8 in (2, 5, 7)
-        azimuth = 360 / CAMERAS_PER_CAPTURE * k + rng.uniform(-15, 15)
+        if view_spread_deg is None:
+            azimuth = 360 / CAMERAS_PER_CAPTURE * k + rng.uniform(-15, 15)
+        else:
+            azimuth = view_spread_deg * rng.uniform(-1, 1)
         cameras.append(make_camera(f"{41 if grey else 40}{2 * k + capture % 2:04d}", azimuth, k % 2 == 0, grey, rng))
     return cameras
 
@@ -146,12 +151,13 @@ def draw_frame(frame: Frame) -> FrameRecord:
     rng = generator_for(frame.seed, frame.split, "frame", frame.number)
     two = frame.hand_type == "interacting"
     scene = make_scene(_subject(frame.seed, frame.split, frame.capture), None if two else frame.motif,
-                       frame.motif if two else None, LEFT if frame.hand_type == "left" else RIGHT, rng)
+                       frame.motif if two else None, LEFT if frame.hand_type == "left" else RIGHT, rng,
+                       frame.view_spread_deg)
     valid, hand_type_valid = _validity(frame, scene, rng)
     world = np.where(valid[:, None], np.round(scene.joints_mm, 4), INVALID_COORDINATE)
     images, boxes = [], []
     for view in frame.views:
-        camera = _cameras(frame.seed, frame.split, frame.capture)[view]
+        camera = _cameras(frame.seed, frame.split, frame.capture, frame.view_spread_deg)[view]
         picture = photograph(scene, camera, generator_for(frame.seed, frame.split, "picture", frame.number, view))
         name = f"Capture{frame.capture}/{frame.sequence}/cam{camera.name}/image{frame.frame_idx}.jpg"
         path = frame.folder / "images" / frame.split / name
@@ -186,7 +192,7 @@ def write_annotations(folder: Path, seed: int, split: str, records: Sequence[Fra
             "hand_type_valid": bool(record.hand_type_valid), "seq": frame.sequence,
         }
         if capture not in cameras:
-            rig = _cameras(seed, split, frame.capture)
+            rig = _cameras(seed, split, frame.capture, frame.view_spread_deg)
             cameras[capture] = {
                 "campos": {camera.name: camera.centre_mm.tolist() for camera in rig},
                 "camrot": {camera.name: camera.rotation.tolist() for camera in rig},
@@ -215,7 +221,8 @@ def write_text_files(folder: Path, frames: Sequence[Frame]) -> None:
 
 
 def write_interhand26m(
-    folder: Path, num_images: dict[str, int], seed: int, *, workers: int = 1, overwrite: bool = False,
+    folder: Path, num_images: dict[str, int], seed: int, *, view_spread_deg: float | None = None, workers: int = 1,
+    overwrite: bool = False,
     on_images: Callable[[int], None] = lambda count: None,
 ) -> Counter[tuple[str, str]] | None:
     """Write a synthetic set; the same arguments give the same bytes, with any number of workers.
@@ -224,6 +231,8 @@ def write_interhand26m(
         folder: Root of the set; made if missing.
         num_images: Images for each of `SPLITS`; a split that is missing or 0 is not written.
         seed: Not negative.
+        view_spread_deg: None: cameras stand all around, and hands turn every way. A number makes an easier set: cameras
+            stand within so many degrees to both sides of the front, and hands turn away from it with this deviation.
         workers: Number of processes.
         overwrite: Replace files in a folder that holds no earlier synthetic set.
         on_images: Called with the number of new images, for a progress bar.
@@ -243,13 +252,18 @@ def write_interhand26m(
     if seed < 0:
         raise ValueError(f"seed: expected 0 or more, got {seed}")
     wanted = " ".join(f"--{split} {count}" for split, count in counts.items() if count)
+    if view_spread_deg is not None:
+        if view_spread_deg < 0:
+            raise ValueError(f"view_spread_deg: expected 0 or more, got {view_spread_deg}")
+        wanted += f" --view-spread {view_spread_deg:g}"
     note = note_text("InterHand2.6M v1.0",
                      f"python tools/make_dataset.py interhand26m --out DIR {wanted} --seed {seed}")
     folder = Path(folder)
     if not prepare_folder(folder, note, ("images", "annotations"), overwrite):
         return None
 
-    frames = [frame for split, count in counts.items() if count for frame in plan_split(folder, seed, split, count)]
+    frames = [frame for split, count in counts.items() if count
+              for frame in plan_split(folder, seed, split, count, view_spread_deg)]
     # Captures one after the other: a process then has to make few subjects.
     frames.sort(key=lambda frame: (SPLITS.index(frame.split), frame.capture, frame.number))
     records = work(draw_frame, frames, workers, lambda record: on_images(len(record.images)))

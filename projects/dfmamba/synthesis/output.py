@@ -16,7 +16,7 @@ from dfmamba import __version__
 NOTE = "SYNTHETIC.txt"
 UNFINISHED = "UNFINISHED: the run that wrote here did not end. The same command makes the set anew.\n"
 # Counts changes of what a seed gives; raise it whenever the same command would write other bytes.
-GENERATION = 1
+GENERATION = 2
 SPLITS = ("train", "val", "test")
 PURPOSES = ("subject", "cameras", "frame", "picture", "plan")
 

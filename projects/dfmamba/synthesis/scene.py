@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from dfmamba.geometry import Array, project, world_to_camera
-from dfmamba.skeleton import LEFT, NUM_HAND_JOINTS, RIGHT, hand_slice
+from dfmamba.skeleton import LEFT, NUM_HAND_JOINTS, RIGHT, WRIST, hand_slice
 from dfmamba.synthesis.background import sample_background
 from dfmamba.synthesis.contact import sample_pose
 from dfmamba.synthesis.hand import articulate, mirror, sample_shape
@@ -124,7 +124,7 @@ def make_camera(name: str, azimuth_deg: float, portrait: bool, grey: bool, rng: 
 
 
 def make_scene(subject: Subject, family: str | None, arrangement: str | None, side: int,
-               rng: np.random.Generator) -> Scene:
+               rng: np.random.Generator, view_spread_deg: float | None = None) -> Scene:
     """Pose one hand (of `side`, in a pose of a family) or two hands (in an arrangement), turned at random.
 
     Args:
@@ -133,6 +133,9 @@ def make_scene(subject: Subject, family: str | None, arrangement: str | None, si
         arrangement: Key into `pairs.ARRANGEMENTS`, for two; `family` and `side` do not matter then.
         side: `RIGHT` or `LEFT`.
         rng: Source of randomness.
+        view_spread_deg: None turns the hands evenly all around the upright axis. A number is the standard deviation of
+            that turn away from a palm (or back) to the camera at azimuth 0; and there the right wrist of a pair stands
+            on the left, as that of a person who faces the camera.
     """
     shape = subject.surface.shape
     turns, shifts = np.tile(np.eye(3), (2, 1, 1)), np.zeros((2, 3))
@@ -144,6 +147,8 @@ def make_scene(subject: Subject, family: str | None, arrangement: str | None, si
         assert family is not None
         angles = {side: sample_pose(shape, family, rng)}
     heading, facing = rng.uniform(0, 360, 2)
+    if view_spread_deg is not None:
+        facing = rng.normal(-heading, view_spread_deg)  # two turns about the same axis where there is no tilt
     tilt = min(abs(rng.normal(0, 40)), 110)
     world_turn = Rotation.from_euler("YZY", [heading, tilt, facing], degrees=True).as_matrix() @ UPRIGHT
 
@@ -154,6 +159,9 @@ def make_scene(subject: Subject, family: str | None, arrangement: str | None, si
         if hand == LEFT:
             local = [mirror(points) for points in local]
         hands.append((hand, *((points @ turns[hand].T + shifts[hand]) @ world_turn.T for points in local)))
+    if view_spread_deg is not None and len(hands) == 2 and hands[RIGHT][1][WRIST, 0] > hands[LEFT][1][WRIST, 0]:
+        half_turn = np.diag([-1.0, 1.0, -1.0])
+        hands = [(hand, *(points @ half_turn for points in parts)) for hand, *parts in hands]
     middle = np.concatenate([joints for _, joints, _, _ in hands])
     middle = (middle.min(axis=0) + middle.max(axis=0)) / 2
     return _assemble(subject, hands, HAND_CENTRE_MM + rng.normal(0, 14, 3) - middle, sample_lighting(rng))

@@ -1,9 +1,11 @@
 """The losses of A2J against sums worked out by hand."""
 
+import math
+
 import pytest
 import torch
 
-from dfmamba.models.heads.a2j_losses import anchor_loss, regression_loss
+from dfmamba.models.heads.a2j_losses import anchor_loss, assignment_loss, regression_loss
 
 
 def errors_of(layers):
@@ -52,3 +54,15 @@ def test_no_joint_that_counts_gives_zero_and_no_nan():
     loss.backward()
     assert loss.item() == 0
     assert not predictions.grad.any()
+
+
+def test_assignment_by_hand():
+    # two anchors 4 px apart; the first joint lies on one of them, the second does not count
+    anchors = torch.tensor([[0.0, 0.0, 0.0], [4.0, 0.0, 0.0]])
+    targets = torch.tensor([[[0.0, 0.0, 0.0], [4.0, 0.0, 0.0]]])
+    anchor_weights = torch.tensor([[[[0.75, 0.5], [0.25, 0.5]]]])
+    far = math.exp(-(4.0**2) / (2 * 2.0**2))
+    expected = -(math.log(0.75) + far * math.log(0.25)) / (1 + far)
+    loss = assignment_loss(anchor_weights, anchors, targets, torch.tensor([[1.0, 0.0]]), sigma=2.0)
+    assert loss.item() == pytest.approx(expected)
+    assert assignment_loss(anchor_weights, anchors, targets, torch.zeros(1, 2), sigma=2.0).item() == 0

@@ -14,7 +14,7 @@ from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.structures import PoseDataSample
 from torch import Tensor, nn
 
-from .a2j_losses import anchor_loss, regression_loss
+from .a2j_losses import anchor_loss, assignment_loss, regression_loss
 from .a2j_transformer import A2JTransformer, mlp
 
 Features = Sequence[Tensor]
@@ -98,6 +98,8 @@ class A2JHead(BaseHead):
         dropout: Dropout probability in the transformer.
         anchor_loss_weight: Weight of `loss_anchor`.
         regression_loss_weight: Weight of `loss_regression`.
+        assignment_loss_weight: Weight of `loss_assignment`, which is not part of A2J-Transformer and off by default: it
+            teaches each joint its nearest anchors, and so shortens a training from scratch.
         decoder: Config of the codec (`A2JCodec`); only training works without.
         init_cfg: mmengine's initialisation config.
 
@@ -128,6 +130,7 @@ class A2JHead(BaseHead):
         dropout: float = 0.1,
         anchor_loss_weight: float = 1.0,
         regression_loss_weight: float = 3.0,
+        assignment_loss_weight: float = 0.0,
         decoder: dict | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
@@ -136,6 +139,7 @@ class A2JHead(BaseHead):
             raise ValueError(f"embed_dims: expected a multiple of {CHANNELS_PER_GROUP}, got {embed_dims}")
         self.in_channels, self.num_joints, self.anchor_stride = tuple(in_channels), num_joints, anchor_stride
         self.anchor_loss_weight, self.regression_loss_weight = anchor_loss_weight, regression_loss_weight
+        self.assignment_loss_weight = assignment_loss_weight
         self._build_anchors(anchor_grid(input_size, anchor_stride, first_anchor, anchor_depths), learnable_anchors)
         self.register_buffer("volume", torch.tensor([*input_size, depth_bins], dtype=torch.float), persistent=False)
         self._build_codec(decoder, input_size, depth_bins)
@@ -252,23 +256,27 @@ class A2JHead(BaseHead):
             train_cfg: Unused, part of mmpose's interface.
 
         Returns:
-            `loss_anchor` and `loss_regression`, weighted; and to watch, detached, of the last layer: `error_xy_px`, the
-            mean distance in the plane in crop px, and with a codec `error_z_mm`, the mean absolute depth error.
+            `loss_anchor` and `loss_regression`, weighted, and `loss_assignment` if it is on; and to watch, detached, of
+            the last layer: `error_xy_px`, the mean distance in the plane in crop px, and with a codec `error_z_mm`, the
+            mean absolute depth error.
         """
         targets = torch.cat([sample.gt_instance_labels.keypoint_labels for sample in batch_data_samples])
         joint_weights = torch.cat([sample.gt_instance_labels.keypoint_weights for sample in batch_data_samples])
-        joints, anchor_means = [], []
+        all_weights, all_joints = [], []
         for layer, queries in enumerate(self.decode_queries(feats)):
             weights, positions = self.votes(queries, layer)
-            joints.append((weights[..., None] * positions).sum(1))
-            anchor_means.append((weights[..., None] * self.anchors[:, None]).sum(1))
-        loss_anchor = anchor_loss(torch.stack(anchor_means), targets, joint_weights)
-        loss_regression = regression_loss(torch.stack(joints), targets, joint_weights)
-        return {
-            "loss_anchor": self.anchor_loss_weight * loss_anchor,
-            "loss_regression": self.regression_loss_weight * loss_regression,
-            **self._errors(joints[-1].detach(), targets, joint_weights),
+            all_weights.append(weights)
+            all_joints.append((weights[..., None] * positions).sum(1))
+        anchor_weights, joints = torch.stack(all_weights), torch.stack(all_joints)
+        anchor_means = torch.einsum("lbaj,ax->lbjx", anchor_weights, self.anchors.to(anchor_weights.dtype))
+        losses = {
+            "loss_anchor": self.anchor_loss_weight * anchor_loss(anchor_means, targets, joint_weights),
+            "loss_regression": self.regression_loss_weight * regression_loss(joints, targets, joint_weights),
         }
+        if self.assignment_loss_weight:
+            loss = assignment_loss(anchor_weights, self.anchors, targets, joint_weights, sigma=self.anchor_stride / 2)
+            losses["loss_assignment"] = self.assignment_loss_weight * loss
+        return losses | self._errors(joints[-1].detach(), targets, joint_weights)
 
     def _errors(self, joints: Tensor, targets: Tensor, weights: Tensor) -> dict[str, Tensor]:
         """Return the mean errors over all joints that count; 0 if none does."""

@@ -37,3 +37,21 @@ def regression_loss(joints: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     in_plane = IN_PLANE_FACTOR * huber(joints[..., :2], targets[..., :2], BETA)
     depth = huber(joints[..., 2:], targets[..., 2:], DEPTH_BETA)
     return weighted_joint_mean(torch.cat([in_plane, depth], dim=-1), weights)
+
+
+def assignment_loss(anchor_weights: Tensor, anchors: Tensor, targets: Tensor, weights: Tensor, sigma: float) -> Tensor:
+    """Tell every joint which anchors are near it: cross-entropy of the anchors' weights with a Gaussian around it.
+
+    Not in A2J-Transformer. Its two losses see the weights only through their mean, which learns slowly from scratch.
+
+    Args:
+        anchor_weights: (L, B, A, J), sums to 1 over the anchors.
+        anchors: (A, 3) in px, px, bins.
+        targets: (B, J, 3).
+        weights: (B, J).
+        sigma: Standard deviation of the Gaussian in px and bins.
+    """
+    squared_distances = (anchors[:, None] - targets[:, None]).square().sum(-1)  # (B, A, J)
+    wanted = (-squared_distances / (2 * sigma**2)).softmax(dim=1)
+    cross_entropy = -(wanted * anchor_weights.clamp(min=1e-9).log()).sum(-2)  # (L, B, J)
+    return ((cross_entropy * weights).sum(-1) / weights.sum(-1).clamp(min=1)).mean()

@@ -113,7 +113,7 @@ class A2JTransformer(nn.Module):
         num_heads: Attention heads.
         num_levels: Feature levels.
         num_points: Points of deformable attention for each head and level.
-        num_encoder_layers: Encoder layers.
+        num_encoder_layers: Encoder layers; 0 leaves the encoder out.
         num_decoder_layers: Decoder layers.
         feedforward_channels: Hidden channels of the feed-forward parts.
         dropout: Dropout probability of all layers.
@@ -140,7 +140,8 @@ class A2JTransformer(nn.Module):
         layer_args = (embed_dims, num_heads, num_levels, num_points, feedforward_channels, dropout)
         self.encoder = nn.ModuleList(EncoderLayer(*layer_args) for _ in range(num_encoder_layers))
         self.decoder = nn.ModuleList(DecoderLayer(*layer_args) for _ in range(num_decoder_layers))
-        self.level_embedding = nn.Parameter(torch.empty(num_levels, embed_dims))
+        # without an encoder nobody asks where a pixel is
+        self.level_embedding = nn.Parameter(torch.empty(num_levels, embed_dims)) if num_encoder_layers else None
         self.position_mlp = mlp(3 * (embed_dims // 2), embed_dims, embed_dims, 2)
         # used from the second layer on
         self.position_scale = mlp(embed_dims, embed_dims, embed_dims, 2) if num_decoder_layers > 1 else nn.Identity()
@@ -154,7 +155,8 @@ class A2JTransformer(nn.Module):
         for module in self.modules():
             if isinstance(module, DeformableAttention):
                 module.reset_parameters()
-        nn.init.normal_(self.level_embedding)
+        if self.level_embedding is not None:
+            nn.init.normal_(self.level_embedding)
 
     def forward(self, feats: Sequence[Tensor], queries: Tensor, anchors: Tensor) -> list[Tensor]:
         """Run encoder and decoder.
@@ -184,6 +186,8 @@ class A2JTransformer(nn.Module):
         """
         levels = Levels.of([(feat.shape[-2], feat.shape[-1]) for feat in feats], like=anchors)
         pixels = torch.cat([feat.flatten(2).transpose(1, 2) for feat in feats], dim=1)
+        if self.level_embedding is None:
+            return pixels, levels
         centres = [pixel_centres(height, width, like=anchors) for height, width in levels.sizes]
         position = torch.cat([
             image_encoding(level_centres, self.embed_dims) + embedding
