@@ -1,0 +1,49 @@
+"""Cameras and boxes against numbers worked out by hand."""
+
+import numpy as np
+import pytest
+
+from dfmamba.geometry import (
+    back_project,
+    camera_to_world,
+    project,
+    square_box,
+    tight_box,
+    world_to_camera,
+    xywh_to_xyxy,
+    xyxy_to_xywh,
+)
+
+FOCAL, CENTRE = (100.0, 200.0), (10.0, 20.0)
+QUARTER_TURN = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])  # x to y, y to -x
+
+
+def test_projection_by_hand():
+    # u = 100 * 2 / 4 + 10, v = 200 * -1 / 4 + 20
+    assert project([[2.0, -1.0, 4.0]], FOCAL, CENTRE).tolist() == [[60.0, -30.0]]
+    assert back_project([[60.0, -30.0]], [4.0], FOCAL, CENTRE).tolist() == [[2.0, -1.0, 4.0]]
+
+
+def test_a_point_on_the_camera_plane_is_not_finite():
+    assert not np.isfinite(project([1.0, 0.0, 0.0], FOCAL, CENTRE)).any()
+
+
+def test_world_to_camera_subtracts_the_centre_before_it_turns():
+    # R (X - c): (3, 2, 1) - (1, 2, 0) = (2, 0, 1), turned to (0, 2, 1); R X + t would give (-1, 5, 1)
+    moved = world_to_camera([3.0, 2.0, 1.0], QUARTER_TURN, [1.0, 2.0, 0.0])
+    assert moved.tolist() == [0.0, 2.0, 1.0]
+    assert camera_to_world(moved, QUARTER_TURN, [1.0, 2.0, 0.0]).tolist() == [3.0, 2.0, 1.0]
+
+
+def test_boxes_by_hand():
+    assert xywh_to_xyxy([[1.0, 2.0, 3.0, 4.0]]).tolist() == [[1.0, 2.0, 4.0, 6.0]]
+    assert xyxy_to_xywh([[1.0, 2.0, 4.0, 6.0]]).tolist() == [[1.0, 2.0, 3.0, 4.0]]
+    # centre (30, 20), long side 40, times 1.25
+    assert square_box([10.0, 10.0, 40.0, 20.0], enlarge=1.25).tolist() == [5.0, -5.0, 50.0, 50.0]
+
+
+def test_tight_box_counts_valid_points_only():
+    points = [[0.0, 0.0], [10.0, 20.0], [999.0, 999.0]]
+    assert tight_box(points, [1, 1, 0], enlarge=1.2).tolist() == pytest.approx([-1.0, -2.0, 12.0, 24.0])
+    with pytest.raises(ValueError, match="at least one valid point"):
+        tight_box(points, [0, 0, 0])
