@@ -25,5 +25,5 @@ def test_names_roots_and_swap():
 
 def test_unknown_number_of_joints():
     assert skeleton_with(21) is ONE_HAND
-    with pytest.raises(ValueError, match="expected 21 .* or 42 .*, got 14"):
+    with pytest.raises(ValueError, match=r"expected 21 .* or 42 .*, got 14"):
         skeleton_with(14)
