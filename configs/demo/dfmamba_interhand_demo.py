@@ -41,12 +41,12 @@ train_dataloader = dict(
 val_dataloader = dict(num_workers=1, dataset=test_set)
 test_dataloader = dict(num_workers=1, dataset=test_set)
 
-epochs = 40
+epochs = 45
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1.5e-3, weight_decay=0.01, fused=True), clip_grad=dict(max_norm=1.0))
 param_scheduler = [
     dict(type='LinearLR', begin=0, end=100, start_factor=0.01, by_epoch=False),
     dict(type='CosineAnnealingLR', T_max=epochs, eta_min=1e-5, by_epoch=True, convert_to_iter_based=True),
 ]
-train_cfg = dict(max_epochs=epochs, val_interval=20)
-default_hooks = dict(logger=dict(interval=75), checkpoint=dict(interval=20, max_keep_ckpts=1, save_best=None))
+train_cfg = dict(max_epochs=epochs, val_interval=15)
+default_hooks = dict(logger=dict(interval=75), checkpoint=dict(interval=15, max_keep_ckpts=1, save_best=None))
