@@ -6,6 +6,8 @@ import pytest
 from dfmamba.geometry import (
     back_project,
     camera_to_world,
+    invert_rigid,
+    move_rigidly,
     project,
     square_box,
     tight_box,
@@ -33,6 +35,13 @@ def test_world_to_camera_subtracts_the_centre_before_it_turns():
     moved = world_to_camera([3.0, 2.0, 1.0], QUARTER_TURN, [1.0, 2.0, 0.0])
     assert moved.tolist() == [0.0, 2.0, 1.0]
     assert camera_to_world(moved, QUARTER_TURN, [1.0, 2.0, 0.0]).tolist() == [3.0, 2.0, 1.0]
+
+
+def test_rigid_motion_turns_before_it_shifts():
+    # R X + t: (3, 2, 1) turns to (-2, 3, 1), plus (1, 2, 0)
+    moved = move_rigidly([3.0, 2.0, 1.0], QUARTER_TURN, [1.0, 2.0, 0.0])
+    assert moved.tolist() == [-1.0, 5.0, 1.0]
+    assert move_rigidly(moved, *invert_rigid(QUARTER_TURN, [1.0, 2.0, 0.0])).tolist() == [3.0, 2.0, 1.0]
 
 
 def test_boxes_by_hand():

@@ -40,6 +40,21 @@ def camera_to_world(points: ArrayLike, rotation: ArrayLike, camera_centre: Array
     return np.asarray(points) @ np.asarray(rotation) + np.asarray(camera_centre)
 
 
+def move_rigidly(points: ArrayLike, rotation: ArrayLike, translation: ArrayLike) -> Array:
+    """Turn points (..., 3), then shift them: R X + t, in the unit of both.
+
+    AssemblyHands' extrinsics go from world to camera in this way, DexYCB's from camera to world. InterHand2.6M's do
+    not: `world_to_camera`.
+    """
+    return np.asarray(points) @ np.swapaxes(np.asarray(rotation), -1, -2) + np.asarray(translation)
+
+
+def invert_rigid(rotation: ArrayLike, translation: ArrayLike) -> tuple[Array, Array]:
+    """Return rotation (3, 3) and translation (3,) of the motion that undoes R X + t: R^T and -R^T t."""
+    back = np.asarray(rotation).T
+    return back, -back @ np.asarray(translation)
+
+
 def xywh_to_xyxy(box_xywh: ArrayLike) -> Array:
     """Turn (..., x, y, w, h) into (..., x0, y0, x1, y1), both in px; the far corner is x + w, y + h."""
     box = np.asarray(box_xywh)

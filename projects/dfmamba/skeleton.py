@@ -2,7 +2,8 @@
 
 Canonical order, that of InterHand2.6M (source: the `skeleton.txt` of that data set): in one hand 21 joints, finger by
 finger from the thumb to the pinky, each from the tip (4) to the knuckle next to the palm (1), the wrist last. Two hands
-are 42 joints, the right hand first.
+are 42 joints, the right hand first. Other orders come with a permutation `FROM_...`: `canonical = joints[FROM_...]`,
+and `joints = canonical[inverse(FROM_...)]`. NYU's 14 joints stay as they are: they are other points of the hand.
 """
 
 from collections.abc import Sequence
@@ -47,13 +48,19 @@ class Skeleton:
 
     @property
     def root_of_joint(self) -> tuple[int, ...]:
-        """Index of the root of the hand that each joint belongs to."""
+        """Index of the root of the hand that each joint belongs to.
+
+        Raises:
+            ValueError: This joint set has no root (NYU).
+        """
+        if not self.roots:
+            raise ValueError(f"root_of_joint: expected a joint set with a root for each hand, got {self.names}")
         return tuple(self.roots[joint // NUM_HAND_JOINTS] for joint in range(self.num_joints))
 
     def finger_of(self, joint: int) -> str:
-        """Return the finger that a joint belongs to, or `wrist`."""
-        within_hand = joint % NUM_HAND_JOINTS
-        return "wrist" if within_hand == WRIST else FINGERS[within_hand // JOINTS_PER_FINGER]
+        """Return the finger that a joint belongs to; `wrist` for the others, and `palm` for NYU's palm."""
+        name = self.names[joint]
+        return next((part for part in (*FINGERS, "palm") if part in name), "wrist")
 
 
 def _hand_parents(start: int) -> list[int]:
@@ -78,6 +85,37 @@ TWO_HANDS = Skeleton(
     flip=(*range(NUM_HAND_JOINTS, 2 * NUM_HAND_JOINTS), *range(NUM_HAND_JOINTS)),
 )
 
+# NYU (Tompson et al. 2014), the 36 points in `joint_data.mat`: F1 is the pinky, F4 the index finger, KNU3_A a tip.
+NYU_36_NAMES = (
+    *(f"{finger}_KNU{knuckle}_{end}"
+      for finger in ("F1", "F2", "F3", "F4", "TH") for knuckle in (3, 2, 1) for end in "AB"),
+    *(f"PALM_{i}" for i in range(1, 7)),
+)
+NYU_14_OF_36 = (0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32)  # the 14 that everybody evaluates, in their order
+_NYU_PALM = 13
+NYU_14 = Skeleton(
+    names=("pinky_tip", "pinky_mid", "ring_tip", "ring_mid", "middle_tip", "middle_mid", "index_tip", "index_mid",
+           "thumb_tip", "thumb_mid", "thumb_root", "wrist_back", "wrist", "palm"),
+    parents=(1, _NYU_PALM, 3, _NYU_PALM, 5, _NYU_PALM, 7, _NYU_PALM, 9, 10, _NYU_PALM, _NYU_PALM, _NYU_PALM, -1),
+    roots=(),
+    flip=tuple(range(14)),
+)
+
+# One hand, wrist first, each finger from the base to the tip: DexYCB, MPII, OpenPose, minimal-hand.
+FROM_DEXYCB = (4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17, 0)
+# One hand of RHD, wrist first, each finger from the tip to the base; and RHD's two hands, the LEFT one first.
+FROM_RHD_HAND = (*range(1, NUM_HAND_JOINTS), 0)
+FROM_RHD = (*(NUM_HAND_JOINTS + joint for joint in FROM_RHD_HAND), *FROM_RHD_HAND)
+
+
+def inverse(permutation: Sequence[int]) -> tuple[int, ...]:
+    """Return the permutation that undoes another one.
+
+    >>> inverse((2, 0, 1))
+    (1, 2, 0)
+    """
+    return tuple(sorted(range(len(permutation)), key=permutation.__getitem__))
+
 
 def hand_slice(side: int) -> slice:
     """Return the block of one hand (`RIGHT` or `LEFT`) in the two-hand order."""
@@ -85,16 +123,16 @@ def hand_slice(side: int) -> slice:
 
 
 def skeleton_with(num_joints: int) -> Skeleton:
-    """Return the skeleton with so many joints: one hand (21) or two (42).
+    """Return the skeleton with so many joints: one hand (21), two (42) or NYU's 14.
 
     Raises:
         ValueError: There is no skeleton with that number of joints.
     """
-    for skeleton in (ONE_HAND, TWO_HANDS):
+    for skeleton in (ONE_HAND, TWO_HANDS, NYU_14):
         if skeleton.num_joints == num_joints:
             return skeleton
-    raise ValueError(f"num_joints: expected {ONE_HAND.num_joints} (one hand) or {TWO_HANDS.num_joints} (two), "
-                     f"got {num_joints}")
+    raise ValueError(f"num_joints: expected {ONE_HAND.num_joints} (one hand), {TWO_HANDS.num_joints} (two) or "
+                     f"{NYU_14.num_joints} (NYU), got {num_joints}")
 
 
 def mmpose_metainfo(skeleton: Skeleton, dataset_name: str, colors: Sequence[Sequence[int]]) -> dict:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dfmamba.skeleton import ONE_HAND, TWO_HANDS
+from dfmamba.skeleton import NYU_14, ONE_HAND, TWO_HANDS
 from dfmamba.visualization.colors import FINGER_COLORS, joint_colors
 from dfmamba.visualization.contact_sheet import GAP_PX, make_contact_sheet
 from dfmamba.visualization.curves import Curve, _running_mean, _thin, save_curves
@@ -23,6 +23,7 @@ def test_every_joint_has_the_colour_of_its_finger():
     colors = joint_colors(TWO_HANDS)
     assert colors[TWO_HANDS.names.index("left_pinky3")] == FINGER_COLORS["pinky"]
     assert colors[TWO_HANDS.names.index("right_wrist")] == FINGER_COLORS["wrist"]
+    assert joint_colors(NYU_14)[-2:] == [FINGER_COLORS["wrist"]] * 2  # wrist and palm
     assert len(set(FINGER_COLORS.values())) == 6
 
 
