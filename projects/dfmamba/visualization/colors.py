@@ -19,4 +19,5 @@ OUTLINE_COLOR: Color = (255, 255, 255)
 
 def joint_colors(skeleton: Skeleton) -> list[Color]:
     """Return one colour for every joint: that of its finger, the wrist's for the palm; a bone has its child joint's."""
-    return [FINGER_COLORS.get(skeleton.finger_of(joint), FINGER_COLORS["wrist"]) for joint in range(skeleton.num_joints)]
+    fingers = [skeleton.finger_of(joint) for joint in range(skeleton.num_joints)]
+    return [FINGER_COLORS.get(finger, FINGER_COLORS["wrist"]) for finger in fingers]
