@@ -9,6 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.floating]
 
+# NYU's depth camera in px, as its evaluation has it (awesome-hand-pose-estimation, A2J; V2V has two more digits). Those
+# write fy = -587.07, for NYU's xyz has y up; in our frame, y down, fy is positive.
+NYU_FOCAL, NYU_PRINCIPAL_POINT = (588.03, 587.07), (320.0, 240.0)
+
 
 def project(points: ArrayLike, focal: ArrayLike, principal_point: ArrayLike) -> Array:
     """Project camera-space points (..., 3) in mm to the image; return (..., 2) in px.
