@@ -7,6 +7,7 @@ from dfmamba.geometry import (
     back_project,
     camera_to_world,
     invert_rigid,
+    metres_to_mm,
     move_rigidly,
     project,
     square_box,
@@ -24,6 +25,10 @@ def test_projection_by_hand():
     # u = 100 * 2 / 4 + 10, v = 200 * -1 / 4 + 20
     assert project([[2.0, -1.0, 4.0]], FOCAL, CENTRE).tolist() == [[60.0, -30.0]]
     assert back_project([[60.0, -30.0]], [4.0], FOCAL, CENTRE).tolist() == [[2.0, -1.0, 4.0]]
+
+
+def test_metres_to_mm():
+    assert metres_to_mm(np.float32([[0.5, -0.25, 1.0]])).tolist() == [[500.0, -250.0, 1000.0]]
 
 
 def test_a_point_on_the_camera_plane_is_not_finite():

@@ -59,6 +59,11 @@ def invert_rigid(rotation: ArrayLike, translation: ArrayLike) -> tuple[Array, Ar
     return back, -back @ np.asarray(translation)
 
 
+def metres_to_mm(lengths_m: ArrayLike) -> Array:
+    """Turn metres into millimetres: RHD's pickles and DexYCB's labels are in metres, all the rest is not."""
+    return np.asarray(lengths_m, dtype=np.float64) * 1000
+
+
 def xywh_to_xyxy(box_xywh: ArrayLike) -> Array:
     """Turn (..., x, y, w, h) into (..., x0, y0, x1, y1), both in px; the far corner is x + w, y + h."""
     box = np.asarray(box_xywh)
