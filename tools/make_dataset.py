@@ -12,9 +12,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from dfmamba.skeleton import SIDES
 from dfmamba.synthesis.interhand26m import write_interhand26m
 from dfmamba.synthesis.output import SPLITS
 
+WRITERS = {
+    "interhand26m": (write_interhand26m, "InterHand2.6M v1.0: right, left and interacting hands"),
+}
 TEST_SHARE = 0.2  # of --num
 
 
@@ -22,9 +26,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     layouts = parser.add_subparsers(dest="layout", required=True, metavar="LAYOUT")
-    interhand = layouts.add_parser("interhand26m", help="InterHand2.6M v1.0: right, left and interacting hands")
-    interhand.set_defaults(write=write_interhand26m)
-    for layout in (interhand,):
+    for name, (write, text) in WRITERS.items():
+        layout = layouts.add_parser(name, help=text, description=text)
+        layout.set_defaults(write=write)
         layout.add_argument("--out", type=Path, required=True, help="folder for the set")
         layout.add_argument("--num", type=int, help=f"images in all: {1 - TEST_SHARE:.0%} train, {TEST_SHARE:.0%} test")
         for split in SPLITS:
@@ -71,10 +75,10 @@ def main(arguments: list[str] | None = None) -> None:
         console.print(f"This very set is there already: {args.out}", soft_wrap=True)
         return
     seconds = time.perf_counter() - start
+    kinds = sorted({kind for _, kind in written}, key=lambda kind: ((*SIDES, kind).index(kind), kind))
     for split in SPLITS:
-        kinds = ", ".join(f"{written[split, kind]} {kind}" for kind in ("right", "left", "interacting"))
         if counts.get(split):
-            console.print(f"{split}: {kinds}", soft_wrap=True)
+            console.print(f"{split}: {', '.join(f'{written[split, kind]} {kind}' for kind in kinds)}", soft_wrap=True)
     total = sum(counts.values())
     console.print(f"Wrote {total} synthetic images to {args.out} in {seconds:.1f} s "
                   f"({total / seconds:.1f} images a second, {args.workers} processes)", soft_wrap=True)

@@ -16,11 +16,12 @@ import numpy as np
 
 from dfmamba.geometry import project, tight_box, world_to_camera
 from dfmamba.skeleton import LEFT, NUM_HAND_JOINTS, RIGHT, TWO_HANDS
-from dfmamba.synthesis.output import NOTE, SPLITS, generator_for, note_text, prepare_folder, work
+from dfmamba.synthesis.output import NOTE, SPLITS, Layout, begin_set, generator_for, work
 from dfmamba.synthesis.pairs import ARRANGEMENTS
 from dfmamba.synthesis.poses import FAMILIES
 from dfmamba.synthesis.scene import Camera, Scene, Subject, make_camera, make_scene, make_subject, photograph
 
+LAYOUT = Layout("interhand26m", "InterHand2.6M v1.0", SPLITS, ("images", "annotations"), generation=2)
 HAND_TYPES = ("right", "interacting", "left", "interacting")  # of frames 0, 1, 2, 3, and so on
 CAMERAS_PER_CAPTURE = 8
 VIEWS_PER_FRAME = 2
@@ -241,36 +242,22 @@ def write_interhand26m(
         Images by (split, hand type), or None if this very set was there already.
 
     Raises:
-        ValueError: A split is unknown, a count or the seed is negative, or there is nothing to write.
+        ValueError: See `output.begin_set`.
         FileExistsError: See `output.prepare_folder`.
     """
-    unknown = set(num_images) - set(SPLITS)
-    counts = {split: num_images.get(split, 0) for split in SPLITS}
-    if unknown or min(counts.values()) < 0 or not any(counts.values()):
-        raise ValueError(f"num_images: expected counts for {', '.join(SPLITS)}, not negative and not all 0, "
-                         f"got {num_images}")
-    if seed < 0:
-        raise ValueError(f"seed: expected 0 or more, got {seed}")
-    wanted = " ".join(f"--{split} {count}" for split, count in counts.items() if count)
-    if view_spread_deg is not None:
-        if view_spread_deg < 0:
-            raise ValueError(f"view_spread_deg: expected 0 or more, got {view_spread_deg}")
-        wanted += f" --view-spread {view_spread_deg:g}"
-    note = note_text("InterHand2.6M v1.0",
-                     f"python tools/make_dataset.py interhand26m --out DIR {wanted} --seed {seed}")
     folder = Path(folder)
-    if not prepare_folder(folder, note, ("images", "annotations"), overwrite):
+    begun = begin_set(folder, LAYOUT, num_images, seed, view_spread_deg, overwrite)
+    if begun is None:
         return None
-
-    frames = [frame for split, count in counts.items() if count
+    counts, note = begun
+    frames = [frame for split, count in counts.items()
               for frame in plan_split(folder, seed, split, count, view_spread_deg)]
     # Captures one after the other: a process then has to make few subjects.
     frames.sort(key=lambda frame: (SPLITS.index(frame.split), frame.capture, frame.number))
     records = work(draw_frame, frames, workers, lambda record: on_images(len(record.images)))
     records.sort(key=lambda record: record.frame.number)
-    for split, count in counts.items():
-        if count:
-            write_annotations(folder, seed, split, [r for r in records if r.frame.split == split])
+    for split in counts:
+        write_annotations(folder, seed, split, [r for r in records if r.frame.split == split])
     write_text_files(folder, frames)
     (folder / NOTE).write_text(note, encoding="utf-8")
     return Counter((r.frame.split, r.frame.hand_type) for r in records for _ in r.images)

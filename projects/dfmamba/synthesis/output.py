@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,13 +16,30 @@ from dfmamba import __version__
 
 NOTE = "SYNTHETIC.txt"
 UNFINISHED = "UNFINISHED: the run that wrote here did not end. The same command makes the set anew.\n"
-# Counts changes of what a seed gives; raise it whenever the same command would write other bytes.
-GENERATION = 2
 SPLITS = ("train", "val", "test")
-PURPOSES = ("subject", "cameras", "frame", "picture", "plan")
+PURPOSES = ("subject", "cameras", "frame", "picture", "plan", "sensor")  # new ones at the end: the place is a seed
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """An official layout that a writer imitates.
+
+    Attributes:
+        name: Its name in `tools/make_dataset.py`.
+        title: Official name and version.
+        splits: Which of `SPLITS` it has.
+        owned: Names below the root of the folders and files that the writer makes; old ones are deleted.
+        generation: Counts changes of what a seed gives; raise it whenever the same command would write other bytes.
+    """
+
+    name: str
+    title: str
+    splits: tuple[str, ...]
+    owned: tuple[str, ...]
+    generation: int
 
 
 def generator_for(seed: int, split: str, purpose: str, *numbers: int) -> np.random.Generator:
@@ -37,12 +55,45 @@ def generator_for(seed: int, split: str, purpose: str, *numbers: int) -> np.rand
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
-def note_text(layout: str, command: str) -> str:
+def begin_set(folder: Path, layout: Layout, num_images: dict[str, int], seed: int, view_spread_deg: float | None,
+              overwrite: bool) -> tuple[dict[str, int], str] | None:
+    """Check what is wanted and make the folder ready: how every writer begins.
+
+    Returns:
+        The images of each split that gets any, and the note to write to `NOTE` when all is done; None if this very
+        set is there already.
+
+    Raises:
+        ValueError: A split is unknown or not in this layout, a count, the seed or the spread is negative, or there is
+            nothing to write.
+        FileExistsError: See `prepare_folder`.
+    """
+    counts = {split: num_images.get(split, 0) for split in SPLITS}
+    unknown = set(num_images) - set(SPLITS)
+    absent = [split for split in SPLITS if counts[split] and split not in layout.splits]
+    if unknown or absent or min(counts.values()) < 0 or not any(counts.values()):
+        raise ValueError(f"num_images: expected counts for {', '.join(layout.splits)}, not negative and not all 0, "
+                         f"got {num_images}")
+    if seed < 0:
+        raise ValueError(f"seed: expected 0 or more, got {seed}")
+    if view_spread_deg is not None and view_spread_deg < 0:
+        raise ValueError(f"view_spread_deg: expected 0 or more, got {view_spread_deg}")
+    counts = {split: count for split, count in counts.items() if count}
+    wanted = " ".join(f"--{split} {count}" for split, count in counts.items())
+    if view_spread_deg is not None:
+        wanted += f" --view-spread {view_spread_deg:g}"
+    note = note_text(layout, f"python tools/make_dataset.py {layout.name} --out DIR {wanted} --seed {seed}")
+    if not prepare_folder(folder, note, layout.owned, overwrite):
+        return None
+    return counts, note
+
+
+def note_text(layout: Layout, command: str) -> str:
     """Return the text of the note at the root of a finished set; equal for equal sets."""
     return (
-        f"SYNTHETIC DATA in the layout of {layout}. No real person, no third-party hand model.\n"
+        f"SYNTHETIC DATA in the layout of {layout.title}. No real person, no third-party hand model.\n"
         f"Errors measured on it say nothing about errors on the real data set.\n"
-        f"made by: dfmamba {__version__}, generation {GENERATION}\n"
+        f"made by: dfmamba {__version__}, generation {layout.generation}\n"
         f"command: {command}\n"
     )
 
@@ -53,8 +104,8 @@ def prepare_folder(folder: Path, note: str, owned: Sequence[str], overwrite: boo
     Args:
         folder: Root of the set.
         note: The wanted set's `note_text`.
-        owned: Names of the folders below the root that the writer fills; old ones are deleted.
-        overwrite: Whether to replace these folders even where no earlier synthetic set is.
+        owned: Names of the folders and files below the root that the writer makes; old ones are deleted.
+        overwrite: Whether to replace these even where no earlier synthetic set is.
 
     Returns:
         Whether there is something to do: False if this very set is there.
@@ -76,7 +127,10 @@ def prepare_folder(folder: Path, note: str, owned: Sequence[str], overwrite: boo
     folder.mkdir(parents=True, exist_ok=True)
     note_file.write_text(UNFINISHED, encoding="utf-8")
     for name in owned:
-        shutil.rmtree(folder / name, ignore_errors=True)
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)
     return True
 
 
