@@ -15,7 +15,7 @@ codec = dict(type='A2JCodec', input_size=input_size)
 meta_keys = ('id', 'img_id', 'img_path', 'dataset_name', 'seq_name', 'capture', 'camera', 'frame_idx', 'subject',
              'ori_shape', 'img_shape', 'input_size', 'input_center', 'input_scale', 'rotation', 'flip',
              'flip_direction', 'flip_indices', 'hand_type', 'hand_type_valid', 'rel_root_depth', 'rel_root_valid',
-             'abs_depth', 'focal', 'principal_pt')
+             'abs_depth', 'root_depth', 'focal', 'principal_pt')
 
 train_pipeline = [
     dict(type='LoadImage'),

@@ -5,14 +5,27 @@ The adapters are there where mmpose is; the readers of files (`files`) and the p
 
 from importlib.util import find_spec
 
-from dfmamba.datasets.interhand26m_annotations import InterHandAnnotations, parse_interhand26m
+from dfmamba.datasets.interhand26m_annotations import parse_interhand26m
+from dfmamba.datasets.nyu_annotations import parse_nyu
 
-__all__ = ["InterHandAnnotations", "parse_interhand26m"]
+__all__ = ["parse_interhand26m", "parse_nyu"]
 
 if find_spec("mmpose"):
     from dfmamba.datasets.base import HandDataset
+    from dfmamba.datasets.depth_transforms import (
+        CropDepthCube,
+        LoadNYUDepth,
+        RandomCubeTurn,
+        RandomDepthBoxJitter,
+        RandomDepthErasing,
+    )
     from dfmamba.datasets.interhand26m import InterHand26MDataset
+    from dfmamba.datasets.nyu import NYUDataset
+    from dfmamba.datasets.single_hand import AddBoneLength, MirrorLeftHand, RotateCameraJoints, ToSingleHand
     from dfmamba.datasets.transforms import InvalidateBlankImage, RandomBoxJitter, RandomChannelGain, RandomHandFlip
 
     __all__ += ["HandDataset", "InterHand26MDataset", "InvalidateBlankImage", "RandomBoxJitter", "RandomChannelGain",
                 "RandomHandFlip"]
+    __all__ += ["CropDepthCube", "LoadNYUDepth", "NYUDataset", "RandomCubeTurn", "RandomDepthBoxJitter",
+                "RandomDepthErasing"]
+    __all__ += ["AddBoneLength", "MirrorLeftHand", "RotateCameraJoints", "ToSingleHand"]

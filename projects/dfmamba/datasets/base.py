@@ -13,6 +13,7 @@ own `InterHand3DDataset`, so that its heads, codecs and metrics work on our samp
     frame_idx           int                 number of the frame in its recording
     keypoints           (1, K, 3) float32   image u px, v px, and z in mm relative to the root of the joint's own hand
     keypoints_cam       (1, K, 3) float32   absolute camera-space joints in mm
+    root_depth          (K,) float32        camera depth in mm that z of `keypoints` is relative to; 0 without a root
     keypoints_visible   (1, K) float32      1 where joint and root are annotated (not: seen), else 0
     hand_type           (1, 2) float32      [right, left], 1 where the hand is there; both for two hands
     hand_type_valid     (1,) float32        1 where `hand_type` may be used as a label
@@ -25,23 +26,27 @@ own `InterHand3DDataset`, so that its heads, codecs and metrics work on our samp
     rotation            int                 0
     flip_indices, ...                       metainfo that mmpose's transforms ask for, see `METAINFO_KEYS`
 
-Where `keypoints_visible` is 0, `keypoints` and `keypoints_cam` are 0; so is the `abs_depth` of a hand without a root.
+Where `keypoints_visible` is 0, `keypoints` and `keypoints_cam` are 0; so are `abs_depth` and `root_depth` of a hand
+without a root. `keypoints_cam` is x right, y down, z forward, and Z = keypoints[..., 2] + root_depth. The root is the
+wrist of the joint's own hand; of NYU it is the centre of the crop, for all joints.
 """
 
 import copy
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
-import cv2
 import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.logging import MMLogger
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from numpy.typing import NDArray
 
-from dfmamba.datasets.files import describe_usage
+from dfmamba.datasets.annotation_index import AnnotationColumns, Index, open_index
+from dfmamba.datasets.files import Faults, describe_usage, read_image_size
 
 METAINFO_KEYS = ("dataset_name", "upper_body_ids", "lower_body_ids", "flip_pairs", "flip_indices",
                  "dataset_keypoint_weights", "skeleton_links")
@@ -50,9 +55,9 @@ METAINFO_KEYS = ("dataset_name", "upper_body_ids", "lower_body_ids", "flip_pairs
 class HandDataset(BaseDataset):
     """Base of the adapters: rows of a table that become samples one at a time.
 
-    An adapter says what it holds (`METAINFO`, `TREE`), reads its annotations into arrays (`load_annotations`) and makes
-    the sample of one row (`make_sample`). Arrays, unlike lists of dictionaries, are shared with the worker processes
-    of a data loader, and millions of records fit into memory.
+    An adapter says what it holds (`METAINFO`, `TREE`), opens the index of its annotations (`load_annotations`, which
+    calls `open_index`) and makes the sample of one row (`make_sample`). The index is mapped from the disk and shared by
+    all processes, so millions of records open at once and cost the workers of a data loader no memory.
 
     `metainfo` also holds `data_source` for checkpoints and result files: annotation file, number of samples, selection
     and what the adapter adds. To join data sets with mmengine's `ConcatDataset`, give it `ignore_keys=['data_source']`.
@@ -69,6 +74,10 @@ class HandDataset(BaseDataset):
         lazy_init: Do not read the annotations yet.
         max_refetch: How often to try another sample in training where the pipeline returns None.
         metainfo: Replaces the class's `METAINFO` (the form mmpose documents in `parse_pose_metainfo`).
+        faulty: 'raise' stops at a faulty record or image; 'skip' leaves faulty records out, and in training takes
+            another sample for a missing or broken image; both are counted and logged. In test mode a broken image is
+            an error in any case.
+        cache_dir: Folder of the annotation indices, see `dfmamba.datasets.annotation_index`.
 
     Raises:
         FileNotFoundError: A file or the image folder does not exist.
@@ -91,37 +100,69 @@ class HandDataset(BaseDataset):
         lazy_init: bool = False,
         max_refetch: int = 1000,
         metainfo: dict | None = None,
+        faulty: str = "raise",
+        cache_dir: str | None = None,
     ) -> None:
         if not isinstance(sample_interval, int) or sample_interval < 1:
             raise ValueError(f"sample_interval: expected a positive integer, got {sample_interval!r}")
         self.sample_interval = sample_interval
+        self.faulty, self.cache_dir = faulty, cache_dir
+        self.image_faults = Faults(faulty, "sample with a faulty image")
         self.rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self._digests: list[str] = []
         super().__init__(ann_file=ann_file, metainfo=metainfo, data_root=data_root,
                          data_prefix=dict(data_prefix or {"img": ""}), indices=indices, serialize_data=False,
                          pipeline=list(pipeline), test_mode=test_mode, lazy_init=lazy_init, max_refetch=max_refetch)
 
     @abstractmethod
-    def load_annotations(self) -> tuple[int, dict[str, int]]:
-        """Read the annotations into arrays; return the number of usable rows, and counts of the skipped by reason."""
+    def load_annotations(self) -> tuple[NDArray[np.int64], dict[str, int]]:
+        """Open the index; return the rows that this data set uses, and counts of the skipped by reason."""
 
     @abstractmethod
     def make_sample(self, row: int) -> dict[str, Any]:
         """Make the sample of a row, as in the module's table but without metainfo."""
 
+    def open_index(
+        self,
+        layout: str,
+        version: int,
+        sources: Sequence[Path],
+        build: Callable[[], AnnotationColumns],
+        options: Mapping[str, str | int | float | bool] = MappingProxyType({}),
+    ) -> Index:
+        """Return the index of annotation files; its digest becomes part of `describe_source`.
+
+        Args:
+            layout: Name of the parser.
+            version: Version of the parser; another one makes old indices useless.
+            sources: Files whose content decides, or folders whose listing (names, sizes) does.
+            build: Calls the parser; only called if there is no index yet. Faults belong to `Faults(self.faulty)`.
+            options: The arguments that change the rows; `faulty` is added.
+        """
+        index = open_index(layout, version, sources, build, {**options, "faulty": self.faulty}, self.cache_dir)
+        self._digests.append(index.digest)
+        return index
+
     def describe_source(self) -> dict[str, Any]:
-        """Return what a result file should say about the data; adapters add to it."""
+        """Return what a result file should say about the data; adapters add to it.
+
+        `digest` changes with any entry of the annotations, whichever of them are used.
+        """
+        digest = self._digests[0] if len(self._digests) == 1 else sha256("".join(self._digests).encode()).hexdigest()
         return {"dataset": type(self).__name__, "ann_file": self.ann_file, "num_samples": len(self.rows),
-                "sample_interval": self.sample_interval, "indices": self._indices}
+                "sample_interval": self.sample_interval, "indices": self._indices, "digest": digest[:16]}
 
     def full_init(self) -> None:
         """Read the annotations and select the samples, once."""
         if self._fully_initialized:
             return
         self.require("data_prefix['img']", self.data_prefix["img"])
-        total, skipped = self.load_annotations()
+        self._digests = []
+        rows, skipped = self.load_annotations()
+        total = len(rows)
         logger = MMLogger.get_current_instance()
         logger.info(describe_usage(type(self).__name__, total, skipped))
-        self.rows = np.arange(total)[:: self.sample_interval]
+        self.rows = np.asarray(rows, dtype=np.int64)[:: self.sample_interval]
         if self._indices is not None:
             self.rows = self._select(self._indices)
         if len(self.rows) == 0:
@@ -169,6 +210,9 @@ class HandDataset(BaseDataset):
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline on sample number `idx`.
 
+        Returns:
+            What the pipeline returns; None where the image is faulty, `faulty` is 'skip' and it is not test mode.
+
         Raises:
             FileNotFoundError: The image does not exist.
             ValueError: The image cannot be read.
@@ -176,17 +220,21 @@ class HandDataset(BaseDataset):
         sample = self.get_data_info(idx)
         img_path, record = sample["img_path"], sample["id"]  # transforms may change the dictionary
         try:
-            return self.pipeline(sample)
-        except Exception:
             self._check_image(img_path, record)
-            raise
+        except (FileNotFoundError, ValueError) as error:
+            if self.test_mode:
+                raise
+            self.image_faults.add(error)
+            return None
+        return self.pipeline(sample)
 
     def _check_image(self, img_path: str, record: int) -> None:
-        """Raise an error that names file and record when an image is missing or unreadable."""
+        """Raise an error that names file and record when an image is missing, cut short or too large."""
         self.require("data_prefix['img']", img_path, f"the image of record {record}")
-        if cv2.imread(img_path) is None:
-            raise ValueError(f"{img_path} (the image of record {record}): expected an image file, got one that cannot "
-                             "be decoded. Is the download cut short?")
+        try:
+            read_image_size(Path(img_path))
+        except ValueError as error:
+            raise ValueError(f"the image of record {record}: {error}") from error
 
     def require(self, config_key: str, path: str | Path, what: str = "") -> Path:
         """Return an absolute path that exists.

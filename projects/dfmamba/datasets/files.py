@@ -1,13 +1,65 @@
-"""Reading annotation files: errors that name the file and the record, and the counting of what is skipped."""
+"""Reading files that others wrote: nothing in them is run, and errors name the file and the record.
+
+The readers refuse what could run code (pickles beyond plain data, YAML objects, arrays of objects) or exhaust the
+memory (pictures and arrays of absurd sizes); `check_relative_path` refuses names that lead out of the data's folder.
+`Faults` is the policy for faulty records: raise, or count and go on.
+"""
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+import pickle
+import re
+import warnings
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path, PureWindowsPath
+from typing import Any, BinaryIO
 
 import numpy as np
+import scipy.io
+import yaml  # type: ignore[import-untyped]
+from mmengine.logging import MMLogger
 from numpy.typing import NDArray
+from PIL import Image
+
+MAX_IMAGE_PIXELS = 64_000_000  # 12 times the largest picture of the five data sets; 192 MB as 8-bit RGB
+MAX_ARRAY_BYTES = 4 * 2**30  # of all arrays of one file; the largest official file holds 14 MB
+IMAGE_FORMATS = ("PNG", "JPEG", "BMP")
+FAULT_POLICIES = ("raise", "skip")
+
+
+class Faults:
+    """What happens to faulty records: the error is raised, or counted and the first few logged.
+
+    Args:
+        policy: 'raise' or 'skip'.
+        reason: The name under which they are counted.
+        logged: So many are logged.
+
+    Raises:
+        ValueError: There is no such policy.
+    """
+
+    def __init__(self, policy: str = "raise", reason: str = "faulty record", logged: int = 5) -> None:
+        if policy not in FAULT_POLICIES:
+            raise ValueError(f"faulty: expected one of {FAULT_POLICIES}, got {policy!r}")
+        self.policy, self.reason, self.logged = policy, reason, logged
+        self.count = 0
+
+    def add(self, error: Exception) -> None:
+        """Raise the error of a faulty record, or count it."""
+        if self.policy == "raise":
+            raise error
+        self.count += 1
+        if self.count <= self.logged:
+            more = "; further ones are only counted" if self.count == self.logged else ""
+            MMLogger.get_current_instance().warning(f"skipped a {self.reason}: {error}{more}")
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """The count by reason, as `AnnotationColumns.skipped` wants it; empty without faults."""
+        return {self.reason: self.count} if self.count else {}
 
 
 def read_json(path: Path, object_hook: Callable[[dict], Any] | None = None) -> Any:
@@ -19,9 +71,208 @@ def read_json(path: Path, object_hook: Callable[[dict], Any] | None = None) -> A
     try:
         with path.open(encoding="utf-8") as file:
             return json.load(file, object_hook=object_hook)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected a complete JSON file, got a fault: {error}. "
-                         "Is the download cut short? Fetch the file again.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise broken_file(path, "a complete JSON file", error) from error
+
+
+def broken_file(path: Path, expected: str, error: object) -> ValueError:
+    """Return the error for a file that cannot be read as a whole."""
+    return ValueError(f"{path}: expected {expected}, got a fault: {error}. Is the download cut short? "
+                      "Fetch the file again.")
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Loads numbers, texts, plain containers and numpy's arrays; every other name is refused.
+
+    What a pickle may call is made anew for each call, so that a pickle cannot change it for the next one.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file, encoding="latin1")  # Python 2 wrote the bytes of arrays as texts
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what stands for `module.name` in a pickle of numpy 1 or 2, of Python 2 or 3."""
+        place = module.replace("numpy.core", "numpy._core").replace("__builtin__", "builtins")
+        allowed: dict[str, Any] = {
+            "numpy.ndarray": "ndarray",  # only ever the first argument of `_reconstruct`
+            "numpy.dtype": lambda *args: _plain_dtype(*args),
+            "numpy._core.multiarray._reconstruct": lambda *_: np.empty(0, np.uint8),  # its state follows
+            "numpy._core.multiarray.scalar": lambda dtype, data: _plain_array(_as_bytes(data), dtype, ())[()],
+            "numpy._core.numeric._frombuffer": lambda *args: _plain_array(*args),
+            "_codecs.encode": lambda text, encoding: _as_bytes(text, encoding),
+            "builtins.bytes": lambda *_: b"",  # protocol 2 calls it for the empty bytes only
+            "builtins.set": lambda items=(): set(items),
+            "builtins.frozenset": lambda items=(): frozenset(items),
+            "builtins.complex": lambda real, imaginary: complex(real, imaginary),
+            "collections.OrderedDict": lambda items=(): OrderedDict(items),
+        }
+        if f"{place}.{name}" not in allowed:
+            raise pickle.UnpicklingError(f"the name {module}.{name}, which is not plain data and is not loaded")
+        return allowed[f"{place}.{name}"]
+
+
+def _plain_dtype(code: str, *_: object) -> np.dtype:
+    """Return a type of numbers or texts."""
+    dtype = np.dtype(code)
+    if dtype.hasobject or dtype.itemsize > 2**16:
+        raise pickle.UnpicklingError(f"an array of the type {code!r}, which is not plain data")
+    return dtype
+
+
+def _as_bytes(text: str | bytes, encoding: str = "latin1") -> bytes:
+    """Return the bytes that protocol 2 and Python 2 wrote as a text."""
+    if isinstance(text, bytes):
+        return text
+    return text.encode("latin1" if encoding == "latin1" else "utf-8")
+
+
+def _plain_array(data: Any, dtype: np.dtype, shape: tuple[int, ...], order: str = "C") -> NDArray:
+    """Return an array of its bytes."""
+    return np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if order == "F" else "C").copy()
+
+
+def read_pickle(path: Path) -> Any:
+    """Read a pickle of plain data: numbers, texts, containers and arrays; pickles of Python 2 too.
+
+    Raises:
+        ValueError: The file is not a complete pickle, or it names a class or function that is not on the list; the
+            error says which.
+    """
+    try:
+        with path.open("rb") as file:
+            return _PlainUnpickler(file).load()
+    except OSError:
+        raise
+    except Exception as error:  # a damaged pickle may raise anything
+        raise broken_file(path, "a complete pickle of plain data and arrays", error) from error
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML's own types, and tuples."""
+
+
+def _make_tuple(loader: _PlainLoader, node: yaml.SequenceNode) -> tuple:
+    return tuple(loader.construct_sequence(node, deep=True))
+
+
+_PlainLoader.add_constructor("tag:yaml.org,2002:python/tuple", _make_tuple)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file of plain data; of Python's own tags only `python/tuple` is known.
+
+    Raises:
+        ValueError: The file is no YAML, or names another tag.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            return yaml.load(file, _PlainLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, TypeError, ValueError) as error:
+        text = " ".join(str(error).split())
+        raise broken_file(path, "a YAML file of plain data", text) from error
+
+
+def read_npz(path: Path, names: Iterable[str] | None = None) -> dict[str, NDArray]:
+    """Read arrays of an `.npz` file; arrays of objects (pickles) are refused.
+
+    Args:
+        path: The file.
+        names: Only these arrays, those of them that are there; all by default.
+
+    Raises:
+        ValueError: The file is no complete `.npz`, holds objects, or would take more than `MAX_ARRAY_BYTES`.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_bytes(sum(member.file_size for member in archive.infolist()))
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in (file.files if names is None else names) if name in file.files}
+    except OSError:
+        raise
+    except Exception as error:  # zlib, zipfile and numpy have errors of their own
+        raise broken_file(path, "a complete .npz file of plain arrays", error) from error
+
+
+def read_mat(path: Path, names: Iterable[str] | None = None) -> dict[str, NDArray]:
+    """Read arrays of a MATLAB file (before version 7.3); cells, structures and objects are refused.
+
+    Args:
+        path: The file.
+        names: Only these variables, all of which must be there; all by default.
+
+    Raises:
+        ValueError: The file is no complete MATLAB file, lacks a variable, or one is not a plain array.
+    """
+    try:
+        there = {name: shape for name, shape, _ in scipy.io.whosmat(str(path))}
+        wanted = list(there if names is None else names)
+        missing = [name for name in wanted if name not in there]
+        if missing:
+            raise ValueError(f"no variable {missing}, only {list(there)}")
+        _check_bytes(sum(8 * math.prod(there[name]) for name in wanted))
+        arrays = scipy.io.loadmat(str(path), variable_names=wanted)
+        for name in wanted:
+            if not isinstance(arrays[name], np.ndarray) or arrays[name].dtype.hasobject:
+                raise ValueError(f"the variable {name!r}, which is a cell, structure or object")
+        return {name: arrays[name] for name in wanted}
+    except OSError:
+        raise
+    except Exception as error:  # scipy has errors of its own, also zlib's
+        raise broken_file(path, "a complete MATLAB file with plain arrays", error) from error
+
+
+def _check_bytes(size: int) -> None:
+    """Refuse arrays that would take too much memory."""
+    if size > MAX_ARRAY_BYTES:
+        raise ValueError(f"arrays of {size} bytes, more than {MAX_ARRAY_BYTES}")
+
+
+_PLAIN_NAME = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*", re.ASCII)
+
+
+def check_relative_path(path: Path, record: object, name: str) -> str:
+    r"""Return a file name of an annotation file if it stays below the data's folder.
+
+    Args:
+        path: The annotation file, for the message.
+        record: The record, likewise.
+        name: The name, with `/` or `\`.
+
+    Raises:
+        ValueError: The name is empty, absolute, has a drive, a NUL, or leads out by `..`.
+    """
+    if _PLAIN_NAME.fullmatch(name):  # no part starts with a dot: by far the most names, a million times
+        return name
+    depth, inside = 0, True
+    for part in PureWindowsPath(name).parts:  # knows both separators, and drives
+        depth += -1 if part == ".." else 1
+        inside &= depth >= 0
+    if depth < 1 or not inside or "\0" in name or PureWindowsPath(name).anchor:
+        raise fault(path, record, "a relative file name that stays in the folder of the data", repr(name))
+    return name
+
+
+def read_image_size(path: Path) -> tuple[int, int]:
+    """Return width and height in px from the header of a PNG, JPEG or BMP; nothing is decoded.
+
+    Raises:
+        ValueError: It is no such picture, or has more than `MAX_IMAGE_PIXELS`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=IMAGE_FORMATS) as image:
+                width, height = image.size
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path}: expected an image of at most {MAX_IMAGE_PIXELS} pixels, got: {error}") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(f"{path}: expected an image file ({', '.join(IMAGE_FORMATS)}), got one that cannot be "
+                         "decoded. Is the download cut short?") from error
+    if width * height > MAX_IMAGE_PIXELS:
+        raise ValueError(f"{path}: expected an image of at most {MAX_IMAGE_PIXELS} pixels, got {width} x {height}")
+    return width, height
 
 
 def fault(path: Path, record: object, expected: str, got: object) -> ValueError:
@@ -49,8 +300,8 @@ def get_integer(path: Path, record: object, mapping: Any, key: str) -> int:
     """
     value = get_key(path, record, mapping, key)
     try:
-        return int(value)
-    except (TypeError, ValueError):
+        return int(np.int64(int(value)))
+    except (TypeError, ValueError, OverflowError):
         raise fault(path, record, f"an integer for {key!r}", repr(value)) from None
 
 

@@ -1,7 +1,6 @@
 """InterHand2.6M v1.0 as an mmpose data set."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,15 +8,21 @@ import numpy as np
 from mmpose.registry import DATASETS
 from numpy.typing import NDArray
 
+from dfmamba.datasets.annotation_index import Index
 from dfmamba.datasets.base import HandDataset
-from dfmamba.datasets.files import check_boxes, fault, get_array, get_integer, read_json
-from dfmamba.datasets.interhand26m_annotations import HAND_TYPES, InterHandAnnotations, parse_interhand26m
+from dfmamba.datasets.files import Faults
+from dfmamba.datasets.interhand26m_annotations import (
+    HAND_TYPES,
+    PARSER_VERSION,
+    joints_in_camera,
+    parse_interhand26m,
+    parse_rootnet,
+)
 from dfmamba.geometry import project, xywh_to_xyxy
 from dfmamba.skeleton import LEFT, RIGHT, TWO_HANDS, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
 
 SPLITS = ("train", "val", "test")
-ROOTNET_ENLARGEMENT = 1.25  # RootNet's boxes come after InterNet's crop rule: already square, already enlarged by this
 
 
 @DATASETS.register_module()
@@ -77,79 +82,78 @@ class InterHand26MDataset(HandDataset):
         default = f"annotations/{split}/InterHand2.6M_{split}_"
         self.camera_file = str(Path(data_root) / (camera_file or default + "camera.json"))
         self.joint_file = str(Path(data_root) / (joint_file or default + "joint_3d.json"))
-        self.annotations: InterHandAnnotations
-        self.rootnet_depth_mm: NDArray[np.float32] | None = None  # (N, 2), [right, left]
+        self.index: Index
+        self.rootnet: Index | None = None
+        self.rootnet_row: NDArray[np.int64]  # (N,), the row of `rootnet` for each annotation
         super().__init__(data_root=data_root, ann_file=ann_file or default + "data.json",
                          data_prefix=data_prefix or {"img": f"images/{split}"}, **kwargs)
 
-    def load_annotations(self) -> tuple[int, dict[str, int]]:
-        """Read the files; see `HandDataset`."""
-        self.annotations = parse_interhand26m(self.require("ann_file", self.ann_file),
-                                              self.require("camera_file", self.camera_file),
-                                              self.require("joint_file", self.joint_file))
+    def load_annotations(self) -> tuple[NDArray[np.int64], dict[str, int]]:
+        """Open the index of the three files, and of RootNet's if it is used; see `HandDataset`."""
+        sources = (self.require("ann_file", self.ann_file), self.require("camera_file", self.camera_file),
+                   self.require("joint_file", self.joint_file))
+        index = self.index = self.open_index("interhand26m", PARSER_VERSION, sources,
+                                lambda: parse_interhand26m(*sources, Faults(self.faulty)))
         wanted = np.array([HAND_TYPES[name] for name in self.hand_types])
-        selected = (self.annotations.hand_type[:, None] == wanted).all(axis=2).any(axis=1)
-        self.annotations = self.annotations.keep(selected, "hand type not selected")
+        selected = (index.columns["hand_type"][:, None] == wanted).all(axis=2).any(axis=1)  # (N,)
+        skipped = index.skipped | {"hand type not selected": int((~selected).sum())}
         if self.root_depth != "gt":
-            self._use_rootnet(self.require("root_depth", Path(self.data_root) / self.root_depth))
-        return len(self.annotations), dict(self.annotations.skipped)
+            found = self._open_rootnet(self.require("root_depth", Path(self.data_root) / self.root_depth),
+                                       index.columns["annotation_id"])
+            skipped["not in the RootNet file"] = int((selected & ~found).sum())
+            selected &= found
+        return np.flatnonzero(selected), skipped
 
-    def _use_rootnet(self, path: Path) -> None:
-        """Take boxes and root depths from a RootNet file."""
-        results = read_json(path)
-        if not isinstance(results, list):
-            raise fault(path, "-", "a list of results", f"a {type(results).__name__}")
-        row_of_id = {get_integer(path, f"(number {number})", result, "annot_id"): number
-                     for number, result in enumerate(results)}
-        found = np.isin(self.annotations.annotation_id, list(row_of_id))
-        self.annotations = self.annotations.keep(found, "not in the RootNet file")
-        used = [results[row_of_id[number]] for number in self.annotations.annotation_id]
-        boxes = np.array([get_array(path, result["annot_id"], result, "bbox", (4,)) for result in used])
-        depths = np.array([get_array(path, result["annot_id"], result, "abs_depth", (2,)) for result in used])
-        boxes, depths = boxes.reshape(-1, 4), depths.reshape(-1, 2)
-        check_boxes(path, self.annotations.annotation_id, boxes)
-        centre, size = boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:] / ROOTNET_ENLARGEMENT
-        boxes = np.concatenate([centre - size / 2, size], axis=1).astype(np.float32)
-        self.annotations = replace(self.annotations, bbox_xywh=boxes)
-        self.rootnet_depth_mm = depths.astype(np.float32)
+    def _open_rootnet(self, path: Path, annotation_id: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Open RootNet's boxes and root depths; return which annotations have them, (N,)."""
+        index = self.rootnet = self.open_index("interhand26m-rootnet", PARSER_VERSION, [path],
+                                lambda: parse_rootnet(path, Faults(self.faulty)))
+        known, wanted = index.columns["annotation_id"], annotation_id
+        self.rootnet_row = np.searchsorted(known, wanted).clip(max=max(len(known) - 1, 0))
+        return known[self.rootnet_row] == wanted if len(known) else np.zeros(len(wanted), dtype=bool)
 
     def describe_source(self) -> dict[str, Any]:
-        """See `HandDataset`; `digest` changes with any entry of the used annotations, before `indices`."""
-        return super().describe_source() | {"root_depth": self.root_depth, "hand_types": list(self.hand_types),
-                                            "digest": self.annotations.digest()}
+        """See `HandDataset`."""
+        return super().describe_source() | {"root_depth": self.root_depth, "hand_types": list(self.hand_types)}
 
     def make_sample(self, row: int) -> dict[str, Any]:
         """Make the sample of a row; see the table in `dfmamba.datasets.base`."""
-        table = self.annotations
-        camera, valid = table.camera[row], table.joint_valid[row]
-        focal, principal_point = table.focal_px[camera], table.principal_point_px[camera]
-        joints_cam = np.where(valid[:, None], table.joints_cam(row), 0)
+        table = self.index.columns
+        camera, valid = table["camera"][row], table["joint_valid"][row]
+        focal, principal_point = table["focal_px"][camera], table["principal_point_px"][camera]
+        joints_cam = np.where(valid[:, None], joints_in_camera(table, row), 0)
         root_depth = joints_cam[list(TWO_HANDS.roots), 2]  # [right, left]; 0 without a valid root
         both_roots = valid[list(TWO_HANDS.roots)].all()
         keypoints = np.zeros_like(joints_cam)
         keypoints[valid, :2] = project(joints_cam[valid], focal, principal_point)
-        keypoints[:, 2] = joints_cam[:, 2] - joints_cam[list(TWO_HANDS.root_of_joint), 2]
-        abs_depth = root_depth if self.rootnet_depth_mm is None else self.rootnet_depth_mm[row]
+        depth_of_joints_root = joints_cam[list(TWO_HANDS.root_of_joint), 2]
+        keypoints[:, 2] = joints_cam[:, 2] - depth_of_joints_root
+        bbox, abs_depth = table["bbox_xywh"][row], root_depth
+        if self.rootnet is not None:
+            rootnet_row = self.rootnet_row[row]
+            bbox = self.rootnet.columns["bbox_xywh"][rootnet_row]
+            abs_depth = self.rootnet.columns["abs_depth_mm"][rootnet_row]
         return {
-            "img_path": str(Path(self.data_prefix["img"]) / table.file_name[row].decode()),
-            "img_id": int(table.image_id[row]),
-            "id": int(table.annotation_id[row]),
-            "seq_name": str(table.sequence_name[table.sequence[row]]),
-            "camera": str(table.camera_name[camera]),
-            "capture": int(table.capture[camera]),
-            "subject": int(table.subject[row]),
-            "frame_idx": int(table.frame_idx[row]),
+            "img_path": str(Path(self.data_prefix["img"]) / table["file_name"][row].decode()),
+            "img_id": int(table["image_id"][row]),
+            "id": int(table["annotation_id"][row]),
+            "seq_name": table["sequence_name"][table["sequence"][row]].decode(),
+            "camera": table["camera_name"][camera].decode(),
+            "capture": int(table["capture"][camera]),
+            "subject": int(table["subject"][row]),
+            "frame_idx": int(table["frame_idx"][row]),
             "keypoints": keypoints[None].astype(np.float32),
             "keypoints_cam": joints_cam[None].astype(np.float32),
             "keypoints_visible": valid[None].astype(np.float32),
-            "hand_type": table.hand_type[row][None].astype(np.float32),
-            "hand_type_valid": table.hand_type_valid[row][None].astype(np.float32),
+            "root_depth": depth_of_joints_root.astype(np.float32),
+            "hand_type": table["hand_type"][row][None].astype(np.float32),
+            "hand_type_valid": table["hand_type_valid"][row][None].astype(np.float32),
             "rel_root_depth": np.array([both_roots * (root_depth[LEFT] - root_depth[RIGHT])], dtype=np.float32),
             "rel_root_valid": np.array([both_roots], dtype=np.float32),
             "abs_depth": np.asarray(abs_depth, dtype=np.float32),
             "focal": focal.astype(np.float32),
             "principal_pt": principal_point.astype(np.float32),
-            "bbox": xywh_to_xyxy(table.bbox_xywh[row])[None].astype(np.float32),
+            "bbox": xywh_to_xyxy(bbox)[None].astype(np.float32),
             "bbox_score": np.ones(1, dtype=np.float32),
             "rotation": 0,
         }

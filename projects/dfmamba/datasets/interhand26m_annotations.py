@@ -5,103 +5,30 @@ annotation says so and the wrist of its hand is valid too. Joints that are not a
 """
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dfmamba.datasets.files import check_boxes, fault, get_array, get_integer, get_key, read_json
+from dfmamba.datasets.annotation_index import AnnotationColumns
+from dfmamba.datasets.files import Faults, check_boxes, fault, get_array, get_integer, get_key, read_json
 from dfmamba.geometry import world_to_camera
 from dfmamba.skeleton import TWO_HANDS
 
+PARSER_VERSION = 1  # another number makes old indices useless
+ROOTNET_ENLARGEMENT = 1.25  # RootNet's boxes come after InterNet's crop rule: already square, already enlarged by this
 HAND_TYPES = {"right": (True, False), "left": (False, True), "interacting": (True, True)}  # (right, left)
 
 
-@dataclass(frozen=True)
-class InterHandAnnotations:
-    """The annotations of a split in columns: N records that refer to F frames, C cameras and S sequences.
-
-    About 150 bytes a record and 0.5 kB a frame, which many records (the cameras) share; so all of the largest split,
-    1,361,062 records, fits into memory.
-
-    Attributes:
-        annotation_id: (N,) int64.
-        image_id: (N,) int64.
-        file_name: (N,) bytes, UTF-8, relative to the image folder.
-        bbox_xywh: (N, 4) float32, px; about 1.2 times the tight box of the valid joints.
-        joint_valid: (N, 42) bool, annotated and with a valid root.
-        hand_type: (N, 2) bool, [right, left].
-        hand_type_valid: (N,) bool, whether the hand type may be used as a label.
-        subject: (N,) int32.
-        frame_idx: (N,) int32, the frame's number in its recording.
-        sequence: (N,) int32, row of `sequence_name`.
-        frame: (N,) int32, row of `world_mm`.
-        camera: (N,) int32, row of the tables of cameras.
-        sequence_name: (S,) str.
-        world_mm: (F, 42, 3) float32, world mm; without meaning where a joint is not annotated.
-        camera_name: (C,) str.
-        capture: (C,) int32.
-        rotation: (C, 3, 3), world to camera.
-        centre_mm: (C, 3), the camera's centre in world mm.
-        focal_px: (C, 2).
-        principal_point_px: (C, 2).
-        skipped: Number of records left out, by reason.
-    """
-
-    annotation_id: NDArray[np.int64]
-    image_id: NDArray[np.int64]
-    file_name: NDArray[np.bytes_]
-    bbox_xywh: NDArray[np.float32]
-    joint_valid: NDArray[np.bool_]
-    hand_type: NDArray[np.bool_]
-    hand_type_valid: NDArray[np.bool_]
-    subject: NDArray[np.int32]
-    frame_idx: NDArray[np.int32]
-    sequence: NDArray[np.int32]
-    frame: NDArray[np.int32]
-    camera: NDArray[np.int32]
-    sequence_name: NDArray[np.str_]
-    world_mm: NDArray[np.float32]
-    camera_name: NDArray[np.str_]
-    capture: NDArray[np.int32]
-    rotation: NDArray[np.float64]
-    centre_mm: NDArray[np.float64]
-    focal_px: NDArray[np.float64]
-    principal_point_px: NDArray[np.float64]
-    skipped: Mapping[str, int]
-
-    RECORD_COLUMNS: ClassVar[dict[str, tuple[tuple[int, ...], type]]] = {  # name: shape of an entry, type while reading
-        "annotation_id": ((), np.int64), "image_id": ((), np.int64), "file_name": ((), object),
-        "bbox_xywh": ((4,), np.float32), "joint_valid": ((TWO_HANDS.num_joints,), np.bool_),
-        "hand_type": ((2,), np.bool_), "hand_type_valid": ((), np.bool_),
-        "subject": ((), np.int32), "frame_idx": ((), np.int32),
-        "sequence": ((), np.int32), "frame": ((), np.int32), "camera": ((), np.int32),
-    }
-
-    def __len__(self) -> int:
-        return len(self.annotation_id)
-
-    def keep(self, mask: NDArray[np.bool_], reason: str) -> "InterHandAnnotations":
-        """Return the annotations with only the records in `mask` (N,); the others are counted under `reason`."""
-        columns = {name: getattr(self, name)[mask] for name in self.RECORD_COLUMNS}
-        return replace(self, **columns, skipped={**self.skipped, reason: int((~mask).sum())})
-
-    def joints_cam(self, row: int) -> NDArray[np.floating]:
-        """Return the joints of a record in camera space, (42, 3) in mm."""
-        camera = self.camera[row]
-        return world_to_camera(self.world_mm[self.frame[row]], self.rotation[camera], self.centre_mm[camera])
-
-    def digest(self) -> str:
-        """Return 16 hexadecimal digits that change with any entry of the columns."""
-        sha = hashlib.sha256()
-        for field in fields(self):
-            if field.name != "skipped":
-                sha.update(np.ascontiguousarray(getattr(self, field.name)).tobytes())
-        return sha.hexdigest()[:16]
+RECORD_COLUMNS: dict[str, tuple[tuple[int, ...], type]] = {  # name: shape of an entry, type while reading
+    "annotation_id": ((), np.int64), "image_id": ((), np.int64), "file_name": ((), object),
+    "bbox_xywh": ((4,), np.float32), "joint_valid": ((TWO_HANDS.num_joints,), np.bool_),
+    "hand_type": ((2,), np.bool_), "hand_type_valid": ((), np.bool_),
+    "subject": ((), np.int32), "frame_idx": ((), np.int32),
+    "sequence": ((), np.int32), "frame": ((), np.int32), "camera": ((), np.int32),
+}
 
 
 class _Table:
@@ -195,7 +122,8 @@ def _shrink(record: dict) -> dict:
     return record
 
 
-def parse_interhand26m(data_file: str | Path, camera_file: str | Path, joint_file: str | Path) -> InterHandAnnotations:
+def parse_interhand26m(data_file: str | Path, camera_file: str | Path, joint_file: str | Path,
+                       faults: Faults | None = None) -> AnnotationColumns:
     """Read the three annotation files of a split, one record for every annotation, in the file's order.
 
     Records without any valid joint, and records with joints but without a valid root, are left out and counted.
@@ -204,6 +132,7 @@ def parse_interhand26m(data_file: str | Path, camera_file: str | Path, joint_fil
         data_file: `InterHand2.6M_<split>_data.json`.
         camera_file: `InterHand2.6M_<split>_camera.json`.
         joint_file: `InterHand2.6M_<split>_joint_3d.json`.
+        faults: What happens to faulty records; an error by default.
 
     Raises:
         ValueError: A file is cut short, or a record is faulty: a key, image, capture, frame or camera is missing, a
@@ -212,35 +141,80 @@ def parse_interhand26m(data_file: str | Path, camera_file: str | Path, joint_fil
     records = _Records(Path(data_file), Path(camera_file), Path(joint_file))
     count = len(records.annotations)
     columns: dict[str, NDArray] = {name: np.zeros((count, *shape), dtype)
-                                   for name, (shape, dtype) in InterHandAnnotations.RECORD_COLUMNS.items()}
+                                   for name, (shape, dtype) in RECORD_COLUMNS.items()}
     for number in range(count):
         for column, value in zip(columns.values(), records.read(number), strict=True):
             column[number] = value
     columns["file_name"] = columns["file_name"].astype(np.bytes_)
-    annotations = InterHandAnnotations(
-        **columns,
-        sequence_name=records.sequences.column(0, dtype=np.str_),
-        world_mm=records.frames.column(0, TWO_HANDS.num_joints, 3, dtype=np.float32),
-        camera_name=records.cameras.column(0, dtype=np.str_),
-        capture=records.cameras.column(1, dtype=np.int32),
-        rotation=records.cameras.column(2, 3, 3),
-        centre_mm=records.cameras.column(3, 3),
-        focal_px=records.cameras.column(4, 2),
-        principal_point_px=records.cameras.column(5, 2),
-        skipped={},
-    )
-    annotations = annotations.keep(np.any(annotations.joint_valid, axis=1), "no valid joint")
-    joint_valid = annotations.joint_valid & annotations.joint_valid[:, list(TWO_HANDS.root_of_joint)]
-    annotations = replace(annotations, joint_valid=joint_valid).keep(np.any(joint_valid, axis=1), "root invalid")
-    _check_values(annotations, records)
-    return annotations
+    skipped = _drop(columns, np.any(columns["joint_valid"], axis=1), "no valid joint")
+    columns["joint_valid"] &= columns["joint_valid"][:, list(TWO_HANDS.root_of_joint)]
+    skipped |= _drop(columns, np.any(columns["joint_valid"], axis=1), "root invalid")
+    columns |= {
+        "sequence_name": records.sequences.column(0, dtype=np.bytes_),
+        "world_mm": records.frames.column(0, TWO_HANDS.num_joints, 3, dtype=np.float32),
+        "camera_name": records.cameras.column(0, dtype=np.bytes_),
+        "capture": records.cameras.column(1, dtype=np.int32),
+        "rotation": records.cameras.column(2, 3, 3),
+        "centre_mm": records.cameras.column(3, 3),
+        "focal_px": records.cameras.column(4, 2),
+        "principal_point_px": records.cameras.column(5, 2),
+    }
+    _check_values(columns, records)
+    return AnnotationColumns(columns, skipped)
 
 
-def _check_values(annotations: InterHandAnnotations, records: _Records) -> None:
+def _drop(columns: dict[str, NDArray], mask: NDArray[np.bool_], reason: str) -> dict[str, int]:
+    """Keep only the records in `mask` (N,), and return the count of the others."""
+    for name in RECORD_COLUMNS:
+        columns[name] = columns[name][mask]
+    return {reason: int((~mask).sum())}
+
+
+def joints_in_camera(columns: Mapping[str, NDArray], row: int) -> NDArray[np.floating]:
+    """Return the joints of a record in camera space, (42, 3) in mm."""
+    camera = columns["camera"][row]
+    return world_to_camera(columns["world_mm"][columns["frame"][row]], columns["rotation"][camera],
+                           columns["centre_mm"][camera])
+
+
+def _check_values(columns: dict[str, NDArray], records: _Records) -> None:
     """Refuse boxes without area and valid joints that are not finite."""
-    check_boxes(records.data_path, annotations.annotation_id, annotations.bbox_xywh)
-    not_finite = ~np.all(np.isfinite(annotations.world_mm), axis=2)  # (F, 42)
-    for row, joint in np.argwhere(annotations.joint_valid & not_finite[annotations.frame])[:1]:
-        raise fault(records.joint_path, annotations.annotation_id[row],
+    check_boxes(records.data_path, columns["annotation_id"], columns["bbox_xywh"])
+    not_finite = ~np.all(np.isfinite(columns["world_mm"]), axis=2)  # (F, 42)
+    for row, joint in np.argwhere(columns["joint_valid"] & not_finite[columns["frame"]])[:1]:
+        raise fault(records.joint_path, columns["annotation_id"][row],
                     f"finite 'world_coord' for the valid joint {TWO_HANDS.names[joint]}",
-                    annotations.world_mm[annotations.frame[row], joint].tolist())
+                    columns["world_mm"][columns["frame"][row], joint].tolist())
+
+
+def parse_rootnet(path: str | Path, faults: Faults | None = None) -> AnnotationColumns:
+    """Read a file of RootNet's results.
+
+    Columns, sorted by `annotation_id` (M,): `bbox_xywh` (M, 4) float32, px, without RootNet's enlargement, and
+    `abs_depth_mm` (M, 2) float32, [right, left].
+
+    Raises:
+        ValueError: The file is cut short, or a result is faulty.
+    """
+    path, faults = Path(path), faults or Faults()
+    results = read_json(path)
+    if not isinstance(results, list):
+        raise fault(path, "-", "a list of results", f"a {type(results).__name__}")
+    rows = []
+    for number, result in enumerate(results):
+        try:
+            record = get_integer(path, f"(number {number})", result, "annot_id")
+            box = get_array(path, record, result, "bbox", (4,))
+            depth = get_array(path, record, result, "abs_depth", (2,))
+            check_boxes(path, np.array([record]), box[None])
+            rows.append((record, box, depth))
+        except ValueError as error:
+            faults.add(error)
+    rows.sort(key=lambda row: row[0])
+    boxes = np.array([box for _, box, _ in rows]).reshape(-1, 4)
+    centre, size = boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:] / ROOTNET_ENLARGEMENT
+    columns: dict[str, NDArray] = {
+               "annotation_id": np.array([record for record, _, _ in rows], dtype=np.int64),
+               "bbox_xywh": np.concatenate([centre - size / 2, size], axis=1).astype(np.float32),
+               "abs_depth_mm": np.array([depth for _, _, depth in rows], dtype=np.float32).reshape(-1, 2)}
+    return AnnotationColumns(columns, faults.skipped)

@@ -28,7 +28,8 @@ class RandomHandFlip(BaseTransform):
     does not give (it leaves `keypoints_cam`, `principal_pt` and `abs_depth` as they were). Twice is the identity.
 
     Required keys: img, flip_indices. Changed where they are there: img, keypoints, keypoints_cam, keypoints_visible,
-    principal_pt, hand_type, rel_root_depth, abs_depth, bbox, bbox_center, bbox_rotation. Added: flip, flip_direction.
+    principal_pt, hand_type, rel_root_depth, abs_depth, root_depth, bbox, bbox_center, bbox_rotation. Added: flip,
+    flip_direction.
 
     Args:
         prob: Probability of a flip.
@@ -54,17 +55,20 @@ class RandomHandFlip(BaseTransform):
         results["flip"] = self._draw()
         results["flip_direction"] = "horizontal" if results["flip"] else None
         if results["flip"]:
-            self._flip(results)
+            self.mirror(results)
         return results
 
     @staticmethod
-    def _flip(results: dict) -> None:
+    def mirror(results: dict) -> None:
+        """Mirror the sample; arrays are replaced, not written to."""
         last_column = results["img"].shape[1] - 1
         order = list(results["flip_indices"])
         results["img"] = np.ascontiguousarray(results["img"][:, ::-1])
         for key in ("keypoints", "keypoints_cam", "keypoints_visible"):
             if key in results:
                 results[key] = results[key][:, order]  # indexing makes a copy
+        if "root_depth" in results:
+            results["root_depth"] = results["root_depth"][order]
         if "keypoints" in results:
             results["keypoints"][..., 0] = last_column - results["keypoints"][..., 0]
         if "keypoints_cam" in results:
