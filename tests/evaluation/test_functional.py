@@ -9,8 +9,8 @@ from scipy.spatial.transform import Rotation
 
 import dfmamba.evaluation.functional
 import dfmamba.evaluation.report
+from dfmamba.evaluation.constant_pose import best_constant_pose
 from dfmamba.evaluation.functional import (
-    best_constant_pose,
     joint_errors,
     mpjpe,
     mrrpe,

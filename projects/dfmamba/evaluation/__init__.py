@@ -2,9 +2,9 @@
 
 from importlib.util import find_spec
 
+from dfmamba.evaluation.constant_pose import best_constant_pose
 from dfmamba.evaluation.functional import (
     average_errors,
-    best_constant_pose,
     joint_errors,
     mpjpe,
     mrrpe,

@@ -18,6 +18,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dfmamba.skeleton import NUM_HAND_JOINTS
+
 Array = NDArray[np.floating]
 Average = Literal["macro", "micro"]
 
@@ -35,6 +37,53 @@ def root_align(joints: ArrayLike, root_of_joint: Sequence[int]) -> Array:
     """
     joints = np.asarray(joints)
     return joints - joints[..., list(root_of_joint), :]
+
+
+def require_roots(valid: ArrayLike, root_of_joint: Sequence[int]) -> NDArray[np.bool_]:
+    """Take away the joints of hands whose root is not valid; `valid` (N, J) as a boolean array, a copy.
+
+    >>> require_roots([[1, 0], [1, 1]], root_of_joint=(1, 1))
+    array([[False, False],
+           [ True,  True]])
+    """
+    mask = np.array(valid, dtype=bool)
+    return mask & mask[:, list(root_of_joint)]
+
+
+def split_hands(values: ArrayLike) -> NDArray:
+    """Turn two hands a sample (N, 42, ...) into one a row (2N, 21, ...), right and left in turn; (N, 21, ...) stays.
+
+    Raises:
+        ValueError: The second axis has another length.
+    """
+    values = np.asarray(values)
+    if values.ndim < 2 or values.shape[1] not in (NUM_HAND_JOINTS, 2 * NUM_HAND_JOINTS):
+        raise ValueError(f"joints: expected shape (N, {NUM_HAND_JOINTS} or {2 * NUM_HAND_JOINTS}, ...), "
+                         f"got {values.shape}")
+    return values.reshape(-1, NUM_HAND_JOINTS, *values.shape[2:])
+
+
+def scale_to_bone(pred: ArrayLike, truth: ArrayLike, bone: tuple[int, int]) -> Array:
+    """Scale each prediction about the origin so that one of its bones is as long as the truth's.
+
+    It uses the truth: errors after it are smaller than without, and say nothing about the predicted size.
+
+    Args:
+        pred: (N, J, 3).
+        truth: (N, J, 3).
+        bone: The two joints.
+
+    Returns:
+        (N, J, 3); NaN or infinite where the predicted bone has no length.
+
+    >>> scale_to_bone([[[0.0, 0, 0], [0, 2, 0]]], [[[9.0, 9, 9], [9, 9, 14]]], bone=(0, 1))
+    array([[[0., 0., 0.],
+            [0., 5., 0.]]])
+    """
+    pred, truth = np.asarray(pred), np.asarray(truth)
+    lengths = [np.linalg.norm(joints[:, bone[0]] - joints[:, bone[1]], axis=-1) for joints in (pred, truth)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return pred * (lengths[1] / lengths[0])[:, None, None]
 
 
 def joint_errors(pred: ArrayLike, truth: ArrayLike) -> Array:
@@ -105,6 +154,17 @@ def average_errors(errors: ArrayLike, valid: ArrayLike | None = None, *, average
     return float(per_joint_mean(errors, mask)[mask.any(axis=0)].mean())
 
 
+def median_error(errors: ArrayLike, valid: ArrayLike | None = None) -> float:
+    """Return the mean over joints of the medians of their valid errors (N, J), as `EvalUtil` does; NaN without any.
+
+    >>> median_error([[1.0, 4.0], [2.0, 0.0], [9.0, 0.0]], [[True, True], [True, False], [True, False]])
+    3.0
+    """
+    errors, mask = _masked(errors, valid)
+    medians = [np.median(errors[mask[:, joint], joint]) for joint in np.flatnonzero(mask.any(axis=0))]
+    return float(np.mean(medians)) if medians else float("nan")
+
+
 def _masked(values: ArrayLike, valid: ArrayLike | None) -> tuple[Array, NDArray[np.bool_]]:
     """Return values (N, J) and a mask of the same shape, a copy."""
     values = np.asarray(values, dtype=np.float64)
@@ -119,14 +179,28 @@ def pck_curve(pred: ArrayLike, truth: ArrayLike, thresholds_mm: ArrayLike, valid
     """Return the percentage of correct keypoints as a part of 1, (T,): errors <= threshold, mean over joints.
 
     Per joint, the part of its valid samples; then the mean over the joints that have one (FreiHAND's and hand3d's
-    `EvalUtil`). NaN without a valid joint.
+    `EvalUtil`). NaN without a valid joint. A prediction that is NaN is never correct.
 
     >>> pck_curve(np.array([[[5.0, 0, 0], [20, 0, 0]]]), np.zeros((1, 2, 3)), [4, 5, 20])
     array([0. , 0.5, 1. ])
     """
-    errors, mask = _masked(joint_errors(pred, truth), valid)
+    return pck_curve_of_errors(joint_errors(pred, truth), thresholds_mm, valid)
+
+
+def pck_curve_of_errors(errors: ArrayLike, thresholds_mm: ArrayLike, valid: ArrayLike | None = None) -> Array:
+    """Return `pck_curve` for errors (N, J) in mm.
+
+    >>> pck_curve_of_errors([[5.0, 20.0]], [4, 5, 20])
+    array([0. , 0.5, 1. ])
+    """
+    errors, mask = _masked(errors, valid)
     thresholds = np.asarray(thresholds_mm, dtype=np.float64)
-    return np.array([average_errors(errors <= threshold, mask) for threshold in thresholds])
+    joints = np.flatnonzero(mask.any(axis=0))
+    if len(joints) == 0:
+        return np.full(thresholds.shape, np.nan)
+    curves = [np.searchsorted(np.sort(errors[mask[:, joint], joint]), thresholds, side="right") / mask[:, joint].sum()
+              for joint in joints]  # NaN sorts behind all numbers
+    return np.mean(curves, axis=0)
 
 
 def pck_auc(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None, *, low_mm: float = 0.0,
@@ -149,11 +223,34 @@ def pck_auc(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None, *
         raise ValueError("low_mm, high_mm, num_thresholds: expected low < high and at least 2 thresholds, "
                          f"got {low_mm}, {high_mm}, {num_thresholds}")
     thresholds = np.linspace(low_mm, high_mm, num_thresholds)
-    return float(np.trapezoid(pck_curve(pred, truth, thresholds, valid), thresholds) / (high_mm - low_mm))
+    return area_under(thresholds, pck_curve(pred, truth, thresholds, valid))
+
+
+def area_under(thresholds_mm: ArrayLike, fractions: ArrayLike) -> float:
+    """Return the area under a curve by the trapezoid rule, divided by the range of its thresholds.
+
+    >>> area_under([20, 30, 50], [0.0, 1.0, 1.0])   # (5 + 20) / 30
+    0.8333333333333334
+    """
+    thresholds = np.asarray(thresholds_mm, dtype=np.float64)
+    return float(np.trapezoid(fractions, thresholds) / (thresholds[-1] - thresholds[0]))
+
+
+def success_rate(frame_errors: ArrayLike, thresholds_mm: ArrayLike) -> Array:
+    """Return which part of the frames has an error <= each threshold, (T,); NaN without frames.
+
+    Args:
+        frame_errors: (N,) one error a frame in mm, such as its largest or its mean one. NaN is no success.
+        thresholds_mm: (T,).
+
+    >>> success_rate([5.0, 20.0, float("nan"), 30.0], [4, 5, 20])
+    array([0.  , 0.25, 0.5 ])
+    """
+    return pck_curve_of_errors(np.asarray(frame_errors, dtype=np.float64)[:, None], thresholds_mm)
 
 
 def procrustes_align(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None, *,
-                     reflection: bool = False) -> Array:
+                     reflection: bool = False, epsilon: float = 0.0) -> Array:
     """Move each prediction onto its truth by the similarity transform with the least squared error.
 
     Args:
@@ -162,6 +259,8 @@ def procrustes_align(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None 
         valid: (N, J), which joints decide the transform; it is applied to all. A sample without a valid joint stays as
             it is; one with fewer than three that are not in a line has more than one best rotation.
         reflection: Allow mirror images, as DexYCB's evaluation does.
+        epsilon: Added to the norm of the centred prediction that the scale is divided by; DexYCB's evaluation has
+            1e-8, which also draws a prediction with all joints in one point to the truth's mean.
 
     Returns:
         The moved predictions, (N, J, 3).
@@ -183,58 +282,10 @@ def procrustes_align(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None 
     if not reflection:
         sign[:, 2] = np.sign(np.linalg.det(left) * np.linalg.det(right))
     rotation = (left * sign[:, None]) @ right
-    spread = (source**2).sum(axis=(1, 2))
+    spread = (np.sqrt((source**2).sum(axis=(1, 2))) + epsilon) ** 2
     scale = np.where(spread > 0, (singular * sign).sum(axis=1) / np.where(spread > 0, spread, 1), 1)
     aligned = scale[:, None, None] * (pred - pred_mean) @ rotation + truth_mean
     return np.where(np.any(mask, axis=1)[:, None, None], aligned, pred)
-
-
-def best_constant_pose(truth: ArrayLike, valid: ArrayLike | None = None, *, tolerance_mm: float = 1e-4,
-                       max_steps: int = 1000) -> Array:
-    """Return the constant prediction with the least mean error on this truth: per joint, the geometric median.
-
-    A model that does not beat it has learnt nothing from the images. The truth should be root-relative. Weiszfeld's
-    iteration with the step of Vardi and Zhang (PNAS 97, 2000) where an iterate meets a data point.
-
-    Args:
-        truth: (N, J, 3).
-        valid: (N, J).
-        tolerance_mm: The iteration ends when a step is shorter.
-        max_steps: The iteration ends then at the latest.
-
-    Returns:
-        (J, 3); NaN for a joint without a valid sample.
-
-    >>> best_constant_pose(np.array([[[0.0, 0, 0]], [[0, 0, 0]], [[30, 0, 0]]]))
-    array([[0., 0., 0.]])
-    """
-    truth = np.asarray(truth)
-    _, mask = _masked(truth[..., 0], valid)
-    return np.stack([_geometric_median(truth[mask[:, joint], joint].astype(np.float64), tolerance_mm, max_steps)
-                     for joint in range(truth.shape[1])])
-
-
-def _geometric_median(points: Array, tolerance: float, max_steps: int) -> Array:
-    """Return the point with the least sum of distances to points (n, 3)."""
-    if len(points) == 0:
-        return np.full(3, np.nan)
-    median = np.median(points, axis=0)
-    for _ in range(max_steps):
-        offsets = points - median
-        distances = np.linalg.norm(offsets, axis=1)
-        away = distances > 0
-        if not away.any():
-            break
-        weights = 1 / distances[away]
-        pull = weights @ offsets[away]  # sum of unit vectors towards the points
-        here, strength = len(points) - away.sum(), np.linalg.norm(pull)
-        if strength <= here:  # the points at this place outweigh all the others
-            break
-        step = (1 - here / strength) * pull / weights.sum()
-        median = median + step
-        if np.linalg.norm(step) < tolerance:
-            break
-    return median
 
 
 def mrrpe(pred_right: ArrayLike, pred_left: ArrayLike, truth_right: ArrayLike, truth_left: ArrayLike,
@@ -255,3 +306,20 @@ def mrrpe(pred_right: ArrayLike, pred_left: ArrayLike, truth_right: ArrayLike, t
     """
     errors = joint_errors(np.subtract(pred_left, pred_right), np.subtract(truth_left, truth_right))
     return average_errors(errors[:, None], None if valid is None else np.asarray(valid)[:, None])
+
+
+def handedness_accuracy(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None) -> float:
+    """Return the part of samples in which both hands are told rightly to be there or not (InterNet).
+
+    Args:
+        pred: (N, 2) probabilities of a right and of a left hand; above 0.5 is there. NaN is never right.
+        truth: (N, 2), 1 where the hand is there.
+        valid: (N,), where the label may be used (`hand_type_valid`).
+
+    >>> handedness_accuracy([[0.9, 0.2], [0.9, 0.8], [0.1, 0.1]], [[1, 0], [1, 0], [1, 1]], [True, True, False])
+    0.5
+    """
+    pred, truth = np.asarray(pred, dtype=np.float64), np.asarray(truth)
+    right = (((pred > 0.5) == (truth > 0.5)) & ~np.isnan(pred)).all(axis=1)
+    counted = right if valid is None else right[np.asarray(valid, dtype=bool)]
+    return float(counted.mean()) if counted.size else float("nan")

@@ -11,7 +11,8 @@ from mmengine.logging import MMLogger
 from mmpose.registry import METRICS
 from numpy.typing import NDArray
 
-from dfmamba.evaluation.functional import average_errors, best_constant_pose, joint_errors, per_joint_mean, root_align
+from dfmamba.evaluation.constant_pose import best_constant_pose
+from dfmamba.evaluation.functional import average_errors, joint_errors, per_joint_mean, root_align
 from dfmamba.evaluation.report import SUBSETS
 from dfmamba.geometry import back_project
 from dfmamba.skeleton import FINGERS, TWO_HANDS
