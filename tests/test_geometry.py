@@ -8,10 +8,13 @@ from dfmamba.geometry import (
     camera_to_world,
     invert_rigid,
     metres_to_mm,
+    mirror_box,
+    mirror_points,
     move_rigidly,
     project,
     square_box,
     tight_box,
+    turn_about_optical_axis,
     world_to_camera,
     xywh_to_xyxy,
     xyxy_to_xywh,
@@ -61,3 +64,25 @@ def test_tight_box_counts_valid_points_only():
     assert tight_box(points, [1, 1, 0], enlarge=1.2).tolist() == pytest.approx([-1.0, -2.0, 12.0, 24.0])
     with pytest.raises(ValueError, match="at least one valid point"):
         tight_box(points, [0, 0, 0])
+
+
+def test_turn_about_the_optical_axis_by_hand():
+    # a quarter turn takes x (right) to y (down): clockwise in the image; depths stay
+    turned = turn_about_optical_axis([[3.0, 1.0, 7.0], [0.0, 2.0, 5.0]], 90)
+    np.testing.assert_allclose(turned, [[-1.0, 3.0, 7.0], [-2.0, 0.0, 5.0]], atol=1e-12)
+    there_and_back = turn_about_optical_axis(turn_about_optical_axis([3.0, 1.0, 7.0], 33.0), -33.0)
+    np.testing.assert_allclose(there_and_back, [3.0, 1.0, 7.0])
+
+
+def test_turned_points_project_to_turned_image_points():
+    points = np.array([[30.0, -20.0, 500.0], [-80.0, 10.0, 700.0]])
+    before, after = (project(joints, (400.0, 400.0), CENTRE) - CENTRE
+                     for joints in (points, turn_about_optical_axis(points, 90)))
+    np.testing.assert_allclose(after, before[:, ::-1] * (-1, 1))  # (u, v) to (-v, u), about the principal point
+
+
+def test_mirror_images_by_hand():
+    points = np.array([[0.0, 5.0, 100.0], [9.0, 6.0, -3.0]])
+    assert mirror_points(points, width=10).tolist() == [[9.0, 5.0, 100.0], [0.0, 6.0, -3.0]]
+    assert points[0, 0] == 0  # the argument stays
+    assert mirror_box([[1.0, 2.0, 4.0, 6.0]], width=10).tolist() == [[5.0, 2.0, 8.0, 6.0]]

@@ -64,6 +64,12 @@ def metres_to_mm(lengths_m: ArrayLike) -> Array:
     return np.asarray(lengths_m, dtype=np.float64) * 1000
 
 
+def turn_about_optical_axis(points: ArrayLike, angle_deg: float) -> Array:
+    """Turn camera-space points (..., 3) about the z axis; positive angles turn x towards y, clockwise in the image."""
+    cos, sin = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
+    return np.asarray(points) @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
+
+
 def xywh_to_xyxy(box_xywh: ArrayLike) -> Array:
     """Turn (..., x, y, w, h) into (..., x0, y0, x1, y1), both in px; the far corner is x + w, y + h."""
     box = np.asarray(box_xywh)
@@ -104,3 +110,19 @@ def square_box(box_xywh: ArrayLike, enlarge: float = 1.0) -> Array:
     centre = box[..., :2] + box[..., 2:] / 2
     side = box[..., 2:].max(axis=-1, keepdims=True) * enlarge
     return np.concatenate([centre - side / 2, side, side], axis=-1)
+
+
+def mirror_points(points_px: ArrayLike, width: int) -> Array:
+    """Mirror points (..., 2 or more) of an image left to right: u becomes width - 1 - u, the rest stays.
+
+    Pixels have their centres at whole numbers, so column 0 becomes column width - 1.
+    """
+    points = np.array(points_px)  # a copy
+    points[..., 0] = width - 1 - points[..., 0]
+    return points
+
+
+def mirror_box(box_xyxy: ArrayLike, width: int) -> Array:
+    """Mirror boxes (..., x0, y0, x1, y1) of an image left to right, as `mirror_points` does with their corners."""
+    x0, y0, x1, y1 = np.moveaxis(np.asarray(box_xyxy), -1, 0)
+    return np.stack([width - 1 - x1, y0, width - 1 - x0, y1], axis=-1)
