@@ -1,0 +1,133 @@
+"""The annotation files of the NYU hand pose data set (Tompson et al. 2014), read into arrays.
+
+Needs no images and no torch. `joint_data.mat` holds 36 points of each frame as three Kinects see them, as u, v in px
+and depth in mm (`joint_uvd`), and in mm with y UP (`joint_xyz`). Everybody evaluates the 14 points of
+`dfmamba.skeleton.NYU_14`. Facts: the authors' saving script, A2J's and V2V-PoseNet's public code.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dfmamba.datasets.annotation_index import AnnotationColumns
+from dfmamba.datasets.files import Faults, fault, read_mat
+from dfmamba.geometry import NYU_FOCAL, NYU_PRINCIPAL_POINT, back_project, project
+from dfmamba.skeleton import NYU_14_OF_36, NYU_36_NAMES
+
+IMAGE_SIZE = (640, 480)  # width, height
+NUM_CAMERAS = 3
+CENTRE_KEY = "centre_pixel"
+
+
+def y_up_to_y_down(xyz_mm: ArrayLike) -> NDArray:
+    """Turn NYU's xyz (..., 3), x right, y up, z forward, into our camera frame with y down; the same way back."""
+    return np.asarray(xyz_mm) * (1, -1, 1)
+
+
+def uvd_to_camera(uvd: ArrayLike) -> NDArray:
+    """Lift u px, v px, depth mm (..., 3) to camera space (..., 3) in mm, y down."""
+    uvd = np.asarray(uvd)
+    return back_project(uvd[..., :2], uvd[..., 2], NYU_FOCAL, NYU_PRINCIPAL_POINT)
+
+
+def camera_to_uvd(joints_cam: ArrayLike) -> NDArray:
+    """Project camera-space points (..., 3) in mm, y down, to u px, v px, depth mm."""
+    joints_cam = np.asarray(joints_cam)
+    return np.concatenate([project(joints_cam, NYU_FOCAL, NYU_PRINCIPAL_POINT), joints_cam[..., 2:]], axis=-1)
+
+
+def cube_box(centre_uvd: ArrayLike, half_mm: float) -> NDArray:
+    """Return the image box [x0, y0, x1, y1] (..., 4) in px of what lies within `half_mm` of the centre (..., 3).
+
+    Left, right, top and bottom at the centre's depth: half_mm f / d to each side of its u, v.
+    """
+    centre_uvd = np.asarray(centre_uvd, dtype=np.float64)
+    half_px = half_mm * np.asarray(NYU_FOCAL) / centre_uvd[..., 2:]
+    return np.concatenate([centre_uvd[..., :2] - half_px, centre_uvd[..., :2] + half_px], axis=-1)
+
+
+def depth_file_name(camera: int, frame: int) -> str:
+    """Return the name of a depth image: cameras count from 1, files from 0000001, rows of the .mat files from 0.
+
+    >>> depth_file_name(1, 0)
+    'depth_1_0000001.png'
+    """
+    return f"depth_{camera}_{frame + 1:07d}.png"
+
+
+def parse_nyu(joint_file: str | Path, centre_file: str | Path | None, faults: Faults, *, camera: int = 1,
+              truth: str = "joint_uvd", half_mm: float = 110.0) -> AnnotationColumns:
+    """Read the annotations of a split as one camera sees them, one record for every frame.
+
+    Columns: frame (N,) int32 from 0; joints_cam (N, 14, 3) float64 in mm, y down; centre (N, 3) float64, px, px,
+    mm. A record is faulty if a joint or the centre is not finite or not in front of the camera, or if the box around
+    the centre does not meet the image.
+
+    Args:
+        joint_file: `joint_data.mat`.
+        centre_file: A2J's `nyu_center_<split>.mat` for camera 1, `centre_pixel` (N, 1, 3) in px, px, mm; None for the
+            mean of the 14 joints.
+        faults: What to do with faulty records.
+        camera: 1, 2 or 3.
+        truth: `joint_uvd` or `joint_xyz`.
+        half_mm: Half a side of the box around the centre.
+
+    Raises:
+        ValueError: A file is damaged, an array is missing or has the wrong shape, the two files have different
+            numbers of frames, or a record is faulty and `faults` does not tolerate it.
+    """
+    joint_file = Path(joint_file)
+    joints = _read_joints(joint_file, truth, camera)
+    joints_cam = uvd_to_camera(joints) if truth == "joint_uvd" else y_up_to_y_down(joints)
+    if centre_file is None:
+        centre_path, centre_uvd = joint_file, camera_to_uvd(joints_cam.mean(axis=1))
+    else:
+        centre_path = Path(centre_file)
+        centre_uvd = _read_centres(centre_path, len(joints), joint_file)
+    good_joints = np.isfinite(joints_cam).all(axis=(1, 2)) & (joints_cam[..., 2] > 0).all(axis=1)
+    good_centre = np.isfinite(centre_uvd).all(axis=1) & (centre_uvd[:, 2] > 0)
+    in_image = np.zeros_like(good_centre)
+    in_image[good_centre] = _meets_image(cube_box(centre_uvd[good_centre], half_mm))
+    for frame in np.flatnonzero(~(good_joints & in_image)):
+        if not good_joints[frame]:
+            faults.add(fault(joint_file, frame, f"14 finite joints in front of the camera in {truth!r}",
+                             joints[frame].tolist()))
+        else:
+            faults.add(fault(centre_path, frame, f"a finite centre (px, px, mm) whose box of +-{half_mm} mm meets the "
+                             f"image of {IMAGE_SIZE[0]} x {IMAGE_SIZE[1]} px", centre_uvd[frame].tolist()))
+    rows = np.flatnonzero(good_joints & in_image)
+    return AnnotationColumns({"frame": rows.astype(np.int32), "joints_cam": joints_cam[rows],
+                              "centre": centre_uvd[rows]}, dict(faults.skipped))
+
+
+def _read_joints(path: Path, truth: str, camera: int) -> NDArray[np.float64]:
+    """Return the 14 joints (N, 14, 3) of one camera as the file has them."""
+    points = _read_array(path, truth)
+    expected = f"{truth!r} of shape ({NUM_CAMERAS}, frames, {len(NYU_36_NAMES)}, 3)"
+    if points.ndim != 4 or (points.shape[0], *points.shape[2:]) != (NUM_CAMERAS, len(NYU_36_NAMES), 3):
+        raise fault(path, "-", expected, f"shape {points.shape}")
+    return points[camera - 1][:, NYU_14_OF_36].astype(np.float64)
+
+
+def _read_centres(path: Path, num_frames: int, joint_file: Path) -> NDArray[np.float64]:
+    """Return the centres (N, 3) in px, px, mm."""
+    centres = _read_array(path, CENTRE_KEY)
+    if centres.shape not in ((num_frames, 1, 3), (num_frames, 3)):
+        raise fault(path, "-", f"{CENTRE_KEY!r} of shape ({num_frames}, 1, 3), one for every frame of {joint_file}",
+                    f"shape {centres.shape}")
+    return centres.reshape(num_frames, 3).astype(np.float64)
+
+
+def _read_array(path: Path, key: str) -> NDArray:
+    """Return a numeric array of a .mat file."""
+    array = read_mat(path, [key])[key]  # `joint_names` is a cell, which is not read
+    if array.dtype.kind not in "iuf":
+        raise fault(path, "-", f"real numbers in {key!r}", f"the type {array.dtype}")
+    return array
+
+
+def _meets_image(boxes: NDArray) -> NDArray[np.bool_]:
+    """Say which boxes (N, 4) xyxy have at least a pixel in the image."""
+    last = np.array(IMAGE_SIZE) - 1
+    return (np.minimum(boxes[:, 2:], last) - np.maximum(boxes[:, :2], 0) >= 1).all(axis=1)

@@ -1,0 +1,142 @@
+"""Samples for models of one right hand, such as DetNet: 21 joints, left hands mirrored, 3D that turns with the crop.
+
+The order of a training pipeline; in a test pipeline `RandomBoxJitter`, `RotateCameraJoints` and `GenerateTarget` are
+left out, and `AddBoneLength` stands in:
+
+    LoadImage, ToSingleHand, MirrorLeftHand, GetBBoxCenterScale, RandomBoxJitter, TopdownAffine, RotateCameraJoints,
+    RandomChannelGain, GenerateTarget, PackPoseInputs
+
+The contract of `datasets/base.py` holds behind `ToSingleHand` and `MirrorLeftHand`, of the mirrored image. Behind
+`RotateCameraJoints` the joints in space belong to the crop: their projection is `transformed_keypoints`.
+"""
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmpose.registry import TRANSFORMS
+
+from dfmamba.datasets.transforms import RandomHandFlip
+from dfmamba.geometry import turn_about_optical_axis
+from dfmamba.skeleton import LEFT, ONE_HAND, SIDES, TWO_HANDS, hand_slice
+
+
+@TRANSFORMS.register_module()
+class ToSingleHand(BaseTransform):
+    """Keep the 21 joints of the hand that is there, of a sample with 42; samples with 21 joints stay as they are.
+
+    `hand_type` and `abs_depth` still have both hands and say which one it is. Changed where they are there: keypoints,
+    keypoints_cam, keypoints_visible, root_depth, dataset_keypoint_weights, and flip_indices, flip_pairs and
+    skeleton_links, which become those of one hand.
+
+    Raises:
+        ValueError: The sample has both hands or none, or neither 21 nor 42 joints.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Take the joints of one hand; arrays are replaced, not written to."""
+        num_joints = results["keypoints"].shape[1]
+        if num_joints == ONE_HAND.num_joints:
+            return results
+        there = np.flatnonzero(np.reshape(results["hand_type"], -1) > 0)
+        if num_joints != TWO_HANDS.num_joints or len(there) != 1:
+            raise ValueError("ToSingleHand: expected 21 joints, or 42 of which one hand is there, got "
+                             f"{num_joints} joints with {' and '.join(SIDES[side] for side in there) or 'no'} hand")
+        joints = hand_slice(int(there[0]))
+        for key in ("keypoints", "keypoints_cam", "keypoints_visible"):
+            if key in results:
+                results[key] = results[key][:, joints].copy()
+        for key in ("root_depth", "dataset_keypoint_weights"):
+            if key in results:
+                results[key] = np.asarray(results[key])[joints].copy()
+        links = {"flip_indices": ONE_HAND.flip, "flip_pairs": [], "skeleton_links": ONE_HAND.bones}
+        results.update({key: list(value) for key, value in links.items() if key in results})
+        return results
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+@TRANSFORMS.register_module()
+class MirrorLeftHand(BaseTransform):
+    """Turn left hands into right ones: the image and all that belongs to it are mirrored, as in `RandomHandFlip`.
+
+    u becomes W - 1 - u, in the principal point too, and X becomes -X. `HandPoseEstimator` mirrors prediction and truth
+    back, for which it needs the meta keys `mirrored` and `ori_shape`.
+
+    Required keys: img, hand_type, keypoints (1, 21, 3), flip_indices. Changed: what `RandomHandFlip` changes; so
+    hand_type says right. Added: mirrored.
+
+    Raises:
+        ValueError: The sample has 42 joints, or the crop has been made already.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Mirror the sample if its hand is a left one; arrays are replaced, not written to."""
+        num_joints, cropped = results["keypoints"].shape[1], "transformed_keypoints" in results
+        if num_joints != ONE_HAND.num_joints or cropped:
+            raise ValueError("MirrorLeftHand: expected 21 joints (see ToSingleHand), and to stand before TopdownAffine "
+                             f"in the pipeline, got {num_joints} joints{' after it' if cropped else ''}")
+        results["mirrored"] = bool(np.reshape(results["hand_type"], -1)[LEFT] > 0)
+        if results["mirrored"]:
+            RandomHandFlip.mirror(results)
+        return results
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+@TRANSFORMS.register_module()
+class RotateCameraJoints(BaseTransform):
+    """Turn `keypoints_cam` about the optical axis as `TopdownAffine` turned the crop, for targets in 3D.
+
+    It is exact, also for crops beside the principal point: the turned joints project to `transformed_keypoints` with
+    the principal point moved as any other point of the image. (fx and fy must be equal; a camera whose differ sees no
+    rigid motion in a turned image.) For training: focal and principal_pt stay those of the image.
+
+    Required keys: keypoints_cam. Read if there: bbox_rotation (1,) in degrees, as `RandomBoxJitter` draws it: the box
+    turns clockwise in the image (y down), and so the content of the crop counter-clockwise.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Turn the joints; the array is replaced, not written to."""
+        angle = np.reshape(results.get("bbox_rotation", 0.0), -1)[0]
+        turned = turn_about_optical_axis(results["keypoints_cam"], -angle)
+        results["keypoints_cam"] = turned.astype(results["keypoints_cam"].dtype)
+        return results
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+@TRANSFORMS.register_module()
+class AddBoneLength(BaseTransform):
+    """Add the true length of a bone in mm as `bone_length` (1,), which scales the predictions of `DetNetHead`.
+
+    Where one of the bone's ends is not annotated, there is no scale, and so no error in mm: `bone_length` and all of
+    `keypoints_visible` become 0, as for a hand without a root.
+
+    Args:
+        bone: The two joints, as in the codec.
+
+    Raises:
+        ValueError: There is no joint of that name, or the sample does not have 21 joints.
+    """
+
+    def __init__(self, bone: tuple[str, str] = ("wrist", "middle1")) -> None:
+        if not set(bone) <= set(ONE_HAND.names):
+            raise ValueError(f"bone: expected two joints of {', '.join(ONE_HAND.names)}, got {tuple(bone)}")
+        self.bone = tuple(bone)
+
+    def transform(self, results: dict) -> dict:
+        """Measure the bone; arrays are replaced, not written to."""
+        joints, visible = results["keypoints_cam"], results["keypoints_visible"]
+        if joints.shape[1] != ONE_HAND.num_joints:
+            raise ValueError(f"AddBoneLength: expected 21 joints, got {joints.shape[1]} (see ToSingleHand)")
+        start, end = (ONE_HAND.names.index(joint) for joint in self.bone)
+        known = bool(visible[0, start] > 0 and visible[0, end] > 0)
+        length = np.linalg.norm(joints[0, end] - joints[0, start]) if known else 0
+        results["bone_length"] = np.array([length], dtype=np.float32)
+        results["keypoints_visible"] = visible * known
+        return results
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(bone={self.bone})"
