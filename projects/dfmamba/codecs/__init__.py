@@ -1,5 +1,6 @@
 """Codecs: from joints to training targets and back. Importing this registers them with mmpose."""
 
 from .a2j import A2JCodec
+from .detnet import DetNetCodec
 
-__all__ = ["A2JCodec"]
+__all__ = ["A2JCodec", "DetNetCodec"]
