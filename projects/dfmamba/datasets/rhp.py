@@ -1,0 +1,131 @@
+"""The Rendered Hand Pose data set (RHD; RHP in papers) as an mmpose data set."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from mmpose.registry import DATASETS
+from numpy.typing import NDArray
+
+from dfmamba.datasets.annotation_index import Index
+from dfmamba.datasets.base import HandDataset
+from dfmamba.datasets.files import Faults
+from dfmamba.datasets.rhp_annotations import PARSER_VERSION, check_choices, is_coco, parse_rhp
+from dfmamba.geometry import project, xywh_to_xyxy
+from dfmamba.skeleton import SIDES, TWO_HANDS, WRIST, hand_slice, mmpose_metainfo
+from dfmamba.visualization.colors import joint_colors
+
+FOLDERS = {"train": "training", "test": "evaluation"}  # the set has no split for validation
+
+
+@DATASETS.register_module()
+class RHPDataset(HandDataset):
+    """RHD: one hand of each image, in the two-hand order (42 joints, right hand first), the other hand not valid.
+
+    Annotations come from the set's own pickles, or from a COCO-style JSON (InterNet's `RHD_training.json` and
+    `RHD_evaluation.json`, mmpose's `rhd_train.json`) if `ann_file` ends with `.json`. Both give the same samples where
+    they choose the same hand; see `parse_rhp` for the choice, for validity and for boxes. A2J-Transformer and InterNet
+    use InterNet's JSON files. Root depth is the true depth of the hand's own wrist.
+
+    The set has no sessions, persons or cameras: `capture` and `subject` are 0, `camera` is empty, `frame_idx` is the
+    number of the image and `seq_name` the folder of the split.
+
+    Args:
+        split: 'train' (`training`) or 'test' (`evaluation`).
+        data_root: The folder with `training` and `evaluation`.
+        ann_file: Annotation file, relative to `data_root`; by default the split's pickle.
+        data_prefix: `dict(img=..., mask=...)`, the folders of the images and of the masks, likewise; by default the
+            official ones. Masks are read only for `hand='most_pixels'`, which is also 'prominent' for the pickles.
+        hand: 'prominent', 'most_pixels', 'most_visible', 'right' or 'left', see `parse_rhp`.
+        validity: 'visible' or 'annotated', see `parse_rhp`.
+        **kwargs: See `HandDataset`.
+
+    Raises:
+        FileNotFoundError: A file or folder does not exist.
+        ValueError: An argument or a record is faulty, see `parse_rhp`.
+    """
+
+    METAINFO: ClassVar[dict] = mmpose_metainfo(TWO_HANDS, "rhp", joint_colors(TWO_HANDS))
+    TREE: ClassVar[str] = """\
+  training/anno_training.pickle            evaluation/anno_evaluation.pickle
+  training/color/00000.png                 evaluation/color/00000.png
+  training/mask/00000.png                  evaluation/mask/00000.png
+  training/depth/00000.png                 evaluation/depth/00000.png (not read)
+  RHD_training.json                        RHD_evaluation.json; only for ann_file=<this path>"""
+
+    def __init__(
+        self,
+        split: str = "train",
+        data_root: str = "",
+        ann_file: str | None = None,
+        data_prefix: dict[str, str] | None = None,
+        hand: str = "prominent",
+        validity: str = "visible",
+        **kwargs: Any,
+    ) -> None:
+        if split not in FOLDERS:
+            raise ValueError(f"split: expected one of {tuple(FOLDERS)}, got {split!r}")
+        self.split, self.hand, self.validity = split, hand, validity
+        folder = FOLDERS[split]
+        ann_file = ann_file or f"{folder}/anno_{folder}.pickle"
+        check_choices(ann_file, hand, validity)
+        self.index: Index
+        super().__init__(data_root=data_root, ann_file=ann_file, **kwargs,
+                         data_prefix={"img": f"{folder}/color", "mask": f"{folder}/mask"} | (data_prefix or {}))
+
+    def load_annotations(self) -> tuple[NDArray[np.int64], dict[str, int]]:
+        """Open the index; see `HandDataset`."""
+        ann_file = self.require("ann_file", self.ann_file)
+        masks = Path(self.data_prefix["mask"]).absolute()
+        sources = [ann_file]
+        if not is_coco(ann_file) and self.hand in ("prominent", "most_pixels"):
+            sources.append(self.require("data_prefix['mask']", masks, "masks decide on the hand; hand='most_visible' "
+                                        "needs none"))
+        self.index = self.open_index(
+            "rhp", PARSER_VERSION, sources,
+            lambda: parse_rhp(ann_file, masks, self.hand, self.validity, Faults(self.faulty)),
+            {"hand": self.hand, "validity": self.validity})
+        return np.arange(len(self.index.columns["image_id"])), self.index.skipped
+
+    def describe_source(self) -> dict[str, Any]:
+        """See `HandDataset`."""
+        return super().describe_source() | {"root_depth": "gt", "hand": self.hand, "validity": self.validity}
+
+    def make_sample(self, row: int) -> dict[str, Any]:
+        """Make the sample of a row; see the table in `dfmamba.datasets.base`."""
+        column = {name: values[row] for name, values in self.index.columns.items()}
+        side, block = int(column["side"]), hand_slice(int(column["side"]))
+        visible, joints_cam = np.zeros(TWO_HANDS.num_joints), np.zeros((TWO_HANDS.num_joints, 3))
+        visible[block], joints_cam[block] = column["joint_valid"], column["joints_cam_mm"]
+        valid = visible > 0
+        wrist_depth = float(column["joints_cam_mm"][WRIST, 2])
+        keypoints = np.zeros_like(joints_cam)
+        keypoints[valid, :2] = project(joints_cam[valid], column["focal_px"], column["principal_point_px"])
+        keypoints[valid, 2] = joints_cam[valid, 2] - wrist_depth
+        sides = np.arange(len(SIDES)) == side  # [right, left]
+        in_block = np.repeat(sides, TWO_HANDS.num_joints // len(SIDES))
+        image_id = int(column["image_id"])
+        return {
+            "img_path": str(Path(self.data_prefix["img"]) / column["file_name"].decode()),
+            "img_id": image_id,
+            "id": int(column["annotation_id"]),
+            "seq_name": FOLDERS[self.split],
+            "camera": "",
+            "capture": 0,
+            "subject": 0,
+            "frame_idx": image_id,
+            "keypoints": keypoints[None].astype(np.float32),
+            "keypoints_cam": joints_cam[None].astype(np.float32),
+            "root_depth": (in_block * wrist_depth).astype(np.float32),
+            "keypoints_visible": visible[None].astype(np.float32),
+            "hand_type": sides[None].astype(np.float32),
+            "hand_type_valid": np.ones(1, dtype=np.float32),
+            "rel_root_depth": np.zeros(1, dtype=np.float32),
+            "rel_root_valid": np.zeros(1, dtype=np.float32),
+            "abs_depth": (sides * wrist_depth).astype(np.float32),
+            "focal": np.array(column["focal_px"], dtype=np.float32),
+            "principal_pt": np.array(column["principal_point_px"], dtype=np.float32),
+            "bbox": xywh_to_xyxy(column["bbox_xywh"])[None].astype(np.float32),
+            "bbox_score": np.ones(1, dtype=np.float32),
+            "rotation": 0,
+        }

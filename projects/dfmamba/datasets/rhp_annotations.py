@@ -1,0 +1,320 @@
+"""The annotations of the Rendered Hand Pose data set (RHD; RHP in papers), from its pickles or from a COCO-style JSON.
+
+Needs no torch. Facts: the data set's own reader (hand3d), the loaders of InterNet and mmpose, and three real samples.
+What differs from the canonical form, each turned in a function of its own: the left hand comes first, the wrist comes
+first, the pickles are in metres (the JSON files are in mm), and a joint that is not seen has the flag 0.
+"""
+
+import contextlib
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dfmamba.datasets.annotation_index import AnnotationColumns
+from dfmamba.datasets.files import (
+    Faults,
+    check_boxes,
+    check_relative_path,
+    fault,
+    get_array,
+    get_integer,
+    get_key,
+    read_image_size,
+    read_json,
+    read_pickle,
+)
+from dfmamba.datasets.record_checks import Skip, check_hand_size
+from dfmamba.geometry import metres_to_mm, project, tight_box
+from dfmamba.skeleton import FROM_RHD, FROM_RHD_HAND, LEFT, NUM_HAND_JOINTS, RIGHT, SIDES, TWO_HANDS, WRIST, hand_slice
+
+PARSER_VERSION = 1  # another number makes old indices useless
+HAND_CHOICES = ("prominent", "most_pixels", "most_visible", "right", "left")
+VALIDITIES = ("visible", "annotated")
+BOX_ENLARGEMENT = 1.2  # of the tight box of the valid joints, as in the published JSON files
+MASK_CLASSES = {LEFT: (2, 17), RIGHT: (18, 33)}  # first and last class of a hand; 0 is background, 1 the person
+
+COLUMNS: dict[str, tuple[tuple[int, ...], type]] = {  # name: shape of an entry, type while reading
+    "annotation_id": ((), np.int64), "image_id": ((), np.int64), "file_name": ((), object), "side": ((), np.int8),
+    "joints_cam_mm": ((NUM_HAND_JOINTS, 3), np.float32), "joint_valid": ((NUM_HAND_JOINTS,), np.bool_),
+    "bbox_xywh": ((4,), np.float32), "focal_px": ((2,), np.float32), "principal_point_px": ((2,), np.float32),
+}
+
+
+class Hand(NamedTuple):
+    """One hand in an image, in canonical order.
+
+    Attributes:
+        annotation_id: Number of the annotation.
+        image_id: Number of the image.
+        file_name: Relative to the folder of the colour images.
+        side: `RIGHT` or `LEFT`.
+        joints_mm: (21, 3), camera space.
+        seen: (21,), the flag of the file.
+        focal_px: (2,).
+        principal_point_px: (2,).
+        bbox_xywh: (4,) px, the file's box; None where it has none.
+    """
+
+    annotation_id: int
+    image_id: int
+    file_name: str
+    side: int
+    joints_mm: NDArray[np.floating]
+    seen: NDArray[np.bool_]
+    focal_px: NDArray[np.floating]
+    principal_point_px: NDArray[np.floating]
+    bbox_xywh: NDArray[np.floating] | None
+
+
+def right_hand_first(joints: NDArray) -> NDArray:
+    """Turn RHD's 42 joints (42, ...), left hand first, into canonical order, right hand first."""
+    return joints[list(FROM_RHD)]
+
+
+def wrist_last(joints: NDArray) -> NDArray:
+    """Turn one hand of RHD (21, ...), wrist first, into canonical order."""
+    return joints[list(FROM_RHD_HAND)]
+
+
+def seen_flags(flags: NDArray) -> NDArray[np.bool_]:
+    """Turn RHD's flags, 1 for a joint that is visible and 0 for one that is hidden or outside, into bool."""
+    return flags > 0
+
+
+def pinhole_of_matrix(path: Path, record: object, matrix: NDArray) -> tuple[NDArray, NDArray]:
+    """Return focal lengths (2,) and principal point (2,) in px of an intrinsic matrix (3, 3).
+
+    Raises:
+        ValueError: The matrix is no pinhole camera's: not finite, singular, skewed, or its last row is not 0 0 1.
+    """
+    focal, principal_point = matrix[[0, 1], [0, 1]], matrix[:2, 2]
+    expected = np.array([[focal[0], 0, principal_point[0]], [0, focal[1], principal_point[1]], [0, 0, 1]])
+    if not np.allclose(matrix, expected, atol=1e-4) or not (focal > 0).all():  # also where something is NaN
+        raise fault(path, record, "'K' [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with positive fx, fy", matrix.tolist())
+    return focal, principal_point
+
+
+def side_with_most_pixels(mask: NDArray) -> int:
+    """Return the hand with more pixels in RHD's mask of class numbers (H, W); the right one if they are equal."""
+    pixels = {side: np.count_nonzero((mask >= first) & (mask <= last)) for side, (first, last) in MASK_CLASSES.items()}
+    return LEFT if pixels[LEFT] > pixels[RIGHT] else RIGHT
+
+
+def side_with_most_seen_joints(seen: NDArray[np.bool_]) -> int:
+    """Return the hand with more visible joints (42,) in canonical order; the right one if they are equal."""
+    return LEFT if seen[hand_slice(LEFT)].sum() > seen[hand_slice(RIGHT)].sum() else RIGHT
+
+
+def with_wrist(seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which joints (21,) of a hand are valid: the seen ones, and the wrist, which they are relative to."""
+    valid = seen.copy()
+    valid[WRIST] = True
+    return valid
+
+
+def parse_rhp(ann_file: str | Path, mask_folder: str | Path | None = None, hand: str = "prominent",
+              validity: str = "visible", faults: Faults | None = None) -> AnnotationColumns:
+    """Read the annotations, one record for each frame of the pickles, or each annotation of the JSON file.
+
+    The columns, N records: `annotation_id`, `image_id`, `file_name`, `side`, `joints_cam_mm` (N, 21, 3) in canonical
+    order, `joint_valid` (N, 21), `bbox_xywh` (N, 4) px, `focal_px` and `principal_point_px` (N, 2).
+
+    A frame of the pickles has two hands, and one is used. Published rules for the choice (`hand`):
+        prominent: From a JSON file, the hand that its author chose (InterNet's files, hence A2J-Transformer; how they
+            chose is not documented). From the pickles, `most_pixels`.
+        most_pixels: The hand with more pixels in the mask, the right one if equal (hand3d, by the set's authors).
+        most_visible: The hand with more visible joints, the right one if equal (BiHand, minimal-hand-pytorch).
+        right, left: That hand; the other ones are left out.
+
+    The wrist counts as valid where another joint is: its position is always known (the set is rendered), and the other
+    joints are relative to it. Its root-relative error is 0, so a mean over joints of per-joint means does not change.
+    The box is the file's; without one (pickles), 1.2 times the tight box of the valid joints.
+
+    Args:
+        ann_file: `anno_training.pickle` or `anno_evaluation.pickle`, or a `.json` file.
+        mask_folder: Folder of the masks, for `most_pixels` only.
+        hand: One of `HAND_CHOICES`.
+        validity: 'visible': valid joints are those with the flag (`joint_valid` of a JSON file, or else the third
+            number of its `keypoints`). 'annotated': all joints with a position, seen or not.
+        faults: What happens to faulty records; they raise by default.
+
+    Raises:
+        FileNotFoundError: A mask does not exist.
+        ValueError: A choice is unknown or impossible, the file is cut short or holds more than plain data, or a record
+            is faulty: a key is missing, a shape is wrong, a valid joint is not finite or behind the camera, the camera
+            is singular, the box has no area, a file name leaves the folder, or the hand's size shows another unit.
+    """
+    path, faults = Path(ann_file), faults or Faults()
+    check_choices(path, hand, validity)
+    records = _Annotations(path, hand) if is_coco(path) else _Frames(path, hand, mask_folder)
+    columns: dict[str, NDArray] = {name: np.zeros((records.count, *shape), dtype)
+                                   for name, (shape, dtype) in COLUMNS.items()}
+    skipped: Counter[str] = Counter()
+    used = 0
+    for number in tqdm(range(records.count), desc=f"reading {path.name}", delay=2, disable=None):
+        try:
+            row = _make_row(path, records.read(number), validity)
+        except Skip as reason:
+            skipped[str(reason)] += 1
+        except (ValueError, FileNotFoundError) as error:
+            faults.add(error)
+        else:
+            for column, value in zip(columns.values(), row, strict=True):
+                column[used] = value
+            used += 1
+    columns = {name: column[:used] for name, column in columns.items()}
+    columns["file_name"] = columns["file_name"].astype(np.bytes_)
+    return AnnotationColumns(columns, dict(skipped) | faults.skipped)
+
+
+def is_coco(path: str | Path) -> bool:
+    """Return whether an annotation file is a COCO-style JSON; else it is one of the set's own pickles."""
+    return Path(path).suffix.lower() == ".json"
+
+
+def check_choices(path: str | Path, hand: str, validity: str) -> None:
+    """Refuse unknown choices, and choosing a hand by a rule where the file has chosen already.
+
+    Raises:
+        ValueError: It is so.
+    """
+    if hand not in HAND_CHOICES:
+        raise ValueError(f"hand: expected one of {HAND_CHOICES}, got {hand!r}")
+    if validity not in VALIDITIES:
+        raise ValueError(f"validity: expected one of {VALIDITIES}, got {validity!r}")
+    if is_coco(path) and hand in ("most_pixels", "most_visible"):
+        raise ValueError(f"hand: expected 'prominent', 'right' or 'left' for {path}, which holds one hand of each "
+                         f"image, got {hand!r}. The pickles hold both")
+
+
+class _Frames:
+    """Reads the set's own pickle: {number: {'xyz': (42, 3) m, 'uv_vis': (42, 3), 'K': (3, 3)}}."""
+
+    def __init__(self, path: Path, hand: str, mask_folder: str | Path | None) -> None:
+        self.path, self.hand = path, "most_pixels" if hand == "prominent" else hand
+        self.masks = Path(mask_folder) if mask_folder is not None else path.parent / "mask"
+        self.frames = read_pickle(path)
+        if not isinstance(self.frames, dict):
+            raise fault(path, "-", "a dictionary of frames by number", f"a {type(self.frames).__name__}")
+        self.keys = list(self.frames)
+        self.count = len(self.keys)
+
+    def read(self, number: int) -> Hand:
+        """Return the chosen hand of a frame, which is dropped from memory."""
+        key = self.keys[number]
+        frame, record = self.frames.pop(key), get_integer(self.path, key, {"number": key}, "number")
+        xyz = get_array(self.path, record, frame, "xyz", (TWO_HANDS.num_joints, 3))
+        uv_seen = get_array(self.path, record, frame, "uv_vis", (TWO_HANDS.num_joints, 3))
+        focal, principal_point = pinhole_of_matrix(self.path, record, get_array(self.path, record, frame, "K", (3, 3)))
+        seen = right_hand_first(seen_flags(uv_seen[:, 2]))
+        side = self._choose(f"{record:05d}.png", seen)
+        return Hand(annotation_id=record, image_id=record, file_name=f"{record:05d}.png", side=side,
+                    joints_mm=metres_to_mm(right_hand_first(xyz))[hand_slice(side)], seen=seen[hand_slice(side)],
+                    focal_px=focal, principal_point_px=principal_point, bbox_xywh=None)
+
+    def _choose(self, file_name: str, seen: NDArray[np.bool_]) -> int:
+        """Return the side that the rule names."""
+        if self.hand in SIDES:
+            return SIDES.index(self.hand)
+        if self.hand == "most_visible":
+            return side_with_most_seen_joints(seen)
+        return side_with_most_pixels(read_mask(self.masks / file_name))
+
+
+def read_mask(path: Path) -> NDArray:
+    """Read a mask of class numbers, (H, W).
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no image, or one too large.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path} (a mask, which decides on the hand; hand='most_visible' needs "
+                                "none)")
+    read_image_size(path)
+    mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if mask is None:
+        raise ValueError(f"{path}: expected a mask, got an image that cannot be decoded. Is the download cut short?")
+    return np.asarray(mask if mask.ndim == 2 else mask[..., 0])  # some copies have the number in three channels
+
+
+class _Annotations:
+    """Reads a COCO-style JSON with one hand in each annotation: InterNet's, or mmpose's."""
+
+    def __init__(self, path: Path, hand: str) -> None:
+        self.path, self.hand = path, hand
+        data = read_json(path, object_hook=_shrink)
+        images, self.annotations = (get_key(path, "-", data, key) for key in ("images", "annotations"))
+        for name, content in (("images", images), ("annotations", self.annotations)):
+            if not isinstance(content, list):
+                raise fault(path, "-", f"a list for {name!r}", f"a {type(content).__name__}")
+        self.images = {get_integer(path, f"(image number {number})", image, "id"): image
+                       for number, image in enumerate(images)}
+        self.count = len(self.annotations)
+
+    def read(self, number: int) -> Hand:
+        """Return the hand of an annotation, which is dropped from memory."""
+        path, annotation = self.path, self.annotations[number]
+        self.annotations[number] = None
+        record = get_integer(path, f"(annotation number {number})", annotation, "id")
+        hand_type = get_key(path, record, annotation, "hand_type")
+        if hand_type not in SIDES:
+            raise fault(path, record, f"a 'hand_type' among {SIDES}", repr(hand_type))
+        if self.hand in SIDES and hand_type != self.hand:
+            raise Skip("hand not selected")
+        image_id = get_integer(path, record, annotation, "image_id")
+        if image_id not in self.images:
+            raise fault(path, record, f"an image with the id {image_id}", "none in 'images'")
+        image = self.images[image_id]
+        camera = get_key(path, record, image, "cam_param")
+        joints = get_array(path, record, annotation, "joint_cam", (NUM_HAND_JOINTS, 3))
+        box = get_array(path, record, annotation, "bbox", (4,)) if "bbox" in annotation else None
+        return Hand(annotation_id=record, image_id=image_id,
+                    file_name=check_relative_path(path, record, str(get_key(path, record, image, "file_name"))),
+                    side=SIDES.index(hand_type), joints_mm=wrist_last(joints),
+                    seen=wrist_last(self._seen(record, annotation)),
+                    focal_px=get_array(path, record, camera, "focal", (2,)),
+                    principal_point_px=get_array(path, record, camera, "princpt", (2,)), bbox_xywh=box)
+
+    def _seen(self, record: int, annotation: dict[str, Any]) -> NDArray[np.bool_]:
+        """Return the flags (21,), wrist first: `joint_valid` (InterNet), or from `keypoints` u, v, flag (mmpose)."""
+        if "joint_valid" in annotation or "keypoints" not in annotation:
+            return seen_flags(get_array(self.path, record, annotation, "joint_valid", (NUM_HAND_JOINTS,)))
+        return seen_flags(get_array(self.path, record, annotation, "keypoints", (NUM_HAND_JOINTS, 3))[:, 2])
+
+
+def _shrink(record: dict) -> dict:
+    """Turn the nested lists of an annotation into arrays, an eighth of their size, as soon as they have been read."""
+    for key in ("joint_cam", "joint_img", "joint_valid", "keypoints"):
+        if isinstance(record.get(key), list):
+            with contextlib.suppress(TypeError, ValueError):  # ragged: reported with its record, by get_array
+                record[key] = np.array(record[key], dtype=np.float64)
+    return record
+
+
+def _make_row(path: Path, hand: Hand, validity: str) -> tuple:
+    """Return the entries of a record in the order of `COLUMNS`, after all checks of its values."""
+    record, joints = hand.annotation_id, hand.joints_mm
+    seen = hand.seen if validity == "visible" else np.ones_like(hand.seen)
+    if not np.delete(seen, WRIST).any():
+        raise Skip("no valid joint")
+    valid = with_wrist(seen)
+    if not np.isfinite(joints[valid]).all():
+        raise fault(path, record, "finite camera-space positions of the valid joints", joints[valid].tolist())
+    if not (joints[valid, 2] > 0).all():
+        raise Skip("joint behind the camera")
+    check_hand_size(path, record, joints[valid] - joints[WRIST], "mm" if is_coco(path) else "m")
+    if not (np.isfinite([hand.focal_px, hand.principal_point_px]).all() and (hand.focal_px > 0).all()):
+        raise fault(path, record, "a camera with finite numbers and positive focal lengths",
+                    f"{hand.focal_px.tolist()} and {hand.principal_point_px.tolist()} px")
+    box = hand.bbox_xywh
+    if box is None:
+        box = tight_box(project(joints, hand.focal_px, hand.principal_point_px), valid, BOX_ENLARGEMENT)
+    check_boxes(path, np.array([record]), box[None])
+    return (record, hand.image_id, hand.file_name.encode(), hand.side, np.where(valid[:, None], joints, 0), valid, box,
+            hand.focal_px, hand.principal_point_px)
