@@ -88,11 +88,12 @@ def test_ssm_starts_as_mamba_does():
 def test_token_conv_looks_where_it_should():
     x = torch.zeros(1, 7, 1)
     x[0, 3] = 1
-    same, causal = TokenConv(1, 3), TokenConv(1, 4, causal=True)
-    for conv in (same, causal):
+    same, even, causal = TokenConv(1, 3), TokenConv(1, 4), TokenConv(1, 4, causal=True)
+    for conv in (same, even, causal):
         torch.nn.init.ones_(conv.conv.weight)
         torch.nn.init.zeros_(conv.conv.bias)
     assert same(x).flatten().tolist() == [0, 0, 1, 1, 1, 0, 0]
+    assert even(x).flatten().tolist() == [0, 1, 1, 1, 1, 0, 0]  # as padding='same' of torch: one token before, two after
     assert causal(x).flatten().tolist() == [0, 0, 0, 1, 1, 1, 1]
 
 

@@ -175,11 +175,14 @@ class DSSM(SSM):
 
     def sampling_arguments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return offset (batch, L, groups, K, 2) in pixels and weight (batch, L, groups, K), computed from x."""
-        batch, length, _ = x.shape
-        offset = self.predict_offset(x).view(batch, length, self.groups, self.num_anchors, 2)
+        return self.shape_sampling(self.predict_offset(x), self.predict_weight(x))
+
+    def shape_sampling(self, offset: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Bound the offsets, and split the last axis of what has been predicted into groups and anchors."""
         if self.offset_bound is not None:
             offset = self.offset_bound * torch.tanh(offset / self.offset_bound)
-        return offset, self.predict_weight(x).view(batch, length, self.groups, self.num_anchors)
+        offset = offset.unflatten(-1, (self.groups, self.num_anchors, 2))
+        return offset, weight.unflatten(-1, (self.groups, self.num_anchors))
 
     def forward(self, x: Tensor, size: Size) -> Tensor:
         """Return the scanned tokens, (batch, L, channels); `size` is (H, W)."""
@@ -206,16 +209,18 @@ class TokenConv(nn.Module):
     def __init__(self, channels: int, kernel_size: int = 3, causal: bool = False) -> None:
         super().__init__()
         before = kernel_size - 1 if causal else (kernel_size - 1) // 2
-        self.padding = (before, kernel_size - 1 - before)
+        # A convolution pads both ends alike, so that some kernels give tokens too many; `first` is the first to keep.
+        self.padding = max(before, kernel_size - 1 - before)
+        self.first = self.padding - before
         self.conv = nn.Conv1d(channels, channels, kernel_size, groups=channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return tokens of the same shape, (batch, L, channels)."""
-        x = F.pad(x, (0, 0, *self.padding))  # (batch, L, channels) -> (batch, L + kernel_size - 1, channels)
+        length = x.shape[1]
         # Convolved as a map of one row in channels-last memory: tokens go in and come out without a transposition.
-        x = x.transpose(1, 2).unsqueeze(2)  # -> (batch, channels, 1, L + kernel_size - 1)
-        x = F.conv2d(x, self.conv.weight.unsqueeze(2), self.conv.bias, groups=x.shape[1])
-        return x.squeeze(2).transpose(1, 2)
+        row = x.transpose(1, 2).unsqueeze(2)  # (batch, channels, 1, L)
+        row = F.conv2d(row, self.conv.weight.unsqueeze(2), self.conv.bias, padding=(0, self.padding), groups=x.shape[2])
+        return row.squeeze(2).transpose(1, 2)[:, self.first:self.first + length]
 
 
 class FeedForward(nn.Sequential):
@@ -260,10 +265,10 @@ class GatedBlock(nn.Module):
         super().__init__()
         inner = int(channels * expand)
         self.norm = nn.LayerNorm(channels)
-        self.project_in = nn.Linear(channels, 2 * inner, bias=False)
+        self.project_in: nn.Module = nn.Linear(channels, 2 * inner, bias=False)
         self.conv = TokenConv(inner, conv_kernel, conv_causal)
         self.mixer = MIXERS[block](inner, **mixer)
-        self.project_out = nn.Linear(inner, channels, bias=False)
+        self.project_out: nn.Module = nn.Linear(inner, channels, bias=False)
         self.drop_path = DropPath(drop_path)
         self.ffn = nn.Sequential(nn.LayerNorm(channels), FeedForward(channels, ffn_ratio)) if ffn_ratio else None
 

@@ -59,7 +59,7 @@ def test_any_sequence_of_stages_builds_and_runs():
     maps = model(torch.randn(2, 1, 32, 48))
     assert [tuple(feature.shape[1:]) for feature in maps] == [(16, 8, 12), (24, 4, 6), (32, 2, 3)]
     assert model.stages[0].blocks[0].mixer.num_anchors == 25
-    assert model.stages[1].blocks[0].conv.padding == (3, 0)
+    assert model.stages[1].blocks[0].conv.first == 0  # causal
     assert model.stages[3].blocks[0].ffn is None
 
 
