@@ -7,8 +7,9 @@ from importlib.util import find_spec
 
 from dfmamba.datasets.interhand26m_annotations import parse_interhand26m
 from dfmamba.datasets.nyu_annotations import parse_nyu
+from dfmamba.datasets.rhp_annotations import parse_rhp
 
-__all__ = ["parse_interhand26m", "parse_nyu"]
+__all__ = ["parse_interhand26m", "parse_nyu", "parse_rhp"]
 
 if find_spec("mmpose"):
     from dfmamba.datasets.base import HandDataset
@@ -21,11 +22,12 @@ if find_spec("mmpose"):
     )
     from dfmamba.datasets.interhand26m import InterHand26MDataset
     from dfmamba.datasets.nyu import NYUDataset
+    from dfmamba.datasets.rhp import RHPDataset
     from dfmamba.datasets.single_hand import AddBoneLength, MirrorLeftHand, RotateCameraJoints, ToSingleHand
     from dfmamba.datasets.transforms import InvalidateBlankImage, RandomBoxJitter, RandomChannelGain, RandomHandFlip
 
     __all__ += ["HandDataset", "InterHand26MDataset", "InvalidateBlankImage", "RandomBoxJitter", "RandomChannelGain",
                 "RandomHandFlip"]
-    __all__ += ["CropDepthCube", "LoadNYUDepth", "NYUDataset", "RandomCubeTurn", "RandomDepthBoxJitter",
+    __all__ += ["CropDepthCube", "LoadNYUDepth", "NYUDataset", "RHPDataset", "RandomCubeTurn", "RandomDepthBoxJitter",
                 "RandomDepthErasing"]
     __all__ += ["AddBoneLength", "MirrorLeftHand", "RotateCameraJoints", "ToSingleHand"]

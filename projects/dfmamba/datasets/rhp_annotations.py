@@ -10,9 +10,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from tqdm import tqdm
 
 from dfmamba.datasets.annotation_index import AnnotationColumns
@@ -237,10 +237,13 @@ def read_mask(path: Path) -> NDArray:
         raise FileNotFoundError(f"no such file: {path} (a mask, which decides on the hand; hand='most_visible' needs "
                                 "none)")
     read_image_size(path)
-    mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if mask is None:
-        raise ValueError(f"{path}: expected a mask, got an image that cannot be decoded. Is the download cut short?")
-    return np.asarray(mask if mask.ndim == 2 else mask[..., 0])  # some copies have the number in three channels
+    try:
+        with Image.open(path) as image:
+            mask = np.asarray(image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{path}: expected a mask, got an image that cannot be decoded: {error}. Is the download cut "
+                         "short?") from error
+    return mask if mask.ndim == 2 else mask[..., 0]  # some copies have the number in three channels
 
 
 class _Annotations:
