@@ -2,9 +2,20 @@ import numpy as np
 import pytest
 
 from dfmamba.skeleton import HAND_JOINTS, LEFT, NUM_HAND_JOINTS, RIGHT
+from dfmamba.synthesis.objects import PlacedThing, Thing, sample_thing_look
 from dfmamba.synthesis.render import vertex_normals
-from dfmamba.synthesis.scene import make_camera, make_scene, make_subject, photograph, see
-from dfmamba.synthesis.shading import openness
+from dfmamba.synthesis.scene import (
+    NONE,
+    Camera,
+    compose_scene,
+    make_camera,
+    make_scene,
+    make_subject,
+    photograph,
+    pose_hand,
+    see,
+)
+from dfmamba.synthesis.shading import openness, sample_lighting
 from dfmamba.synthesis.surface import PARTS
 
 THICKEST_FINGER_MM = 15.0  # radius, with a little for the pixels' grid
@@ -108,3 +119,35 @@ def test_picture_shows_the_hand_where_the_mask_is(subject):
         assert 0.03 < mask.mean() < 0.5
         again = photograph(scene, camera, np.random.default_rng(0))
         np.testing.assert_array_equal(pictures[0], again)
+
+
+def test_a_thing_in_front_hides_the_hand_and_one_behind_does_not(subject):
+    """A plate of 2 mm across the line of sight, 300 mm nearer or farther than the hand that the camera sees."""
+    rng = np.random.default_rng(0)
+    hand = pose_hand(subject, RIGHT, np.zeros(23)).moved(np.eye(3), np.array([0.0, -80, 800]))
+    plate, look = Thing("plate", 1, "box", (400.0, 400.0, 2.0)), sample_thing_look(rng)
+    camera = Camera("0", np.zeros(3), np.eye(3), np.array([300.0, 300]), np.array([80.0, 80]), (160, 160), False,
+                    np.ones(3))
+    empty, near, far = (see(compose_scene(subject, hands, sample_lighting(rng), things), camera)
+                        for hands, things in (
+                            ([hand], []),
+                            ([hand], [PlacedThing(plate, look, np.eye(3), np.array([0.0, 0, 500]))]),
+                            ([hand], [PlacedThing(plate, look, np.eye(3), np.array([0.0, 0, 1100]))])))
+    scene = compose_scene(subject, [hand], sample_lighting(rng),
+                          [PlacedThing(plate, look, np.eye(3), np.array([0.0, 0, 1100]))])
+    assert (scene.face_hand[far.face[far.covered]] == NONE).any()
+    np.testing.assert_array_equal(scene.face_hand[far.face[empty.covered]], RIGHT)
+    np.testing.assert_allclose(near.depth_mm[40:120, 40:120], 499)
+    assert (scene.face_thing[near.face[near.covered & empty.covered]] == 0).mean() > 0.95  # the forearm reaches beyond
+    assert photograph(scene, camera, rng).shape == (160, 160, 3)
+
+
+def test_a_scene_may_have_no_hand(subject):
+    rng = np.random.default_rng(0)
+    thing = PlacedThing(Thing("ball", 0, "ball", (40.0, 40.0, 40.0)), sample_thing_look(rng), np.eye(3),
+                        np.array([0.0, 0, 1000]))
+    scene = compose_scene(subject, [], sample_lighting(rng), [thing])
+    assert not scene.present.any()
+    assert not scene.joints_mm.any()
+    view = see(scene, make_camera("400000", 0, True, False, rng))
+    assert 0 < view.covered.sum() < 0.05 * view.covered.size

@@ -1,9 +1,12 @@
-"""A subject's posed hands in the world, cameras around them, and the pictures that the cameras take.
+"""A subject's posed hands and the things around them in the world, cameras, and the pictures that the cameras take.
 
-World: millimetres, y down, the hands near (0, 0, 1000), one camera near the origin; as in InterHand2.6M.
+World: millimetres, y down. `make_scene` and `make_camera` put the hands near (0, 0, 1000) and one camera near the
+origin, as in InterHand2.6M; the writers of other layouts place hands (`pose_hand`, `compose_scene`) and cameras
+themselves.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -14,6 +17,7 @@ from dfmamba.synthesis.background import sample_background
 from dfmamba.synthesis.contact import sample_pose
 from dfmamba.synthesis.hand import articulate, mirror, sample_shape
 from dfmamba.synthesis.look import Look, sample_look, skin_colour, vertex_looks
+from dfmamba.synthesis.objects import PlacedThing, make_mesh, shadow_capsule, thing_colour
 from dfmamba.synthesis.pairs import sample_pair
 from dfmamba.synthesis.render import Fragments, rasterize, vertex_normals
 from dfmamba.synthesis.shading import SUPERSAMPLING, Lighting, compose, develop, openness, sample_lighting, shade
@@ -21,7 +25,7 @@ from dfmamba.synthesis.surface import HandSurface, make_surface
 
 HAND_CENTRE_MM = np.array([0.0, 0.0, 1000.0])
 UPRIGHT = np.diag([1.0, -1.0, -1.0])  # fingers up, palm towards the camera at the origin
-SKY_REACH_MM = 60.0
+NONE = -1  # in `Scene.face_hand`, `face_part` and `face_thing`
 
 
 @dataclass(frozen=True)
@@ -65,20 +69,47 @@ class Camera:
 
 
 @dataclass(frozen=True)
+class PosedHand:
+    """One hand in a frame that the user knows.
+
+    Attributes:
+        side: `RIGHT` or `LEFT`.
+        joints_mm: (21, 3) in canonical order.
+        vertices_mm: (V, 3) of the skin.
+        ends_mm: (P, 2, 3) of the capsules of the subject's flesh.
+    """
+
+    side: int
+    joints_mm: Array
+    vertices_mm: Array
+    ends_mm: Array
+
+    def moved(self, rotation: Array, translation_mm: Array) -> "PosedHand":
+        """Return the hand with every point X at R X + t."""
+        joints, vertices, ends = (points @ rotation.T + translation_mm
+                                  for points in (self.joints_mm, self.vertices_mm, self.ends_mm))
+        return PosedHand(self.side, joints, vertices, ends)
+
+
+@dataclass(frozen=True)
 class Scene:
-    """One moment: one or two posed hands in the world.
+    """One moment: posed hands, none to two, and things in the world.
 
     Attributes:
         subject: Whose hands.
         lighting: The lamps.
         joints_mm: (42, 3) in canonical order; zeros for an absent hand.
         present: (2,) bool, right and left.
-        vertices_mm: (V, 3) of all hands.
+        vertices_mm: (V, 3) of all hands, then of all things.
         faces: (F, 3).
-        face_hand: (F,) `RIGHT` or `LEFT`.
-        face_part: (F,) index into `surface.PARTS`.
+        face_hand: (F,) `RIGHT` or `LEFT`; `NONE` on things.
+        face_part: (F,) index into `surface.PARTS`; `NONE` on things.
         attributes: (V, 12) float32, what shading interpolates: the vertex, its normal, the openness of its sky, its
-            place on the right hand at rest, and `vertex_looks`.
+            place on the right hand at rest, and `vertex_looks`. On a thing: its place in the thing's frame, and zeros.
+        ends_mm: (P, 2, 3) capsules that stand for all hands and things where only soft shadows matter.
+        radii_mm: (P, 2) of these capsules.
+        things: What lies around or is held.
+        face_thing: (F,) index into `things`; `NONE` on hands.
     """
 
     subject: Subject
@@ -90,6 +121,10 @@ class Scene:
     face_hand: np.ndarray
     face_part: np.ndarray
     attributes: np.ndarray
+    ends_mm: Array
+    radii_mm: Array
+    things: tuple[PlacedThing, ...]
+    face_thing: np.ndarray
 
 
 def make_subject(rng: np.random.Generator) -> Subject:
@@ -152,42 +187,80 @@ def make_scene(subject: Subject, family: str | None, arrangement: str | None, si
     tilt = min(abs(rng.normal(0, 40)), 110)
     world_turn = Rotation.from_euler("YZY", [heading, tilt, facing], degrees=True).as_matrix() @ UPRIGHT
 
-    hands = []
-    for hand, hand_angles in angles.items():
-        pose = articulate(shape, hand_angles)
-        local = [pose.joints_mm, subject.surface.posed(pose), subject.surface.flesh.posed_ends(pose)]
-        if hand == LEFT:
-            local = [mirror(points) for points in local]
-        hands.append((hand, *((points @ turns[hand].T + shifts[hand]) @ world_turn.T for points in local)))
-    if view_spread_deg is not None and len(hands) == 2 and hands[RIGHT][1][WRIST, 0] > hands[LEFT][1][WRIST, 0]:
+    hands = [pose_hand(subject, hand, hand_angles).moved(turns[hand], shifts[hand]).moved(world_turn, np.zeros(3))
+             for hand, hand_angles in angles.items()]
+    if view_spread_deg is not None and len(hands) == 2 and (
+            hands[RIGHT].joints_mm[WRIST, 0] > hands[LEFT].joints_mm[WRIST, 0]):
         half_turn = np.diag([-1.0, 1.0, -1.0])
-        hands = [(hand, *(points @ half_turn for points in parts)) for hand, *parts in hands]
-    middle = np.concatenate([joints for _, joints, _, _ in hands])
+        hands = [hand.moved(half_turn, np.zeros(3)) for hand in hands]
+    middle = np.concatenate([hand.joints_mm for hand in hands])
     middle = (middle.min(axis=0) + middle.max(axis=0)) / 2
-    return _assemble(subject, hands, HAND_CENTRE_MM + rng.normal(0, 14, 3) - middle, sample_lighting(rng))
+    shift = HAND_CENTRE_MM + rng.normal(0, 14, 3) - middle
+    return compose_scene(subject, [hand.moved(np.eye(3), shift) for hand in hands], sample_lighting(rng))
 
 
-def _assemble(subject: Subject, hands: list[tuple], shift: Array, lighting: Lighting) -> Scene:
-    """Join the meshes of all hands (side, joints, vertices, capsule ends), moved by a shift."""
+def pose_hand(subject: Subject, side: int, angles_deg: Array) -> PosedHand:
+    """Pose a hand in its own frame; a left one is the mirror image of the right one with these angles (23,)."""
+    pose = articulate(subject.surface.shape, angles_deg)
+    parts = [pose.joints_mm, subject.surface.posed(pose), subject.surface.flesh.posed_ends(pose)]
+    return PosedHand(side, *(mirror(points) if side == LEFT else points for points in parts))
+
+
+def compose_scene(subject: Subject, hands: Sequence[PosedHand], lighting: Lighting,
+                  things: Sequence[PlacedThing] = ()) -> Scene:
+    """Join hands, none to two, and things that are in the world already to one scene."""
     surface = subject.surface
     joints, present = np.zeros((2 * NUM_HAND_JOINTS, 3)), np.zeros(2, dtype=bool)
-    vertices, normals, faces = [], [], []
-    for number, (hand, hand_joints, hand_vertices, _) in enumerate(hands):
-        joints[hand_slice(hand)], present[hand] = hand_joints + shift, True
-        own_faces = surface.faces[:, ::-1] if hand == LEFT else surface.faces  # a mirror turns triangles over
-        vertices.append(hand_vertices + shift)
-        normals.append(vertex_normals(hand_vertices, own_faces))
-        faces.append(own_faces + number * len(hand_vertices))
+    # Of no hand, first: then there may be none.
+    vertices: list[Array] = [np.zeros((0, 3))]
+    normals: list[Array] = [np.zeros((0, 3))]
+    faces: list[np.ndarray] = [np.zeros((0, 3), dtype=np.int64)]
+    ends: list[Array] = [np.zeros((0, 2, 3))]
     bones = ~surface.flesh.is_pad
-    ends = np.concatenate([hand_ends[bones] + shift for _, _, _, hand_ends in hands])
+    for number, hand in enumerate(hands):
+        joints[hand_slice(hand.side)], present[hand.side] = hand.joints_mm, True
+        own_faces = surface.faces[:, ::-1] if hand.side == LEFT else surface.faces  # a mirror turns triangles over
+        vertices.append(hand.vertices_mm)
+        normals.append(vertex_normals(hand.vertices_mm, own_faces))
+        faces.append(own_faces + number * len(hand.vertices_mm))
+        ends.append(hand.ends_mm[bones])
     radii = np.tile(surface.flesh.radii_mm[bones], (len(hands), 1))
-    all_vertices, all_normals = np.concatenate(vertices), np.concatenate(normals)
-    sky = openness(all_vertices, all_normals, ends, radii)
+    all_vertices, all_normals, all_ends = np.concatenate(vertices), np.concatenate(normals), np.concatenate(ends)
+    sky = openness(all_vertices, all_normals, all_ends, radii)
     on_skin = np.tile(np.concatenate([surface.vertices_mm, subject.vertex_looks], axis=1), (len(hands), 1))
     attributes = np.concatenate([all_vertices, all_normals, sky[:, None], on_skin], axis=1).astype(np.float32)
-    sides = np.repeat([hand for hand, *_ in hands], len(surface.faces))
+    sides = np.repeat(np.array([hand.side for hand in hands], dtype=np.int64), len(surface.faces))
     parts = np.tile(surface.parts[surface.faces[:, 0]], len(hands))
-    return Scene(subject, lighting, joints, present, all_vertices, np.concatenate(faces), sides, parts, attributes)
+    scene = Scene(subject, lighting, joints, present, all_vertices, np.concatenate(faces), sides, parts, attributes,
+                  all_ends, radii, (), np.full(len(sides), NONE))
+    for thing in things:
+        scene = _with_thing(scene, thing)
+    return scene
+
+
+def _with_thing(scene: Scene, placed: PlacedThing) -> Scene:
+    """Add a thing to a scene; it and what is there shade each other."""
+    mesh, (ends, radii) = make_mesh(placed.thing), shadow_capsule(placed.thing)
+    vertices, ends = (points @ placed.rotation.T + placed.translation_mm for points in (mesh.vertices_mm, ends))
+    normals = mesh.normals @ placed.rotation.T
+    sky = openness(vertices, normals, scene.ends_mm, scene.radii_mm)
+    rest = np.concatenate([mesh.vertices_mm, np.zeros((len(vertices), 2))], axis=1)
+    attributes = np.concatenate([vertices, normals, sky[:, None], rest], axis=1).astype(np.float32)
+    before = scene.attributes.copy()
+    before[:, 6] *= openness(before[:, :3], before[:, 3:6], ends[None], radii[None])
+    no_hand = np.full(len(mesh.faces), NONE)
+    return replace(
+        scene,
+        vertices_mm=np.concatenate([scene.vertices_mm, vertices]),
+        faces=np.concatenate([scene.faces, mesh.faces + len(scene.vertices_mm)]),
+        face_hand=np.concatenate([scene.face_hand, no_hand]),
+        face_part=np.concatenate([scene.face_part, no_hand]),
+        attributes=np.concatenate([before, attributes]),
+        ends_mm=np.concatenate([scene.ends_mm, ends[None]]),
+        radii_mm=np.concatenate([scene.radii_mm, radii[None]]),
+        things=(*scene.things, placed),
+        face_thing=np.concatenate([scene.face_thing, np.full(len(mesh.faces), len(scene.things))]),
+    )
 
 
 def see(scene: Scene, camera: Camera) -> Fragments:
@@ -197,21 +270,41 @@ def see(scene: Scene, camera: Camera) -> Fragments:
     return rasterize(pixels, points[:, 2], scene.faces, camera.size)
 
 
-def photograph(scene: Scene, camera: Camera, rng: np.random.Generator) -> np.ndarray:
-    """Take a picture: (H, W, 3) uint8, BGR."""
-    background = sample_background(camera.size, rng)
+def photograph(scene: Scene, camera: Camera, rng: np.random.Generator, background: Array | None = None) -> np.ndarray:
+    """Take a picture: (H, W, 3) uint8, BGR.
+
+    Args:
+        scene: What is there.
+        camera: Who looks.
+        rng: Source of noise and exposure, and of the background if none is given.
+        background: (H, W, 3) linear RGB, drawn over in place.
+    """
+    if background is None:
+        background = sample_background(camera.size, rng)
     points = world_to_camera(scene.vertices_mm, camera.rotation, camera.centre_mm)
     pixels = project(points, camera.focal_px, camera.principal_point_px)
     size = np.array(camera.size[::-1])
-    low = np.clip(np.floor(pixels.min(axis=0)).astype(int) - 1, 0, size - 1)
-    high = np.clip(np.ceil(pixels.max(axis=0)).astype(int) + 2, low + 1, size)
+    low = np.clip(np.floor(pixels.min(axis=0)) - 1, 0, size - 1).astype(int)
+    high = np.clip(np.ceil(pixels.max(axis=0)) + 2, low + 1, size).astype(int)
     # Pixel u of the window covers the fine samples 2 (u - low) and 2 (u - low) + 1, a quarter pixel to both sides.
     fine = SUPERSAMPLING * (pixels - low) + (SUPERSAMPLING - 1) / 2
     width, height = SUPERSAMPLING * (high - low)
     fragments = rasterize(fine, points[:, 2], scene.faces, (int(height), int(width)))
     values = fragments.interpolate(scene.attributes, scene.faces)
-    subject, part = scene.subject, scene.face_part[fragments.face[fragments.covered]]
-    albedo, gloss = skin_colour(subject.surface, subject.look, values[:, 7:10], part, values[:, 10:12])
+    albedo, gloss = _surface_colour(scene, fragments.face[fragments.covered], values)
     colour = shade(values[:, :3], values[:, 3:6], values[:, 6], albedo, gloss, scene.lighting, camera.centre_mm)
     image = compose(background, fragments, colour, (int(low[1]), int(low[0])))
     return develop(image, rng.uniform(0.8, 1.5), camera.tint, camera.grey, rng.uniform(0.5, 2.0), rng)
+
+
+def _surface_colour(scene: Scene, face: np.ndarray, values: Array) -> tuple[Array, Array]:
+    """Return the linear RGB (n, 3) and the gloss (n,) of visible places, given their faces and `Scene.attributes`."""
+    albedo, gloss = np.empty((len(face), 3), dtype=values.dtype), np.empty(len(face), dtype=values.dtype)
+    on_hand = scene.face_hand[face] != NONE
+    albedo[on_hand], gloss[on_hand] = skin_colour(
+        scene.subject.surface, scene.subject.look, values[on_hand, 7:10], scene.face_part[face[on_hand]],
+        values[on_hand, 10:12])
+    for number, placed in enumerate(scene.things):
+        on_thing = scene.face_thing[face] == number
+        albedo[on_thing], gloss[on_thing] = thing_colour(placed.thing, placed.look, values[on_thing, 7:10])
+    return albedo, gloss
