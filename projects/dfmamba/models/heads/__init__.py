@@ -1,5 +1,6 @@
 """Heads. Importing this needs mmpose and registers them there."""
 
 from .a2j import A2JHead
+from .detnet import DetNetHead
 
-__all__ = ["A2JHead"]
+__all__ = ["A2JHead", "DetNetHead"]
