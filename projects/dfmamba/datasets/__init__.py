@@ -5,11 +5,12 @@ The adapters are there where mmpose is; the readers of files (`files`) and the p
 
 from importlib.util import find_spec
 
+from dfmamba.datasets.dexycb_annotations import parse_dexycb
 from dfmamba.datasets.interhand26m_annotations import parse_interhand26m
 from dfmamba.datasets.nyu_annotations import parse_nyu
 from dfmamba.datasets.rhp_annotations import parse_rhp
 
-__all__ = ["parse_interhand26m", "parse_nyu", "parse_rhp"]
+__all__ = ["parse_dexycb", "parse_interhand26m", "parse_nyu", "parse_rhp"]
 
 if find_spec("mmpose"):
     from dfmamba.datasets.base import HandDataset
@@ -20,6 +21,7 @@ if find_spec("mmpose"):
         RandomDepthBoxJitter,
         RandomDepthErasing,
     )
+    from dfmamba.datasets.dexycb import DexYCBDataset
     from dfmamba.datasets.interhand26m import InterHand26MDataset
     from dfmamba.datasets.nyu import NYUDataset
     from dfmamba.datasets.rhp import RHPDataset
@@ -28,6 +30,6 @@ if find_spec("mmpose"):
 
     __all__ += ["HandDataset", "InterHand26MDataset", "InvalidateBlankImage", "RandomBoxJitter", "RandomChannelGain",
                 "RandomHandFlip"]
-    __all__ += ["CropDepthCube", "LoadNYUDepth", "NYUDataset", "RHPDataset", "RandomCubeTurn", "RandomDepthBoxJitter",
-                "RandomDepthErasing"]
+    __all__ += ["CropDepthCube", "DexYCBDataset", "LoadNYUDepth", "NYUDataset", "RHPDataset", "RandomCubeTurn",
+                "RandomDepthBoxJitter", "RandomDepthErasing"]
     __all__ += ["AddBoneLength", "MirrorLeftHand", "RotateCameraJoints", "ToSingleHand"]
