@@ -1,4 +1,4 @@
-"""What the parsers of several data sets do with single records: leave them out, or check a hand's unit."""
+"""What the parsers of several data sets do with single records: leave them out, check units and cameras."""
 
 from pathlib import Path
 
@@ -30,3 +30,16 @@ def check_hand_size(path: Path, record: object, from_wrist_mm: NDArray, unit: st
     if not REACH_MM[0] < reach < REACH_MM[1]:
         raise fault(path, record, f"joints in {unit}, of a hand that reaches {REACH_MM[0]:g} to {REACH_MM[1]:g} mm "
                     "from the wrist", f"one that reaches {reach:.4g} mm")
+
+
+def pinhole_of_matrix(path: Path, record: object, matrix: NDArray) -> tuple[NDArray, NDArray]:
+    """Return focal lengths (2,) and principal point (2,) in px of an intrinsic matrix (3, 3).
+
+    Raises:
+        ValueError: The matrix is no pinhole camera's: not finite, singular, skewed, or its last row is not 0 0 1.
+    """
+    focal, principal_point = matrix[[0, 1], [0, 1]], matrix[:2, 2]
+    expected = np.array([[focal[0], 0, principal_point[0]], [0, focal[1], principal_point[1]], [0, 0, 1]])
+    if not (np.isfinite(matrix).all() and np.allclose(matrix, expected, atol=1e-4) and (focal > 0).all()):
+        raise fault(path, record, "'K' [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with positive fx, fy", matrix.tolist())
+    return focal, principal_point

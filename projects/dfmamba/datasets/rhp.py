@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from dfmamba.datasets.annotation_index import Index
 from dfmamba.datasets.base import HandDataset
 from dfmamba.datasets.files import Faults
+from dfmamba.datasets.one_of_two_hands import sample_of_one_hand
 from dfmamba.datasets.rhp_annotations import PARSER_VERSION, check_choices, is_coco, parse_rhp
-from dfmamba.geometry import project, xywh_to_xyxy
-from dfmamba.skeleton import SIDES, TWO_HANDS, WRIST, hand_slice, mmpose_metainfo
+from dfmamba.geometry import xywh_to_xyxy
+from dfmamba.skeleton import TWO_HANDS, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
 
 FOLDERS = {"train": "training", "test": "evaluation"}  # the set has no split for validation
@@ -94,16 +95,6 @@ class RHPDataset(HandDataset):
     def make_sample(self, row: int) -> dict[str, Any]:
         """Make the sample of a row; see the table in `dfmamba.datasets.base`."""
         column = {name: values[row] for name, values in self.index.columns.items()}
-        side, block = int(column["side"]), hand_slice(int(column["side"]))
-        visible, joints_cam = np.zeros(TWO_HANDS.num_joints), np.zeros((TWO_HANDS.num_joints, 3))
-        visible[block], joints_cam[block] = column["joint_valid"], column["joints_cam_mm"]
-        valid = visible > 0
-        wrist_depth = float(column["joints_cam_mm"][WRIST, 2])
-        keypoints = np.zeros_like(joints_cam)
-        keypoints[valid, :2] = project(joints_cam[valid], column["focal_px"], column["principal_point_px"])
-        keypoints[valid, 2] = joints_cam[valid, 2] - wrist_depth
-        sides = np.arange(len(SIDES)) == side  # [right, left]
-        in_block = np.repeat(sides, TWO_HANDS.num_joints // len(SIDES))
         image_id = int(column["image_id"])
         return {
             "img_path": str(Path(self.data_prefix["img"]) / column["file_name"].decode()),
@@ -114,17 +105,8 @@ class RHPDataset(HandDataset):
             "capture": 0,
             "subject": 0,
             "frame_idx": image_id,
-            "keypoints": keypoints[None].astype(np.float32),
-            "keypoints_cam": joints_cam[None].astype(np.float32),
-            "root_depth": (in_block * wrist_depth).astype(np.float32),
-            "keypoints_visible": visible[None].astype(np.float32),
-            "hand_type": sides[None].astype(np.float32),
-            "hand_type_valid": np.ones(1, dtype=np.float32),
-            "rel_root_depth": np.zeros(1, dtype=np.float32),
-            "rel_root_valid": np.zeros(1, dtype=np.float32),
-            "abs_depth": (sides * wrist_depth).astype(np.float32),
-            "focal": np.array(column["focal_px"], dtype=np.float32),
-            "principal_pt": np.array(column["principal_point_px"], dtype=np.float32),
+            **sample_of_one_hand(int(column["side"]), column["joints_cam_mm"], column["joint_valid"],
+                                 column["focal_px"], column["principal_point_px"]),
             "bbox": xywh_to_xyxy(column["bbox_xywh"])[None].astype(np.float32),
             "bbox_score": np.ones(1, dtype=np.float32),
             "rotation": 0,

@@ -28,7 +28,7 @@ from dfmamba.datasets.files import (
     read_json,
     read_pickle,
 )
-from dfmamba.datasets.record_checks import Skip, check_hand_size
+from dfmamba.datasets.record_checks import Skip, check_hand_size, pinhole_of_matrix
 from dfmamba.geometry import metres_to_mm, project, tight_box
 from dfmamba.skeleton import FROM_RHD, FROM_RHD_HAND, LEFT, NUM_HAND_JOINTS, RIGHT, SIDES, TWO_HANDS, WRIST, hand_slice
 
@@ -84,19 +84,6 @@ def wrist_last(joints: NDArray) -> NDArray:
 def seen_flags(flags: NDArray) -> NDArray[np.bool_]:
     """Turn RHD's flags, 1 for a joint that is visible and 0 for one that is hidden or outside, into bool."""
     return flags > 0
-
-
-def pinhole_of_matrix(path: Path, record: object, matrix: NDArray) -> tuple[NDArray, NDArray]:
-    """Return focal lengths (2,) and principal point (2,) in px of an intrinsic matrix (3, 3).
-
-    Raises:
-        ValueError: The matrix is no pinhole camera's: not finite, singular, skewed, or its last row is not 0 0 1.
-    """
-    focal, principal_point = matrix[[0, 1], [0, 1]], matrix[:2, 2]
-    expected = np.array([[focal[0], 0, principal_point[0]], [0, focal[1], principal_point[1]], [0, 0, 1]])
-    if not np.allclose(matrix, expected, atol=1e-4) or not (focal > 0).all():  # also where something is NaN
-        raise fault(path, record, "'K' [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with positive fx, fy", matrix.tolist())
-    return focal, principal_point
 
 
 def side_with_most_pixels(mask: NDArray) -> int:
