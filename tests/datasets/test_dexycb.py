@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from dexycb_fixture import SEQUENCES_PER_SUBJECT, SERIALS, SUBJECTS, write_dexycb
@@ -53,3 +55,45 @@ def test_left_hands_stay_left(dexycb_root):
     assert sample["abs_depth"].tolist() == [0, 900]
     assert sample["subject"] == 5
     np.testing.assert_allclose(sample["keypoints_cam"][0, 0], [-40, -80, 900], atol=1e-4)  # thumb4, not mirrored
+
+
+# ---- images
+
+
+def damage_image(path, how):
+    """Damage the image of a sample; return the expected error."""
+    if how == "missing":
+        path.unlink()
+        return FileNotFoundError, "no such file"
+    if how == "half-written":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        return ValueError, "whole image, got one whose end is missing"
+    if how == "no image":
+        path.write_bytes(b"<html>404</html>")
+        return ValueError, "cannot be decoded"
+    if how == "empty":
+        path.write_bytes(b"")
+        return ValueError, "cannot be decoded"
+    content = bytearray(path.read_bytes())  # "huge": a JPEG whose header speaks of 65,500 x 65,500 px
+    start = content.index(b"\xff\xc0")
+    content[start + 5:start + 9] = (65500).to_bytes(2, "big") * 2
+    path.write_bytes(bytes(content))
+    return ValueError, "at most 64000000 pixels"
+
+
+@pytest.mark.parametrize("how", ["missing", "half-written", "no image", "empty", "huge"])
+def test_bad_image(dexycb_root, how):
+    arguments = {"pipeline": [{"type": "mmpose.LoadImage"}]}
+    dataset = dataset_at(dexycb_root, **arguments)
+    assert dataset[0]["img"].shape == (480, 640, 3)
+    path = Path(dataset.get_data_info(0)["img_path"])
+    kind, message = damage_image(path, how)
+    with pytest.raises(kind, match=message) as error:
+        dataset[0]
+    assert str(path) in str(error.value)
+    assert "record 0" in str(error.value)
+    tolerant = dataset_at(dexycb_root, faulty="skip", **arguments)
+    assert tolerant[0]["id"] != 0  # another sample
+    assert tolerant.image_faults.skipped["sample with a faulty image"] >= 1  # the other one is drawn by lot
+    with pytest.raises(kind, match=message):  # a test never leaves out a sample
+        dataset_at(dexycb_root, faulty="skip", test_mode=True, **arguments)[0]

@@ -132,11 +132,11 @@ def open_index(
         if (index := _map_if_whole(place)) is not None:  # built by another process while we waited
             return index
         logger, start = MMLogger.get_current_instance(), time.monotonic()
-        logger.info(f"building the annotation index {layout}, later openings are fast: {', '.join(map(str, sources))}")
+        logger.info(f"building the annotation index {layout}, later openings are fast: {_name_sources(sources)}")
         parsed = build()
         if digest_sources(sources, memory) != digests:
             raise ValueError(f"{layout}: expected sources that stay as they are, but they changed while they were read:"
-                             f" {', '.join(map(str, sources))}. Try again when they are complete.")
+                             f" {_name_sources(sources)}. Try again when they are complete.")
         digest = digest_of_columns(parsed.columns)
         settings["sources"] = dict(zip(map(str, sources), digests, strict=True))
         if lock and _store(place, parsed, digest, settings):
@@ -217,6 +217,12 @@ def _store(place: Path, parsed: AnnotationColumns, digest: str, settings: Mappin
     for leftover in place.parent.glob(f"{place.name}.*.tmp"):
         shutil.rmtree(leftover, ignore_errors=True)
     return True
+
+
+def _name_sources(sources: Sequence[Path], at_most: int = 5) -> str:
+    """Name the first few sources: DexYCB has thousands."""
+    more = [f"and {len(sources) - at_most} more"] if len(sources) > at_most else []
+    return ", ".join([*map(str, sources[:at_most]), *more])
 
 
 def _store_column(path: Path, column: NDArray) -> dict[str, Any]:

@@ -46,7 +46,7 @@ from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from numpy.typing import NDArray
 
 from dfmamba.datasets.annotation_index import AnnotationColumns, Index, open_index
-from dfmamba.datasets.files import Faults, describe_usage, read_image_size
+from dfmamba.datasets.files import Faults, check_image_end, describe_usage, read_image_size
 
 METAINFO_KEYS = ("dataset_name", "upper_body_ids", "lower_body_ids", "flip_pairs", "flip_indices",
                  "dataset_keypoint_weights", "skeleton_links")
@@ -233,6 +233,7 @@ class HandDataset(BaseDataset):
         self.require("data_prefix['img']", img_path, f"the image of record {record}")
         try:
             read_image_size(Path(img_path))
+            check_image_end(Path(img_path))
         except ValueError as error:
             raise ValueError(f"the image of record {record}: {error}") from error
 

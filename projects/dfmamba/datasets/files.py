@@ -275,6 +275,26 @@ def read_image_size(path: Path) -> tuple[int, int]:
     return width, height
 
 
+_ENDINGS = {b"\x89PNG": b"IEND", b"\xff\xd8": b"\xff\xd9"}  # how a file begins: what stands at its end
+_TAIL_BYTES = 1024  # some writers add a few bytes behind the end
+
+
+def check_image_end(path: Path) -> None:
+    """Refuse a PNG or JPEG that was written or fetched by half: OpenCV fills the rest of a JPEG in grey, silently.
+
+    Raises:
+        ValueError: The mark of the end is not there.
+    """
+    with path.open("rb", buffering=0) as file:
+        head = file.read(4)
+        file.seek(max(0, file.seek(0, 2) - _TAIL_BYTES))
+        tail = file.read()
+    for beginning, ending in _ENDINGS.items():
+        if head.startswith(beginning) and ending not in tail:
+            raise ValueError(f"{path}: expected a whole image, got one whose end is missing. Is the download cut "
+                             "short? Fetch the file again.")
+
+
 def fault(path: Path, record: object, expected: str, got: object) -> ValueError:
     """Return the error for a faulty record of an annotation file."""
     return ValueError(f"{path}: record {record}: expected {expected}, got {got}")
