@@ -1,5 +1,7 @@
 """The estimator from config to predictions, with a tiny backbone."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,8 @@ from torch import nn
 
 import dfmamba.codecs
 import dfmamba.models.estimators
-import dfmamba.models.heads  # noqa: F401, registers the head
+import dfmamba.models.heads
+import dfmamba.models.necks  # noqa: F401, registers the neck
 
 
 @MODELS.register_module()
@@ -96,13 +99,80 @@ def test_one_step_of_training_through_mmengine(images, make_samples):
     torch.testing.assert_close(logged["loss"], logged["loss_anchor"] + logged["loss_regression"])
 
 
+SILENT = {"type": "TwoLevelBackbone", "publish": False}
+
+
 @pytest.mark.parametrize(
-    ("changes", "culprit"),
+    ("changes", "message"),
     [
-        ({"backbone": {"type": "TwoLevelBackbone", "publish": False}}, "TwoLevelBackbone"),
-        ({"neck": {"type": "Identity"}}, "the neck"),
+        ({"backbone": SILENT}, "TwoLevelBackbone does not tell them: set head.in_channels"),
+        ({"neck": {"type": nn.Identity}}, "Identity does not tell them: set head.in_channels"),
+        ({"backbone": SILENT, "neck": {"type": "SingleMapNeck"}},
+         "TwoLevelBackbone does not tell them: set neck.in_channels"),
     ],
 )
-def test_unknown_channels_are_an_error_with_advice(changes, culprit):
-    with pytest.raises(ValueError, match=f"{culprit} does not tell them: set head.in_channels"):
+def test_unknown_channels_are_an_error_with_advice(changes, message):
+    with pytest.raises(ValueError, match=message):
         MODELS.build(config(**changes))
+
+
+class TestNeck:
+    NECK: ClassVar = {"type": "SingleMapNeck", "out_channels": 10, "map_size": (4, 4)}
+
+    def test_each_part_learns_the_channels_of_the_part_before_it(self, images, make_samples):
+        model = MODELS.build(config(neck=self.NECK))
+        assert model.neck.in_channels == (8, 12)
+        assert model.head.in_channels == (10,)
+        losses, _ = model.parse_losses(model(images, make_samples(2), mode="loss"))
+        losses.backward()
+        assert model.backbone.stem.weight.grad.abs().sum() > 0
+
+    def test_given_channels_are_kept(self):
+        model = MODELS.build(config(backbone=SILENT, neck={**self.NECK, "in_channels": [8, 12]}))
+        assert model.neck.in_channels == (8, 12)
+
+    def test_a_neck_that_takes_no_channels_is_left_alone(self):
+        model = MODELS.build(config(neck={"type": nn.Identity}, head={"in_channels": [8, 12]}))
+        assert isinstance(model.neck, nn.Identity)
+
+    def test_an_unknown_part_is_named(self):
+        with pytest.raises(KeyError, match="SingleMapNek"):
+            MODELS.build(config(neck={"type": "SingleMapNek"}))
+
+
+class TestDetNet:
+    """The other framework, with backbones that tell their channels and one that does not."""
+
+    RESNET: ClassVar = {"type": "ResNet", "depth": 18, "base_channels": 8, "stem_channels": 8,
+                        "out_indices": (0, 1, 2, 3)}
+
+    def build(self, backbone, **neck):
+        codec = {"type": "DetNetCodec", "input_size": (64, 64), "map_size": (16, 16)}
+        return MODELS.build({
+            "type": "HandPoseEstimator",
+            "backbone": backbone,
+            "neck": {"type": "SingleMapNeck", "out_channels": 12, "map_size": (16, 16), **neck},
+            "head": {"type": "DetNetHead", "hidden_channels": 16, "decoder": codec, "bone_length": 80.0},
+        }).eval()
+
+    @pytest.mark.parametrize(
+        ("backbone", "neck"),
+        [({"type": "DFMamba", "arch": "nano", "out_indices": (0, 1, 3, 5)}, {}),
+         ({"type": "TwoLevelBackbone"}, {}),
+         (RESNET, {"in_channels": [8, 16, 32, 64]})],
+        ids=["DFMamba", "TwoLevelBackbone", "ResNet"],
+    )
+    def test_any_backbone_predicts_in_image_px_and_mm(self, images, make_samples, backbone, neck):
+        torch.manual_seed(0)
+        model = self.build(backbone, **neck)
+        with torch.no_grad():
+            heat, _, _ = model(images, None, mode="tensor")
+            samples = model(images, make_samples(2), mode="predict")
+        for sample, maps in zip(samples, heat.numpy(), strict=True):
+            rows, columns = np.divmod(maps.reshape(21, -1).argmax(-1), 16)
+            keypoints = sample.pred_instances.keypoints[0]
+            # the crop of 64 px shows 128 x 128 px around (100, 200); a cell has 4 px of the crop
+            crop = np.stack([columns, rows], -1) * 4 + 1.5
+            np.testing.assert_allclose(keypoints[:, :2], crop * 2 + (100 - 64, 200 - 64))
+            np.testing.assert_array_equal(keypoints[:, 2], sample.pred_instances.keypoints_cam[0, :, 2])
+            assert np.linalg.norm(sample.pred_instances.keypoints_cam[0, 11]) == pytest.approx(80, rel=1e-4)

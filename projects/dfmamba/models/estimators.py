@@ -1,20 +1,26 @@
-"""The estimator: backbone and head, connected without channel numbers in the config."""
+"""The estimator: backbone, neck and head, connected without channel numbers in the config."""
 
+import inspect
 from typing import Any
 
 from mmpose.models import TopdownPoseEstimator
 from mmpose.registry import MODELS
+from mmpose.structures import PoseDataSample
+from torch import nn
+
+from dfmamba.models.mirroring import mirror_back
 
 
 @MODELS.register_module()
 class HandPoseEstimator(TopdownPoseEstimator):
-    """mmpose's top-down estimator that tells the head the backbone's channels.
+    """mmpose's top-down estimator that tells each part the channels of the part before it.
 
-    If the head's config has no `in_channels`, they are taken from the backbone's `feature_info`: one
-    `dict(num_chs=..., reduction=..., module=...)` for each map it returns, in order. A neck changes the channels, so
-    with a neck the config must name them.
+    If the config of the neck or of the head has no `in_channels`, they are taken from the backbone's `feature_info`:
+    one `dict(num_chs=..., reduction=..., module=...)` for each map it returns, in order. A head behind a neck gets the
+    neck's `out_channels`: a list, or one number for a neck with one map.
 
     Predictions have x, y in image px and z in mm relative to the root: mmpose maps only x and y from crop to image.
+    Samples that `MirrorLeftHand` mirrored are mirrored back, prediction and truth: they are of the image on disk.
 
     Args:
         backbone: Config of the backbone.
@@ -23,17 +29,44 @@ class HandPoseEstimator(TopdownPoseEstimator):
         **kwargs: The other arguments of `TopdownPoseEstimator`.
 
     Raises:
-        ValueError: The head has no `in_channels`, and the backbone no `feature_info` or there is a neck.
+        ValueError: Neck or head have no `in_channels`, and the part before does not tell them.
     """
 
     def __init__(self, backbone: dict, head: dict, neck: dict | None = None, **kwargs: Any) -> None:
-        built_backbone = MODELS.build(backbone)
-        if "in_channels" not in head:
-            feature_info = getattr(built_backbone, "feature_info", None)
-            if feature_info is None or neck is not None:
-                silent = "the neck" if neck else type(built_backbone).__name__
-                raise ValueError(f"head.in_channels: expected one number for each map that the head gets, got nothing, "
-                                 f"and {silent} does not tell them: set head.in_channels in the config")
-            head = {**head, "in_channels": [info["num_chs"] for info in feature_info]}
-        # mmpose builds the parts from configs; this one gives back the backbone that is there already
-        super().__init__(backbone={"type": lambda: built_backbone}, neck=neck, head=head, **kwargs)
+        last: nn.Module = MODELS.build(backbone)
+        # mmpose builds the parts from configs; these give back the parts that are there already
+        backbone = {"type": lambda built=last: built}
+        if neck is not None:
+            last = MODELS.build(_with_in_channels("neck", neck, last))
+            neck = {"type": lambda built=last: built}
+        super().__init__(backbone=backbone, neck=neck, head=_with_in_channels("head", head, last), **kwargs)
+
+    def add_pred_to_datasample(self, *args: Any, **kwargs: Any) -> list[PoseDataSample]:
+        """Add predictions to the samples, in px of the images on disk."""
+        return [mirror_back(sample) for sample in super().add_pred_to_datasample(*args, **kwargs)]
+
+
+def _with_in_channels(name: str, config: dict, before: nn.Module) -> dict:
+    """Return a part's config with the channels of the part before it, if it takes `in_channels` and has none."""
+    if "in_channels" in config or not _takes_in_channels(config):
+        return config
+    channels = _channels(before)
+    if channels is None:
+        raise ValueError(f"{name}.in_channels: expected one number for each map that the {name} gets, got nothing, and "
+                         f"{type(before).__name__} does not tell them: set {name}.in_channels in the config")
+    return {**config, "in_channels": channels}
+
+
+def _takes_in_channels(config: dict) -> bool:
+    """Tell whether a part of this config has an argument `in_channels`; False if there is no such part."""
+    part = config["type"] if callable(config["type"]) else MODELS.get(config["type"])
+    return part is not None and "in_channels" in inspect.signature(part).parameters
+
+
+def _channels(part: nn.Module) -> list[int] | None:
+    """Return the channels of each map that a backbone or neck gives, or None where it does not tell them."""
+    feature_info: Any = getattr(part, "feature_info", None)
+    if feature_info is not None:
+        return [info["num_chs"] for info in feature_info]
+    channels: Any = getattr(part, "out_channels", None)
+    return [channels] if isinstance(channels, int) else channels

@@ -19,6 +19,15 @@ CHANNELS, CELLS, CROP = 6, 8, 32
 CODEC = {"type": "DetNetCodec", "input_size": (CROP, CROP), "map_size": (CELLS, CELLS)}
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small tensors are fastest with one thread, above all on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def tiny_head(**changes):
     torch.manual_seed(0)
     return MODELS.build({"type": "DetNetHead", "in_channels": [CHANNELS], "hidden_channels": 16, "decoder": CODEC,
