@@ -1,6 +1,6 @@
 """Import everything that registers with mmengine and mmpose; configs name this module in `custom_imports`."""
 
 from . import codecs, datasets, engine, evaluation
-from .models import backbones, estimators, heads
+from .models import backbones, estimators, heads, necks
 
-__all__ = ["backbones", "codecs", "datasets", "engine", "estimators", "evaluation", "heads"]
+__all__ = ["backbones", "codecs", "datasets", "engine", "estimators", "evaluation", "heads", "necks"]

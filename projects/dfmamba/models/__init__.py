@@ -1,4 +1,4 @@
-"""Models. The backbone needs torch alone; `heads` and `estimators` need mmpose and are imported by name."""
+"""Models. The backbone needs torch alone; `heads`, `necks` and `estimators` need mmpose and are imported by name."""
 
 from .backbones import DFMamba
 
