@@ -4,12 +4,10 @@ import sys
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
 import dfmamba.evaluation.functional
 import dfmamba.evaluation.report
-from dfmamba.evaluation.constant_pose import best_constant_pose
 from dfmamba.evaluation.functional import (
     joint_errors,
     mpjpe,
@@ -216,30 +214,6 @@ def test_procrustes_uses_valid_joints_only(rng):
     aligned = procrustes_align(moved, nonsense, valid)
     np.testing.assert_allclose(aligned[:2], truth[:2], atol=1e-9)  # the invalid joints are moved with the others
     np.testing.assert_array_equal(aligned[2], moved[2])
-
-
-# ---- the best constant pose
-
-
-def test_best_constant_pose_against_scipy(rng):
-    truth = rng.exponential(scale=50, size=(25, 4, 3))
-    valid = rng.random((25, 4)) < 0.7
-    pose = best_constant_pose(truth, valid)
-    for joint in range(4):
-        points = truth[valid[:, joint], joint]
-        result = minimize(lambda centre, points=points: np.linalg.norm(points - centre, axis=1).mean(),
-                          points.mean(axis=0), method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-10})
-        np.testing.assert_allclose(pose[joint], result.x, atol=1e-2)
-        assert np.linalg.norm(points - pose[joint], axis=1).mean() <= result.fun + 1e-6
-    mean_pose = np.broadcast_to(truth.mean(axis=0), truth.shape)
-    assert mpjpe(np.broadcast_to(pose, truth.shape), truth, valid) < mpjpe(mean_pose, truth, valid)
-
-
-def test_best_constant_pose_at_a_data_point():
-    """Three points around a fourth one that weighs most: the median is that point."""
-    points = np.array([[0.0, 0, 0], [10, 0, 0], [-6, 8, 0], [-6, -8, 0]])
-    np.testing.assert_allclose(best_constant_pose(points[:, None]), [[0, 0, 0]], atol=1e-3)
-    assert np.isnan(best_constant_pose(points[:, None], np.zeros((4, 1)))).all()
 
 
 # ---- MRRPE

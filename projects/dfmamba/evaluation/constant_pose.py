@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 CHUNK = 1 << 14  # points whose distances fit into a core's cache
+START_POINTS = 10_000  # are enough to find a place to start from
 
 
 def best_constant_pose(truth: ArrayLike, valid: ArrayLike | None = None, *, tolerance_mm: float = 1e-4,
@@ -29,19 +30,20 @@ def best_constant_pose(truth: ArrayLike, valid: ArrayLike | None = None, *, tole
     mask = np.ones(truth.shape[:2], dtype=bool) if valid is None else np.asarray(valid, dtype=bool)
     if mask.shape != truth.shape[:2]:
         raise ValueError(f"valid: expected shape {truth.shape[:2]} (N, J), got {mask.shape}")
-    return np.stack([_geometric_median(truth[mask[:, joint], joint], tolerance_mm, max_steps)
+    return np.stack([_geometric_median(np.compress(mask[:, joint], truth[:, joint], axis=0), tolerance_mm, max_steps)
                      for joint in range(truth.shape[1])])
 
 
 def _geometric_median(points: NDArray, tolerance: float, max_steps: int) -> NDArray[np.float64]:
     """Return the point with the least sum of distances to points (n, 3).
 
-    The points are kept in float32 relative to their coordinates' medians, near which the result lies: steps are exact
-    to some 1e-5 of a hand's size in mm, and a full test set (850,000 samples) takes a tenth of the time.
+    The points are kept in float32 relative to a place near the result (the medians of the coordinates of some of
+    them): steps are exact to some 1e-5 of a hand's size in mm, and a full test set (850,000 samples) takes a tenth of
+    the time.
     """
     if len(points) == 0:
         return np.full(3, np.nan)
-    start = np.median(points, axis=0).astype(np.float64)
+    start = np.median(points[:: 1 + len(points) // START_POINTS], axis=0).astype(np.float64)
     columns = np.ascontiguousarray((points - start).T, dtype=np.float32)
     median = np.zeros(3)
     for _ in range(max_steps):

@@ -233,7 +233,8 @@ def area_under(thresholds_mm: ArrayLike, fractions: ArrayLike) -> float:
     0.8333333333333334
     """
     thresholds = np.asarray(thresholds_mm, dtype=np.float64)
-    return float(np.trapezoid(fractions, thresholds) / (thresholds[-1] - thresholds[0]))
+    area = np.trapezoid(np.asarray(fractions, dtype=np.float64), thresholds)
+    return float(area / (thresholds[-1] - thresholds[0]))
 
 
 def success_rate(frame_errors: ArrayLike, thresholds_mm: ArrayLike) -> Array:

@@ -1,0 +1,156 @@
+"""What every protocol takes and gives: joints of samples, errors, curves, scores."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dfmamba.evaluation.constant_pose import best_constant_pose
+from dfmamba.evaluation.functional import (
+    joint_errors,
+    pck_curve_of_errors,
+    per_joint_mean,
+    require_roots,
+    root_align,
+)
+from dfmamba.skeleton import FINGERS, Skeleton, skeleton_with
+
+
+class Errors(NamedTuple):
+    """Errors (N, J) in mm after one alignment, and which of them count (N, J)."""
+
+    values_mm: NDArray[np.floating]
+    valid: NDArray[np.bool_]
+
+
+class Curve(NamedTuple):
+    """Which part (T,) of the joints or frames has an error <= each threshold (T,)."""
+
+    thresholds_mm: NDArray[np.floating]
+    fraction: NDArray[np.floating]
+
+
+class Scores(NamedTuple):
+    """What a protocol gives.
+
+    Attributes:
+        metrics: Numbers by name; the name says alignment, average, range and unit.
+        curves: By label.
+        details: For each subset of the samples ('all' if there is one): mean errors by joint and by finger, and numbers
+            of valid samples by joint.
+    """
+
+    metrics: dict[str, float]
+    curves: dict[str, Curve]
+    details: dict[str, dict[str, dict]]
+
+
+@dataclass(frozen=True)
+class JointTable:
+    """Joints of N samples, true or predicted: what a result file, an annotation file or a test holds.
+
+    Attributes:
+        ids: What tells the samples apart, numbers or texts.
+        joints_mm: (N, J, 3), in the order of `dfmamba.skeleton`.
+        valid: (N, J), which joints of a truth are annotated; all of a prediction.
+        fields: What else a protocol reads, by name, each (N, ...).
+        source: File name, for messages.
+    """
+
+    ids: Sequence[int | str]
+    joints_mm: NDArray[np.floating]
+    valid: NDArray[np.bool_]
+    fields: Mapping[str, NDArray] = field(default_factory=dict)
+    source: str = ""
+
+    def rows(self, numbers: Sequence[int]) -> "JointTable":
+        """Return some of the samples."""
+        rows = np.asarray(numbers, dtype=np.int64)
+        return JointTable([self.ids[row] for row in rows], self.joints_mm[rows], self.valid[rows],
+                          {name: values[rows] for name, values in self.fields.items()}, self.source)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A protocol by name: how it scores and what it says about itself.
+
+    Attributes:
+        skeleton: The joints.
+        score: From prediction and truth, row by row, to scores.
+        description: Name, source, alignment, unit, averages, valid joints, thresholds; repeated in result files.
+        title: Of the table.
+        table: Row to column to the name of a metric.
+        notes: Metrics below the table, label to name.
+        ignores_unknown: Predictions of samples that the truth does not have are left out (DexYCB: images without a
+            hand); else they are an error.
+    """
+
+    skeleton: Skeleton
+    score: Callable[[JointTable, JointTable], Scores]
+    description: Mapping[str, str]
+    title: str
+    table: Mapping[str, Mapping[str, str]]
+    notes: Mapping[str, str]
+    ignores_unknown: bool = False
+
+
+def root_relative_errors(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike) -> Errors:
+    """Return errors with each hand's own wrist subtracted; a hand without a valid wrist does not count.
+
+    Args:
+        pred: (N, 21 or 42, 3).
+        truth: (N, 21 or 42, 3).
+        valid: (N, 21 or 42).
+    """
+    roots = skeleton_with(np.shape(truth)[1]).root_of_joint
+    return Errors(joint_errors(root_align(pred, roots), root_align(truth, roots)), require_roots(valid, roots))
+
+
+def constant_pose_errors(truth: ArrayLike, valid: ArrayLike) -> Errors:
+    """Return the root-relative errors of the best constant pose, fitted on the truth of these very samples.
+
+    Args:
+        truth: (N, 21 or 42, 3).
+        valid: (N, 21 or 42).
+    """
+    roots = skeleton_with(np.shape(truth)[1]).root_of_joint
+    relative, mask = root_align(truth, roots), require_roots(valid, roots)
+    pose = np.broadcast_to(best_constant_pose(relative, mask), relative.shape)
+    return Errors(joint_errors(pose, relative), mask)
+
+
+def pck(errors: Errors, thresholds_mm: NDArray[np.floating]) -> Curve:
+    """Return the curve of correct keypoints."""
+    return Curve(thresholds_mm, pck_curve_of_errors(errors.values_mm, thresholds_mm, errors.valid))
+
+
+def require_joints(valid: ArrayLike, *joints: int) -> NDArray[np.bool_]:
+    """Take away the hands, rows of `valid` (N, J), in which one of some joints is not valid.
+
+    >>> require_joints([[1, 1, 0], [1, 1, 1]], 0, 2)
+    array([[False, False, False],
+           [ True,  True,  True]])
+    """
+    mask = np.array(valid, dtype=bool)
+    return mask & mask[:, list(joints)].all(axis=1, keepdims=True)
+
+
+def count_rows(errors: Errors) -> int:
+    """Count the samples or hands with a joint that counts."""
+    return int(errors.valid.any(axis=1).sum())
+
+
+def joint_details(errors: Errors) -> dict[str, dict]:
+    """Return errors by joint and by finger, and numbers of valid samples; NaN where there are none."""
+    skeleton = skeleton_with(errors.valid.shape[1])
+    means, counts = per_joint_mean(*errors), errors.valid.sum(axis=0)
+    fingers: dict[str, list[float]] = {finger: [] for finger in dict.fromkeys((*FINGERS, "wrist"))}
+    for joint in np.flatnonzero(counts):
+        fingers.setdefault(skeleton.finger_of(int(joint)), []).append(float(means[joint]))
+    return {
+        "per_joint_mm": dict(zip(skeleton.names, means.tolist(), strict=True)),
+        "per_finger_mm": {finger: float(np.mean(part)) if part else float("nan") for finger, part in fingers.items()},
+        "valid_samples": dict(zip(skeleton.names, counts.tolist(), strict=True)),
+    }

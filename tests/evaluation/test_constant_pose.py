@@ -1,0 +1,61 @@
+import doctest
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+import dfmamba.evaluation.constant_pose
+from dfmamba.evaluation.constant_pose import best_constant_pose
+from dfmamba.evaluation.functional import mpjpe
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_examples_in_docstrings():
+    result = doctest.testmod(dfmamba.evaluation.constant_pose, extraglobs={"np": np})
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def plain_definition(points, steps=500):
+    """Weiszfeld's iteration as it is in books, in double precision, for points that are all apart from the result."""
+    place = points.mean(axis=0)
+    for _ in range(steps):
+        weights = 1 / np.linalg.norm(points - place, axis=1)
+        place = weights @ points / weights.sum()
+    return place
+
+
+@pytest.mark.parametrize("spread", [1.0, 40.0])
+def test_is_the_plain_definition(rng, spread):
+    """Skewed, far from the origin, in single precision, and with more points than one block has."""
+    truth = (rng.exponential(scale=spread, size=(20_000, 2, 3)) + 300).astype(np.float32)
+    valid = rng.random((20_000, 2)) < 0.9
+    pose = best_constant_pose(truth, valid)
+    for joint in range(2):
+        expected = plain_definition(truth[valid[:, joint], joint].astype(np.float64), steps=60)
+        np.testing.assert_allclose(pose[joint], expected, atol=5e-4)
+
+
+def test_against_scipy(rng):
+    truth = rng.exponential(scale=50, size=(25, 4, 3))
+    valid = rng.random((25, 4)) < 0.7
+    pose = best_constant_pose(truth, valid)
+    for joint in range(4):
+        points = truth[valid[:, joint], joint]
+        result = minimize(lambda centre, points=points: np.linalg.norm(points - centre, axis=1).mean(),
+                          points.mean(axis=0), method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-10})
+        np.testing.assert_allclose(pose[joint], result.x, atol=1e-2)
+        assert np.linalg.norm(points - pose[joint], axis=1).mean() <= result.fun + 1e-6
+    mean_pose = np.broadcast_to(truth.mean(axis=0), truth.shape)
+    assert mpjpe(np.broadcast_to(pose, truth.shape), truth, valid) < mpjpe(mean_pose, truth, valid)
+
+
+def test_at_a_data_point():
+    """Three points around a fourth one that weighs most: the median is that point."""
+    points = np.array([[0.0, 0, 0], [10, 0, 0], [-6, 8, 0], [-6, -8, 0]])
+    np.testing.assert_allclose(best_constant_pose(points[:, None]), [[0, 0, 0]], atol=1e-3)
+    assert np.isnan(best_constant_pose(points[:, None], np.zeros((4, 1)))).all()
