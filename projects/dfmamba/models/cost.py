@@ -1,10 +1,14 @@
 """What a model costs: parameters and multiply-adds."""
 
+import copy
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from .blocks import SSM
+ImageShape = tuple[int, int, int]
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -12,27 +16,52 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def count_multiply_adds(model: nn.Module, image_shape: tuple[int, int, int] = (3, 256, 256)) -> int:
+def count_multiply_adds(model: nn.Module, image_shape: ImageShape = (3, 256, 256)) -> int:
     """Return the multiply-adds of one image (channels, height, width).
 
     Convolutions and matrix products are counted by torch as they run (two floating-point operations make one
     multiply-add); scan and sampling by the formulas of their `multiply_adds`. Normalisations, activations and other
     element-wise steps are not counted, as is usual.
     """
-    scans = 0
 
-    def count_mixer(mixer: SSM, args: tuple, _output: torch.Tensor) -> None:
-        nonlocal scans
-        scans += mixer.multiply_adds(args[0].shape[1])
+    def count(module: Any, x: torch.Tensor) -> int:
+        return module.multiply_adds(x.shape[1]) if hasattr(module, "multiply_adds") else 0
 
-    handles = [m.register_forward_hook(count_mixer) for m in model.modules() if isinstance(m, SSM)]
-    was_training = model.training
+    return _count(model, image_shape, count)
+
+
+def count_as_published(model: nn.Module, image_shape: ImageShape = (3, 256, 256)) -> int:
+    """Return the "FLOPs" of one image in the way of the papers on VMamba and Spatial-Mamba, for comparison with them.
+
+    Their public code counts with fvcore: multiply-adds of convolutions and matrix products, and on top of them 5 an
+    element for layer normalisation, 2 for batch normalisation, and 9 N + 1 a token and channel for a scan of N states.
+    """
+
+    def count(module: Any, x: torch.Tensor) -> int:
+        if isinstance(module, nn.LayerNorm):
+            return 5 * x.numel()
+        if isinstance(module, nn.BatchNorm2d):
+            return 2 * x.numel()
+        if hasattr(module, "multiply_adds"):
+            return x.shape[1] * module.D.numel() * (9 * module.num_states + 1)
+        return 0
+
+    return _count(model, image_shape, count)
+
+
+def _count(model: nn.Module, image_shape: ImageShape, count: Callable[[Any, torch.Tensor], int]) -> int:
+    """Return the multiply-adds that torch counts, plus count(module, input) for every module as it runs."""
+    counted = 0
+
+    def add(module: nn.Module, args: tuple, _output: Any) -> None:
+        nonlocal counted
+        if args:
+            counted += count(module, args[0])
+
+    model = copy.deepcopy(model).eval().requires_grad_(False)  # torch's counter trips over parameters without a graph
+    for module in model.modules():
+        module.register_forward_hook(add)
     device = next(model.parameters()).device
-    try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            model.eval()(torch.zeros(1, *image_shape, device=device))
-    finally:
-        model.train(was_training)
-        for handle in handles:
-            handle.remove()
-    return counter.get_total_flops() // 2 + scans
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, *image_shape, device=device))
+    return counter.get_total_flops() // 2 + counted

@@ -1,0 +1,164 @@
+"""What VMamba and Spatial-Mamba share: a stem and four stages of token blocks at strides 4, 8, 16 and 32."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ..base import BaseModule
+from ..blocks import SSM
+from .dfmamba import LayerNorm2d
+from .levels import check_frozen, resolve_indices
+
+STRIDES = (4, 8, 16, 32)
+
+
+class TokenStage(nn.Module):
+    """A downsampling, then blocks on tokens, from feature map to feature map (batch, channels, H, W)."""
+
+    def __init__(self, downsample: nn.Module, blocks: Iterable[nn.Module], with_cp: bool = False) -> None:
+        super().__init__()
+        self.downsample = downsample
+        self.blocks = nn.ModuleList(blocks)
+        self.with_cp = with_cp
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the map of this stage."""
+        x = self.downsample(x)
+        size = (x.shape[2], x.shape[3])
+        x = x.flatten(2).transpose(1, 2).contiguous()  # (batch, channels, H, W) -> (batch, H*W, channels)
+        for block in self.blocks:
+            save = self.with_cp and x.requires_grad
+            x = checkpoint(block, x, size, use_reentrant=False) if save else block(x, size)
+        return x.transpose(1, 2).unflatten(2, size)
+
+
+class FourStageBackbone(BaseModule):
+    """A stem of stride 4 and four stages, of which those of `out_indices` are returned.
+
+    Subclasses say what a stem, a downsampling and a block are. Feature maps go in and out as (batch, channels, height,
+    width); any input size works: a level of stride s has ceil(size / s) positions.
+
+    Args:
+        arch: A name in `archs`, or a dictionary `{'widths': 4 ints, 'depths': 4 ints, 'expand': float}`.
+        archs: The named architectures.
+        in_channels: Channels of the image: 3, or 1 for depth.
+        out_indices: Stages whose maps are returned, from 0; None for (1, 2, 3), the strides 8, 16 and 32. Stages behind
+            the last of them are not built.
+        drop_path_rate: Rate of the last block; it grows linearly from 0.
+        out_norm: Whether each returned map passes a layer normalisation of its own.
+        frozen_stages: Stages that do not train: -1 none, 0 the stem, n the stem and the first n stages.
+        norm_eval: Keep all batch normalisation in evaluation mode while training.
+        with_cp: Recompute the blocks in the backward pass to save memory (gradient checkpointing).
+        init_cfg: mmengine's initialisation, such as `dict(type='Pretrained', checkpoint=...)`.
+        **block: Arguments of every block.
+
+    Attributes:
+        feature_info: For each returned map dict(num_chs=channels, reduction=stride, module=name of its stage).
+
+    Raises:
+        ValueError: An unknown or incomplete architecture, or an index out of range.
+    """
+
+    def __init__(
+        self,
+        arch: str | Mapping[str, Any],
+        archs: Mapping[str, Mapping[str, Any]],
+        in_channels: int = 3,
+        out_indices: Sequence[int] | None = None,
+        drop_path_rate: float = 0.0,
+        out_norm: bool = True,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+        **block: Any,
+    ) -> None:
+        super().__init__(init_cfg)
+        arch = resolve_arch(arch, archs)
+        widths, depths = arch["widths"], arch["depths"]
+        self.out_indices = resolve_indices(out_indices, STRIDES)
+        self.frozen_stages = check_frozen(frozen_stages, len(STRIDES))
+        self.norm_eval = norm_eval
+
+        self.stem = self.make_stem(in_channels, widths[0])
+        self.stages = nn.ModuleList()
+        rates = torch.linspace(0, drop_path_rate, sum(depths), device="cpu").tolist()
+        for number in range(max(self.out_indices) + 1):
+            drop_path, rates = rates[: depths[number]], rates[depths[number] :]
+            downsample = self.make_downsample(widths[number - 1], widths[number]) if number else nn.Identity()
+            blocks = [self.make_block(widths[number], arch["expand"], rate, **block) for rate in drop_path]
+            self.stages.append(TokenStage(downsample, blocks, with_cp))
+
+        self.feature_info = [
+            {"num_chs": widths[i], "reduction": STRIDES[i], "module": f"stages.{i}"} for i in self.out_indices
+        ]
+        self.out_norms = nn.ModuleList(
+            LayerNorm2d(info["num_chs"]) if out_norm else nn.Identity() for info in self.feature_info
+        )
+        self.apply(_init_weights)
+        self._freeze()
+
+    def make_stem(self, in_channels: int, channels: int) -> nn.Module:
+        """Return what makes the map of stride 4 from the image."""
+        raise NotImplementedError
+
+    def make_downsample(self, in_channels: int, channels: int) -> nn.Module:
+        """Return what halves a map between two stages."""
+        raise NotImplementedError
+
+    def make_block(self, channels: int, expand: float, drop_path: float, **block: Any) -> nn.Module:
+        """Return a block, called with tokens (batch, H*W, channels) and (H, W)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the maps of `out_indices` for images (batch, in_channels, height, width)."""
+        x = self.stem(x)
+        maps: list[Tensor] = []
+        for number, stage in enumerate(self.stages):
+            x = stage(x)
+            if number in self.out_indices:
+                maps.append(self.out_norms[len(maps)](x))
+        return tuple(maps)
+
+    def train(self, mode: bool = True) -> "FourStageBackbone":
+        """Set the training mode, and keep frozen parts and (with `norm_eval`) batch normalisation out of it."""
+        super().train(mode)
+        self._freeze()
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def _freeze(self) -> None:
+        """Take the frozen parts out of training."""
+        for part in [self.stem, *self.stages][: self.frozen_stages + 1]:
+            part.eval().requires_grad_(False)
+
+
+def resolve_arch(arch: str | Mapping[str, Any], archs: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the architecture as a dictionary with `widths`, `depths` and `expand`, or raise ValueError."""
+    if isinstance(arch, str):
+        if arch not in archs:
+            raise ValueError(f"arch: expected one of {', '.join(archs)} or a dictionary, got {arch!r}")
+        return archs[arch]
+    missing = {"widths", "depths", "expand"} - set(arch)
+    if missing:
+        raise ValueError(f"arch: lacks {', '.join(sorted(missing))}")
+    for key in ("widths", "depths"):
+        if len(arch[key]) != len(STRIDES):
+            raise ValueError(f"arch: expected {len(STRIDES)} {key}, got {len(arch[key])}")
+    return arch
+
+
+def _init_weights(module: nn.Module) -> None:
+    """Initialise one module as both papers' code does; convolutions keep torch's start."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, SSM):  # comes after the linear layers inside it
+        module.reset_parameters()

@@ -1,0 +1,205 @@
+"""Spatial-Mamba: one scan, whose states are mixed with those around them on the map before they are read out.
+
+Source: Xiao et al. 2024, "Spatial-Mamba: Effective Visual State Space Models via Structure-aware State Fusion"
+(arXiv 2410.15091). With tokens t at positions p of the map, read row by row, and one state a channel (N = 1):
+
+    x_t = exp(d_t A) x_(t-1) + d_t B_t u_t                              the states, in one direction
+    h_p = sum over r in {1, 3, 5} alpha_r sum over i, j in {-r, 0, r} k_r(i, j) x_(p + (i, j))     their fusion
+    y_t = C_t h_t + D u_t
+
+Positions outside the map have the state of the nearest one inside. (The authors' code does that while training and
+takes zeros in evaluation; here both are the same function.) The operator returns the states where C is 1, see
+`layers/state_scan.py`.
+
+A block is X + Conv(X), + SSM(LayerNorm(X)), + Conv(X), + FFN(LayerNorm(X)), each with a residual connection; Conv is a
+depthwise 3x3 convolution, and with sigma = SiLU
+
+    SSM(X) = Linear(LayerNorm(y) * sigma(Linear(X)))        u = sigma(Conv(Linear(X)))
+
+'tiny', 'small' and 'base' are the published sizes; 'nano' is ours, about as large as DF-Mamba's.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..base import register_backbone
+from ..blocks import SSM, DropPath, FeedForward, Size
+from ..layers.state_scan import read_states, scan_states
+from ..layers.token_map_conv import TokenMapConv
+from .four_stages import FourStageBackbone
+
+SPATIAL_MAMBA_ARCHS: dict[str, dict[str, Any]] = {
+    "nano": {"widths": (12, 24, 64, 144), "depths": (1, 1, 2, 1), "expand": 2.0},
+    "tiny": {"widths": (64, 128, 256, 512), "depths": (2, 4, 8, 4), "expand": 2.0},
+    "small": {"widths": (64, 128, 256, 512), "depths": (2, 4, 21, 5), "expand": 2.0},
+    "base": {"widths": (96, 192, 384, 768), "depths": (2, 4, 21, 5), "expand": 2.0},
+}
+
+
+class StateFusion(nn.Module):
+    """Structure-aware state fusion: a weighted sum of depthwise dilated 3x3 convolutions, all starting at 1."""
+
+    DILATIONS = (1, 3, 5)
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.kernels = nn.Parameter(torch.ones(len(self.DILATIONS), channels, 1, 3, 3))
+        self.alpha = nn.Parameter(torch.ones(len(self.DILATIONS)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a map of the same shape, (batch, channels, H, W)."""
+        kernels = self.alpha.view(-1, 1, 1, 1, 1) * self.kernels
+        fused = [
+            F.conv2d(F.pad(x, (r, r, r, r), mode="replicate"), kernel, dilation=r, groups=x.shape[1])
+            for r, kernel in zip(self.DILATIONS, kernels, strict=True)
+        ]
+        return torch.stack(fused).sum(0)
+
+
+class StateFusionSSM(SSM):
+    """Selective scan with the states fused on the map between scan and read-out.
+
+    Args:
+        channels: Channels of the tokens.
+        num_states: N, states a channel; each of them is fused by kernels of its own.
+        rank: As for `SSM`.
+    """
+
+    def __init__(self, channels: int, num_states: int = 1, rank: int | None = None) -> None:
+        super().__init__(channels, num_states, rank)
+        self.fusion = StateFusion(channels * num_states)
+
+    def forward(self, x: Tensor, size: Size) -> Tensor:
+        """Return the tokens, (batch, L, channels); `size` is (H, W)."""
+        delta, A, B, C = self.scan_arguments(x)
+        states = scan_states(x, delta, A, B.unsqueeze(2), self.delta_bias)  # (batch, L, channels, N)
+        states_map = states.flatten(2).transpose(1, 2).unflatten(2, size)  # -> (batch, channels * N, H, W)
+        fused = self.fusion(states_map).flatten(2).transpose(1, 2).reshape(states.shape)
+        return read_states(fused, C.unsqueeze(2)) + self.D * x
+
+
+class SpatialMambaBlock(nn.Module):
+    """Spatial-Mamba's block on tokens: the fused scan with a gate, then a feed-forward network.
+
+    Args:
+        channels: Channels of the tokens.
+        expand: Inner width of the scan over `channels`.
+        ffn_ratio: Hidden width of the feed-forward network over `channels`.
+        num_states: N of the scan.
+        rank: Width of the bottleneck of the step size; None for ceil(channels / 16).
+        drop_path: Rate at which the residual branches are dropped while training.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        expand: float = 2.0,
+        ffn_ratio: float = 4.0,
+        num_states: int = 1,
+        rank: int | None = None,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        inner = int(channels * expand)
+        self.position_conv1 = TokenMapConv(channels)
+        self.norm = nn.LayerNorm(channels)
+        self.project_in = nn.Linear(channels, 2 * inner, bias=False)
+        self.conv = TokenMapConv(inner)
+        self.mixer = StateFusionSSM(inner, num_states, rank or math.ceil(channels / 16))
+        self.scan_norm = nn.LayerNorm(inner)
+        self.project_out = nn.Linear(inner, channels, bias=False)
+        self.position_conv2 = TokenMapConv(channels)
+        self.ffn = nn.Sequential(nn.LayerNorm(channels), FeedForward(channels, ffn_ratio))
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor, size: Size) -> Tensor:
+        """Return tokens of the same shape, (batch, L, channels); `size` is (H, W)."""
+        x = x + self.position_conv1(x, size)
+        u, gate = self.project_in(self.norm(x)).chunk(2, -1)
+        y = self.mixer(F.silu(self.conv(u, size)), size)
+        x = x + self.drop_path(self.project_out(self.scan_norm(y) * F.silu(gate)))
+        x = x + self.position_conv2(x, size)
+        return x + self.drop_path(self.ffn(x))
+
+
+class Stem(nn.Module):
+    """Convolutions that make the map of stride 4, the middle pair with a residual connection."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        half = channels // 2
+        self.reduce = nn.Sequential(*_conv(in_channels, half, 3, 2), nn.ReLU())
+        self.refine = nn.Sequential(*_conv(half, half, 3), nn.ReLU(), *_conv(half, half, 3))
+        self.expand = nn.Sequential(*_conv(half, 4 * channels, 3, 2), nn.ReLU(), *_conv(4 * channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the map of stride 4, (batch, channels, H, W)."""
+        x = self.reduce(x)
+        return self.expand(x + self.refine(x))
+
+
+@register_backbone
+class SpatialMamba(FourStageBackbone):
+    """The Spatial-Mamba backbone, at strides 4, 8, 16 and 32.
+
+    Args:
+        arch: 'nano' (tests and demos), 'tiny', 'small', 'base' (published sizes), or a dictionary
+            `{'widths': 4 ints, 'depths': 4 ints, 'expand': inner width of the scan over the channels}`.
+        in_channels: As for `FourStageBackbone`.
+        out_indices: As for `FourStageBackbone`.
+        num_states: N of the scan.
+        rank: Width of the bottleneck of the step size; None for ceil(channels / 16).
+        ffn_ratio: Hidden width of the feed-forward networks over the channels.
+        **options: `drop_path_rate`, `out_norm`, `frozen_stages`, `norm_eval`, `with_cp` and `init_cfg` of
+            `FourStageBackbone`.
+
+    Attributes:
+        feature_info: For each returned map dict(num_chs=channels, reduction=stride, module=name of its stage).
+
+    Raises:
+        ValueError: An unknown or incomplete architecture, or an index out of range.
+    """
+
+    def __init__(
+        self,
+        arch: str | Mapping[str, Any] = "tiny",
+        in_channels: int = 3,
+        out_indices: Sequence[int] | None = None,
+        num_states: int = 1,
+        rank: int | None = None,
+        ffn_ratio: float = 4.0,
+        **options: Any,
+    ) -> None:
+        block: dict[str, Any] = {"num_states": num_states, "rank": rank, "ffn_ratio": ffn_ratio}
+        super().__init__(arch, SPATIAL_MAMBA_ARCHS, in_channels, out_indices, **block, **options)
+
+    def make_stem(self, in_channels: int, channels: int) -> nn.Module:
+        """Return a `Stem`."""
+        return Stem(in_channels, channels)
+
+    def make_downsample(self, in_channels: int, channels: int) -> nn.Module:
+        """Return a strided 3x3 depthwise convolution between two 1x1 ones, 4 times as wide as its result."""
+        wide = 4 * channels
+        return nn.Sequential(
+            nn.Conv2d(in_channels, wide, 1),
+            nn.ReLU(),
+            nn.Conv2d(wide, wide, 3, 2, padding=1, groups=wide),
+            nn.ReLU(),
+            nn.Conv2d(wide, channels, 1),
+            nn.BatchNorm2d(channels),
+        )
+
+    def make_block(self, channels: int, expand: float, drop_path: float, **block: Any) -> nn.Module:
+        """Return a `SpatialMambaBlock`."""
+        return SpatialMambaBlock(channels, expand, drop_path=drop_path, **block)
+
+
+def _conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> list[nn.Module]:
+    """Return a convolution with batch normalisation."""
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=False)
+    return [conv, nn.BatchNorm2d(out_channels)]

@@ -1,0 +1,33 @@
+"""Counting by torch and by formula, against a count by hand."""
+
+import torch
+from torch import nn
+
+from dfmamba.models.blocks import SSM
+from dfmamba.models.cost import count_as_published, count_multiply_adds, count_parameters
+
+
+class Toy(nn.Module):
+    """A convolution with batch normalisation, then a scan and a layer normalisation of its tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4))
+        self.scan = SSM(4, num_states=2, rank=1)
+        self.norm = nn.LayerNorm(4)
+
+    def forward(self, x):
+        x = self.conv(x)
+        return self.norm(self.scan(x.flatten(2).transpose(1, 2), (x.shape[2], x.shape[3])))
+
+
+def test_both_counts_by_hand():
+    model = Toy().train()
+    pixels = 5 * 6
+    matrices = pixels * (4 * 3 * 9 + 4 * 5 + 4)  # convolution, to the bottleneck with B and C, step size
+    assert count_multiply_adds(model, (3, 5, 6)) == matrices + pixels * 4 * (4 * 2 + 2)
+    assert count_as_published(model, (3, 5, 6)) == matrices + pixels * 4 * (9 * 2 + 1 + 5 + 2)
+    assert model.training
+    assert not model.scan._forward_hooks
+    assert count_parameters(model) == (4 * 27 + 4 + 8) + (4 * 5 + 4 + 4 + 8 + 4) + 8
+    assert torch.equal(model.conv[1].running_mean, torch.zeros(4))  # counting trains nothing
