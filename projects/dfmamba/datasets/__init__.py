@@ -5,14 +5,16 @@ The adapters are there where mmpose is; the readers of files (`files`) and the p
 
 from importlib.util import find_spec
 
+from dfmamba.datasets.assemblyhands_annotations import parse_assemblyhands
 from dfmamba.datasets.dexycb_annotations import parse_dexycb
 from dfmamba.datasets.interhand26m_annotations import parse_interhand26m
 from dfmamba.datasets.nyu_annotations import parse_nyu
 from dfmamba.datasets.rhp_annotations import parse_rhp
 
-__all__ = ["parse_dexycb", "parse_interhand26m", "parse_nyu", "parse_rhp"]
+__all__ = ["parse_assemblyhands", "parse_dexycb", "parse_interhand26m", "parse_nyu", "parse_rhp"]
 
 if find_spec("mmpose"):
+    from dfmamba.datasets.assemblyhands import AssemblyHandsDataset
     from dfmamba.datasets.base import HandDataset
     from dfmamba.datasets.depth_transforms import (
         CropDepthCube,
@@ -30,6 +32,6 @@ if find_spec("mmpose"):
 
     __all__ += ["HandDataset", "InterHand26MDataset", "InvalidateBlankImage", "RandomBoxJitter", "RandomChannelGain",
                 "RandomHandFlip"]
-    __all__ += ["CropDepthCube", "DexYCBDataset", "LoadNYUDepth", "NYUDataset", "RHPDataset", "RandomCubeTurn",
-                "RandomDepthBoxJitter", "RandomDepthErasing"]
+    __all__ += ["AssemblyHandsDataset", "CropDepthCube", "DexYCBDataset", "LoadNYUDepth", "NYUDataset", "RHPDataset",
+                "RandomCubeTurn", "RandomDepthBoxJitter", "RandomDepthErasing"]
     __all__ += ["AddBoneLength", "MirrorLeftHand", "RotateCameraJoints", "ToSingleHand"]
