@@ -227,6 +227,7 @@ def _check_bytes(size: int) -> None:
         raise ValueError(f"arrays of {size} bytes, more than {MAX_ARRAY_BYTES}")
 
 
+MAX_NAME_LENGTH = 500  # a column of names is as wide as the longest of them
 _PLAIN_NAME = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*", re.ASCII)
 
 
@@ -239,16 +240,16 @@ def check_relative_path(path: Path, record: object, name: str) -> str:
         name: The name, with `/` or `\`.
 
     Raises:
-        ValueError: The name is empty, absolute, has a drive, a NUL, or leads out by `..`.
+        ValueError: The name is empty, absolute, longer than `MAX_NAME_LENGTH`, has a drive, a NUL, or leads out by `..`.
     """
-    if _PLAIN_NAME.fullmatch(name):  # no part starts with a dot: by far the most names, a million times
+    if len(name) <= MAX_NAME_LENGTH and _PLAIN_NAME.fullmatch(name):  # no part starts with a dot: by far the most names, a million times
         return name
     depth, inside = 0, True
     for part in PureWindowsPath(name).parts:  # knows both separators, and drives
         depth += -1 if part == ".." else 1
         inside &= depth >= 0
-    if depth < 1 or not inside or "\0" in name or PureWindowsPath(name).anchor:
-        raise fault(path, record, "a relative file name that stays in the folder of the data", repr(name))
+    if len(name) > MAX_NAME_LENGTH or depth < 1 or not inside or "\0" in name or PureWindowsPath(name).anchor:
+        raise fault(path, record, "a relative file name that stays in the folder of the data", repr(name[:200]))
     return name
 
 
@@ -320,6 +321,8 @@ def get_integer(path: Path, record: object, mapping: Any, key: str) -> int:
     """
     value = get_key(path, record, mapping, key)
     try:
+        if isinstance(value, float) and not value.is_integer():
+            raise ValueError
         return int(np.int64(int(value)))
     except (TypeError, ValueError, OverflowError):
         raise fault(path, record, f"an integer for {key!r}", repr(value)) from None
