@@ -143,16 +143,17 @@ def test_decode_reads_out_at_the_peaks_by_hand():
 @pytest.mark.parametrize(
     "codec",
     [DetNetCodec(), DetNetCodec((256, 192), (64, 48), sigma=1.5), DetNetCodec((256, 256), (32, 32)),
-     KEYPOINT_CODECS.build({"type": "DetNetCodec", "root": "wrist", "bone": ("index1", "index2")})],
+     KEYPOINT_CODECS.build({"type": "DetNetCodec", "root": "wrist", "bone": ("index1", "index2")}),
+     DetNetCodec(root="palm", bone=("wrist", "middle_mid"), num_joints=14)],
 )
 def test_round_trip(codec):
     rng = np.random.default_rng(0)
     width, height = codec.map_size
-    cells = np.stack([rng.integers(0, size, 21) for size in codec.map_size], axis=-1)
+    cells = np.stack([rng.integers(0, size, codec.num_joints) for size in codec.map_size], axis=-1)
     points = ((cells + 0.5) * codec.stride - 0.5)[None]
-    cam = hand()[1]
+    cam = hand()[1][:, :codec.num_joints]
     targets = codec.encode(points, None, cam)
-    maps = np.broadcast_to(targets["locations"].reshape(63, 1, 1), (63, height, width))
+    maps = np.broadcast_to(targets["locations"].reshape(-1, 1, 1), (3 * codec.num_joints, height, width))
     decoded, scores, locations = codec.decode(targets["heatmaps"], maps)
     np.testing.assert_allclose(decoded, points, atol=1e-4)
     np.testing.assert_allclose(scores, 1)
@@ -172,6 +173,11 @@ def test_input_is_left_alone():
 def test_unknown_joints_are_refused(arguments):
     with pytest.raises(ValueError, match="root, bone: expected a joint and two different joints of thumb4"):
         DetNetCodec(**arguments)
+
+
+def test_two_hands_are_refused():
+    with pytest.raises(ValueError, match="num_joints: expected the joints of one hand, got 42"):
+        DetNetCodec(num_joints=42)
 
 
 def test_wrong_shapes_are_refused():

@@ -6,7 +6,7 @@ from mmpose.registry import KEYPOINT_CODECS
 from numpy.typing import NDArray
 
 from dfmamba.codecs.a2j import A2JCodec
-from dfmamba.skeleton import ONE_HAND
+from dfmamba.skeleton import skeleton_with
 
 TRUNCATION = 3  # the Gaussians end at so many sigmas
 
@@ -28,9 +28,10 @@ class DetNetCodec(BaseKeypointCodec):
         sigma: Standard deviation of the Gaussians in cells.
         root: Joint at the origin of the locations.
         bone: The two joints whose distance is the unit of the locations.
+        num_joints: K, 21, or 14 for NYU's joints (where root and bone must be set).
 
     Raises:
-        ValueError: There is no joint of that name, or the bone has no length.
+        ValueError: There is no hand with so many joints, no joint of that name, or the bone has no length.
     """
 
     auxiliary_encode_keys = {"keypoints_cam"}  # noqa: RUF012, mmpose's interface
@@ -49,15 +50,29 @@ class DetNetCodec(BaseKeypointCodec):
         sigma: float = 1.0,
         root: str = "middle1",
         bone: tuple[str, str] = ("wrist", "middle1"),
+        num_joints: int = 21,
     ) -> None:
         super().__init__()
-        unknown = {root, *bone} - set(ONE_HAND.names)
-        if unknown or len(set(bone)) != 2:
-            raise ValueError(f"root, bone: expected a joint and two different joints of {', '.join(ONE_HAND.names)}, "
+        self.skeleton = skeleton_with(num_joints)
+        names = self.skeleton.names
+        if len(self.skeleton.roots) > 1:
+            raise ValueError(f"num_joints: expected the joints of one hand, got {num_joints}, the joints of two")
+        if {root, *bone} - set(names) or len(set(bone)) != 2:
+            raise ValueError(f"root, bone: expected a joint and two different joints of {', '.join(names)}, "
                              f"got {root!r} and {tuple(bone)}")
         self.input_size, self.map_size, self.sigma = tuple(input_size), tuple(map_size), sigma
-        self.root = ONE_HAND.names.index(root)
-        self.bone = tuple(ONE_HAND.names.index(joint) for joint in bone)
+        self.root = names.index(root)
+        self.bone = tuple(names.index(joint) for joint in bone)
+
+    @property
+    def num_joints(self) -> int:
+        """K, the number of joints."""
+        return self.skeleton.num_joints
+
+    @property
+    def origin(self) -> int:
+        """The joint that predictions in mm are relative to: the hand's wrist; `root` for NYU, which has no wrist."""
+        return self.skeleton.roots[0] if self.skeleton.roots else self.root
 
     @property
     def stride(self) -> NDArray[np.float64]:
@@ -65,7 +80,7 @@ class DetNetCodec(BaseKeypointCodec):
         return np.divide(self.input_size, self.map_size)
 
     def bone_length(self, joints: NDArray) -> NDArray:
-        """Return the length (...) of the reference bone in joints (..., 21, 3), in their unit."""
+        """Return the length (...) of the reference bone in joints (..., K, 3), in their unit."""
         start, end = self.bone
         return np.linalg.norm(joints[..., end, :] - joints[..., start, :], axis=-1)
 
@@ -78,23 +93,23 @@ class DetNetCodec(BaseKeypointCodec):
         """Make the targets of one hand.
 
         Args:
-            keypoints: (1, 21, 2 or more): x, y in crop px; the rest is not read.
-            keypoints_visible: (1, 21), above 0 where a joint is annotated; None where all are.
-            keypoints_cam: (1, 21, 3) camera-space mm, turned as the crop is (`RotateCameraJoints`).
+            keypoints: (1, K, 2 or more): x, y in crop px; the rest is not read.
+            keypoints_visible: (1, K), above 0 where a joint is annotated; None where all are.
+            keypoints_cam: (1, K, 3) camera-space mm, turned as the crop is (`RotateCameraJoints`).
 
         Returns:
-            All in float32: `heatmaps` (21, H, W), 0 where the weight is 0; `keypoint_weights` (1, 21): 1 for annotated
-            joints whose Gaussian reaches into the map; `locations` and `deltas` (1, 21, 3); `location_weights` and
-            `delta_weights` (1, 21): 1 for the joints among these for which root and bone, or the parent, are annotated.
+            All in float32: `heatmaps` (K, H, W), 0 where the weight is 0; `keypoint_weights` (1, K): 1 for annotated
+            joints whose Gaussian reaches into the map; `locations` and `deltas` (1, K, 3); `location_weights` and
+            `delta_weights` (1, K): 1 for the joints among these for which root and bone, or the parent, are annotated.
 
         Raises:
-            ValueError: There are not 21 joints of one hand in the plane and in space.
+            ValueError: There are not K joints of one hand in the plane and in space.
         """
-        hand = (1, ONE_HAND.num_joints)
+        hand = (1, self.num_joints)
         if keypoints.shape[:2] != hand or keypoints_cam is None or keypoints_cam.shape != (*hand, 3):
             shapes = keypoints.shape, None if keypoints_cam is None else keypoints_cam.shape
-            raise ValueError("keypoints, keypoints_cam: expected shapes (1, 21, 2 or 3) and (1, 21, 3), got "
-                             f"{shapes[0]} and {shapes[1]} (see ToSingleHand)")
+            raise ValueError(f"keypoints, keypoints_cam: expected shapes (1, {hand[1]}, 2 or 3) and (1, {hand[1]}, 3), "
+                             f"got {shapes[0]} and {shapes[1]} (see ToSingleHand)")
         finite = np.isfinite(keypoints[..., :2]).all(-1) & np.isfinite(keypoints_cam).all(-1)
         annotated = finite if keypoints_visible is None else finite & (keypoints_visible > 0)
         heatmaps, in_view = self._heatmaps(np.where(annotated[..., None], keypoints[..., :2], 0)[0])
@@ -113,7 +128,7 @@ class DetNetCodec(BaseKeypointCodec):
         return {name: target.astype(np.float32) for name, target in targets.items()}
 
     def _heatmaps(self, points_px: NDArray) -> tuple[NDArray, NDArray[np.bool_]]:
-        """Return the Gaussians (21, H, W) around points (21, 2), and which of them (21,) reach into the map."""
+        """Return the Gaussians (K, H, W) around points (K, 2), and which of them (K,) reach into the map."""
         cells = np.floor((points_px + 0.5) / self.stride)
         radius = int(TRUNCATION * self.sigma)
         in_view = np.all((cells + radius >= 0) & (cells - radius < self.map_size), axis=-1)
@@ -134,7 +149,7 @@ class DetNetCodec(BaseKeypointCodec):
 
     def _deltas(self, cam: NDArray, annotated: NDArray[np.bool_]) -> tuple[NDArray, NDArray[np.bool_]]:
         """Return the unit vectors from the parents to the joints, and which of them are known."""
-        parents = [joint if parent < 0 else parent for joint, parent in enumerate(ONE_HAND.parents)]
+        parents = [joint if parent < 0 else parent for joint, parent in enumerate(self.skeleton.parents)]
         bones = cam - cam[:, parents]
         lengths = np.linalg.norm(bones, axis=-1, keepdims=True)
         known = annotated & annotated[:, parents]
@@ -144,18 +159,18 @@ class DetNetCodec(BaseKeypointCodec):
         """Read the joints out at the peaks of the heat maps.
 
         Args:
-            heatmaps: (21, H, W).
-            location_maps: (63, H, W); channel 3 j + i is coordinate i of joint j.
+            heatmaps: (K, H, W).
+            location_maps: (3 K, H, W); channel 3 j + i is coordinate i of joint j.
 
         Returns:
-            Points (1, 21, 2), the centres of the peaks' cells in crop px; scores (1, 21), the peaks' heights; and
-            locations (1, 21, 3) in units of the reference bone, relative to the root.
+            Points (1, K, 2), the centres of the peaks' cells in crop px; scores (1, K), the peaks' heights; and
+            locations (1, K, 3) in units of the reference bone, relative to the root.
 
         Raises:
             ValueError: The maps do not have `map_size`.
         """
         width, height = self.map_size
-        joints = ONE_HAND.num_joints
+        joints = self.num_joints
         if heatmaps.shape != (joints, height, width) or location_maps.shape != (3 * joints, height, width):
             raise ValueError(f"heatmaps, location_maps: expected shapes {(joints, height, width)} and "
                              f"{(3 * joints, height, width)}, got {heatmaps.shape} and {location_maps.shape}")

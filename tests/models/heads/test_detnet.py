@@ -12,7 +12,7 @@ import dfmamba.codecs  # noqa: F401, registers the codec
 from dfmamba.codecs.detnet import DetNetCodec
 from dfmamba.models.heads.detnet import DetNetHead, coordinate_channels
 from dfmamba.models.heads.detnet_losses import heat_loss, vector_loss
-from dfmamba.skeleton import HAND_JOINTS
+from dfmamba.skeleton import HAND_JOINTS, NYU_14
 
 WRIST, MIDDLE1 = HAND_JOINTS.index("wrist"), HAND_JOINTS.index("middle1")
 CHANNELS, CELLS, CROP = 6, 8, 32
@@ -66,6 +66,7 @@ def test_sizes_are_those_of_the_published_heads():
     assert count(head.delta) == 659_519
     assert count(head.location) == 804_671
     assert count(head) == 2_064_531
+    assert count(DetNetHead(in_channels=[256], num_joints=42)) == 2_344_230
 
 
 class TestForward:
@@ -148,6 +149,15 @@ class TestPredict:
             bone = np.linalg.norm(prediction.keypoints_cam[0, WRIST] - prediction.keypoints_cam[0, MIDDLE1])
             assert bone == pytest.approx(sample.bone_length.item(), rel=1e-4)
 
+    def test_nyus_joints_are_relative_to_the_root(self):
+        codec = {**CODEC, "num_joints": 14, "root": "palm", "bone": ["wrist", "middle_mid"]}
+        prediction = tiny_head(decoder=codec, num_joints=14).eval().predict(feature_map(1), make_samples(1))[0]
+        assert prediction.keypoints.shape == prediction.keypoints_cam.shape == (1, 14, 3)
+        palm, wrist, middle = (NYU_14.names.index(name) for name in ("palm", "wrist", "middle_mid"))
+        assert not prediction.keypoints_cam[0, palm].any()
+        bone = np.linalg.norm(prediction.keypoints_scale_free[0, wrist] - prediction.keypoints_scale_free[0, middle])
+        assert bone == pytest.approx(1, rel=1e-4)
+
     def test_a_length_of_the_heads_own_wins(self):
         prediction = tiny_head(bone_length=90.0).eval().predict(feature_map(1), [PoseDataSample()])[0]
         assert np.linalg.norm(prediction.keypoints_cam[0, MIDDLE1]) == pytest.approx(90, rel=1e-4)
@@ -166,6 +176,10 @@ class TestPredict:
         np.testing.assert_allclose(prediction.keypoints[..., :2], points, atol=2.0001)
         np.testing.assert_allclose(prediction.keypoints_cam, cam - cam[:, [WRIST]], atol=1e-3)
         np.testing.assert_allclose(prediction.keypoints[..., 2], (cam - cam[:, [WRIST]])[..., 2], atol=1e-3)
+
+    def test_the_codec_must_have_as_many_joints(self):
+        with pytest.raises(ValueError, match="num_joints: expected that of the codec, 21, got 14"):
+            tiny_head(num_joints=14)
 
     @pytest.mark.parametrize(
         ("changes", "test_cfg", "message"),

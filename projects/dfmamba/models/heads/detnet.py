@@ -16,14 +16,11 @@ from mmpose.structures import PoseDataSample
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dfmamba.skeleton import ONE_HAND, WRIST
-
 from .detnet_losses import heat_loss, vector_loss
 
 Features = Sequence[Tensor]
 
 COORDINATE_CHANNELS = 2
-NUM_JOINTS = ONE_HAND.num_joints
 
 
 def coordinate_channels(x: Tensor) -> Tensor:
@@ -47,7 +44,7 @@ def branch(in_channels: int, hidden_channels: int, out_channels: int) -> nn.Sequ
 
 @MODELS.register_module()
 class DetNetHead(BaseHead):
-    """DetNet's three branches on one feature map: 21 joints of one hand, up to the hand's size.
+    """DetNet's three branches on one feature map: K joints of one hand, up to the hand's size.
 
     Two coordinate channels are added to the map; the first branch gives heat maps, the second deltas (unit vectors from
     the parents to the joints), the third locations (joints in units of the reference bone, relative to the root). Each
@@ -65,6 +62,7 @@ class DetNetHead(BaseHead):
 
     Args:
         in_channels: Channels of the map: one number, in a list. `HandPoseEstimator` can fill it in.
+        num_joints: K, as in the codec.
         hidden_channels: Channels inside the branches.
         heat_loss_weight: Weight of `loss_heat`.
         delta_loss_weight: Weight of `loss_delta`.
@@ -75,12 +73,13 @@ class DetNetHead(BaseHead):
         init_cfg: mmengine's initialisation config.
 
     Raises:
-        ValueError: There is more than one map.
+        ValueError: There is more than one map, or the codec has another number of joints.
     """
 
     def __init__(
         self,
         in_channels: Sequence[int],
+        num_joints: int = 21,
         hidden_channels: int = 256,
         heat_loss_weight: float = 100.0,
         delta_loss_weight: float = 1.0,
@@ -97,10 +96,12 @@ class DetNetHead(BaseHead):
         self.heat_loss_weight, self.delta_loss_weight = heat_loss_weight, delta_loss_weight
         self.location_loss_weight, self.bone_length = location_loss_weight, bone_length
         self.decoder = None if decoder is None else KEYPOINT_CODECS.build(decoder)
+        if self.decoder is not None and self.decoder.num_joints != num_joints:
+            raise ValueError(f"num_joints: expected that of the codec, {self.decoder.num_joints}, got {num_joints}")
         channels = in_channels[0] + COORDINATE_CHANNELS
-        self.heat = branch(channels, hidden_channels, NUM_JOINTS)
-        self.delta = branch(channels + NUM_JOINTS, hidden_channels, 3 * NUM_JOINTS)
-        self.location = branch(channels + 4 * NUM_JOINTS, hidden_channels, 3 * NUM_JOINTS)
+        self.heat = branch(channels, hidden_channels, num_joints)
+        self.delta = branch(channels + num_joints, hidden_channels, 3 * num_joints)
+        self.location = branch(channels + 4 * num_joints, hidden_channels, 3 * num_joints)
 
     def forward(self, feats: Features) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the maps.
@@ -109,7 +110,7 @@ class DetNetHead(BaseHead):
             feats: One map (B, C, H, W).
 
         Returns:
-            Heat maps (B, 21, H, W) in 0 to 1, deltas and locations (B, 63, H, W); channel 3 j + i is coordinate i of
+            Heat maps (B, K, H, W) in 0 to 1, deltas and locations (B, 3 K, H, W); channel 3 j + i is coordinate i of
             joint j. All are float32 at least, under autocast too.
 
         Raises:
@@ -137,11 +138,11 @@ class DetNetHead(BaseHead):
 
         Returns:
             For every sample, in numpy:
-                keypoints (1, 21, 3): x, y in crop px, z in mm relative to the wrist.
-                keypoint_scores (1, 21): Heights of the peaks.
-                keypoints_cam (1, 21, 3): mm relative to the predicted wrist, along the camera's axes, with the
-                    reference bone as long as the truth's.
-                keypoints_scale_free (1, 21, 3): The same with the reference bone as unit.
+                keypoints (1, K, 3): x, y in crop px, z in mm relative to the predicted wrist.
+                keypoint_scores (1, K): Heights of the peaks.
+                keypoints_cam (1, K, 3): mm relative to the predicted wrist (NYU: to the codec's root), along the
+                    camera's axes, with the reference bone as long as the truth's.
+                keypoints_scale_free (1, K, 3): The same with the reference bone as unit.
 
         Raises:
             ValueError: A flip test is asked for, there is no codec, or a sample lacks the bone's length.
@@ -158,7 +159,7 @@ class DetNetHead(BaseHead):
         """Read the joints of one sample out of its maps, and scale them."""
         assert self.decoder is not None
         points, scores, locations = self.decoder.decode(heatmaps, location_maps)
-        joints = locations - locations[:, [WRIST]]
+        joints = locations - locations[:, [self.decoder.origin]]
         scale_free = joints / np.maximum(self.decoder.bone_length(joints), 1e-6)
         joints_mm = scale_free * self._bone_length_of(sample)
         return InstanceData(
@@ -204,7 +205,7 @@ class DetNetHead(BaseHead):
         true_delta, delta_weights, true_location, location_weights, weights = (
             torch.cat([getattr(sample.gt_instance_labels, name) for sample in batch_data_samples])
             for name in ("deltas", "delta_weights", "locations", "location_weights", "keypoint_weights"))
-        delta, location = (maps.unflatten(1, (NUM_JOINTS, 3)) for maps in (delta, location))
+        delta, location = (maps.unflatten(1, (-1, 3)) for maps in (delta, location))
         losses = {
             "loss_heat": self.heat_loss_weight * heat_loss(heat, true_heat, weights),
             "loss_delta": self.delta_loss_weight * vector_loss(delta, true_delta, true_heat, delta_weights),
