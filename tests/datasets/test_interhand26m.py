@@ -16,7 +16,9 @@ from mmpose.registry import DATASETS, KEYPOINT_CODECS
 
 import dfmamba.codecs  # registers A2JCodec for the base config
 import dfmamba.datasets.files
-from dfmamba.datasets import InterHand26MDataset, parse_interhand26m
+from dfmamba.datasets import InterHand26MDataset, interhand26m_annotations, parse_interhand26m
+from dfmamba.datasets.files import Faults
+from dfmamba.datasets.interhand26m_annotations import joints_in_camera
 from dfmamba.skeleton import LEFT, RIGHT, TWO_HANDS, hand_slice
 from dfmamba.visualization.colors import FINGER_COLORS
 
@@ -69,7 +71,7 @@ def test_cameras_of_a_frame_share_its_coordinates(tmp_path):
     write_annotations(tmp_path, files)
     table = parse_interhand26m(*paths(tmp_path)).columns
     assert table["frame"][0] == table["frame"][1]
-    assert len(table["world_mm"]) == 5  # frames 3, 9, 12, 15, 18
+    assert len(table["world_mm"]) == 3  # frames 3, 9, 12; the records of 15 and 18 are skipped
 
 
 def set_at(*keys_and_value):
@@ -88,40 +90,59 @@ def set_at(*keys_and_value):
 
 
 NAN = float("nan")
-FAULTS = {
-    "no images": (set_at("data", "images", "del"), "data", "'images'"),
-    "no image": (set_at("data", "annotations", 0, "image_id", 5), "data", "record 11: expected an image with the id 5"),
-    "no bbox": (set_at("data", "annotations", 0, "bbox", "del"), "data", "record 11: expected the key 'bbox'"),
-    "no id": (set_at("data", "annotations", 2, "id", "del"), "data", "number 2.*expected the key 'id'"),
-    "no record": (set_at("data", "annotations", 2, [1]), "data", "number 2.*expected the key 'id', got a list"),
-    "no capture key": (set_at("data", "images", 0, "capture", "del"), "data", "record 11: expected the key 'capture'"),
-    "no number": (set_at("data", "images", 0, "frame_idx", "x"), "data", "11: .* an integer for 'frame_idx', got 'x'"),
-    "hand type": (set_at("data", "annotations", 1, "hand_type", "both"), "data",
-                  "record 12: expected a 'hand_type' among .*'interacting'.*got 'both'"),
-    "short flags": (set_at("data", "annotations", 0, "joint_valid", [[1]] * 41), "data",
-                    r"record 11: .*shape \(42,\) for 'joint_valid', got shape \(41, 1\)"),
-    "ragged flags": (set_at("data", "annotations", 0, "joint_valid", [[1]] * 41 + [[1, 2]]), "data",
-                     r"record 11: .*shape \(42,\) for 'joint_valid', got \[\[1\]"),
-    "short box": (set_at("data", "annotations", 0, "bbox", [1, 2, 3]), "data", r"record 11: .*\(4,\) for 'bbox'"),
-    "flat box": (set_at("data", "annotations", 0, "bbox", [1, 2, 0, 5]), "data", "record 11: .*positive w and h, got"),
-    "NaN box": (set_at("data", "annotations", 0, "bbox", [1, NAN, 9, 5]), "data", "record 11: .*positive w and h, got"),
-    "capture": (set_at("data", "images", 0, "capture", 4), "joint_3d", "record 11: expected the capture '4'"),
-    "camera": (set_at("data", "images", 0, "camera", "9"), "camera", "record 11: .*'camrot' for the camera '9'"),
+IMAGE, ANNOTATION = ("data", "images", 0), ("data", "annotations", 0)
+WORLD = ("joint_3d", "0", "3", "world_coord")
+FAULTS = {  # name: change, file, message; all of record 11 or its image, frame or camera, so that it is lost
+    "no image": (set_at(*ANNOTATION, "image_id", 5), "data", "record 11: expected an image with the id 5"),
+    "no bbox": (set_at(*ANNOTATION, "bbox", "del"), "data", "record 11: .*missing required field `bbox`"),
+    "no id": (set_at(*ANNOTATION, "id", "del"), "data", r"record \(number 0\): .*missing required field `id`"),
+    "no record": (set_at("data", "annotations", 0, [1]), "data", r"record \(number 0\): .*`object`, got `array`"),
+    "repeated id": (set_at("data", "annotations", 1, "id", 11), "data", "record 11: expected each annotation_id once"),
+    "huge id": (set_at(*ANNOTATION, "id", 10**30), "data", f"record {10**30}: .*`int` <= .* at `\\$.id`"),
+    "no capture key": (set_at(*IMAGE, "capture", "del"), "data", "record 1011: .*missing required field `capture`"),
+    "no number": (set_at(*IMAGE, "frame_idx", "x"), "data", r"record 1011: .*`int`, got `str` - at `\$\.frame_idx`"),
+    "fraction": (set_at(*IMAGE, "frame_idx", 1.5), "data", r"record 1011: .*`int`, got `float` - at `\$\.frame_idx`"),
+    "repeated image": (set_at("data", "images", 1, "id", 1011), "data", "record 1011: expected each image_id once"),
+    "path that leads out": (set_at(*IMAGE, "file_name", "../../../etc/passwd"), "data",
+                            "record 1011 of the images: expected a relative file name .* got '../../../etc/passwd'"),
+    "absolute path": (set_at(*IMAGE, "file_name", "/etc/passwd"), "data", "1011 of the images: expected a relative"),
+    "path without end": (set_at(*IMAGE, "file_name", "a" * 10**6), "data", "1011 of the images: expected a relative"),
+    "hand type": (set_at(*ANNOTATION, "hand_type", "both"), "data",
+                  r"record 11: .* Invalid enum value 'both' - at `\$\.hand_type`"),
+    "short flags": (set_at(*ANNOTATION, "joint_valid", [[1]] * 41), "data",
+                    r"record 11: expected 42 numbers for 'joint_valid', got a fault: shape \(41,\)"),
+    "ragged flags": (set_at(*ANNOTATION, "joint_valid", [[1]] * 41 + [[1, 2]]), "data",
+                     "record 11: expected 42 numbers for 'joint_valid', got a fault: .*inhomogeneous"),
+    "NaN flags": (set_at(*ANNOTATION, "joint_valid", [[NAN]] + [[1]] * 41), "data", "11: .*'joint_valid'.* 41 finite"),
+    "no flags": (set_at(*ANNOTATION, "joint_valid", {}), "data", "record 11: expected 42 numbers for 'joint_valid'"),
+    "short box": (set_at(*ANNOTATION, "bbox", [1, 2, 3]), "data", "record 11: .*`array` of length 4 - at `.*bbox`"),
+    "flat box": (set_at(*ANNOTATION, "bbox", [1, 2, 0, 5]), "data", "record 11: .*positive w and h, got"),
+    "NaN box": (set_at(*ANNOTATION, "bbox", [1, NAN, 9, 5]), "data", r"record 11: .* got `null` - at `\$\.bbox\[1\]`"),
+    "infinite box": (set_at(*ANNOTATION, "bbox", [1, 1e39, 9, 5]), "data", "record 11: .*positive w and h, got"),
+    "capture": (set_at(*IMAGE, "capture", 4), "camera", "record 11: expected the capture '4'"),
+    "camera": (set_at(*IMAGE, "camera", "9"), "camera", "record 11: .*'camrot' for the camera '9'"),
+    "frame": (set_at("joint_3d", "0", "3", "del"), "joint_3d", "record 11: expected the frame '3'"),
+    "frame of another kind": (set_at("joint_3d", "0", "3", [1]), "joint_3d", "record 11: .*'world_coord', got a list"),
+    "coordinates": (set_at(*WORLD, "del"), "joint_3d", "record 11: expected the key 'world_coord'"),
+    "few joints": (set_at(*WORLD, [[1, 2, 3]] * 21), "joint_3d", r"record 11: .*shape \(42, 3\) .*got shape \(21, 3\)"),
+    "NaN joint": (set_at(*WORLD, 4, [0, NAN, 0]), "joint_3d", "record 11: .*valid joint right_index4"),
+    "infinite joint": (set_at(*WORLD, 4, [0, -float("inf"), 0]), "joint_3d", "record 11: .*valid joint right_index4"),
+    "huge joint": (set_at(*WORLD, 4, [0, 1e39, 0]), "joint_3d", "record 11: .*valid joint right_index4"),
+}
+FILE_FAULTS = {  # of cameras that records 13 and 14 share with record 11, or of the files as a whole
+    "no images": (set_at("data", "images", "del"), "data", "missing required field `images`"),
+    "images of another kind": (set_at("data", "images", 5), "data", r"Expected `array`, got `int` - at `\$\.images`"),
     "camera part": (set_at("camera", "0", "focal", "del"), "camera", "record 11: expected the key 'focal'"),
     "camera shape": (set_at("camera", "0", "focal", "400001", [1]), "camera", r"11: .*shape \(2,\) .*got shape \(1,\)"),
     "camera NaN": (set_at("camera", "0", "princpt", "400001", [1, NAN]), "camera", "11: expected finite .*'princpt'"),
-    "frame": (set_at("joint_3d", "0", "3", "del"), "joint_3d", "record 11: expected the frame '3'"),
-    "coordinates": (set_at("joint_3d", "0", "3", "world_coord", "del"), "joint_3d", "11: .* the key 'world_coord'"),
-    "few joints": (set_at("joint_3d", "0", "3", "world_coord", [[1, 2, 3]] * 21), "joint_3d",
-                   r"record 11: .*shape \(42, 3\) .*got shape \(21, 3\)"),
-    "NaN joint": (set_at("joint_3d", "0", "3", "world_coord", 4, [0, NAN, 0]), "joint_3d",
-                  "record 11: .*valid joint right_index4"),
+    "cameras of another kind": (set_at("camera", []), "camera", "Expected `object`, got `array`"),
+    "captures of another kind": (set_at("joint_3d", "0", 1), "joint_3d", "Expected `object`, got `int`"),
 }
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", [*FAULTS, *FILE_FAULTS])
 def test_fault_names_file_and_record(tmp_path, name):
-    change, file, message = FAULTS[name]
+    change, file, message = (FAULTS | FILE_FAULTS)[name]
     files = contents()
     change(files)
     write_annotations(tmp_path, files)
@@ -141,13 +162,54 @@ def test_faults_of_skipped_records_and_invalid_joints_do_not_matter(tmp_path):
     assert np.isfinite(sample["keypoints"]).all()
 
 
+@pytest.mark.parametrize("name", FAULTS)
+def test_faulty_record_is_skipped_and_counted_where_wanted(tmp_path, log, name):
+    files = contents()
+    FAULTS[name][0](files)
+    write_annotations(tmp_path, files)
+    parsed = parse_interhand26m(*paths(tmp_path), Faults("skip"))
+    lost = 12 if name in ("repeated id", "repeated image") else 11  # the second of the two is
+    assert parsed.columns["annotation_id"].tolist() == [number for number in (11, 12, 13, 14) if number != lost]
+    # a faulty image is a fault, and so is the annotation that refers to it
+    image_is_lost = "1011" in FAULTS[name][2]
+    assert parsed.skipped == {"no valid joint": 1, "root invalid": 1, "faulty record": 2 if image_is_lost else 1}
+    assert "skipped a faulty record: " in log.text
+    clean = parse_interhand26m(*paths_of_clean(tmp_path / "clean")).columns
+    kept = clean["annotation_id"] != lost
+    for column in ("joint_valid", "bbox_xywh", "file_name", "subject", "hand_type"):
+        np.testing.assert_array_equal(parsed.columns[column], clean[column][kept])
+    for row in range(3):
+        np.testing.assert_array_equal(joints_in_camera(parsed.columns, row),
+                                      joints_in_camera(clean, np.flatnonzero(kept)[row]))
+
+
+def paths_of_clean(root):
+    write_annotations(root, contents())
+    return paths(root)
+
+
 @pytest.mark.parametrize("which", range(3))
-def test_truncated_file(interhand_root, which):
+@pytest.mark.parametrize("fault", [
+    lambda data: data[:-50], lambda data: b"", lambda data: data + b"}", lambda data: b"[" * 10**6,
+    lambda data: b"\xff" + data, lambda data: data.replace(b":", b";", 1), lambda data: b"null", lambda data: b"[]",
+    lambda data: data.replace(b": ", b": NaN0", 1), lambda data: b"\x00" * 1000,
+], ids=["cut short", "empty", "too long", "nested", "no UTF-8", "no JSON", "null", "list", "no number", "zeros"])
+def test_broken_file(interhand_root, which, fault):
     path = paths(interhand_root)[which]
-    path.write_text(path.read_text()[:-50])
-    with pytest.raises(ValueError, match=r"expected a complete JSON file.*cut short") as error:
-        parse_interhand26m(*paths(interhand_root))
+    path.write_bytes(fault(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"expected a complete JSON file.*cut short|the official layout") as error:
+        parse_interhand26m(*paths(interhand_root), Faults("skip"))  # no tolerance for files as a whole
     assert str(path) in str(error.value)
+
+
+def test_columns_do_not_depend_on_chunks(interhand_root, monkeypatch):
+    expected = parse_interhand26m(*paths(interhand_root)).columns
+    monkeypatch.setattr(interhand26m_annotations, "CHUNK", 2)
+    columns = parse_interhand26m(*paths(interhand_root)).columns
+    assert list(columns) == list(expected)
+    for name, column in columns.items():
+        np.testing.assert_array_equal(column, expected[name])
+        assert column.dtype == expected[name].dtype
 
 
 # ---- the samples

@@ -240,9 +240,11 @@ def check_relative_path(path: Path, record: object, name: str) -> str:
         name: The name, with `/` or `\`.
 
     Raises:
-        ValueError: The name is empty, absolute, longer than `MAX_NAME_LENGTH`, has a drive, a NUL, or leads out by `..`.
+        ValueError: The name is empty, absolute, longer than `MAX_NAME_LENGTH`, has a drive or a NUL, or leads out by
+            `..`.
     """
-    if len(name) <= MAX_NAME_LENGTH and _PLAIN_NAME.fullmatch(name):  # no part starts with a dot: by far the most names, a million times
+    # By far the most names, a million times: no part of them starts with a dot.
+    if len(name) <= MAX_NAME_LENGTH and _PLAIN_NAME.fullmatch(name):
         return name
     depth, inside = 0, True
     for part in PureWindowsPath(name).parts:  # knows both separators, and drives

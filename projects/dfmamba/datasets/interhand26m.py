@@ -11,13 +11,9 @@ from numpy.typing import NDArray
 from dfmamba.datasets.annotation_index import Index
 from dfmamba.datasets.base import HandDataset
 from dfmamba.datasets.files import Faults
-from dfmamba.datasets.interhand26m_annotations import (
-    HAND_TYPES,
-    PARSER_VERSION,
-    joints_in_camera,
-    parse_interhand26m,
-    parse_rootnet,
-)
+from dfmamba.datasets.interhand26m_annotations import HAND_TYPES, PARSER_VERSION, joints_in_camera, parse_interhand26m
+from dfmamba.datasets.rootnet_annotations import PARSER_VERSION as ROOTNET_PARSER_VERSION
+from dfmamba.datasets.rootnet_annotations import parse_rootnet
 from dfmamba.geometry import project, xywh_to_xyxy
 from dfmamba.skeleton import LEFT, RIGHT, TWO_HANDS, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
@@ -106,7 +102,7 @@ class InterHand26MDataset(HandDataset):
 
     def _open_rootnet(self, path: Path, annotation_id: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Open RootNet's boxes and root depths; return which annotations have them, (N,)."""
-        index = self.rootnet = self.open_index("interhand26m-rootnet", PARSER_VERSION, [path],
+        index = self.rootnet = self.open_index("interhand26m-rootnet", ROOTNET_PARSER_VERSION, [path],
                                 lambda: parse_rootnet(path, Faults(self.faulty)))
         known, wanted = index.columns["annotation_id"], annotation_id
         self.rootnet_row = np.searchsorted(known, wanted).clip(max=max(len(known) - 1, 0))

@@ -4,124 +4,69 @@ Needs no images and no torch. Facts: the data set's own README and the loader of
 annotation says so and the wrist of its hand is valid too. Joints that are not annotated hold [1, 1, 1].
 """
 
-import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from dfmamba.datasets.annotation_index import AnnotationColumns
-from dfmamba.datasets.files import Faults, check_boxes, fault, get_array, get_integer, get_key, read_json
+from dfmamba.datasets.files import Faults, check_relative_path, fault, get_array, get_key
+from dfmamba.datasets.json_records import DECODING_ERRORS, RecordDecoder, read_json_as
 from dfmamba.geometry import world_to_camera
 from dfmamba.skeleton import TWO_HANDS
 
-PARSER_VERSION = 1  # another number makes old indices useless
-ROOTNET_ENLARGEMENT = 1.25  # RootNet's boxes come after InterNet's crop rule: already square, already enlarged by this
+PARSER_VERSION = 2  # another number makes old indices useless
 HAND_TYPES = {"right": (True, False), "left": (False, True), "interacting": (True, True)}  # (right, left)
+CHUNK = 50_000  # so many records are Python objects at a time
+
+Columns = dict[str, NDArray]
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 
-RECORD_COLUMNS: dict[str, tuple[tuple[int, ...], type]] = {  # name: shape of an entry, type while reading
-    "annotation_id": ((), np.int64), "image_id": ((), np.int64), "file_name": ((), object),
-    "bbox_xywh": ((4,), np.float32), "joint_valid": ((TWO_HANDS.num_joints,), np.bool_),
-    "hand_type": ((2,), np.bool_), "hand_type_valid": ((), np.bool_),
-    "subject": ((), np.int32), "frame_idx": ((), np.int32),
-    "sequence": ((), np.int32), "frame": ((), np.int32), "camera": ((), np.int32),
-}
+class _Data(msgspec.Struct):
+    """`..._data.json`."""
+
+    images: list[msgspec.Raw]
+    annotations: list[msgspec.Raw]
 
 
-class _Table:
-    """Rows made one by one, at the first mention of their key."""
-
-    def __init__(self, make_row: Callable[..., tuple]) -> None:
-        self.make_row = make_row
-        self.index: dict[tuple[str, ...], int] = {}
-        self.rows: list[tuple] = []
-
-    def row_of(self, record: object, *key: str) -> int:
-        """Return the number of the row with this key; `record` is named in errors."""
-        if key not in self.index:
-            self.rows.append(self.make_row(record, *key))
-            self.index[key] = len(self.rows) - 1
-        return self.index[key]
-
-    def column(self, number: int, *shape: int, dtype: Any = np.float64) -> NDArray:
-        """Return one entry of all rows, (rows, *shape)."""
-        return np.array([row[number] for row in self.rows], dtype=dtype).reshape(len(self.rows), *shape)
+class _Image(msgspec.Struct, gc=False):
+    id: Int64
+    file_name: str
+    capture: Count
+    subject: Count
+    seq_name: str
+    camera: str | int
+    frame_idx: Count
 
 
-class _Records:
-    """Reads one annotation after the other; frames, cameras and sequences go into tables."""
-
-    def __init__(self, data_path: Path, camera_path: Path, joint_path: Path) -> None:
-        self.data_path, self.camera_path, self.joint_path = data_path, camera_path, joint_path
-        data = read_json(data_path, object_hook=_shrink)
-        self.annotations = get_key(data_path, "-", data, "annotations")
-        self.images = {get_integer(data_path, f"(image number {number})", image, "id"): image
-                       for number, image in enumerate(get_key(data_path, "-", data, "images"))}
-        camera_captures, joint_captures = read_json(camera_path), read_json(joint_path)
-        self.cameras = _Table(lambda *key: self._camera(camera_captures, *key))
-        self.frames = _Table(lambda *key: self._frame(joint_captures, *key))
-        self.sequences = _Table(lambda record, name: (name,))
-
-    def _camera(self, captures: Any, record: object, capture: str, camera: str) -> tuple:
-        """Return name, capture, rotation, centre, focal lengths and principal point of a camera."""
-        path = self.camera_path
-        tables = get_key(path, record, captures, capture, "the capture")
-        row = []
-        for name, shape in {"camrot": (3, 3), "campos": (3,), "focal": (2,), "princpt": (2,)}.items():
-            table = get_key(path, record, tables, name)
-            row.append(get_array(path, record, table, camera, shape, f"an entry in {name!r} for the camera"))
-            if not np.isfinite(row[-1]).all():
-                raise fault(path, record, f"finite numbers in {name!r} for the camera {camera!r}", row[-1].tolist())
-        return camera, int(capture), *row
-
-    def _frame(self, captures: Any, record: object, capture: str, frame: str) -> tuple:
-        """Return the world coordinates of a frame, (42, 3) in mm; keys that we do not know are ignored."""
-        frames = get_key(self.joint_path, record, captures, capture, "the capture")
-        entry = get_key(self.joint_path, record, frames, frame, "the frame")
-        world = get_array(self.joint_path, record, entry, "world_coord", (TWO_HANDS.num_joints, 3))
-        return (world.astype(np.float32),)
-
-    def read(self, number: int) -> tuple:
-        """Return the entries of one annotation in the order of `RECORD_COLUMNS`."""
-        path, annotation = self.data_path, self.annotations[number]
-        record = get_integer(path, f"(annotation number {number})", annotation, "id")
-        image_id = get_integer(path, record, annotation, "image_id")
-        image = self.images.get(image_id)
-        if image is None:
-            raise fault(path, record, f"an image with the id {image_id}", "none in 'images'")
-        hand_type = get_key(path, record, annotation, "hand_type")
-        if str(hand_type) not in HAND_TYPES:
-            raise fault(path, record, f"a 'hand_type' among {list(HAND_TYPES)}", repr(hand_type))
-        capture = str(get_integer(path, record, image, "capture"))
-        camera = str(get_key(path, record, image, "camera"))
-        frame_idx = get_integer(path, record, image, "frame_idx")
-        return (
-            record,
-            image_id,
-            str(get_key(path, record, image, "file_name")).encode(),
-            get_array(path, record, annotation, "bbox", (4,)),
-            get_array(path, record, annotation, "joint_valid", (TWO_HANDS.num_joints,)) > 0,
-            HAND_TYPES[hand_type],
-            get_integer(path, record, annotation, "hand_type_valid") > 0,
-            get_integer(path, record, image, "subject"),
-            frame_idx,
-            self.sequences.row_of(record, str(get_key(path, record, image, "seq_name"))),
-            self.frames.row_of(record, capture, str(frame_idx)),
-            self.cameras.row_of(record, capture, camera),
-        )
+class _Annotation(msgspec.Struct, gc=False):
+    id: Int64
+    image_id: Int64
+    bbox: tuple[float, float, float, float]
+    joint_valid: msgspec.Raw
+    hand_type: Literal["right", "left", "interacting"]
+    hand_type_valid: int | bool
 
 
-def _shrink(record: dict) -> dict:
-    """Turn the 42 nested lists of an annotation (3 kB) into an array (0.3 kB) as soon as it has been read."""
-    if isinstance(record.get("joint_valid"), list):
-        with contextlib.suppress(TypeError, ValueError):  # a ragged list is reported with its record, by get_array
-            record["joint_valid"] = np.array(record["joint_valid"], dtype=np.float32)
-    return record
+class _Names:
+    """Numbers for names, in the order of their first mention."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+
+    def number_of(self, name: str) -> int:
+        """Return the number of a name."""
+        return self.numbers.setdefault(name, len(self.numbers))
 
 
+@np.errstate(over="ignore")  # numbers beyond float32 become infinite, which the checks find
 def parse_interhand26m(data_file: str | Path, camera_file: str | Path, joint_file: str | Path,
                        faults: Faults | None = None) -> AnnotationColumns:
     """Read the three annotation files of a split, one record for every annotation, in the file's order.
@@ -135,39 +80,240 @@ def parse_interhand26m(data_file: str | Path, camera_file: str | Path, joint_fil
         faults: What happens to faulty records; an error by default.
 
     Raises:
-        ValueError: A file is cut short, or a record is faulty: a key, image, capture, frame or camera is missing, a
-            shape is wrong, the hand type is unknown, a box has no area, or a valid joint is not finite.
+        ValueError: A file is cut short, or a record is faulty: a key, image, capture, frame or camera is missing, an id
+            comes twice, a shape is wrong, the hand type is unknown, a file name leads out of the folder, a box has no
+            area, or a valid joint is not finite.
     """
-    records = _Records(Path(data_file), Path(camera_file), Path(joint_file))
-    count = len(records.annotations)
-    columns: dict[str, NDArray] = {name: np.zeros((count, *shape), dtype)
-                                   for name, (shape, dtype) in RECORD_COLUMNS.items()}
-    for number in range(count):
-        for column, value in zip(columns.values(), records.read(number), strict=True):
-            column[number] = value
-    columns["file_name"] = columns["file_name"].astype(np.bytes_)
-    skipped = _drop(columns, np.any(columns["joint_valid"], axis=1), "no valid joint")
+    faults = faults or Faults()
+    data_path, camera_path, joint_path = Path(data_file), Path(camera_file), Path(joint_file)
+    data = read_json_as(data_path, _Data)
+    sequences, cameras = _Names(), _Names()
+    images = _read_images(data_path, data.images, sequences, cameras, faults)
+    columns = _read_annotations(data_path, data.annotations, faults)
+    del data
+    skipped: dict[str, int] = {}
+    columns = _drop(columns, np.any(columns["joint_valid"], axis=1), skipped, "no valid joint")
     columns["joint_valid"] &= columns["joint_valid"][:, list(TWO_HANDS.root_of_joint)]
-    skipped |= _drop(columns, np.any(columns["joint_valid"], axis=1), "root invalid")
-    columns |= {
-        "sequence_name": records.sequences.column(0, dtype=np.bytes_),
-        "world_mm": records.frames.column(0, TWO_HANDS.num_joints, 3, dtype=np.float32),
-        "camera_name": records.cameras.column(0, dtype=np.bytes_),
-        "capture": records.cameras.column(1, dtype=np.int32),
-        "rotation": records.cameras.column(2, 3, 3),
-        "centre_mm": records.cameras.column(3, 3),
-        "focal_px": records.cameras.column(4, 2),
-        "principal_point_px": records.cameras.column(5, 2),
+    columns = _drop(columns, np.any(columns["joint_valid"], axis=1), skipped, "root invalid")
+    columns = _drop_flat_boxes(data_path, columns, faults)
+    columns = _join_images(data_path, columns, images, faults)
+    columns, camera_table = _join_cameras(camera_path, columns, list(cameras.numbers), faults)
+    columns, world_mm = _join_frames(joint_path, columns, faults)
+    columns = _drop_not_finite(joint_path, columns, world_mm, faults)
+    del columns["capture"]  # that of the camera's row
+    side_tables = {"sequence_name": _bytes(list(sequences.numbers)), "world_mm": world_mm, **camera_table}
+    return AnnotationColumns(columns | side_tables, skipped | faults.skipped)
+
+
+def _decode(path: Path, what: str, type_: type, raws: Sequence[msgspec.Raw], faults: Faults,
+            check: Callable[[Any], Any]) -> Iterator[list]:
+    """Yield lists of `CHUNK` objects; `check` gives what is kept of an object, or raises a ValueError."""
+    decoder = RecordDecoder(path, what, msgspec.json.Decoder(type_, strict=False))
+    chunk = []
+    for number, raw in enumerate(tqdm(raws, desc=path.name, delay=3, disable=None, leave=False)):
+        try:
+            chunk.append(check(decoder.decode(number, raw)))
+        except ValueError as error:
+            faults.add(error)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    yield chunk
+
+
+def _read_images(path: Path, raws: Sequence[msgspec.Raw], sequences: _Names, cameras: _Names,
+                 faults: Faults) -> Columns:
+    """Read the images."""
+    def check(image: _Image) -> _Image:
+        check_relative_path(path, f"{image.id} of the images", image.file_name)
+        return image
+
+    chunks: list[Columns] = [{
+        "image_id": np.array([image.id for image in images], dtype=np.int64),
+        "file_name": _bytes([image.file_name for image in images]),
+        "subject": np.array([image.subject for image in images], dtype=np.int32),
+        "frame_idx": np.array([image.frame_idx for image in images], dtype=np.int32),
+        "sequence": np.array([sequences.number_of(image.seq_name) for image in images], dtype=np.int32),
+        "capture": np.array([image.capture for image in images], dtype=np.int32),
+        "camera": np.array([cameras.number_of(str(image.camera)) for image in images], dtype=np.int32),
+    } for images in _decode(path, "an image", _Image, raws, faults, check)]
+    return _drop_repeated(path, _concatenate(chunks), "image_id", faults)
+
+
+def _read_annotations(path: Path, raws: Sequence[msgspec.Raw], faults: Faults) -> Columns:
+    """Read the annotations, in their order."""
+    def check(annotation: _Annotation) -> tuple[_Annotation, bytes]:
+        try:
+            return annotation, _read_flags(bytes(annotation.joint_valid))
+        except (TypeError, ValueError) as error:
+            raise fault(path, annotation.id, f"{TWO_HANDS.num_joints} numbers for 'joint_valid'",
+                        f"a fault: {error}") from error
+
+    chunks: list[Columns] = [{
+        "annotation_id": np.array([annotation.id for annotation, _ in chunk], dtype=np.int64),
+        "image_id": np.array([annotation.image_id for annotation, _ in chunk], dtype=np.int64),
+        "bbox_xywh": np.array([annotation.bbox for annotation, _ in chunk], dtype=np.float32).reshape(-1, 4),
+        "joint_valid": np.frombuffer(b"".join(flags for _, flags in chunk), np.bool_).reshape(-1, TWO_HANDS.num_joints),
+        "hand_type": np.array([HAND_TYPES[annotation.hand_type] for annotation, _ in chunk], np.bool_).reshape(-1, 2),
+        "hand_type_valid": np.array([annotation.hand_type_valid > 0 for annotation, _ in chunk], dtype=np.bool_),
+    } for chunk in _decode(path, "an annotation", _Annotation, raws, faults, check)]
+    return _drop_repeated(path, _concatenate(chunks), "annotation_id", faults)
+
+
+@lru_cache(maxsize=2**14)  # few different texts make up nearly all records
+def _read_flags(text: bytes) -> bytes:
+    """Return 42 bools as bytes, of a list of numbers or of lists of one number."""
+    flags = np.asarray(msgspec.json.decode(text), dtype=np.float64).squeeze()
+    if flags.shape != (TWO_HANDS.num_joints,) or not np.isfinite(flags).all():
+        raise ValueError(f"shape {flags.shape}, {np.isfinite(flags).sum()} finite numbers")
+    return (flags > 0).tobytes()
+
+
+def _bytes(names: list[str]) -> NDArray[np.bytes_]:
+    return np.array([name.encode() for name in names], dtype=np.bytes_)
+
+
+def _concatenate(chunks: list[Columns]) -> Columns:
+    """Join the columns of chunks, of which there is at least one."""
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def _keep(columns: Columns, mask: NDArray[np.bool_]) -> Columns:
+    return columns if mask.all() else {name: column[mask] for name, column in columns.items()}
+
+
+def _drop(columns: Columns, good: NDArray[np.bool_], skipped: dict[str, int], reason: str) -> Columns:
+    """Keep only the good records (N,), and count the others."""
+    skipped[reason] = int((~good).sum())
+    return _keep(columns, good)
+
+
+def _drop_faulty(columns: Columns, good: NDArray[np.bool_], faults: Faults,
+                 describe: Callable[[int], ValueError]) -> Columns:
+    """Keep only the good records (N,); the others are faults, which `describe` names by row."""
+    for row in np.flatnonzero(~good).tolist():
+        faults.add(describe(row))
+    return _keep(columns, good)
+
+
+def _drop_repeated(path: Path, columns: Columns, key: str, faults: Faults) -> Columns:
+    """Keep only the first record of each id."""
+    first = np.zeros(len(columns[key]), dtype=np.bool_)
+    first[np.unique(columns[key], return_index=True)[1]] = True
+    return _drop_faulty(columns, first, faults,
+                        lambda row: fault(path, columns[key][row], f"each {key} once", "it a second time"))
+
+
+def _drop_flat_boxes(path: Path, columns: Columns, faults: Faults) -> Columns:
+    boxes = columns["bbox_xywh"]
+    good = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
+    return _drop_faulty(columns, good, faults, lambda row: fault(
+        path, columns["annotation_id"][row], "a 'bbox' [x, y, w, h] in px with positive w and h", boxes[row].tolist()))
+
+
+def _join_images(path: Path, columns: Columns, images: Columns, faults: Faults) -> Columns:
+    """Add the columns of the images to the annotations."""
+    order = np.argsort(images["image_id"])
+    known, wanted = images["image_id"][order], columns["image_id"]
+    place = np.searchsorted(known, wanted)
+    found = np.zeros(len(wanted), dtype=np.bool_)
+    inside = place < len(known)
+    found[inside] = known[place[inside]] == wanted[inside]
+    columns = _drop_faulty(columns, found, faults, lambda row: fault(
+        path, columns["annotation_id"][row], f"an image with the id {wanted[row]}", "none in 'images'"))
+    return columns | {name: column[order[place[found]]] for name, column in images.items()}
+
+
+def _join_side_table(columns: Columns, second: NDArray[np.integer], read_row: Callable[[int, int, int], tuple],
+                     faults: Faults) -> tuple[Columns, NDArray[np.int32], list[tuple]]:
+    """Make one row of a side table for each pair of `capture` and `second` (N,).
+
+    Args:
+        columns: The records.
+        second: The other part of the key, not negative.
+        read_row: Makes the row of a record's id, a capture and the other part; or raises a ValueError, which drops all
+            records of this pair.
+        faults: What happens to these.
+
+    Returns:
+        The columns of the records that are left, their rows in the side table, and the side table.
+    """
+    keys, first, key_of = np.unique((columns["capture"].astype(np.int64) << 32) + second,
+                                    return_index=True, return_inverse=True)
+    rows: list[tuple] = []
+    errors: dict[int, ValueError] = {}
+    row_of_key = np.full(len(keys), -1, dtype=np.int32)
+    for number, (key, record) in enumerate(zip(keys.tolist(), columns["annotation_id"][first], strict=True)):
+        try:
+            rows.append(read_row(record, key >> 32, key & 0xFFFFFFFF))
+            row_of_key[number] = len(rows) - 1
+        except ValueError as error:
+            errors[number] = error
+    row = row_of_key[key_of]
+    return _drop_faulty(columns, row >= 0, faults, lambda at: errors[key_of[at]]), row[row >= 0], rows
+
+
+def _join_cameras(path: Path, columns: Columns, names: list[str], faults: Faults) -> tuple[Columns, Columns]:
+    """Turn `camera` into the row of a side table, which is the second value."""
+    captures = read_json_as(path, dict[str, Any])
+
+    def read_row(record: int, capture: int, number: int) -> tuple:
+        tables = get_key(path, record, captures, str(capture), "the capture")
+        row = []
+        for name, shape in {"camrot": (3, 3), "campos": (3,), "focal": (2,), "princpt": (2,)}.items():
+            table = get_key(path, record, tables, name)
+            row.append(get_array(path, record, table, names[number], shape, f"an entry in {name!r} for the camera"))
+            if not np.isfinite(row[-1]).all():
+                raise fault(path, record, f"finite numbers in {name!r} for the camera {names[number]!r}",
+                            row[-1].tolist())
+        return names[number].encode(), capture, *row
+
+    columns, row, rows = _join_side_table(columns, columns["camera"], read_row, faults)
+    name, capture, rotation, centre, focal, principal_point = zip(*rows, strict=True) if rows else ((),) * 6
+    return columns | {"camera": row}, {
+        "camera_name": np.array(name, dtype=np.bytes_),
+        "capture": np.array(capture, dtype=np.int32),
+        "rotation": np.array(rotation, dtype=np.float64).reshape(-1, 3, 3),
+        "centre_mm": np.array(centre, dtype=np.float64).reshape(-1, 3),
+        "focal_px": np.array(focal, dtype=np.float64).reshape(-1, 2),
+        "principal_point_px": np.array(principal_point, dtype=np.float64).reshape(-1, 2),
     }
-    _check_values(columns, records)
-    return AnnotationColumns(columns, skipped)
 
 
-def _drop(columns: dict[str, NDArray], mask: NDArray[np.bool_], reason: str) -> dict[str, int]:
-    """Keep only the records in `mask` (N,), and return the count of the others."""
-    for name in RECORD_COLUMNS:
-        columns[name] = columns[name][mask]
-    return {reason: int((~mask).sum())}
+def _join_frames(path: Path, columns: Columns, faults: Faults) -> tuple[Columns, NDArray[np.float32]]:
+    """Add the column `frame`; the second value is the world coordinates (frames, 42, 3) that it refers to, in mm."""
+    captures = read_json_as(path, dict[str, dict[str, msgspec.Raw]])
+
+    def read_row(record: int, capture: int, frame: int) -> tuple:
+        text = get_key(path, record, get_key(path, record, captures, str(capture), "the capture"), str(frame),
+                       "the frame")
+        try:
+            entry = msgspec.json.decode(text)
+        except DECODING_ERRORS as error:
+            raise fault(path, record, f"a frame {frame} in the official layout", error) from error
+        return (get_array(path, record, entry, "world_coord", (TWO_HANDS.num_joints, 3)).astype(np.float32),)
+
+    columns, row, rows = _join_side_table(columns, columns["frame_idx"], read_row, faults)
+    world_mm = np.array([world for (world,) in rows], dtype=np.float32).reshape(-1, TWO_HANDS.num_joints, 3)
+    return columns | {"frame": row}, world_mm
+
+
+def _drop_not_finite(path: Path, columns: Columns, world_mm: NDArray[np.float32], faults: Faults) -> Columns:
+    """Keep only the records whose valid joints are finite; others (NaN, in single files) do not matter."""
+    finite = np.all(np.isfinite(world_mm), axis=2)  # (frames, 42)
+    bad = np.zeros(len(columns["frame"]), dtype=np.bool_)
+    suspects = np.flatnonzero(~np.all(finite, axis=1)[columns["frame"]])
+    bad_joints = columns["joint_valid"][suspects] & ~finite[columns["frame"][suspects]]
+    bad[suspects] = bad_joints.any(axis=1)
+
+    def describe(row: int) -> ValueError:
+        frame = columns["frame"][row]
+        joint = int(np.argmax(columns["joint_valid"][row] & ~finite[frame]))
+        return fault(path, columns["annotation_id"][row],
+                     f"finite 'world_coord' for the valid joint {TWO_HANDS.names[joint]}",
+                     world_mm[frame, joint].tolist())
+
+    return _drop_faulty(columns, ~bad, faults, describe)
 
 
 def joints_in_camera(columns: Mapping[str, NDArray], row: int) -> NDArray[np.floating]:
@@ -175,46 +321,3 @@ def joints_in_camera(columns: Mapping[str, NDArray], row: int) -> NDArray[np.flo
     camera = columns["camera"][row]
     return world_to_camera(columns["world_mm"][columns["frame"][row]], columns["rotation"][camera],
                            columns["centre_mm"][camera])
-
-
-def _check_values(columns: dict[str, NDArray], records: _Records) -> None:
-    """Refuse boxes without area and valid joints that are not finite."""
-    check_boxes(records.data_path, columns["annotation_id"], columns["bbox_xywh"])
-    not_finite = ~np.all(np.isfinite(columns["world_mm"]), axis=2)  # (F, 42)
-    for row, joint in np.argwhere(columns["joint_valid"] & not_finite[columns["frame"]])[:1]:
-        raise fault(records.joint_path, columns["annotation_id"][row],
-                    f"finite 'world_coord' for the valid joint {TWO_HANDS.names[joint]}",
-                    columns["world_mm"][columns["frame"][row], joint].tolist())
-
-
-def parse_rootnet(path: str | Path, faults: Faults | None = None) -> AnnotationColumns:
-    """Read a file of RootNet's results.
-
-    Columns, sorted by `annotation_id` (M,): `bbox_xywh` (M, 4) float32, px, without RootNet's enlargement, and
-    `abs_depth_mm` (M, 2) float32, [right, left].
-
-    Raises:
-        ValueError: The file is cut short, or a result is faulty.
-    """
-    path, faults = Path(path), faults or Faults()
-    results = read_json(path)
-    if not isinstance(results, list):
-        raise fault(path, "-", "a list of results", f"a {type(results).__name__}")
-    rows = []
-    for number, result in enumerate(results):
-        try:
-            record = get_integer(path, f"(number {number})", result, "annot_id")
-            box = get_array(path, record, result, "bbox", (4,))
-            depth = get_array(path, record, result, "abs_depth", (2,))
-            check_boxes(path, np.array([record]), box[None])
-            rows.append((record, box, depth))
-        except ValueError as error:
-            faults.add(error)
-    rows.sort(key=lambda row: row[0])
-    boxes = np.array([box for _, box, _ in rows]).reshape(-1, 4)
-    centre, size = boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:] / ROOTNET_ENLARGEMENT
-    columns: dict[str, NDArray] = {
-               "annotation_id": np.array([record for record, _, _ in rows], dtype=np.int64),
-               "bbox_xywh": np.concatenate([centre - size / 2, size], axis=1).astype(np.float32),
-               "abs_depth_mm": np.array([depth for _, _, depth in rows], dtype=np.float32).reshape(-1, 2)}
-    return AnnotationColumns(columns, faults.skipped)
