@@ -29,6 +29,7 @@ def test_held_things_are_touched_and_not_passed_through(thing):
     grasp = sample_grasp(shape, thing, sample_thing_look(rng), rng)
     assert (grasp.angles_deg >= LIMITS_DEG[:, 0] - 1e-9).all()
     assert (grasp.angles_deg <= LIMITS_DEG[:, 1] + 1e-9).all()
+    assert grasp.held is not None
     flesh = flesh_of(shape)
     ends = flesh.posed_ends(articulate(shape, grasp.angles_deg))
     t = np.linspace(0, 1, SAMPLES)[:, None]

@@ -20,6 +20,17 @@ def test_coverage_of_one_triangle_worked_out_by_hand():
     assert (fragments.face[~expected] == NO_FACE).all()
 
 
+def test_what_is_behind_another_surface_is_dropped():
+    """Triangle at 700; the other surface is behind it on even columns and in front of it on odd ones."""
+    fragments = rasterize(CORNERS_PX, np.full(3, 700.0), FACE, (8, 9))
+    other = np.broadcast_to(np.where(np.arange(9) % 2 == 0, 800.0, 600.0), (8, 9))
+    left = fragments.in_front_of(other)
+    np.testing.assert_array_equal(left.covered, fragments.covered & (other == 800))
+    assert len(left.barycentric) == left.covered.sum()
+    columns = np.nonzero(left.covered)[1]
+    np.testing.assert_allclose(left.interpolate(CORNERS_PX[:, :1], FACE)[:, 0], columns, atol=1e-9)
+
+
 def test_depth_is_that_of_the_plane_under_perspective():
     """The plane z = 500 + 0.5 x, seen with f = 100 and the principal point at (0, 0): z = 500 / (1 - 0.5 u / 100)."""
     points = np.array([[0.0, 0.0], [0.0, 200.0], [250.0, 0.0]])

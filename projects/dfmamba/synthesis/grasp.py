@@ -35,11 +35,11 @@ class Grasp:
 
     Attributes:
         angles_deg: (23,) joint angles.
-        held: The thing, placed in the hand's frame.
+        held: The thing, placed in the hand's frame; None: the hand is empty.
     """
 
     angles_deg: Array
-    held: PlacedThing
+    held: PlacedThing | None
 
 
 def capsule_gaps(placed: PlacedThing, ends: Array, radii: Array) -> Array:

@@ -5,7 +5,8 @@ their own mirror images, so one model serves both hands. Sizes are rounded from 
 "Benchmarking in Manipulation Research", 2015; shapes are much simpler than the real ones, and colours are made up.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -101,6 +102,7 @@ def signed_distance(thing: Thing, points: Array) -> Array:
     return outside + np.minimum(beyond.max(axis=-1), 0)
 
 
+@lru_cache(maxsize=64)
 def make_mesh(thing: Thing) -> ThingMesh:
     """Mesh a thing from grids of points, one for each smooth piece of its surface."""
     half = np.array(thing.size_mm) / 2
@@ -231,6 +233,26 @@ class PlacedThing:
     look: ThingLook
     rotation: Array
     translation_mm: Array
+
+    def moved(self, rotation: Array, translation_mm: Array) -> "PlacedThing":
+        """Return the thing with every point X at R X + t."""
+        return replace(self, rotation=rotation @ self.rotation,
+                       translation_mm=rotation @ self.translation_mm + translation_mm)
+
+    def mirrored(self) -> "PlacedThing":
+        """Return the thing with its surface mirrored, x -> -x; it is its own mirror image, so it only moves."""
+        flip = np.diag([-1.0, 1.0, 1.0])
+        return replace(self, rotation=flip @ self.rotation @ flip, translation_mm=flip @ self.translation_mm)
+
+    @property
+    def vertices_mm(self) -> Array:
+        """(V, 3) of its mesh, where it is."""
+        return make_mesh(self.thing).vertices_mm @ self.rotation.T + self.translation_mm
+
+
+def things_meet(one: PlacedThing, two: PlacedThing) -> bool:
+    """Whether a vertex of either of two things is inside the other."""
+    return any(bool((ball_gap(a, b.vertices_mm, np.zeros(1)) < 0).any()) for a, b in ((one, two), (two, one)))
 
 
 def ball_gap(placed: PlacedThing, centres: Array, radii: Array) -> Array:

@@ -38,6 +38,12 @@ class Fragments:
         return (values[corners[:, 0]] * weight[:, :1] + values[corners[:, 1]] * weight[:, 1:2]
                 + values[corners[:, 2]] * weight[:, 2:])
 
+    def in_front_of(self, depth_mm: Array) -> "Fragments":
+        """Return the fragments that are nearer than another surface, given its camera z (H, W) in mm."""
+        nearer = self.depth_mm < depth_mm
+        return Fragments(np.where(nearer, self.face, NO_FACE), np.where(nearer, self.depth_mm, np.inf),
+                         self.barycentric[nearer[self.covered]])
+
 
 def rasterize(vertices_px: Array, depth_mm: Array, faces: np.ndarray, size: tuple[int, int]) -> Fragments:
     """Find the nearest triangle at every pixel centre.

@@ -146,16 +146,21 @@ def make_camera(name: str, azimuth_deg: float, portrait: bool, grey: bool, rng: 
     azimuth, elevation = np.radians(azimuth_deg), np.radians(rng.uniform(-20, 40))
     away = np.array([np.sin(azimuth) * np.cos(elevation), -np.sin(elevation), -np.cos(azimuth) * np.cos(elevation)])
     centre = HAND_CENTRE_MM + away * rng.uniform(980, 1090)
-    forward = HAND_CENTRE_MM + rng.normal(0, 8, 3) - centre
-    forward /= np.linalg.norm(forward)
-    right = np.cross(np.array([0.0, 1.0, 0.0]), forward)
-    right /= np.linalg.norm(right)
-    upright = np.stack([right, np.cross(forward, right), forward])
+    upright = aim(centre, HAND_CENTRE_MM + rng.normal(0, 8, 3))
     roll = Rotation.from_euler("z", rng.normal(0, 4), degrees=True).as_matrix()
     size = (512, 334) if portrait else (334, 512)
     return Camera(name, centre, roll @ upright, 1268 + rng.normal(0, 5) + rng.normal(0, 0.2, 2),
                   np.array(size[::-1]) / 2 + rng.normal(0, 12, 2), size, grey,
                   rng.uniform([0.82, 0.85, 0.68], 1.0))
+
+
+def aim(centre_mm: Array, target_mm: Array) -> Array:
+    """Return the rotation (3, 3) from the world to an upright camera that looks at a place, not straight down or up."""
+    forward = target_mm - centre_mm
+    forward /= np.linalg.norm(forward)
+    right = np.cross(np.array([0.0, 1.0, 0.0]), forward)
+    right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(forward, right), forward])
 
 
 def make_scene(subject: Subject, family: str | None, arrangement: str | None, side: int,
@@ -270,17 +275,17 @@ def see(scene: Scene, camera: Camera) -> Fragments:
     return rasterize(pixels, points[:, 2], scene.faces, camera.size)
 
 
-def photograph(scene: Scene, camera: Camera, rng: np.random.Generator, background: Array | None = None) -> np.ndarray:
+def photograph(scene: Scene, camera: Camera, rng: np.random.Generator,
+               room: tuple[Array, Array] | None = None) -> np.ndarray:
     """Take a picture: (H, W, 3) uint8, BGR.
 
     Args:
         scene: What is there.
         camera: Who looks.
-        rng: Source of noise and exposure, and of the background if none is given.
-        background: (H, W, 3) linear RGB, drawn over in place.
+        rng: Source of noise and exposure, and of a background if there is no room.
+        room: What is there besides the scene: linear RGB (H, W, 3), drawn over in place, and camera z (H, W) in mm.
     """
-    if background is None:
-        background = sample_background(camera.size, rng)
+    background = sample_background(camera.size, rng) if room is None else room[0]
     points = world_to_camera(scene.vertices_mm, camera.rotation, camera.centre_mm)
     pixels = project(points, camera.focal_px, camera.principal_point_px)
     size = np.array(camera.size[::-1])
@@ -290,6 +295,9 @@ def photograph(scene: Scene, camera: Camera, rng: np.random.Generator, backgroun
     fine = SUPERSAMPLING * (pixels - low) + (SUPERSAMPLING - 1) / 2
     width, height = SUPERSAMPLING * (high - low)
     fragments = rasterize(fine, points[:, 2], scene.faces, (int(height), int(width)))
+    if room is not None:
+        window = room[1][low[1]:high[1], low[0]:high[0]]
+        fragments = fragments.in_front_of(window.repeat(SUPERSAMPLING, axis=0).repeat(SUPERSAMPLING, axis=1))
     values = fragments.interpolate(scene.attributes, scene.faces)
     albedo, gloss = _surface_colour(scene, fragments.face[fragments.covered], values)
     colour = shade(values[:, :3], values[:, 3:6], values[:, 6], albedo, gloss, scene.lighting, camera.centre_mm)

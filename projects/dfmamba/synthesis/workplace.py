@@ -1,0 +1,157 @@
+"""A person at a table whose hands hold things or are empty, and the things that lie about.
+
+World: that of `person`, the table's top `TABLE_MM` below the shoulders, before the person, so at negative z.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dfmamba.geometry import Array
+from dfmamba.skeleton import LEFT
+from dfmamba.synthesis.contact import gap_between
+from dfmamba.synthesis.grasp import Grasp, capsule_gaps
+from dfmamba.synthesis.objects import PlacedThing, Thing, resting, sample_thing_look, things_meet
+from dfmamba.synthesis.person import (
+    ArmHabit,
+    body_parts,
+    capsules,
+    dressed,
+    hand_on_forearm,
+    sample_forearm,
+    to_forearm,
+    upper_arm,
+)
+from dfmamba.synthesis.scene import PosedHand, Scene, Subject, compose_scene
+from dfmamba.synthesis.shading import Lighting
+from dfmamba.synthesis.table import Table, sample_table
+
+TABLE_MM = 460.0
+TABLE_CENTRE_MM, TABLE_HALF_MM = np.array([0.0, TABLE_MM, -600.0]), (750.0, 450.0)
+CLEARANCE_MM = 8.0
+MAX_TRIES = 3000
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Where hands work.
+
+    Attributes:
+        habit: How the arms are held.
+        place_mm: (3,) the middle of the place.
+        radius_mm: How far the middle of a hand is from there at most.
+    """
+
+    habit: ArmHabit
+    place_mm: Array
+    radius_mm: float
+
+
+@dataclass(frozen=True)
+class _Arm:
+    """A hand with its forearm, and what it holds."""
+
+    hand: PosedHand
+    held: PlacedThing | None
+
+
+def make_table(rng: np.random.Generator) -> Table:
+    """Draw the table's looks."""
+    return sample_table(TABLE_CENTRE_MM, TABLE_HALF_MM, rng)
+
+
+def scatter(things: Sequence[Thing], centre_mm: Array, radius_mm: float, rng: np.random.Generator) -> list[PlacedThing]:
+    """Put things on the table within a radius about a place, apart from each other; draw their looks.
+
+    Raises:
+        RuntimeError: There was no room for one of them in `MAX_TRIES` draws.
+    """
+    placed: list[PlacedThing] = []
+    for thing in things:
+        look = sample_thing_look(rng)
+        for _ in range(MAX_TRIES):
+            way, turn = radius_mm * np.sqrt(rng.random()), rng.uniform(0, 2 * np.pi)
+            place = np.array([centre_mm[0] + way * np.cos(turn), TABLE_MM, centre_mm[2] + way * np.sin(turn)])
+            candidate = resting(thing, look, place, rng.uniform(0, 360))
+            if not any(things_meet(candidate, other) for other in placed):
+                placed.append(candidate)
+                break
+        else:
+            raise RuntimeError(f"no room on the table for {thing.name} in {MAX_TRIES} draws")
+    return placed
+
+
+def sample_scene(subject: Subject, grasps: Mapping[int, Grasp], reach: Reach, lying: Sequence[PlacedThing],
+                 lighting: Lighting, rng: np.random.Generator) -> Scene:
+    """Draw a person whose hands do what they are told above the table; an arm that is not named hangs down.
+
+    Args:
+        subject: Whose hands.
+        grasps: What the hands of some sides do, as right hands.
+        reach: Where they do it.
+        lying: What lies on the table; the first of `Scene.things`, before what is held, right hand first, and the
+            body.
+        lighting: The lamps.
+        rng: Source of randomness.
+
+    Raises:
+        RuntimeError: In `MAX_TRIES` draws, the hands always met something or were elsewhere.
+    """
+    parts = body_parts(tuple(grasps))
+    body_ends, body_radii = capsules(parts)
+    at_rest = {side: _arm_at_rest(subject, side, grasp) for side, grasp in grasps.items()}
+    radii = subject.surface.flesh.radii_mm
+    for _ in range(MAX_TRIES):
+        forearms = {side: sample_forearm(side, subject.surface.shape.size, reach.habit, rng) for side in grasps}
+        arms = [_moved(at_rest[side], forearm.frame, forearm.wrist_mm) for side, forearm in forearms.items()]
+        if (all(_is_at_work(arm, reach) and _is_clear(arm, radii, body_ends, body_radii, lying) for arm in arms)
+                and (len(arms) < 2 or _are_apart(arms[0], arms[1], radii))):
+            parts += [upper_arm(side, forearm) for side, forearm in forearms.items()]
+            held = [arm.held for arm in arms if arm.held is not None]
+            return compose_scene(subject, [arm.hand for arm in arms], lighting,
+                                 [*lying, *held, *dressed(parts, subject.look, rng)])
+    raise RuntimeError(f"the hands met something or were elsewhere in {MAX_TRIES} draws")
+
+
+def _arm_at_rest(subject: Subject, side: int, grasp: Grasp) -> _Arm:
+    """Return a hand and what it holds in the frame of the forearm."""
+    hand = hand_on_forearm(subject, side, grasp.angles_deg)
+    held = grasp.held
+    if held is not None:
+        held = (held.mirrored() if side == LEFT else held).moved(to_forearm(subject, side, grasp.angles_deg),
+                                                                 np.zeros(3))
+    return _Arm(hand, held)
+
+
+def _moved(arm: _Arm, rotation: Array, translation_mm: Array) -> _Arm:
+    """Return an arm with every point X at R X + t."""
+    return _Arm(arm.hand.moved(rotation, translation_mm),
+                None if arm.held is None else arm.held.moved(rotation, translation_mm))
+
+
+def _is_at_work(arm: _Arm, reach: Reach) -> bool:
+    """Whether a hand is where hands work."""
+    return bool(np.linalg.norm(arm.hand.joints_mm.mean(axis=0) - reach.place_mm) < reach.radius_mm)
+
+
+def _is_clear(arm: _Arm, radii: Array, body_ends: Array, body_radii: Array, lying: Sequence[PlacedThing]) -> bool:
+    """Whether an arm and what it holds are above the table and meet neither the body nor what lies about."""
+    ends, held = arm.hand.ends_mm, arm.held
+    if (ends[..., 1] + radii).max() > TABLE_MM or gap_between(ends, radii, body_ends, body_radii) < CLEARANCE_MM:
+        return False
+    if any(capsule_gaps(thing, ends, radii).min() < CLEARANCE_MM for thing in lying):
+        return False
+    return held is None or bool(held.vertices_mm[:, 1].max() < TABLE_MM
+                                and capsule_gaps(held, body_ends, body_radii).min() > CLEARANCE_MM
+                                and not any(things_meet(held, thing) for thing in lying))
+
+
+def _are_apart(one: _Arm, two: _Arm, radii: Array) -> bool:
+    """Whether two arms and what they hold do not meet."""
+    if gap_between(one.hand.ends_mm, radii, two.hand.ends_mm, radii) < CLEARANCE_MM:
+        return False
+    for arm, other in ((one, two), (two, one)):
+        if arm.held is not None and capsule_gaps(arm.held, other.hand.ends_mm, radii).min() < CLEARANCE_MM:
+            return False
+    return one.held is None or two.held is None or not things_meet(one.held, two.held)
