@@ -25,6 +25,7 @@ if find_spec("mmpose"):
     )
     from dfmamba.datasets.dexycb import DexYCBDataset
     from dfmamba.datasets.interhand26m import InterHand26MDataset
+    from dfmamba.datasets.interhand26m_hands import InterHand26MHandsDataset
     from dfmamba.datasets.nyu import NYUDataset
     from dfmamba.datasets.rhp import RHPDataset
     from dfmamba.datasets.single_hand import AddBoneLength, MirrorLeftHand, RotateCameraJoints, ToSingleHand
@@ -34,4 +35,4 @@ if find_spec("mmpose"):
                 "RandomHandFlip"]
     __all__ += ["AssemblyHandsDataset", "CropDepthCube", "DexYCBDataset", "LoadNYUDepth", "NYUDataset", "RHPDataset",
                 "RandomCubeTurn", "RandomDepthBoxJitter", "RandomDepthErasing"]
-    __all__ += ["AddBoneLength", "MirrorLeftHand", "RotateCameraJoints", "ToSingleHand"]
+    __all__ += ["AddBoneLength", "InterHand26MHandsDataset", "MirrorLeftHand", "RotateCameraJoints", "ToSingleHand"]
