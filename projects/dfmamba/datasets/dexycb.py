@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,6 +30,8 @@ class DexYCBDataset(HandDataset):
     counts the images without a hand too and is the image id in result files. `capture` is the recording's position
     among those of its subject (object number times 5 plus trial), `subject` the position in the official list (-1 for
     another folder), `camera` the serial number. Root depth is the true depth of the wrist.
+
+    The index is built anew when a YAML file changes, or the names or sizes of the files of a view do.
 
     Args:
         setup: 's0' (default of the toolkit), 's1' (unseen subjects), 's2' (unseen cameras) or 's3' (unseen grasped
@@ -79,6 +82,8 @@ class DexYCBDataset(HandDataset):
             raise ValueError(f"box: expected one of {BOXES}, got {box!r}")
         if sequences is not None and not all(0 <= i < sequences_per_subject for i in sequences):
             raise ValueError(f"sequences: expected positions from 0 to {sequences_per_subject - 1}, got {sequences}")
+        if index_workers is not None and index_workers < 1:
+            raise ValueError(f"index_workers: expected at least 1, got {index_workers}")
         self.setup, self.split, self.box = setup, split, box
         self.index_workers = index_workers or min(os.cpu_count() or 1, 8)
         self.selection = Selection(
@@ -97,10 +102,12 @@ class DexYCBDataset(HandDataset):
         meta_files = [path for path, _ in list_meta_files(root, self.selection)]
         sources = [*(intrinsics_file(root, serial) for serial in self.selection.serials), *meta_files,
                    *(path.parent / serial for path in meta_files for serial in self.selection.serials)]
+        names = "".join(f"{path.parent.relative_to(root)}\n" for path in meta_files)  # the index holds them, too
         self.index = self.open_index(
             "dexycb", PARSER_VERSION, sources,
             lambda: parse_dexycb(root, self.selection, self.box, Faults(self.faulty), self.index_workers),
-            {"box": self.box} | {name: repr(value) for name, value in self.selection._asdict().items()})
+            {"box": self.box, "recordings": sha256(names.encode()).hexdigest()}
+            | {name: repr(value) for name, value in self.selection._asdict().items()})
         return np.arange(len(self.index.columns["image_id"])), self.index.skipped
 
     def describe_source(self) -> dict[str, Any]:
