@@ -16,7 +16,7 @@ from mmpose.registry import TRANSFORMS
 
 from dfmamba.datasets.transforms import RandomHandFlip
 from dfmamba.geometry import turn_about_optical_axis
-from dfmamba.skeleton import LEFT, ONE_HAND, SIDES, TWO_HANDS, hand_slice
+from dfmamba.skeleton import LEFT, ONE_HAND, SIDES, TWO_HANDS, hand_slice, skeleton_with
 
 
 @TRANSFORMS.register_module()
@@ -26,6 +26,8 @@ class ToSingleHand(BaseTransform):
     `hand_type` and `abs_depth` still have both hands and say which one it is. Changed where they are there: keypoints,
     keypoints_cam, keypoints_visible, root_depth, dataset_keypoint_weights, and flip_indices, flip_pairs and
     skeleton_links, which become those of one hand.
+
+    Data sets give one hand a sample: RHP, DexYCB, AssemblyHands, and InterHand2.6M with `InterHand26MHandsDataset`.
 
     Raises:
         ValueError: The sample has both hands or none, or neither 21 nor 42 joints.
@@ -39,7 +41,8 @@ class ToSingleHand(BaseTransform):
         there = np.flatnonzero(np.reshape(results["hand_type"], -1) > 0)
         if num_joints != TWO_HANDS.num_joints or len(there) != 1:
             raise ValueError("ToSingleHand: expected 21 joints, or 42 of which one hand is there, got "
-                             f"{num_joints} joints with {' and '.join(SIDES[side] for side in there) or 'no'} hand")
+                             f"{num_joints} joints with {' and '.join(SIDES[side] for side in there) or 'no'} hand"
+                             + (" (see InterHand26MHandsDataset)" if len(there) > 1 else ""))
         joints = hand_slice(int(there[0]))
         for key in ("keypoints", "keypoints_cam", "keypoints_visible"):
             if key in results:
@@ -116,22 +119,26 @@ class AddBoneLength(BaseTransform):
 
     Args:
         bone: The two joints, as in the codec.
+        num_joints: Likewise, of one hand.
 
     Raises:
-        ValueError: There is no joint of that name, or the sample does not have 21 joints.
+        ValueError: There is no joint of that name, or the sample has another number of joints.
     """
 
-    def __init__(self, bone: tuple[str, str] = ("wrist", "middle1")) -> None:
-        if not set(bone) <= set(ONE_HAND.names):
-            raise ValueError(f"bone: expected two joints of {', '.join(ONE_HAND.names)}, got {tuple(bone)}")
-        self.bone = tuple(bone)
+    def __init__(self, bone: tuple[str, str] = ("wrist", "middle1"), num_joints: int = 21) -> None:
+        names = skeleton_with(num_joints).names
+        if not set(bone) <= set(names):
+            raise ValueError(f"bone: expected two joints of {', '.join(names)}, got {tuple(bone)}")
+        self.bone, self.num_joints = tuple(bone), num_joints
+        self.ends = [names.index(joint) for joint in bone]
 
     def transform(self, results: dict) -> dict:
         """Measure the bone; arrays are replaced, not written to."""
         joints, visible = results["keypoints_cam"], results["keypoints_visible"]
-        if joints.shape[1] != ONE_HAND.num_joints:
-            raise ValueError(f"AddBoneLength: expected 21 joints, got {joints.shape[1]} (see ToSingleHand)")
-        start, end = (ONE_HAND.names.index(joint) for joint in self.bone)
+        if joints.shape[1] != self.num_joints:
+            raise ValueError(f"AddBoneLength: expected {self.num_joints} joints, got {joints.shape[1]} "
+                             "(see ToSingleHand)")
+        start, end = self.ends
         known = bool(visible[0, start] > 0 and visible[0, end] > 0)
         length = np.linalg.norm(joints[0, end] - joints[0, start]) if known else 0
         results["bone_length"] = np.array([length], dtype=np.float32)
@@ -139,4 +146,4 @@ class AddBoneLength(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(bone={self.bone})"
+        return f"{type(self).__name__}(bone={self.bone}, num_joints={self.num_joints})"
