@@ -18,7 +18,8 @@ import dfmamba.datasets.assemblyhands_annotations
 from dfmamba.datasets import AssemblyHandsDataset, parse_assemblyhands
 from dfmamba.datasets.assemblyhands_annotations import is_annotated, large_enough
 from dfmamba.datasets.files import Faults
-from dfmamba.geometry import project
+from dfmamba.evaluation.protocols import score_assemblyhands
+from dfmamba.geometry import back_project, project
 from dfmamba.skeleton import LEFT, RIGHT, TWO_HANDS, hand_slice
 
 REPOSITORY = Path(__file__).parents[2]
@@ -409,6 +410,29 @@ def test_images_are_grey(root):
     image = cv2.imread(sample["img_path"], cv2.IMREAD_UNCHANGED)
     assert image.shape == (480, 636, 3)
     assert np.ptp(sample["img"], axis=2).max() == 0
+
+
+# ---- the protocol
+
+
+def test_perfect_and_moved_predictions(root):
+    dataset = dataset_of(root)
+    samples = [dataset.get_data_info(i) for i in range(6)]
+    truth, valid = (np.concatenate([sample[key] for sample in samples])
+                    for key in ("keypoints_cam", "keypoints_visible"))
+    lifted = np.stack([back_project(sample["keypoints"][0, :, :2], sample["keypoints"][0, :, 2] + sample["root_depth"],
+                                    sample["focal"], sample["principal_pt"]) for sample in samples])
+    assert score_assemblyhands(lifted, truth, valid).metrics["MPJPE_rr_macro_mm"] < 1e-3  # float32
+    assert score_assemblyhands(truth, truth, valid).metrics["MPJPE_rr_macro_mm"] == 0
+    moved = truth.copy()
+    moved[0, THUMB] += [3, 4, 0]  # one of three right hands
+    metrics = score_assemblyhands(moved, truth, valid).metrics
+    assert metrics["MPJPE_rr_macro_mm"] == pytest.approx(5 / 3 / 42)
+    assert metrics["hands"] == 6
+    moved = truth.copy()
+    moved[0, WRIST, 2] += 5  # moves all other joints against the wrist; joint 3 has two samples
+    metrics = score_assemblyhands(moved, truth, valid).metrics
+    assert metrics["MPJPE_rr_macro_mm"] == pytest.approx((19 * 5 / 3 + 5 / 2) / 42)
 
 
 # ---- the data set

@@ -215,9 +215,9 @@ def read_mat(path: Path, names: Iterable[str] | None = None) -> dict[str, NDArra
             if not isinstance(arrays[name], np.ndarray) or arrays[name].dtype.hasobject:
                 raise ValueError(f"the variable {name!r}, which is a cell, structure or object")
         return {name: arrays[name] for name in wanted}
-    except OSError:
-        raise
     except Exception as error:  # scipy has errors of its own, also zlib's
+        if isinstance(error, OSError) and error.errno is not None:  # scipy's at the end of a file has no number
+            raise
         raise broken_file(path, "a complete MATLAB file with plain arrays", error) from error
 
 

@@ -10,14 +10,20 @@ from numpy.typing import NDArray
 from dfmamba.datasets.annotation_index import Index
 from dfmamba.datasets.base import HandDataset
 from dfmamba.datasets.files import Faults
-from dfmamba.datasets.nyu_annotations import NUM_CAMERAS, camera_to_uvd, cube_box, depth_file_name, parse_nyu
+from dfmamba.datasets.nyu_annotations import (
+    NUM_CAMERAS,
+    PARSER_VERSION,
+    camera_to_uvd,
+    cube_box,
+    depth_file_name,
+    parse_nyu,
+)
 from dfmamba.geometry import NYU_FOCAL, NYU_PRINCIPAL_POINT
 from dfmamba.skeleton import NYU_14, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
 
 SPLITS = ("train", "test")
 TRUTHS = ("joint_uvd", "joint_xyz")
-PARSER_VERSION = 1
 
 
 @DATASETS.register_module()

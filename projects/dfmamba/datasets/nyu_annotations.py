@@ -12,12 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from dfmamba.datasets.annotation_index import AnnotationColumns
 from dfmamba.datasets.files import Faults, fault, read_mat
+from dfmamba.datasets.record_checks import REACH_MM
 from dfmamba.geometry import NYU_FOCAL, NYU_PRINCIPAL_POINT, back_project, project
-from dfmamba.skeleton import NYU_14_OF_36, NYU_36_NAMES
+from dfmamba.skeleton import NYU_14, NYU_14_OF_36, NYU_36_NAMES
 
+PARSER_VERSION = 1  # another number makes old indices useless
 IMAGE_SIZE = (640, 480)  # width, height
 NUM_CAMERAS = 3
 CENTRE_KEY = "centre_pixel"
+PALM = NYU_14.names.index("palm")
 
 
 def y_up_to_y_down(xyz_mm: ArrayLike) -> NDArray:
@@ -56,19 +59,20 @@ def depth_file_name(camera: int, frame: int) -> str:
     return f"depth_{camera}_{frame + 1:07d}.png"
 
 
-def parse_nyu(joint_file: str | Path, centre_file: str | Path | None, faults: Faults, *, camera: int = 1,
-              truth: str = "joint_uvd", half_mm: float = 110.0) -> AnnotationColumns:
+def parse_nyu(joint_file: str | Path, centre_file: str | Path | None = None, faults: Faults | None = None, *,
+              camera: int = 1, truth: str = "joint_uvd", half_mm: float = 110.0) -> AnnotationColumns:
     """Read the annotations of a split as one camera sees them, one record for every frame.
 
     Columns: frame (N,) int32 from 0; joints_cam (N, 14, 3) float64 in mm, y down; centre (N, 3) float64, px, px,
-    mm. A record is faulty if a joint or the centre is not finite or not in front of the camera, or if the box around
-    the centre does not meet the image.
+    mm. A record is faulty if a joint or the centre is not finite or not in front of the camera, if the hand's size
+    shows another unit than mm, or if the box around the centre does not meet the image. Errors number the records from
+    0, as the arrays do.
 
     Args:
         joint_file: `joint_data.mat`.
         centre_file: A2J's `nyu_center_<split>.mat` for camera 1, `centre_pixel` (N, 1, 3) in px, px, mm; None for the
             mean of the 14 joints.
-        faults: What to do with faulty records.
+        faults: What happens to faulty records; they raise by default.
         camera: 1, 2 or 3.
         truth: `joint_uvd` or `joint_xyz`.
         half_mm: Half a side of the box around the centre.
@@ -85,20 +89,22 @@ def parse_nyu(joint_file: str | Path, centre_file: str | Path | None, faults: Fa
     else:
         centre_path = Path(centre_file)
         centre_uvd = _read_centres(centre_path, len(joints), joint_file)
-    good_joints = np.isfinite(joints_cam).all(axis=(1, 2)) & (joints_cam[..., 2] > 0).all(axis=1)
-    good_centre = np.isfinite(centre_uvd).all(axis=1) & (centre_uvd[:, 2] > 0)
-    in_image = np.zeros_like(good_centre)
-    in_image[good_centre] = _meets_image(cube_box(centre_uvd[good_centre], half_mm))
-    for frame in np.flatnonzero(~(good_joints & in_image)):
-        if not good_joints[frame]:
-            faults.add(fault(joint_file, frame, f"14 finite joints in front of the camera in {truth!r}",
-                             joints[frame].tolist()))
-        else:
-            faults.add(fault(centre_path, frame, f"a finite centre (px, px, mm) whose box of +-{half_mm} mm meets the "
-                             f"image of {IMAGE_SIZE[0]} x {IMAGE_SIZE[1]} px", centre_uvd[frame].tolist()))
-    rows = np.flatnonzero(good_joints & in_image)
-    return AnnotationColumns({"frame": rows.astype(np.int32), "joints_cam": joints_cam[rows],
-                              "centre": centre_uvd[rows]}, dict(faults.skipped))
+    usable = np.isfinite(joints_cam).all(axis=(1, 2)) & (joints_cam[..., 2] > 0).all(axis=1)
+    reach = np.linalg.norm(joints_cam - joints_cam[:, PALM, None], axis=2).max(axis=1)  # NaN where a joint is
+    checks: tuple[tuple[NDArray[np.bool_], Path, str, NDArray], ...] = (
+        (usable, joint_file, f"14 finite joints in front of the camera in {truth!r}", joints),
+        ((reach > REACH_MM[0]) & (reach < REACH_MM[1]), joint_file,
+         f"joints in mm in {truth!r}, the farthest {REACH_MM[0]:g} to {REACH_MM[1]:g} mm from the palm", reach),
+        (_meets_image(centre_uvd, half_mm), centre_path, f"a finite centre (px, px, mm) whose box of +-{half_mm} mm "
+         f"meets the image of {IMAGE_SIZE[0]} x {IMAGE_SIZE[1]} px", centre_uvd),
+    )
+    good = np.logical_and.reduce([check[0] for check in checks])
+    faults = faults or Faults()
+    for frame in np.flatnonzero(~good):
+        _, path, expected, values = next(check for check in checks if not check[0][frame])
+        faults.add(fault(path, frame, expected, values[frame].tolist()))
+    return AnnotationColumns({"frame": np.flatnonzero(good).astype(np.int32), "joints_cam": joints_cam[good],
+                              "centre": centre_uvd[good]}, faults.skipped)
 
 
 def _read_joints(path: Path, truth: str, camera: int) -> NDArray[np.float64]:
@@ -127,7 +133,9 @@ def _read_array(path: Path, key: str) -> NDArray:
     return array
 
 
-def _meets_image(boxes: NDArray) -> NDArray[np.bool_]:
-    """Say which boxes (N, 4) xyxy have at least a pixel in the image."""
-    last = np.array(IMAGE_SIZE) - 1
-    return (np.minimum(boxes[:, 2:], last) - np.maximum(boxes[:, :2], 0) >= 1).all(axis=1)
+def _meets_image(centre_uvd: NDArray, half_mm: float) -> NDArray[np.bool_]:
+    """Say for which centres (N, 3) the box around it has at least a pixel in the image."""
+    meets = np.isfinite(centre_uvd).all(axis=1) & (centre_uvd[:, 2] > 0)
+    boxes, last = cube_box(centre_uvd[meets], half_mm), np.array(IMAGE_SIZE) - 1
+    meets[meets] = (np.minimum(boxes[:, 2:], last) - np.maximum(boxes[:, :2], 0) >= 1).all(axis=1)
+    return meets

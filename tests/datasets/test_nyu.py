@@ -1,0 +1,431 @@
+import doctest
+import logging
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
+from mmpose.registry import DATASETS
+from nyu_fixture import NUM_FRAMES, PALM, PINKY_TIP, contents, depth_map, write_annotations, write_images
+from PIL import Image
+
+import dfmamba.codecs  # registers A2JCodec for the base config
+import dfmamba.datasets.nyu_annotations
+from dfmamba.datasets import NYUDataset, parse_nyu
+from dfmamba.datasets.depth_transforms import A2J_MEAN_MM, A2J_STD_MM
+from dfmamba.datasets.files import Faults
+from dfmamba.datasets.nyu_annotations import camera_to_uvd, cube_box, uvd_to_camera, y_up_to_y_down
+from dfmamba.evaluation.protocols import score_nyu
+from dfmamba.skeleton import NYU_14
+
+REPOSITORY = Path(__file__).parents[2]
+REAL_CENTRES = REPOSITORY.parent / "shared" / "data" / "nyu" / "nyu_center_test.mat"
+CENTRES = "nyu_center_test.mat"
+CROP = [{"type": "mmpose.LoadNYUDepth"}, {"type": "mmpose.CropDepthCube"}]
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A folder in the official layout, with the split `test`."""
+    write_annotations(tmp_path, contents())
+    write_images(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def log(caplog):
+    """Catch what goes to mmengine's logger, which does not propagate."""
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    caplog.set_level(logging.INFO)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+def dataset_of(root, **arguments):
+    return NYUDataset(**{"split": "test", "data_root": str(root), "cache_dir": str(root / "cache")} | arguments)
+
+
+def test_examples_in_docstrings():
+    result = doctest.testmod(dfmamba.datasets.nyu_annotations)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+# ---- the camera
+
+
+def test_y_up_becomes_y_down_and_back():
+    assert y_up_to_y_down([[1, 2, 3]]).tolist() == [[1, -2, 3]]
+    assert y_up_to_y_down(y_up_to_y_down([[1, 2, 3]])).tolist() == [[1, 2, 3]]
+
+
+def test_uvd_against_numbers_worked_out_by_hand():
+    joints = uvd_to_camera([[320, 240, 700], [320 + 588.03 / 2, 240 + 587.07 / 10, 1000]])
+    np.testing.assert_allclose(joints, [[0, 0, 700], [500, 100, 1000]])
+    np.testing.assert_allclose(camera_to_uvd(joints), [[320, 240, 700], [614.015, 298.707, 1000]])
+
+
+def a2j_pixel_to_world(uvd):
+    """A2J's way from u, v, d to x, y, z with y up: fy is negative."""
+    u, v, d = np.moveaxis(uvd, -1, 0)
+    return np.stack([(u - 320) * d / 588.03, (v - 240) * d / -587.07, d], axis=-1)
+
+
+def test_uvd_is_a2js_with_y_turned_over():
+    uvd = np.random.default_rng(0).uniform([0, 0, 400], [640, 480, 1100], (50, 14, 3))
+    np.testing.assert_allclose(uvd_to_camera(uvd), a2j_pixel_to_world(uvd) * [1, -1, 1])
+
+
+def test_cube_box_is_a2js():
+    """A2J goes to x, y in mm, adds 110 mm on each side, and comes back."""
+    centres = np.random.default_rng(0).uniform([0, 0, 400], [640, 480, 1100], (50, 3))
+    world = a2j_pixel_to_world(centres)
+    corners = []
+    for dx, dy in ((-110, 110), (110, -110)):  # left and top (y up), right and bottom
+        x, y, z = world[:, 0] + dx, world[:, 1] + dy, world[:, 2]
+        corners += [x * 588.03 / z + 320, y * -587.07 / z + 240]
+    np.testing.assert_allclose(cube_box(centres, 110), np.stack(corners, axis=1))
+
+
+# ---- the parser
+
+
+def test_parser_makes_columns(root):
+    parsed = parse_nyu(root / "test/joint_data.mat", root / CENTRES)
+    assert parsed.skipped == {}
+    assert parsed.columns["frame"].tolist() == [0, 1, 2]
+    np.testing.assert_allclose(parsed.columns["centre"], [[320, 240, 800], [320, 240, 810], [320, 240, 820]])
+    joints = parsed.columns["joints_cam"]
+    assert joints.shape == (3, 14, 3)
+    np.testing.assert_allclose(joints[1, 0], [80, -80, 810], atol=1e-9)  # y down
+    np.testing.assert_allclose(joints[1, 13], [0, 0, 810], atol=1e-9)
+    for joint, point in enumerate((3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31), start=1):  # A2J's 14 of 36
+        np.testing.assert_allclose(joints[2, joint], [point, -2 * point, 820 + point], rtol=1e-9)
+
+
+def test_both_truths_agree(root):
+    uvd, xyz = (parse_nyu(root / "test/joint_data.mat", truth=truth).columns["joints_cam"]
+                for truth in ("joint_uvd", "joint_xyz"))
+    np.testing.assert_allclose(uvd, xyz, atol=1e-9)
+
+
+def test_other_cameras(root):
+    for camera in (2, 3):
+        joints = parse_nyu(root / "test/joint_data.mat", camera=camera).columns["joints_cam"]
+        np.testing.assert_allclose(joints[0, 13], [10 * (camera - 1), 0, 800], atol=1e-9)
+
+
+def test_centre_of_the_joints(root):
+    columns = parse_nyu(root / "test/joint_data.mat").columns
+    points = np.array([3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31])
+    x, y, z = (points.sum() + 80) / 14, (2 * points.sum() + 80) / 14, 800 + points.sum() / 14  # y up
+    np.testing.assert_allclose(columns["centre"][0], [320 + 588.03 * x / z, 240 - 587.07 * y / z, z])
+
+
+# ---- broken and hostile files
+
+
+def set_value(name, place, value):
+    def change(arrays):
+        arrays[name][place] = value
+    return change
+
+
+def replace(name, make):
+    def change(arrays):
+        arrays[name] = make(arrays[name])
+    return change
+
+
+def remove(name):
+    def change(arrays):
+        del arrays[name]
+    return change
+
+
+def cell(array):
+    """What savemat writes as a cell, and loadmat reads as an array of objects."""
+    cells = np.empty(array.shape[:1], dtype=object)
+    cells[:] = list(array)
+    return cells
+
+
+JOINTS, FRAME_1 = "test/joint_data.mat", (0, 1)
+FILE_FAULTS = {  # change, file, message
+    "no joints": (remove("joint_uvd"), JOINTS, "no variable .*joint_uvd"),
+    "no centres": (replace("centre_pixel", lambda _: None), CENTRES, "no variable .*centre_pixel"),
+    "joints in a cell": (replace("joint_uvd", cell), JOINTS, "'joint_uvd', which is a cell, structure or object"),
+    "joints in a structure": (replace("joint_uvd", lambda array: {"a": array}), JOINTS, "a cell, structure or object"),
+    "joints as text": (replace("joint_uvd", lambda _: "rm -rf"), JOINTS, "expected real numbers in 'joint_uvd'"),
+    "complex joints": (replace("joint_uvd", lambda array: array + 1j), JOINTS, "real numbers in .*complex128"),
+    "one camera": (replace("joint_uvd", lambda array: array[:1]), JOINTS, r"\(3, frames, 36, 3\).*\(1, 3, 36, 3\)"),
+    "14 points": (replace("joint_uvd", lambda array: array[:, :, :14]), JOINTS, r"got shape \(3, 3, 14, 3\)"),
+    "no depth": (replace("joint_uvd", lambda array: array[..., :2]), JOINTS, r"got shape \(3, 3, 36, 2\)"),
+    "flat": (replace("joint_uvd", lambda array: array.reshape(3, -1)), JOINTS, r"got shape \(3, 324\)"),
+    "fewer centres": (replace("centre_pixel", lambda array: array[:2]), CENTRES,
+                      r"'centre_pixel' of shape \(3, 1, 3\), one for every frame.*\(2, 1, 3\)"),
+    "centres without depth": (replace("centre_pixel", lambda array: array[..., :2]), CENTRES, r"got shape \(3, 1, 2\)"),
+}
+RECORD_FAULTS = {
+    "NaN joint": (set_value("joint_uvd", (*FRAME_1, 3, 0), np.nan), JOINTS, "record 1: expected 14 finite joints"),
+    "endless joint": (set_value("joint_uvd", (*FRAME_1, 3), np.inf), JOINTS, "record 1: expected 14 finite joints"),
+    "joint behind": (set_value("joint_uvd", (*FRAME_1, PALM, 2), -800), JOINTS, "record 1: .*in front of the camera"),
+    "joints of nothing": (set_value("joint_uvd", FRAME_1, 0), JOINTS, "record 1: .*in front of the camera"),
+    "metres": (lambda arrays: arrays["joint_uvd"][0, 1, :, 2].__imul__(0.001), JOINTS, "1: expected joints in mm"),
+    "NaN centre": (set_value("centre_pixel", (1, 0, 1), np.nan), CENTRES, "record 1: expected a finite centre"),
+    "centre without reading": (set_value("centre_pixel", (1, 0, 2), 0), CENTRES, "record 1: expected a finite centre"),
+    "centre far away": (set_value("centre_pixel", (1, 0, 0), 5000), CENTRES, "record 1: .*meets the image of 640"),
+    "centre in metres": (set_value("centre_pixel", (1, 0), [0.01, 0.02, -0.8]), CENTRES, "record 1: expected a finite"),
+}
+
+
+def write_changed(root, change):
+    arrays = contents()
+    change(arrays)
+    write_annotations(root, {name: array for name, array in arrays.items() if array is not None})
+
+
+@pytest.mark.parametrize("name", FILE_FAULTS)
+def test_fault_of_a_file(tmp_path, name):
+    change, file, message = FILE_FAULTS[name]
+    write_changed(tmp_path, change)
+    for policy in ("raise", "skip"):
+        with pytest.raises(ValueError, match=message) as error:
+            parse_nyu(tmp_path / JOINTS, tmp_path / CENTRES, Faults(policy))
+        assert str(tmp_path / file) in str(error.value)
+
+
+@pytest.mark.parametrize("name", RECORD_FAULTS)
+def test_fault_of_a_record(tmp_path, name):
+    change, file, message = RECORD_FAULTS[name]
+    write_changed(tmp_path, change)
+    with pytest.raises(ValueError, match=message) as error:
+        parse_nyu(tmp_path / JOINTS, tmp_path / CENTRES)
+    assert str(tmp_path / file) in str(error.value)
+    parsed = parse_nyu(tmp_path / JOINTS, tmp_path / CENTRES, Faults("skip"))
+    assert parsed.columns["frame"].tolist() == [0, 2]
+    assert parsed.skipped == {"faulty record": 1}
+
+
+def test_points_that_nobody_evaluates_may_be_anything(tmp_path):
+    write_changed(tmp_path, set_value("joint_uvd", (*FRAME_1, 1), np.nan))
+    assert len(parse_nyu(tmp_path / JOINTS).columns["frame"]) == 3
+
+
+@pytest.mark.parametrize("file", [JOINTS, CENTRES])
+@pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda content: content[:60],
+                                    lambda content: b"", lambda content: b"\x80\x04cos\nsystem\n",
+                                    lambda content: content[:300] * 3])
+def test_damaged_file(root, file, damage):
+    path = root / file
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match="expected a complete MATLAB file with plain arrays") as error:
+        parse_nyu(root / JOINTS, root / CENTRES)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(("file", "key"), [(JOINTS, "ann_file"), (CENTRES, "centres")])
+def test_missing_file(root, file, key):
+    (root / file).unlink()
+    with pytest.raises(FileNotFoundError, match=f"configuration key {key}") as error:
+        dataset_of(root, centres=CENTRES)
+    assert str(root / file) in str(error.value)
+    assert "depth_1_0000001.png" in str(error.value)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({"split": "val"}, r"split: expected one of .*'train'.*got 'val'"),
+    ({"camera": 0}, "camera: expected 1 to 3, got 0"),
+    ({"camera": 2, "centres": CENTRES}, r"centres: expected 'joints' with camera=2.*got 'nyu_center_test.mat'"),
+    ({"truth": "xyz"}, r"truth: expected one of .*'joint_xyz'.*got 'xyz'"),
+    ({"half_mm": 0}, "half_mm: expected a positive number, got 0"),
+])
+def test_unusable_arguments(root, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        dataset_of(root, **arguments)
+
+
+@pytest.mark.parametrize(("damage", "kind", "message"), [
+    (None, FileNotFoundError, r"record 1 *[\s\S]*data_prefix"),
+    (lambda content: content[: len(content) // 2], ValueError, "record 1: .*cut short"),
+    (lambda content: b"404: not found", ValueError, "record 1: .*cannot be decoded"),
+])
+def test_broken_image(root, damage, kind, message):
+    image = root / "test/depth_1_0000001.png"
+    if damage is None:
+        image.unlink()
+    else:
+        image.write_bytes(damage(image.read_bytes()))
+    for arguments in ({"test_mode": True}, {"test_mode": True, "faulty": "skip"}, {}):
+        with pytest.raises(kind, match=message) as error:
+            dataset_of(root, pipeline=CROP, **arguments)[0]
+        assert str(image) in str(error.value)
+    tolerant = dataset_of(root, pipeline=CROP, faulty="skip")
+    assert tolerant[0]["id"] in (2, 3)  # another sample
+    assert tolerant.image_faults.count >= 1
+
+
+# ---- the samples
+
+
+def test_sample_against_numbers_worked_out_by_hand(root):
+    sample = dataset_of(root, centres=CENTRES).get_data_info(1)
+    np.testing.assert_allclose(sample["keypoints_cam"][0, 0], [80, -80, 810], rtol=1e-6)
+    tip = 320 + 588.03 * 80 / 810, 240 - 587.07 * 80 / 810, 0  # above the axis: less than 240
+    np.testing.assert_allclose(sample["keypoints"][0, 0], tip, rtol=1e-6)
+    np.testing.assert_allclose(sample["keypoints"][0, 13], [320, 240, 0], atol=1e-4)
+    np.testing.assert_allclose(sample["keypoints"][0, 1, 2], 3, rtol=1e-5)
+    assert sample["keypoints"].shape == sample["keypoints_cam"].shape == (1, 14, 3)
+    assert sample["keypoints_visible"].tolist() == [[1] * 14]
+    assert sample["root_depth"].tolist() == [810] * 14
+    assert sample["abs_depth"].tolist() == [810, 810]
+    assert sample["hand_type"].tolist() == [[1, 0]]
+    np.testing.assert_allclose(sample["focal"], [588.03, 587.07])
+    assert sample["principal_pt"].tolist() == [320, 240]
+    right, below = 110 * 588.03 / 810, 110 * 587.07 / 810
+    np.testing.assert_allclose(sample["bbox"], [[320 - right, 240 - below, 320 + right, 240 + below]], rtol=1e-6)
+    expected = {"id": 2, "img_id": 2, "frame_idx": 2, "camera": "1", "seq_name": "test", "dataset_name": "nyu",
+                "img_path": str(root / "test/depth_1_0000002.png")}
+    assert {key: sample[key] for key in expected} == expected
+
+
+def test_centre_decides_on_z(root):
+    sample = dataset_of(root).get_data_info(0)
+    valid_z = sample["keypoints"][0, :, 2] + sample["root_depth"]
+    np.testing.assert_allclose(valid_z, sample["keypoints_cam"][0, :, 2], rtol=1e-6)
+    assert sample["root_depth"][0] != 800
+
+
+def test_skipped_frames_keep_their_numbers(root):
+    arrays = contents()
+    arrays["joint_uvd"][0, 1] = np.nan
+    write_annotations(root, arrays)
+    dataset = dataset_of(root, faulty="skip")
+    assert [dataset.get_data_info(i)["img_path"][-11:] for i in range(2)] == ["0000001.png", "0000003.png"]
+
+
+def test_crop_of_a_depth_image(root):
+    """The hand is a square of 101 px at 825 mm around the centre at 800 mm; beyond it is the wall, a hole is inside."""
+    sample = dataset_of(root, centres=CENTRES, pipeline=CROP)[0]
+    assert sample["img"].shape == (176, 176, 1)
+    value = sample["img"][..., 0] * A2J_STD_MM + A2J_MEAN_MM
+    hand = np.abs(value - 25) < 1e-3
+    wall_or_hole = np.abs(value) < 1e-3
+    assert (hand | wall_or_hole).all()
+    px = 800 * 176 / (220 * 588.03)  # crop px for each px
+    assert hand.sum() == pytest.approx((101 * px) ** 2, rel=0.03)
+    assert wall_or_hole[int(88 - 10 * px), int(88 - 20 * px)]  # the hole at (300, 230)
+
+
+def test_depth_of_the_fixture_is_what_it_says(root):
+    rgb = np.asarray(Image.open(root / "test/depth_1_0000001.png")).astype(int)
+    np.testing.assert_array_equal(256 * rgb[..., 1] + rgb[..., 2], depth_map(0))
+
+
+# ---- the protocol
+
+
+def test_perfect_and_moved_predictions(root):
+    dataset = dataset_of(root, centres=CENTRES)
+    samples = [dataset.get_data_info(i) for i in range(NUM_FRAMES)]
+    truth = np.concatenate([sample["keypoints_cam"] for sample in samples])
+    lifted = np.stack([uvd_to_camera(np.column_stack([sample["keypoints"][0, :, :2],
+                                                      sample["keypoints"][0, :, 2] + sample["root_depth"]]))
+                       for sample in samples])
+    assert score_nyu(lifted, truth).metrics["mean_error_abs_mm"] < 1e-3  # float32
+    assert score_nyu(truth, truth).metrics["mean_error_abs_mm"] == 0
+    moved = truth.copy()
+    moved[1, 5] += [3, -4, 0]
+    metrics = score_nyu(moved, truth).metrics
+    assert metrics["mean_error_abs_mm"] == pytest.approx(5 / (3 * 14))
+    moved[2] += [0, 12, 16]  # 20 mm, all joints of a frame
+    metrics = score_nyu(moved, truth).metrics
+    assert metrics["mean_error_abs_mm"] == pytest.approx((5 + 14 * 20) / (3 * 14))
+    assert metrics["success_max_frame_10_mm"] == pytest.approx(2 / 3)
+
+
+def test_error_in_uvd_against_numbers_worked_out_by_hand(root):
+    """A pixel is 800 / 588.03 mm wide at the palm's depth; 10 mm of depth move the pinky's tip along its ray."""
+    sample = dataset_of(root, centres=CENTRES).get_data_info(0)
+    uvd = camera_to_uvd(sample["keypoints_cam"][0].astype(np.float64))
+    uvd[13, 0] += 1
+    uvd[0, 2] += 10
+    errors = np.linalg.norm(uvd_to_camera(uvd) - sample["keypoints_cam"][0], axis=1)
+    np.testing.assert_allclose(errors[[13, 0]], [800 / 588.03, 10 * np.sqrt(0.1**2 + 0.1**2 + 1)], rtol=1e-5)
+    assert PINKY_TIP == 0
+    assert errors[1:13].max() < 1e-3
+
+
+# ---- the data set
+
+
+def test_log_and_metainfo(root, log):
+    meta = dataset_of(root, centres=CENTRES).metainfo
+    assert "NYUDataset: 3 used, 0 skipped" in log.text
+    assert meta["num_keypoints"] == 14
+    assert meta["flip_indices"] == list(range(14))
+    assert meta["keypoint_id2name"][13] == NYU_14.names[13] == "palm"
+    assert meta["data_source"]["centres"] == CENTRES
+    assert 5 <= len(NYUDataset.TREE.splitlines()) <= 8
+
+
+def test_arguments_make_other_indices(root):
+    digests = {dataset_of(root, **arguments).metainfo["data_source"]["digest"]
+               for arguments in ({}, {"centres": CENTRES}, {"camera": 2}, {"camera": 3})}
+    assert len(digests) == 4
+
+
+def test_can_be_sent_to_a_worker_process(root):
+    dataset = pickle.loads(pickle.dumps(dataset_of(root)))
+    assert dataset.get_data_info(2)["id"] == 3
+
+
+def test_base_config(root):
+    config = Config.fromfile(REPOSITORY / "configs/_base_/datasets/nyu.py")
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        loader.dataset.update(data_root=str(root), split="test", centres=CENTRES, cache_dir=str(root / "cache"))
+        with DefaultScope.overwrite_default_scope("mmpose"):
+            dataset = DATASETS.build(loader.dataset)
+        packed = [dataset[i] for i in range(NUM_FRAMES)]
+        assert {tuple(item["inputs"].shape) for item in packed} == {(1, 176, 176)}
+        meta = packed[0]["data_samples"].metainfo
+        assert {"abs_depth", "root_depth", "focal", "principal_pt", "id", "input_center", "input_scale"} <= set(meta)
+        assert packed[0]["data_samples"].gt_instances.keypoints_cam.shape == (1, 14, 3)
+
+
+# ---- the real centres
+
+
+@pytest.fixture(scope="module")
+def real_root(tmp_path_factory):
+    """A2J's 8252 centres of the test split, with made-up joints: a hand around each centre."""
+    if not REAL_CENTRES.is_file():
+        pytest.skip(f"A2J's centres are not at {REAL_CENTRES}")
+    centres = scipy.io.loadmat(REAL_CENTRES)["centre_pixel"]
+    uvd = np.repeat(centres.reshape(1, -1, 1, 3), 36, axis=2).repeat(3, axis=0)
+    uvd[..., 0] += np.linspace(-40, 40, 36)
+    folder = tmp_path_factory.mktemp("nyu")
+    write_annotations(folder, {"joint_uvd": uvd, "centre_pixel": centres})
+    return folder
+
+
+def test_real_centres(real_root):
+    columns = parse_nyu(real_root / JOINTS, real_root / CENTRES).columns
+    assert len(columns["frame"]) == 8252  # none is faulty
+    np.testing.assert_allclose(columns["centre"][0], [217.14299152, 249.91393535, 761.99810791])  # read from the file
+    side = np.diff(cube_box(columns["centre"], 110).reshape(-1, 2, 2), axis=1)[:, 0]
+    np.testing.assert_allclose(side * columns["centre"][:, 2:] / [588.03, 587.07], 220)
+
+
+def test_real_centres_become_samples(real_root):
+    dataset = dataset_of(real_root, centres=CENTRES)
+    assert len(dataset) == 8252
+    sample = dataset.get_data_info(8251)
+    assert sample["img_path"].endswith("depth_1_0008252.png")
+    points, box = sample["keypoints"][0, :, :2], sample["bbox"][0]
+    assert ((points > box[:2]) & (points < box[2:])).all()
