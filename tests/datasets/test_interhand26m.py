@@ -263,6 +263,19 @@ def test_metainfo(interhand_root):
     assert meta["data_source"]["root_depth"] == "gt"
 
 
+def test_samples_may_be_changed_by_transforms(interhand_root):
+    dataset = InterHand26MDataset(split="test", data_root=str(interhand_root))
+    first = dataset.get_data_info(0)
+    expected = dataset.get_data_info(0)
+    for value in first.values():
+        if isinstance(value, np.ndarray):
+            value[...] = 7
+        elif isinstance(value, list):
+            value.clear()
+    for key, value in dataset.get_data_info(0).items():
+        np.testing.assert_array_equal(value, expected[key], err_msg=key)
+
+
 def test_same_samples_as_mmpose(interhand_root):
     """mmpose's own reader of the same files is the independent reference."""
     ours = InterHand26MDataset(split="test", data_root=str(interhand_root))

@@ -228,11 +228,34 @@ def test_channel_gain():
     assert np.abs(np.corrcoef(draws.T) - np.eye(3)).max() < 0.2  # each channel has its own
 
 
+def test_channel_gain_of_every_value_is_the_rounded_product():
+    """Bytes are looked up in a table; the table must be the definition."""
+    gain, gains = RandomChannelGain(), np.array([0.8123, 1.0001, 1.1987])
+    gain._draw = lambda channels: gains
+    img = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 3, axis=2)
+    expected = [[[min(255, round(value * factor)) for factor in gains]] for value in range(256)]
+    assert gain({"img": img})["img"].tolist() == expected
+    assert gain({"img": img.astype(np.int32)})["img"].tolist() == expected
+
+
+@pytest.mark.parametrize("shape", [(5, 4, 1), (5, 4, 3), (5, 4, 6)])
+def test_images_keep_their_shape(shape):
+    img = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    assert RandomChannelGain()({"img": img})["img"].shape == shape
+    sample = {"img": img, "flip_indices": []}
+    RandomHandFlip.mirror(sample)
+    np.testing.assert_array_equal(sample["img"], img[:, ::-1])
+
+
 def test_blank_image_has_no_valid_joints():
     visible = np.ones((1, 42), dtype=np.float32)
     img = np.zeros((4, 4, 3), dtype=np.uint8)
     assert not InvalidateBlankImage()({"img": img, "keypoints_visible": visible})["keypoints_visible"].any()
     assert visible.all()
+    faint = np.full((4, 4, 3), 255e-4 / 47)  # the sum over 48 values decides, not the largest
+    for image, valid in ((faint, True), (faint * 0.9, False)):
+        result = InvalidateBlankImage()({"img": image, "keypoints_visible": visible})
+        assert result["keypoints_visible"].any() == valid
     img[0, 0, 0] = 1
     assert InvalidateBlankImage()({"img": img, "keypoints_visible": visible})["keypoints_visible"].all()
 
