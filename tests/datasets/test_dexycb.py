@@ -16,7 +16,11 @@ from dexycb_fixture import (
     write_dexycb,
     write_label,
 )
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmpose.registry import DATASETS
 
+import dfmamba.codecs  # registers A2JCodec for the base config
 import dfmamba.datasets.dexycb_annotations
 import dfmamba.datasets.files
 from dfmamba.datasets.dexycb import DexYCBDataset
@@ -31,9 +35,11 @@ from dfmamba.datasets.dexycb_calibration import read_extrinsics
 from dfmamba.datasets.dexycb_recordings import Selection, side_of_mano
 from dfmamba.datasets.dexycb_splits import SETUPS, get_split
 from dfmamba.datasets.transforms import RandomHandFlip
-from dfmamba.geometry import invert_rigid, move_rigidly
+from dfmamba.evaluation.protocols import score_dexycb
+from dfmamba.geometry import back_project, invert_rigid, move_rigidly
 from dfmamba.skeleton import LEFT, ONE_HAND, RIGHT
 
+REPOSITORY = Path(__file__).parents[2]
 NAN = float("nan")
 SELECTION = Selection(SUBJECTS, SERIALS, (0, 1, 2, 3), SEQUENCES_PER_SUBJECT)  # s0's train in the small tree
 
@@ -275,6 +281,50 @@ def test_several_processes_read_the_same(dexycb_root, monkeypatch):
     assert one.skipped == two.skipped == {"no hand": 16}
     for name, column in one.columns.items():
         np.testing.assert_array_equal(column, two.columns[name], err_msg=name)
+
+
+def test_base_config(dexycb_root):
+    config = Config.fromfile(REPOSITORY / "configs/_base_/datasets/dexycb.py")
+    for loader, count in ((config.train_dataloader, 40), (config.val_dataloader, 20), (config.test_dataloader, 20)):
+        loader.dataset.update(data_root=str(dexycb_root), subjects=SUBJECTS, serials=SERIALS,
+                              sequences_per_subject=SEQUENCES_PER_SUBJECT)
+        with DefaultScope.overwrite_default_scope("mmpose"):
+            dataset = DATASETS.build(loader.dataset)
+        assert len(dataset) == count
+        packed = [dataset[i] for i in (0, count - 1)]
+        assert {tuple(item["inputs"].shape) for item in packed} == {(3, 256, 256)}
+        meta = packed[0]["data_samples"].metainfo
+        assert {"abs_depth", "root_depth", "focal", "principal_pt", "hand_type", "id", "input_center"} <= set(meta)
+        assert packed[0]["data_samples"].gt_instances.keypoints_cam.shape == (1, 21, 3)
+
+
+# ---- the way to the protocol
+
+
+def predictions_of(dataset):
+    """The truth of all samples and, as a perfect model would give it, image points and depths lifted to space."""
+    samples = [dataset.get_data_info(i) for i in range(len(dataset))]
+    lifted = [back_project(s["keypoints"][0, :, :2], s["keypoints"][0, :, 2] + s["root_depth"], s["focal"],
+                           s["principal_pt"]) for s in samples]
+    return np.array(lifted), np.array([s["keypoints_cam"][0] for s in samples])
+
+
+def test_perfect_prediction_has_no_error(dexycb_root):
+    metrics = score_dexycb(*predictions_of(dataset_at(dexycb_root))).metrics
+    for name in ("MPJPE_abs_macro_mm", "MPJPE_rr_macro_mm", "PA_MPJPE_macro_mm"):
+        assert metrics[name] == pytest.approx(0, abs=1e-3), name
+    assert metrics["hands"] == 40
+
+
+def test_joint_moved_by_5_mm(dexycb_root):
+    pred, truth = predictions_of(dataset_at(dexycb_root))
+    pred[7, 3] += [3, 0, -4]
+    metrics = score_dexycb(pred, truth).metrics
+    assert metrics["MPJPE_abs_macro_mm"] == pytest.approx(5 / 40 / 21, abs=1e-3)
+    assert metrics["MPJPE_rr_macro_mm"] == pytest.approx(5 / 40 / 21, abs=1e-3)
+    shifted = score_dexycb(truth + np.array([0, 30, 40]), truth).metrics
+    assert shifted["MPJPE_abs_macro_mm"] == pytest.approx(50, abs=1e-3)
+    assert shifted["MPJPE_rr_macro_mm"] == pytest.approx(0, abs=1e-3)
 
 
 # ---- the index

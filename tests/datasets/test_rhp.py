@@ -5,9 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmpose.registry import DATASETS
 from PIL import Image
 from rhp_fixture import coco, frame, frames, write_coco, write_rhp
 
+import dfmamba.codecs  # noqa: F401, registers A2JCodec for the base config
 from dfmamba.datasets.rhp import RHPDataset
 from dfmamba.datasets.rhp_annotations import (
     parse_rhp,
@@ -19,10 +23,12 @@ from dfmamba.datasets.rhp_annotations import (
     wrist_last,
 )
 from dfmamba.datasets.transforms import RandomHandFlip
-from dfmamba.geometry import project
+from dfmamba.evaluation.protocols import score_rhp
+from dfmamba.geometry import back_project, project
 from dfmamba.skeleton import LEFT, RIGHT, TWO_HANDS, WRIST, hand_slice
 
-REAL_SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "rhd"
+REPOSITORY = Path(__file__).parents[2]
+REAL_SAMPLES = REPOSITORY.parent / "shared" / "data" / "rhd"
 NAN = float("nan")
 
 
@@ -168,6 +174,47 @@ def test_flip_twice_is_the_identity(rhp_root):
     for key in ("keypoints", "keypoints_cam", "keypoints_visible", "hand_type", "rel_root_depth", "abs_depth",
                 "root_depth", "principal_pt", "bbox"):
         np.testing.assert_allclose(twice[key], sample[key], atol=1e-4, err_msg=key)
+
+
+def test_base_config(rhp_root):
+    config = Config.fromfile(REPOSITORY / "configs/_base_/datasets/rhp.py")
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        loader.dataset.update(data_root=str(rhp_root), split="test")
+        with DefaultScope.overwrite_default_scope("mmpose"):
+            dataset = DATASETS.build(loader.dataset)
+        packed = [dataset[i] for i in range(4)]
+        assert {tuple(item["inputs"].shape) for item in packed} == {(3, 256, 256)}
+        meta = packed[0]["data_samples"].metainfo
+        assert {"abs_depth", "root_depth", "focal", "principal_pt", "hand_type", "id", "input_center"} <= set(meta)
+        assert packed[0]["data_samples"].gt_instances.keypoints_cam.shape == (1, 42, 3)
+
+
+# ---- the way to the protocol
+
+
+def predictions_of(dataset):
+    """The truth of all samples and, as a perfect model would give it, image points and depths lifted to space."""
+    samples = [dataset.get_data_info(i) for i in range(len(dataset))]
+    lifted = [back_project(s["keypoints"][0, :, :2], s["keypoints"][0, :, 2] + s["root_depth"], s["focal"],
+                           s["principal_pt"]) for s in samples]
+    return np.array(lifted), *(np.array([s[key][0] for s in samples]) for key in ("keypoints_cam", "keypoints_visible"))
+
+
+def test_perfect_prediction_has_no_error(rhp_root):
+    pred, truth, valid = predictions_of(dataset_at(rhp_root))
+    metrics = score_rhp(pred, truth, valid).metrics
+    assert metrics["EPE_rr_macro_mm"] == pytest.approx(0, abs=1e-3)
+    assert metrics["hands"] == 4
+
+
+def test_joint_moved_by_5_mm(rhp_root):
+    """Four hands; one joint that all four see is 5 mm off in one of them, a hidden one does not count."""
+    pred, truth, valid = predictions_of(dataset_at(rhp_root))  # of frames 0, 1, 2, 3: right, left, right, right
+    pinky, thumb = TWO_HANDS.names.index("left_pinky1"), TWO_HANDS.names.index("right_thumb4")
+    pred[1, pinky] += [3, 0, -4]
+    assert not valid[2, thumb]
+    pred[2, thumb] += 1000
+    assert score_rhp(pred, truth, valid).metrics["EPE_rr_macro_mm"] == pytest.approx(5 / 4 / 21, abs=1e-3)
 
 
 # ---- the JSON files
