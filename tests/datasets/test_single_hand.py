@@ -49,12 +49,14 @@ class TestToSingleHand:
         assert sample["flip_pairs"] == []
         assert [tuple(link) for link in sample["skeleton_links"]] == list(ONE_HAND.bones)
         np.testing.assert_array_equal(sample["hand_type"], before["hand_type"])
+        assert sample["one_of_two_hands"] is True
 
     def test_samples_of_one_hand_stay(self, samples):
         sample = ToSingleHand()(samples[LEFT_HAND])
         before = copy.deepcopy(sample)
         after = ToSingleHand()(sample)
-        assert after.keys() == before.keys()
+        assert after.pop("one_of_two_hands") is False
+        assert after.keys() | {"one_of_two_hands"} == before.keys()
         np.testing.assert_array_equal(after["keypoints"], before["keypoints"])
 
     def test_does_not_write_to_its_input(self, samples):

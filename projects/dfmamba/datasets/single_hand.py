@@ -25,7 +25,8 @@ class ToSingleHand(BaseTransform):
 
     `hand_type` and `abs_depth` still have both hands and say which one it is. Changed where they are there: keypoints,
     keypoints_cam, keypoints_visible, root_depth, dataset_keypoint_weights, and flip_indices, flip_pairs and
-    skeleton_links, which become those of one hand.
+    skeleton_links, which become those of one hand. Added: one_of_two_hands. With the meta keys `one_of_two_hands` and
+    `hand_type`, `HandPoseEstimator` gives prediction and truth 42 joints again, for the metrics of the data set.
 
     Data sets give one hand a sample: RHP, DexYCB, AssemblyHands, and InterHand2.6M with `InterHand26MHandsDataset`.
 
@@ -36,7 +37,8 @@ class ToSingleHand(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Take the joints of one hand; arrays are replaced, not written to."""
         num_joints = results["keypoints"].shape[1]
-        if num_joints == ONE_HAND.num_joints:
+        results["one_of_two_hands"] = num_joints != ONE_HAND.num_joints
+        if not results["one_of_two_hands"]:
             return results
         there = np.flatnonzero(np.reshape(results["hand_type"], -1) > 0)
         if num_joints != TWO_HANDS.num_joints or len(there) != 1:

@@ -9,6 +9,7 @@ from mmpose.structures import PoseDataSample
 from torch import nn
 
 from dfmamba.models.mirroring import mirror_back
+from dfmamba.models.two_hands import restore_two_hands
 
 
 @MODELS.register_module()
@@ -20,7 +21,8 @@ class HandPoseEstimator(TopdownPoseEstimator):
     neck's `out_channels`: a list, or one number for a neck with one map.
 
     Predictions have x, y in image px and z in mm relative to the root: mmpose maps only x and y from crop to image.
-    Samples that `MirrorLeftHand` mirrored are mirrored back, prediction and truth: they are of the image on disk.
+    Samples that `MirrorLeftHand` mirrored are mirrored back, and those that `ToSingleHand` took out of two hands get 42
+    joints again, prediction and truth: they are of the image on disk, in the joint order of the data set.
 
     Args:
         backbone: Config of the backbone.
@@ -43,7 +45,7 @@ class HandPoseEstimator(TopdownPoseEstimator):
 
     def add_pred_to_datasample(self, *args: Any, **kwargs: Any) -> list[PoseDataSample]:
         """Add predictions to the samples, in px of the images on disk."""
-        return [mirror_back(sample) for sample in super().add_pred_to_datasample(*args, **kwargs)]
+        return [restore_two_hands(mirror_back(sample)) for sample in super().add_pred_to_datasample(*args, **kwargs)]
 
 
 def _with_in_channels(name: str, config: dict, before: nn.Module) -> dict:
