@@ -15,7 +15,7 @@ from mmpose.registry import DATASETS
 
 import dfmamba.codecs  # registers A2JCodec for the base config
 import dfmamba.datasets.assemblyhands_annotations
-from dfmamba.datasets import AssemblyHandsDataset, parse_assemblyhands
+from dfmamba.datasets import AssemblyHandsDataset, RandomHandFlip, parse_assemblyhands
 from dfmamba.datasets.assemblyhands_annotations import is_annotated, large_enough
 from dfmamba.datasets.files import Faults
 from dfmamba.evaluation.protocols import score_assemblyhands
@@ -363,6 +363,24 @@ def test_z_and_projection_agree_with_space(root, row):
     joints, keypoints = sample["keypoints_cam"][0, valid], sample["keypoints"][0, valid]
     np.testing.assert_allclose(keypoints[:, 2] + sample["root_depth"][valid], joints[:, 2], rtol=1e-6)
     np.testing.assert_allclose(project(joints, sample["focal"], sample["principal_pt"]), keypoints[:, :2], rtol=1e-5)
+
+
+@pytest.mark.parametrize("row", range(6))
+def test_flipped_once_is_the_other_hand_and_twice_the_same(root, row):
+    sample = dataset_of(root).get_data_info(row)
+    sample["img"] = np.zeros((480, 636, 3), dtype=np.uint8)
+    flipped = dict(sample)
+    RandomHandFlip.mirror(flipped)
+    assert flipped["hand_type"].tolist() == sample["hand_type"][:, ::-1].tolist()
+    assert flipped["abs_depth"].tolist() == sample["abs_depth"][::-1].tolist()
+    valid = flipped["keypoints_visible"][0] > 0
+    assert valid.tolist() == np.roll(sample["keypoints_visible"][0] > 0, 21).tolist()
+    np.testing.assert_allclose(project(flipped["keypoints_cam"][0, valid], flipped["focal"], flipped["principal_pt"]),
+                               flipped["keypoints"][0, valid, :2], rtol=1e-4)
+    RandomHandFlip.mirror(flipped)
+    for key in ("keypoints", "keypoints_cam", "keypoints_visible", "hand_type", "rel_root_depth", "abs_depth",
+                "root_depth", "bbox", "principal_pt"):
+        np.testing.assert_allclose(flipped[key], sample[key], rtol=1e-6, atol=1e-4, err_msg=key)
 
 
 # ---- the crop

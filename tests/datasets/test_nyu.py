@@ -229,6 +229,17 @@ def test_damaged_file(root, file, damage):
     assert str(path) in str(error.value)
 
 
+def test_absurd_size_in_the_header(tmp_path):
+    """The header asks for 86 GB; the file has a few kB."""
+    scipy.io.savemat(tmp_path / "joint_data.mat", {"joint_uvd": contents()["joint_uvd"]})
+    content = (tmp_path / "joint_data.mat").read_bytes()
+    told, absurd = (np.array([3, frames, 36, 3], dtype="<i4").tobytes() for frames in (NUM_FRAMES, 33_000_000))
+    assert content.count(told) == 1
+    (tmp_path / "joint_data.mat").write_bytes(content.replace(told, absurd))
+    with pytest.raises(ValueError, match=r"joint_data.mat: expected a complete MATLAB file.*85536000000 bytes"):
+        parse_nyu(tmp_path / "joint_data.mat")
+
+
 @pytest.mark.parametrize(("file", "key"), [(JOINTS, "ann_file"), (CENTRES, "centres")])
 def test_missing_file(root, file, key):
     (root / file).unlink()
