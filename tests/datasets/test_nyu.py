@@ -180,6 +180,8 @@ RECORD_FAULTS = {
     "NaN centre": (set_value("centre_pixel", (1, 0, 1), np.nan), CENTRES, "record 1: expected a finite centre"),
     "centre without reading": (set_value("centre_pixel", (1, 0, 2), 0), CENTRES, "record 1: expected a finite centre"),
     "centre far away": (set_value("centre_pixel", (1, 0, 0), 5000), CENTRES, "record 1: .*meets the image of 640"),
+    "15 px in the image": (set_value("centre_pixel", (1, 0), [15 - 110 * 588.03 / 800, 240, 800]), CENTRES,
+                           "record 1: .*meets the image of 640"),
     "centre in metres": (set_value("centre_pixel", (1, 0), [0.01, 0.02, -0.8]), CENTRES, "record 1: expected a finite"),
 }
 
@@ -210,6 +212,18 @@ def test_fault_of_a_record(tmp_path, name):
     parsed = parse_nyu(tmp_path / JOINTS, tmp_path / CENTRES, Faults("skip"))
     assert parsed.columns["frame"].tolist() == [0, 2]
     assert parsed.skipped == {"faulty record": 1}
+
+
+def test_box_just_large_enough_survives_the_augmentation(tmp_path):
+    """16 px are in the image; jitter takes at most 4 on the left and 5 on the right."""
+    write_changed(tmp_path, set_value("centre_pixel", (1, 0), [16.01 - 110 * 588.03 / 810, 240, 810]))
+    write_images(tmp_path)
+
+    def worst(sample):
+        sample["bbox"] = sample["bbox"] + np.array([4, 4, -5, -5])
+        return sample
+    dataset = dataset_of(tmp_path, centres=CENTRES, pipeline=[CROP[0], worst, CROP[1]])
+    assert dataset[1]["input_scale"][0] == pytest.approx(11.01, abs=1e-3)
 
 
 def test_points_that_nobody_evaluates_may_be_anything(tmp_path):

@@ -20,6 +20,7 @@ PARSER_VERSION = 1  # another number makes old indices useless
 IMAGE_SIZE = (640, 480)  # width, height
 NUM_CAMERAS = 3
 CENTRE_KEY = "centre_pixel"
+MIN_BOX_PX = 16  # so much of a box must be in the image, for the augmentation moves its sides by some pixels
 PALM = NYU_14.names.index("palm")
 
 
@@ -134,8 +135,8 @@ def _read_array(path: Path, key: str) -> NDArray:
 
 
 def _meets_image(centre_uvd: NDArray, half_mm: float) -> NDArray[np.bool_]:
-    """Say for which centres (N, 3) the box around it has at least a pixel in the image."""
+    """Say for which centres (N, 3) at least `MIN_BOX_PX` of the box around it are in the image, each way."""
     meets = np.isfinite(centre_uvd).all(axis=1) & (centre_uvd[:, 2] > 0)
     boxes, last = cube_box(centre_uvd[meets], half_mm), np.array(IMAGE_SIZE) - 1
-    meets[meets] = (np.minimum(boxes[:, 2:], last) - np.maximum(boxes[:, :2], 0) >= 1).all(axis=1)
+    meets[meets] = (np.minimum(boxes[:, 2:], last) - np.maximum(boxes[:, :2], 0) >= MIN_BOX_PX).all(axis=1)
     return meets
