@@ -38,7 +38,8 @@ def test(args: argparse.Namespace) -> None:
     from dfmamba.engine.checkpoint import check_checkpoint, require_checkpoint
     from dfmamba.engine.cli import apply_common_options, build_runner, require_keys
     from dfmamba.engine.config import load_config
-    from dfmamba.engine.report import format_metrics, is_synthetic, write_result
+    from dfmamba.engine.report import is_synthetic, write_result
+    from dfmamba.evaluation.report import format_metrics
 
     config = load_config(args.config, args.cfg_options)
     require_keys(config, "model", "test_dataloader", "test_cfg", "test_evaluator")

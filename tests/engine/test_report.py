@@ -7,23 +7,10 @@ from dfmamba.engine.checkpoint import describe_checkpoints
 from dfmamba.engine.report import (
     data_fingerprint,
     file_digest,
-    format_metrics,
-    format_table,
     is_synthetic,
     write_result,
 )
 from dfmamba.synthesis.output import NOTE
-
-
-def test_the_table_is_aligned():
-    lines = format_table({"a/long_name_mm": 12.5, "b": np.float32(0.25), "count": 7}).splitlines()
-    assert lines[2:] == ["a/long_name_mm   12.5000", "b                 0.2500", "count                  7"]
-
-
-def test_interhand_metrics_get_their_own_table():
-    table = format_metrics({"interhand/MPJPE_rr_macro_all_mm": 9.5, "interhand/samples_all": 3})
-    assert "root-relative MPJPE, mm" in table
-    assert "9.50" in table
 
 
 class DataSet:

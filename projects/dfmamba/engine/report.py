@@ -1,4 +1,4 @@
-"""The result of a test: an aligned table for the terminal and a JSON file that says what was measured on what."""
+"""The result of a test: a JSON file that says what was measured on what."""
 
 import hashlib
 import json
@@ -13,34 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from dfmamba.evaluation.report import format_interhand_table
-
 PACKAGES = ("dfmamba", "torch", "torchvision", "onedl-mmengine", "onedl-mmcv", "onedl-mmdetection", "mmpose", "numpy",
             "opencv-python-headless")
 SYNTHETIC_NOTE = "SYNTHETIC.txt"  # written by dfmamba.synthesis.output
-
-
-def format_metrics(metrics: Mapping[str, Any]) -> str:
-    """Return metrics as one aligned table: InterHand2.6M's by subset, any others line by line."""
-    is_interhand = any(name.endswith("MPJPE_rr_macro_all_mm") for name in metrics)
-    return format_interhand_table(metrics) if is_interhand else format_table(metrics)
-
-
-def format_table(metrics: Mapping[str, Any]) -> str:
-    """Return metrics as aligned lines, name and value; units are in the names.
-
-    >>> print(format_table({"rhp/EPE_mm": 12.5, "rhp/AUC_20_50": 0.91}))
-    metric            value
-    ------------- ---------
-    rhp/EPE_mm      12.5000
-    rhp/AUC_20_50    0.9100
-    """
-    rows = [(name, f"{value:.4f}" if isinstance(value, float | np.floating) else str(value))
-            for name, value in metrics.items()]
-    left = max([len("metric"), *(len(name) for name, _ in rows)])
-    right = max([9, *(len(value) for _, value in rows)])
-    lines = [f"{'metric':<{left}} {'value':>{right}}", f"{'-' * left} {'-' * right}"]
-    return "\n".join([*lines, *(f"{name:<{left}} {value:>{right}}" for name, value in rows)])
 
 
 def installed_versions() -> dict[str, str]:

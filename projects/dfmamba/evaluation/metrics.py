@@ -1,9 +1,8 @@
-"""Thin mmengine metrics around `dfmamba.evaluation.functional`."""
+"""The protocols as mmengine metrics: they collect joints, and `dfmamba.evaluation.protocols` does the arithmetic."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -11,180 +10,277 @@ from mmengine.logging import MMLogger
 from mmpose.registry import METRICS
 from numpy.typing import NDArray
 
-from dfmamba.evaluation.constant_pose import best_constant_pose
-from dfmamba.evaluation.functional import average_errors, joint_errors, per_joint_mean, root_align
-from dfmamba.evaluation.report import SUBSETS
+from dfmamba.evaluation.protocols import PROTOCOLS
+from dfmamba.evaluation.report import format_scores, write_json
+from dfmamba.evaluation.result_files import write_result_file
+from dfmamba.evaluation.result_files.assemblyhands_json import camera_to_world
+from dfmamba.evaluation.scores import JointTable, Protocol, Scores, stack_fields
 from dfmamba.geometry import back_project
-from dfmamba.skeleton import FINGERS, TWO_HANDS
+from dfmamba.skeleton import RIGHT, TWO_HANDS
 
-PROTOCOL = {
-    "name": "InterHand2.6M MPJPE",
-    "alignment": "root-relative: each hand's own wrist is subtracted, in the prediction the predicted one",
-    "unit": "mm",
-    "averages": "macro: mean over joints of per-joint means (InterNet, A2J-Transformer); micro: over all valid joints",
-    "wrists": "included, with error 0",
-    "valid joints": "annotated, with an annotated wrist of the same hand",
-    "constant pose": "macro error of the best constant root-relative pose, fitted on the truth of the same samples",
-}
+
+class HandMetric(BaseMetric):
+    """Base of the metrics: collects predicted and true joints of each sample, scores them together, logs the table.
+
+    Reads from each data sample, K joints: `pred_instances.keypoints_cam` (1, K, 3) in mm; or, where it is missing,
+    `pred_instances.keypoints` (1, K, 3), x and y in px of the original image, z in mm relative to `root_depth`, which
+    are lifted with the meta keys `root_depth` (K,), `focal` and `principal_pt` (2,). The truth is
+    `gt_instances.keypoints_cam` (1, K, 3) and `keypoints_visible` (1, K), and decides what counts. `id` names a sample.
+
+    Several processes give the same numbers as one: mmengine brings the samples of all into the order of the data set
+    and drops those that a sampler added.
+
+    Args:
+        result_file: Write the predictions to this file, in the format that people exchange for this data set (see
+            `dfmamba.evaluation.result_files`).
+        details_file: Write per-joint and per-finger errors, counts, protocol and data source to this JSON file.
+        collect_device: 'cpu' or 'gpu', where several processes exchange their results.
+        collect_dir: Folder for that exchange on the CPU.
+        prefix: Prefix of the names of the metrics.
+    """
+
+    protocol_name: ClassVar[str]
+
+    def __init__(self, result_file: str | None = None, details_file: str | None = None, collect_device: str = "cpu",
+                 collect_dir: str | None = None, prefix: str | None = None) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        self.result_file, self.details_file = result_file, details_file
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol by which this metric scores."""
+        return PROTOCOLS[self.protocol_name]
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Store the joints of each sample."""
+        count = self.protocol.skeleton.num_joints
+        for sample in data_samples:
+            truth_fields, pred_fields = self.read_fields(sample)
+            self.results.append({
+                "id": sample.get("id"),
+                "pred": self.read_prediction(sample).astype(np.float32),
+                "truth": self.array(sample["gt_instances"], "keypoints_cam", (count, 3)).astype(np.float32),
+                "valid": self.array(sample["gt_instances"], "keypoints_visible", (count,)) > 0,
+                "truth_fields": truth_fields,
+                "pred_fields": pred_fields,
+            })
+
+    def read_prediction(self, sample: Mapping) -> NDArray[np.floating]:
+        """Return the predicted joints in camera space, (K, 3) in mm."""
+        count = self.protocol.skeleton.num_joints
+        if "keypoints_cam" in sample["pred_instances"]:
+            return self.array(sample["pred_instances"], "keypoints_cam", (count, 3))
+        joints = self.array(sample["pred_instances"], "keypoints", (count, 3))
+        return back_project(joints[:, :2], joints[:, 2] + self.read_root_depth(sample),
+                            self.array(sample, "focal", (2,)), self.array(sample, "principal_pt", (2,)))
+
+    def read_root_depth(self, sample: Mapping) -> NDArray[np.floating]:
+        """Return the depth in mm that each joint is lifted with, (K,)."""
+        return self.array(sample, "root_depth", (self.protocol.skeleton.num_joints,))
+
+    def read_fields(self, sample: Mapping) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+        """Return what the protocol or its result file needs beside the joints, of the truth and of the prediction."""
+        return {}, {}
+
+    def array(self, fields: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.floating]:
+        """Return a field of a data sample, array or tensor, in float64 and without its instance axis.
+
+        Raises:
+            ValueError: There is no such field, or it has another size.
+        """
+        if name not in fields:
+            raise ValueError(f"{type(self).__name__}: expected {name!r} in the data sample, got only "
+                             f"{sorted(fields.keys())}. A meta key must be named in the meta_keys of PackPoseInputs.")
+        value = fields[name]
+        array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value, dtype=np.float64)
+        if array.size != np.prod(shape):
+            raise ValueError(f"{type(self).__name__}: {name}: expected shape (1, {str(shape)[1:]}, got {array.shape}")
+        return array.reshape(shape)
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Score all samples together; write the files."""
+        pred, truth = self.make_tables(results)
+        scores = self.protocol.score(pred, truth)
+        self._warn(pred, truth, scores)
+        logger = MMLogger.get_current_instance()
+        logger.info(f"{self.protocol.description['name']}\n{format_scores(self.protocol, scores.metrics)}")
+        if self.result_file:
+            self._write_predictions(Path(self.result_file), pred)
+        if self.details_file:
+            self._write_details(Path(self.details_file), scores)
+            logger.info(f"{type(self).__name__}: details written to {Path(self.details_file).absolute()}")
+        return scores.metrics
+
+    def make_tables(self, results: list[dict]) -> tuple[JointTable, JointTable]:
+        """Return the predictions and the truth of all samples."""
+        shape = (len(results), self.protocol.skeleton.num_joints)
+        ids = [result["id"] for result in results]
+        pred, truth = (np.array([result[name] for result in results], np.float32).reshape(*shape, 3)
+                       for name in ("pred", "truth"))
+        valid = np.array([result["valid"] for result in results], dtype=bool).reshape(shape)
+        return (JointTable(ids, pred, np.ones_like(valid), stack_fields([result["pred_fields"] for result in results])),
+                JointTable(ids, truth, valid, stack_fields([result["truth_fields"] for result in results])))
+
+    def for_result_file(self, pred: JointTable) -> JointTable:
+        """Return the predictions as the result file wants them."""
+        return pred
+
+    def _warn(self, pred: JointTable, truth: JointTable, scores: Scores) -> None:
+        """Say what is wrong with predictions, and which joints have no valid sample."""
+        name, logger = type(self).__name__, MMLogger.get_current_instance()
+        broken = (truth.valid & ~np.isfinite(pred.joints_mm).all(axis=2)).any(axis=1).sum()
+        if broken:
+            logger.warning(f"{name}: {broken} of {len(pred.ids)} samples have predictions that are NaN or infinite; so "
+                           "are the errors. Has the training diverged?")
+        for subset, details in scores.details.items():
+            missing = [joint for joint, count in details["valid_samples"].items() if count == 0]
+            if len(missing) == len(details["valid_samples"]):
+                logger.warning(f"{name}: the subset '{subset}' has no valid joint; its errors are NaN")
+            elif missing:
+                logger.warning(f"{name}: in the subset '{subset}' {len(missing)} joints have no valid sample and are "
+                               f"left out of the macro mean: {', '.join(missing)}")
+
+    def _write_predictions(self, path: Path, pred: JointTable) -> None:
+        """Write the result file. A failure is logged: the other processes wait for the numbers."""
+        try:
+            write_result_file(self.protocol_name, path, self.for_result_file(pred))
+        except (ValueError, OSError) as error:
+            MMLogger.get_current_instance().error(f"{type(self).__name__}: the predictions were not written: {error}")
+        else:
+            MMLogger.get_current_instance().info(f"{type(self).__name__}: predictions written to {path.absolute()}")
+
+    def _write_details(self, path: Path, scores: Scores) -> None:
+        """Write errors by joint and all that is needed to know what they mean."""
+        source = dict((self.dataset_meta or {}).get("data_source", {}))
+        protocol = {**self.protocol.description, "depth source": source.get("root_depth", "that of the samples")}
+        write_json(path, {"protocol": protocol, "data": source, "metrics": scores.metrics, "details": scores.details})
 
 
 @METRICS.register_module()
-class InterHandMPJPE(BaseMetric):
-    """Root-relative mean per-joint position error of two hands, as InterNet and A2J-Transformer measure it.
+class InterHandMPJPE(HandMetric):
+    """InterHand2.6M's MPJPE, and MRRPE and handedness accuracy where the model predicts what they need.
 
-    A predicted joint (image px, root-relative mm) is lifted with `abs_depth` of its hand plus its z; then each hand's
-    own predicted wrist is subtracted, and the result compared with the truth relative to its wrist. Valid joints of the
-    ground truth decide what counts; the predicted hand type plays no part.
-
-    Reads from each data sample: `pred_instances.keypoints` (1, 42, 3), x and y in px of the original image, z in mm
-    relative to the wrist of the joint's hand; `gt_instances.keypoints_cam` (1, 42, 3) mm and `keypoints_visible`
-    (1, 42); and the meta keys `abs_depth` (2,), `focal`, `principal_pt`, `hand_type` (1, 2) and `id`.
+    See `HandMetric` and `dfmamba.evaluation.protocols.interhand26m`. Joints are lifted with `abs_depth` (2,), the depth
+    of each hand's root, true or RootNet's, in place of `root_depth`. Also reads the meta keys `hand_type` (1, 2) and
+    `hand_type_valid`, which is optional; and of the prediction `rel_root_depth` (1,) in mm, left minus right, for MRRPE
+    and `hand_type` (1, 2), probabilities of a right and a left hand, for the accuracy.
 
     Returns for each subset (single: one hand is labelled; two: both; all):
         MPJPE_rr_macro_{subset}_mm: The published number: mean over joints of per-joint means, wrists included.
         MPJPE_rr_micro_{subset}_mm: Mean over all valid joints, as mmpose's `InterHandMetric`.
         constant_pose_macro_{subset}_mm: The macro error of the best constant pose, a yardstick.
         samples_{subset}: Number of samples.
-    A subset without valid joints gives NaN, and one warning.
-
-    Args:
-        result_file: Write per-joint and per-finger errors, counts, protocol and data source to this JSON file.
-        save_predictions: Write each sample's root-relative joints into the file too (about 1.5 kB a sample).
-        collect_device: 'cpu' or 'gpu', where several processes exchange their results.
-        collect_dir: Folder for that exchange on the CPU.
-        prefix: Prefix of the names of the metrics.
+    A subset without valid joints gives NaN, and a warning. And MRRPE_mm, handedness_accuracy.
     """
 
     default_prefix = "interhand"
+    protocol_name = "interhand26m"
 
-    def __init__(self, result_file: str | None = None, save_predictions: bool = False, collect_device: str = "cpu",
-                 collect_dir: str | None = None, prefix: str | None = None) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
-        if save_predictions and not result_file:
-            raise ValueError("save_predictions: expected result_file to say where to, got none")
-        self.result_file = result_file
-        self.save_predictions = save_predictions
+    def read_root_depth(self, sample: Mapping) -> NDArray[np.floating]:
+        """Return the depth in mm of each joint's root, (42,)."""
+        return np.repeat(self.array(sample, "abs_depth", (2,)), TWO_HANDS.num_joints // 2)
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Store the errors and the root-relative truth of each sample."""
-        for sample in data_samples:
-            shape = (TWO_HANDS.num_joints, 3)
-            pred = _array(sample["pred_instances"], "keypoints", shape)
-            truth = _array(sample["gt_instances"], "keypoints_cam", shape)
-            valid = _array(sample["gt_instances"], "keypoints_visible", shape[:1]) > 0
-            root_depth = np.repeat(_array(sample, "abs_depth", (2,)), TWO_HANDS.num_joints // 2)
-            pred_cam = back_project(pred[:, :2], root_depth + pred[:, 2], _array(sample, "focal", (2,)),
-                                    _array(sample, "principal_pt", (2,)))
-            pred_rr, truth_rr = (root_align(joints, TWO_HANDS.root_of_joint) for joints in (pred_cam, truth))
-            result = {
-                "errors": joint_errors(pred_rr, truth_rr).astype(np.float32),
-                "truth": truth_rr.astype(np.float32),
-                "valid": valid,
-                "two": bool(_array(sample, "hand_type", (2,)).all()),
-            }
-            if self.save_predictions:
-                result |= {"id": sample.get("id"), "pred": pred_rr.astype(np.float32)}
-            self.results.append(result)
+    def read_fields(self, sample: Mapping) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+        """Return the labelled hands; the predicted wrists and hands where there are any."""
+        truth = {"hand_type": self.array(sample, "hand_type", (2,)) > 0}
+        if "hand_type_valid" in sample:
+            truth["hand_type_valid"] = self.array(sample, "hand_type_valid", (1,))[0] > 0
+        pred: dict[str, NDArray] = {}
+        if "rel_root_depth" in sample["pred_instances"]:
+            pred["roots_mm"] = self._lift_roots(sample)
+        if "hand_type" in sample["pred_instances"]:
+            pred["handedness"] = self.array(sample["pred_instances"], "hand_type", (2,))
+        return truth, pred
 
-    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Average over all samples; write the result file."""
-        joints = (len(results), TWO_HANDS.num_joints)
-        errors = np.array([result["errors"] for result in results], dtype=np.float32).reshape(joints)
-        truth = np.array([result["truth"] for result in results], dtype=np.float32).reshape(*joints, 3)
-        valid = np.array([result["valid"] for result in results], dtype=bool).reshape(joints)
-        two = np.array([result["two"] for result in results], dtype=bool)
-        self._warn_not_finite(errors, valid)
-        metrics: dict[str, float] = {}
-        details = {}
-        for subset, members in zip(SUBSETS, (~two, two, np.ones_like(two)), strict=True):
-            self._warn_missing(subset, valid[members])
-            metrics |= _subset_metrics(subset, errors[members], truth[members], valid[members])
-            details[subset] = _subset_details(errors[members], valid[members])
-        if self.result_file:
-            self._write(metrics, details, results)
-        return metrics
-
-    def _warn_missing(self, subset: str, valid: NDArray[np.bool_]) -> None:
-        """Say which joints of a subset have no valid sample."""
-        missing = [name for name, count in zip(TWO_HANDS.names, valid.sum(axis=0), strict=True) if count == 0]
-        logger = MMLogger.get_current_instance()
-        if len(valid) == 0 or len(missing) == TWO_HANDS.num_joints:
-            logger.warning(f"InterHandMPJPE: the subset '{subset}' has {len(valid)} samples and no valid joint; its "
-                           "errors are NaN")
-        elif missing:
-            logger.warning(f"InterHandMPJPE: in the subset '{subset}' {len(missing)} joints have no valid sample and "
-                           f"are left out of the macro mean: {', '.join(missing)}")
-
-    def _warn_not_finite(self, errors: NDArray, valid: NDArray[np.bool_]) -> None:
-        """Say how many predictions are not finite."""
-        broken = (valid & ~np.isfinite(errors)).any(axis=1).sum()
-        if broken:
-            MMLogger.get_current_instance().warning(
-                f"InterHandMPJPE: {broken} of {len(errors)} samples have predictions that are NaN or infinite; so are "
-                "the errors. Has the training diverged?")
-
-    def _write(self, metrics: Mapping[str, float], details: Mapping[str, dict], results: list[dict]) -> None:
-        """Write the result file."""
-        source = dict((self.dataset_meta or {}).get("data_source", {}))
-        content: dict[str, Any] = {
-            "protocol": PROTOCOL | {"depth source": source.get("root_depth", "abs_depth of the samples")},
-            "data": source,
-            "metrics": metrics,
-            "details": details,
-        }
-        if self.save_predictions:
-            content["predictions"] = [
-                {"id": result["id"], "joints_rr_mm": result["pred"].round(3).tolist()} for result in results]
-        path = Path(self.result_file or "")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(_plain(content), indent=None if self.save_predictions else 2, allow_nan=False)
-        path.write_text(text + "\n", encoding="utf-8")
-        MMLogger.get_current_instance().info(f"InterHandMPJPE: results written to {path.absolute()}")
+    def _lift_roots(self, sample: Mapping) -> NDArray[np.floating]:
+        """Return right and left wrist in camera space, (2, 3); the left one with the predicted relative depth."""
+        roots_px = self.array(sample["pred_instances"], "keypoints", (TWO_HANDS.num_joints, 3))[list(TWO_HANDS.roots)]
+        right_depth = self.array(sample, "abs_depth", (2,))[RIGHT]
+        relative = self.array(sample["pred_instances"], "rel_root_depth", (1,))[0]
+        return back_project(roots_px[:, :2], [right_depth, right_depth + relative], self.array(sample, "focal", (2,)),
+                            self.array(sample, "principal_pt", (2,)))
 
 
-def _array(fields: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.floating]:
-    """Return a field of a data sample, array or tensor, in float64 and without its instance axis."""
-    if name not in fields:
-        raise ValueError(f"InterHandMPJPE: expected {name!r} in the data sample, got only {sorted(fields.keys())}. "
-                         "A meta key must be named in the meta_keys of PackPoseInputs.")
-    value = fields[name]
-    array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value, dtype=np.float64)
-    if array.size != np.prod(shape):
-        raise ValueError(f"InterHandMPJPE: {name}: expected shape (1, {str(shape)[1:]}, got {array.shape}")
-    return array.reshape(shape)
+@METRICS.register_module()
+class RHPEPE(HandMetric):
+    """RHP's EPE, and hand3d's errors and AUC: see `HandMetric` and `dfmamba.evaluation.protocols.rhp`.
+
+    K is 42; the 21 valid joints of the chosen hand count. The meta key `hand_type` (1, 2) says which it is.
+    """
+
+    default_prefix = "rhp"
+    protocol_name = "rhp"
+
+    def read_fields(self, sample: Mapping) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+        """Return which hand it is, for the result file."""
+        hand = self.array(sample, "hand_type", (2,)) > 0
+        return {"hand_type": hand}, {"hand_type": hand}
 
 
-def _subset_metrics(subset: str, errors: NDArray, truth: NDArray, valid: NDArray[np.bool_]) -> dict[str, float]:
-    """Return the metrics of one subset."""
-    constant = np.broadcast_to(best_constant_pose(truth, valid), truth.shape)
-    return {
-        f"MPJPE_rr_macro_{subset}_mm": average_errors(errors, valid, average="macro"),
-        f"MPJPE_rr_micro_{subset}_mm": average_errors(errors, valid, average="micro"),
-        f"constant_pose_macro_{subset}_mm": average_errors(joint_errors(constant, truth), valid, average="macro"),
-        f"samples_{subset}": len(truth),
-    }
+@METRICS.register_module()
+class NYUMeanError(HandMetric):
+    """NYU's absolute mean error and success rates: see `HandMetric` and `dfmamba.evaluation.protocols.nyu`.
+
+    K is 14, NYU's own joints.
+    """
+
+    default_prefix = "nyu"
+    protocol_name = "nyu"
 
 
-def _subset_details(errors: NDArray, valid: NDArray[np.bool_]) -> dict[str, dict]:
-    """Return errors by joint and by finger, and counts of valid joints, for the result file."""
-    means = per_joint_mean(errors, valid)
-    fingers: dict[str, list[float]] = {finger: [] for finger in (*FINGERS, "wrist")}
-    for joint, mean in enumerate(means):
-        if valid[:, joint].any():
-            fingers[TWO_HANDS.finger_of(joint)].append(float(mean))
-    return {
-        "per_joint_mm": dict(zip(TWO_HANDS.names, means.tolist(), strict=True)),
-        "per_finger_mm": {finger: float(np.mean(part)) if part else float("nan") for finger, part in fingers.items()},
-        "valid_samples": dict(zip(TWO_HANDS.names, valid.sum(axis=0).tolist(), strict=True)),
-    }
+@METRICS.register_module()
+class DexYCBMPJPE(HandMetric):
+    """DexYCB's three MPJPEs and AUCs: see `HandMetric` and `dfmamba.evaluation.protocols.dexycb`.
+
+    K is 21. `id` is the toolkit's image id.
+
+    Args:
+        pred_frame: 'absolute', or 'root_relative' for a model whose `keypoints_cam` are relative to the wrist: then the
+            absolute numbers are left out. A model whose joints are lifted with the true depth of the wrist
+            (`root_depth`) gives absolute numbers that know this depth.
+        **arguments: Of `HandMetric`.
+    """
+
+    default_prefix = "dexycb"
+    protocol_name = "dexycb"
+
+    def __init__(self, pred_frame: str = "absolute", **arguments: Any) -> None:
+        if pred_frame not in ("absolute", "root_relative"):
+            raise ValueError(f"pred_frame: expected 'absolute' or 'root_relative', got {pred_frame!r}")
+        super().__init__(**arguments)
+        self.pred_frame = pred_frame
+
+    def read_fields(self, sample: Mapping) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+        """Return whether the prediction is root-relative."""
+        return {}, {"root_relative": np.array(True)} if self.pred_frame == "root_relative" else {}
 
 
-def _plain(value: Any) -> Any:
-    """Make a value fit for JSON: NaN and infinity become null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, (float, np.floating)):
-        return float(value) if np.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
+@METRICS.register_module()
+class AssemblyHandsMPJPE(HandMetric):
+    """AssemblyHands' MPJPE, and S2DHand's errors and AUC.
+
+    See `HandMetric` and `dfmamba.evaluation.protocols.assemblyhands`. K is 42; the 21 joints of the sample's hand are
+    valid.
+
+    The result file is in world coordinates, with one entry a frame: a hand that several cameras see gets the mean of
+    their predictions. It needs the meta keys `hand_type` (1, 2), `seq_name`, `frame_idx`, and `extrinsic` (3, 4), [R|t]
+    from world to camera in mm.
+    """
+
+    default_prefix = "assemblyhands"
+    protocol_name = "assemblyhands"
+
+    def read_fields(self, sample: Mapping) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+        """Return frame, camera and hand, for the result file."""
+        if not self.result_file:
+            return {}, {}
+        return {}, {"frame": np.array(f"{sample['seq_name']}/{int(sample['frame_idx']):06d}"),
+                    "extrinsic": self.array(sample, "extrinsic", (3, 4)),
+                    "hand_type": self.array(sample, "hand_type", (2,)) > 0}
+
+    def for_result_file(self, pred: JointTable) -> JointTable:
+        """Return the predictions in the world, with the frames as ids."""
+        world = np.array([camera_to_world(joints, extrinsic)
+                          for joints, extrinsic in zip(pred.joints_mm, pred.fields["extrinsic"], strict=True)])
+        hand = np.repeat(pred.fields["hand_type"], TWO_HANDS.num_joints // 2, axis=1)
+        return JointTable([str(frame) for frame in pred.fields["frame"]], world, hand)

@@ -1,40 +1,99 @@
-"""Metric dictionaries as plain-text tables."""
+"""Scores as plain-text tables and as JSON."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-SUBSETS = ("single", "two", "all")
-INTERHAND_COLUMNS = {
-    "macro": "MPJPE_rr_macro_{subset}_mm",
-    "micro": "MPJPE_rr_micro_{subset}_mm",
-    "constant pose": "constant_pose_macro_{subset}_mm",
-    "samples": "samples_{subset}",
-}
+import numpy as np
+
+from dfmamba.evaluation.protocols import PROTOCOLS
+from dfmamba.evaluation.scores import Protocol
+
+PARTS_OF_ONE = ("AUC", "success", "handedness")  # names of metrics without a unit begin so
 
 
-def format_interhand_table(metrics: Mapping[str, float]) -> str:
-    """Lay out what `InterHandMPJPE` returns: one row for single hands, two hands and all.
+def format_scores(protocol: Protocol, metrics: Mapping[str, Any]) -> str:
+    """Lay out what a protocol gives: its table, and below how much better it is than the best constant pose.
 
     Args:
-        metrics: The dictionary of the metric or of a whole evaluation; a prefix that ends with '/' is ignored, other
-            entries too. What is missing or NaN is shown as '-'.
+        protocol: One of `PROTOCOLS`.
+        metrics: Of the protocol's metric or a whole evaluation; a prefix that ends with '/' is ignored, other entries
+            too. What is missing or NaN is shown as '-'.
 
-    >>> print(format_interhand_table({"interhand/MPJPE_rr_macro_single_mm": 8.104, "interhand/samples_single": 12}))
-    root-relative MPJPE, mm    macro  micro  constant pose  samples
-    single                      8.10      -              -       12
-    two                            -      -              -        -
-    all                            -      -              -        -
+    >>> print(format_scores(PROTOCOLS["interhand26m"], {"interhand/MPJPE_rr_macro_all_mm": 8.104,
+    ...     "interhand/constant_pose_macro_all_mm": 20.26, "interhand/samples_all": 12, "interhand/MRRPE_mm": 31.0}))
+    root-relative MPJPE, mm          macro  micro  constant pose  samples
+    single                               -      -              -        -
+    two                                  -      -              -        -
+    all                               8.10      -          20.26       12
+    MRRPE, mm                        31.00
+    better than the constant pose      60%
     """
     values = {name.rsplit("/", 1)[-1]: value for name, value in metrics.items()}
-    rows = [["root-relative MPJPE, mm", *INTERHAND_COLUMNS]]
-    for subset in SUBSETS:
-        cells = [values.get(name.format(subset=subset)) for name in INTERHAND_COLUMNS.values()]
-        rows.append([subset, *(_cell(value, column) for value, column in zip(cells, INTERHAND_COLUMNS, strict=True))])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    columns = list(dict.fromkeys(column for row in protocol.table.values() for column in row))
+    rows = [[protocol.title, *columns]]
+    for label, row in protocol.table.items():
+        rows.append([label, *(_cell(row.get(column, ""), values) for column in columns)])
+    rows += [[label, _cell(name, values)] for label, name in protocol.notes.items() if name in values]
+    error, constant = values.get(protocol.main, np.nan), values.get(protocol.constant, np.nan)
+    if np.isfinite(error) and np.isfinite(constant) and constant > 0:
+        rows.append(["better than the constant pose", f"{1 - error / constant:.0%}"])
+    widths = [max(len(row[place]) for row in rows if place < len(row)) for place in range(len(rows[0]))]
     return "\n".join("  ".join([row[0].ljust(widths[0] + 2), *map(str.rjust, row[1:], widths[1:])]) for row in rows)
 
 
-def _cell(value: float | None, column: str) -> str:
-    """Return the text of a number: two digits after the point, or none for numbers of samples."""
+def _cell(name: str, values: Mapping[str, Any]) -> str:
+    """Return the text of a metric: a count, a part of 1 with four digits, or mm with two."""
+    value = values.get(name)
     if value is None or value != value:
         return "-"
-    return f"{value:.0f}" if column == "samples" else f"{value:.2f}"
+    if isinstance(value, int | np.integer):
+        return str(value)
+    return f"{value:.4f}" if name.startswith(PARTS_OF_ONE) else f"{value:.2f}"
+
+
+def format_metrics(metrics: Mapping[str, Any]) -> str:
+    """Lay out the metrics of an evaluation: the tables of our protocols, told by their prefix; any others in lines.
+
+    >>> print(format_metrics({"toy/error_px": 12.5, "toy/AUC": np.float64(0.91), "toy/count": 7}))
+    metric           value
+    ------------ ---------
+    toy/error_px   12.5000
+    toy/AUC         0.9100
+    toy/count            7
+    """
+    protocols = {protocol.prefix: protocol for protocol in PROTOCOLS.values()}
+    groups: dict[str, dict[str, Any]] = {}
+    for name, value in metrics.items():
+        prefix = name.rsplit("/", 1)[0] if "/" in name else ""
+        groups.setdefault(prefix if prefix in protocols else "", {})[name] = value
+    return "\n\n".join(format_scores(protocols[prefix], group) if prefix else format_table(group)
+                       for prefix, group in groups.items()) or format_table({})
+
+
+def format_table(metrics: Mapping[str, Any]) -> str:
+    """Lay out metrics line by line, name and value; units are in the names."""
+    rows = [(name, f"{value:.4f}" if isinstance(value, float | np.floating) else str(value))
+            for name, value in metrics.items()]
+    left = max([len("metric"), *(len(name) for name, _ in rows)])
+    right = max([9, *(len(value) for _, value in rows)])
+    lines = [f"{'metric':<{left}} {'value':>{right}}", f"{'-' * left} {'-' * right}"]
+    return "\n".join([*lines, *(f"{name:<{left}} {value:>{right}}" for name, value in rows)])
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file, and missing folders; NaN and infinity become null."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """Make a value fit for JSON."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value

@@ -77,22 +77,28 @@ class Protocol:
     """A protocol by name: how it scores and what it says about itself.
 
     Attributes:
+        prefix: Of the names of its metrics in an evaluation.
         skeleton: The joints.
         score: From prediction and truth, row by row, to scores.
         description: Name, source, alignment, unit, averages, valid joints, thresholds; repeated in result files.
         title: Of the table.
-        table: Row to column to the name of a metric.
-        notes: Metrics below the table, label to name.
+        table: Row to column to the name of a metric, which may be empty; the rows together give the order of columns.
+        main: The published number, and what `constant` is compared with.
+        constant: The same number for the best constant pose.
+        notes: Metrics below the table where there are any, label to name.
         ignores_unknown: Predictions of samples that the truth does not have are left out (DexYCB: images without a
             hand); else they are an error.
     """
 
+    prefix: str
     skeleton: Skeleton
     score: Callable[[JointTable, JointTable], Scores]
     description: Mapping[str, str]
     title: str
     table: Mapping[str, Mapping[str, str]]
-    notes: Mapping[str, str]
+    main: str
+    constant: str
+    notes: Mapping[str, str] = field(default_factory=dict)
     ignores_unknown: bool = False
 
 
@@ -154,3 +160,15 @@ def joint_details(errors: Errors) -> dict[str, dict]:
         "per_finger_mm": {finger: float(np.mean(part)) if part else float("nan") for finger, part in fingers.items()},
         "valid_samples": dict(zip(skeleton.names, counts.tolist(), strict=True)),
     }
+
+
+def stack_fields(fields: Sequence[Mapping[str, NDArray]]) -> dict[str, NDArray]:
+    """Join the fields of samples; one that only some samples have is NaN in the others.
+
+    >>> stack_fields([{"a": np.array([1.0, 2.0])}, {}])
+    {'a': array([[ 1.,  2.],
+           [nan, nan]])}
+    """
+    examples = {name: value for entry in fields for name, value in entry.items()}
+    return {name: np.array([entry.get(name, np.full_like(example, np.nan)) for entry in fields])
+            for name, example in examples.items()}

@@ -65,6 +65,7 @@ def _score_tables(pred: JointTable, truth: JointTable) -> Scores:
 
 
 PROTOCOL = Protocol(
+    prefix="assemblyhands",
     skeleton=TWO_HANDS,
     score=_score_tables,
     description={
@@ -82,12 +83,13 @@ PROTOCOL = Protocol(
     },
     title="AssemblyHands, root-relative, mm",
     table={
-        "official (42 joints)": {"MPJPE": "MPJPE_rr_macro_mm", "constant pose": "constant_pose_rr_macro_mm",
-                                 "hands": "hands"},
+        "official (42 joints)": {"MPJPE": "MPJPE_rr_macro_mm", "AUC 20-50": "",
+                                 "constant pose": "constant_pose_rr_macro_mm", "hands": "hands"},
         "hands pooled (21 joints)": {"MPJPE": "MPJPE_rr_pooled_hands_mm", "AUC 20-50": "AUC_rr_20_50_mm",
                                      "hands": "hands"},
         "and bone-scaled (S2DHand)": {"MPJPE": "MPJPE_rr_bonescaled_pooled_hands_mm",
                                       "AUC 20-50": "AUC_rr_bonescaled_20_50_mm", "hands": "hands_bonescaled"},
     },
-    notes={},
+    main="MPJPE_rr_macro_mm",
+    constant="constant_pose_rr_macro_mm",
 )

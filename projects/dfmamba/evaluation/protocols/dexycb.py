@@ -60,6 +60,7 @@ def _score_tables(pred: JointTable, truth: JointTable) -> Scores:
 
 
 PROTOCOL = Protocol(
+    prefix="dexycb",
     skeleton=ONE_HAND,
     score=_score_tables,
     description={
@@ -75,8 +76,9 @@ PROTOCOL = Protocol(
     },
     title="DexYCB, mm",
     table={label: {"MPJPE": MPJPE_NAMES[kind], "AUC 0-50": f"AUC_{kind}_0_50_mm",
-                   **({"constant pose": "constant_pose_rr_macro_mm"} if kind == "rr" else {}), "hands": "hands"}
+                   "constant pose": "constant_pose_rr_macro_mm" if kind == "rr" else "", "hands": "hands"}
            for kind, label in ALIGNMENTS.items()},
-    notes={},
+    main="MPJPE_rr_macro_mm",
+    constant="constant_pose_rr_macro_mm",
     ignores_unknown=True,
 )

@@ -69,7 +69,7 @@ def relative_root_error(pred_roots: ArrayLike, truth: ArrayLike, valid: ArrayLik
 
 def _score_tables(pred: JointTable, truth: JointTable) -> Scores:
     """Score two tables; MRRPE and handedness accuracy where the prediction holds `roots_mm` and `handedness`."""
-    hand_type = truth.fields["hand_type"]
+    hand_type = truth.fields["hand_type"] if truth.ids else np.zeros((0, 2))
     scores = score_interhand26m(pred.joints_mm, truth.joints_mm, truth.valid, hand_type)
     if "roots_mm" in pred.fields:
         scores.metrics["MRRPE_mm"] = relative_root_error(pred.fields["roots_mm"], truth.joints_mm, truth.valid,
@@ -81,6 +81,7 @@ def _score_tables(pred: JointTable, truth: JointTable) -> Scores:
 
 
 PROTOCOL = Protocol(
+    prefix="interhand",
     skeleton=TWO_HANDS,
     score=_score_tables,
     description={
@@ -99,5 +100,7 @@ PROTOCOL = Protocol(
     table={subset: {"macro": f"MPJPE_rr_macro_{subset}_mm", "micro": f"MPJPE_rr_micro_{subset}_mm",
                     "constant pose": f"constant_pose_macro_{subset}_mm", "samples": f"samples_{subset}"}
            for subset in SUBSETS},
+    main="MPJPE_rr_macro_all_mm",
+    constant="constant_pose_macro_all_mm",
     notes={"MRRPE, mm": "MRRPE_mm", "handedness accuracy": "handedness_accuracy"},
 )

@@ -56,6 +56,7 @@ def _score_tables(pred: JointTable, truth: JointTable) -> Scores:
 
 
 PROTOCOL = Protocol(
+    prefix="nyu",
     skeleton=NYU_14,
     score=_score_tables,
     description={
@@ -74,5 +75,6 @@ PROTOCOL = Protocol(
         "mean error": "mean_error_abs_mm", "constant pose": "constant_pose_at_true_centre_mm",
         **{f"all within {threshold}": f"success_max_frame_{threshold}_mm" for threshold in REPORTED_MM},
         "frames": "frames"}},
-    notes={},
+    main="mean_error_abs_mm",
+    constant="constant_pose_at_true_centre_mm",
 )

@@ -86,6 +86,7 @@ def _score_tables(pred: JointTable, truth: JointTable) -> Scores:
 
 
 PROTOCOL = Protocol(
+    prefix="rhp",
     skeleton=TWO_HANDS,
     score=_score_tables,
     description={
@@ -103,12 +104,13 @@ PROTOCOL = Protocol(
     },
     title="RHP, mm",
     table={
-        "root-relative (EPE)": {"mean": "EPE_rr_macro_mm", "constant pose": "constant_pose_rr_macro_mm",
-                                "hands": "hands"},
+        "root-relative (EPE)": {"mean": "EPE_rr_macro_mm", "median": "", "AUC 0-50": "", "AUC 21-50": "",
+                                "constant pose": "constant_pose_rr_macro_mm", "hands": "hands"},
         "palm-centred, bone-scaled (hand3d)": {
             "mean": "EPE_palm_bonescaled_mean_mm", "median": "EPE_palm_bonescaled_median_mm",
             "AUC 0-50": "AUC_palm_bonescaled_0_50_mm", "AUC 21-50": "AUC_palm_bonescaled_21_50_mm",
             "hands": "hands_palm_bonescaled"},
     },
-    notes={},
+    main="EPE_rr_macro_mm",
+    constant="constant_pose_rr_macro_mm",
 )

@@ -1,0 +1,44 @@
+import json
+
+import numpy as np
+import pytest
+
+from dfmamba.evaluation.protocols import PROTOCOLS
+from dfmamba.evaluation.report import format_metrics, format_scores, format_table, write_json
+
+
+def test_lines_are_aligned():
+    lines = format_table({"a/long_name_mm": 12.5, "b": np.float32(0.25), "count": 7}).splitlines()
+    assert lines[2:] == ["a/long_name_mm   12.5000", "b                 0.2500", "count                  7"]
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_protocol_has_its_table(name):
+    protocol = PROTOCOLS[name]
+    metrics = {f"{protocol.prefix}/{protocol.main}": 9.5, f"{protocol.prefix}/{protocol.constant}": 19.0}
+    table = format_metrics(metrics)
+    assert table == format_scores(protocol, metrics)
+    lines = table.splitlines()
+    assert lines[0].startswith(protocol.title)
+    assert len({len(line) for line in lines[: 1 + len(protocol.table)]}) == 1
+    assert "9.50" in table
+    assert lines[-1].split() == ["better", "than", "the", "constant", "pose", "50%"]
+
+
+def test_tables_of_several_data_sets_and_other_metrics():
+    text = format_metrics({"rhp/EPE_rr_macro_mm": 17.75, "toy/error_px": 1.5, "nyu/mean_error_abs_mm": float("nan")})
+    parts = text.split("\n\n")
+    assert [part.split(",")[0].split()[0] for part in parts] == ["RHP", "metric", "NYU"]
+    assert "17.75" in parts[0]
+    assert "better" not in text  # nothing to compare with
+
+
+def test_counts_and_parts_of_one():
+    values = {"AUC_rr_0_50_mm": 0.52987, "hands": 3, "MPJPE_rr_macro_mm": 25.4875}
+    row = format_scores(PROTOCOLS["dexycb"], values).splitlines()[2]
+    assert row.split() == ["root-relative", "25.49", "0.5299", "-", "3"]
+
+
+def test_json_knows_no_nan(tmp_path):
+    write_json(tmp_path / "new" / "x.json", {"a": np.nan, "b": [np.inf, np.float32(1.5)], "c": np.array([1, 2])})
+    assert json.loads((tmp_path / "new" / "x.json").read_text()) == {"a": None, "b": [None, 1.5], "c": [1, 2]}
