@@ -514,6 +514,19 @@ def test_missing_view(dexycb_root):
         dataset_at(dexycb_root)
 
 
+def test_empty_folders_hold_places(dexycb_root):
+    """A part of the set keeps the official positions if the other recordings are empty folders."""
+    shutil.rmtree(view_folder(dexycb_root, number=1).parent)
+    view_folder(dexycb_root, number=1).parent.mkdir()
+    dataset = dataset_at(dexycb_root, subjects=SUBJECTS[:1])
+    assert [dataset.get_data_info(i)["capture"] for i in range(len(dataset))] == [0] * 2 + [2] * 6 + [3] * 8
+    assert dataset.get_data_info(2)["id"] == 4  # recording 0 has 2 frames of 2 cameras
+    assert dataset.index.skipped == {"no hand": 6, "recording without files": 1}
+    view_folder(dexycb_root, number=1).mkdir()
+    with pytest.raises(FileNotFoundError, match=r"meta.yml \(about a recording\)"):
+        dataset_at(dexycb_root, subjects=SUBJECTS[:1])
+
+
 def test_other_number_of_recordings(dexycb_root):
     with pytest.raises(ValueError, match=r"expected 100 recordings.*got 5.*sequences_per_subject"):
         dataset_at(dexycb_root, sequences_per_subject=100)

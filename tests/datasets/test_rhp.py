@@ -129,6 +129,21 @@ def test_box_is_the_enlarged_tight_box_of_the_valid_joints(rhp_root):
     np.testing.assert_allclose(sample["bbox"][0], [u - half_u, v - half_v, u + half_u, v + half_v], atol=1e-3)
 
 
+def test_box_of_hidden_hands(tmp_path):
+    content = frames()
+    content[0], content[1] = frame(0, 8), frame(0, 1)  # ring finger and pinky are seen; the base of the pinky alone
+    write_rhp(tmp_path, content)
+    dataset = dataset_at(tmp_path, hand="right")
+    ring_u, ring_tip_v = 160 + 250 * 120 / 803, 150 - 300 * 60 / 803
+    pinky_u, base_v = 160 + 250 * 140 / 804, 150.0
+    wrist_u, wrist_v = 160 + 250 * 100 / 800, 150 + 300 * 20 / 800
+    expected = [[ring_u, ring_tip_v, pinky_u, base_v], [wrist_u, base_v, pinky_u, wrist_v]]
+    for number, tight in enumerate(np.array(expected)):
+        centre, half = (tight[:2] + tight[2:]) / 2, 0.6 * (tight[2:] - tight[:2])
+        np.testing.assert_allclose(dataset.get_data_info(number)["bbox"][0], [*(centre - half), *(centre + half)],
+                                   atol=1e-3)
+
+
 def test_only_seen_joints_and_the_wrist_are_valid(rhp_root):
     hidden = dataset_at(rhp_root, hand="left").get_data_info(0)  # only its last 10 joints are seen
     names = [name for name, valid in zip(TWO_HANDS.names, hidden["keypoints_visible"][0], strict=True) if valid]

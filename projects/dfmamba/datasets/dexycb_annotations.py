@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from dfmamba.datasets.annotation_index import AnnotationColumns
 from dfmamba.datasets.dexycb_calibration import intrinsics_file, read_intrinsics
-from dfmamba.datasets.dexycb_recordings import Recording, Selection, read_recordings
+from dfmamba.datasets.dexycb_recordings import Recording, Selection, count_empty, read_recordings
 from dfmamba.datasets.files import Faults, check_boxes, fault, get_array, get_key, read_npz
 from dfmamba.datasets.record_checks import Skip, check_hand_size
 from dfmamba.geometry import metres_to_mm, tight_box
@@ -140,6 +140,8 @@ def parse_dexycb(root: str | Path, selection: Selection, box: str = "joints", fa
         skipped += labels.skipped
         rows.append(_rows_of(labels, recordings[sequence], sequence, camera))
     columns = {name: np.concatenate([getattr(part, name) for part in rows]) for name in Rows._fields}
+    if empty := count_empty(recordings, selection):
+        skipped["recording without files"] = empty
     return AnnotationColumns(columns | _side_tables(recordings, selection, cameras), dict(skipped) | faults.skipped)
 
 

@@ -68,6 +68,8 @@ def list_recordings(root: Path, subject: str, count: int) -> list[str]:
 def list_meta_files(root: Path, selection: Selection) -> list[tuple[Path, int]]:
     """Return the `meta.yml` and the position of each selected recording, in the order of the image ids.
 
+    Empty folders only hold the place of recordings that a part of the set lacks: they are left out.
+
     Raises:
         FileNotFoundError: A subject's folder or a `meta.yml` does not exist.
         ValueError: A subject does not have `sequences_per_subject` recordings, or no recording is left.
@@ -75,7 +77,8 @@ def list_meta_files(root: Path, selection: Selection) -> list[tuple[Path, int]]:
     files = []
     for subject in selection.subjects:
         names = list_recordings(root, subject, selection.sequences_per_subject)
-        files += [(root / subject / names[i] / "meta.yml", i) for i in selection.sequences if i < len(names)]
+        folders = [(root / subject / names[i], i) for i in selection.sequences if i < len(names)]
+        files += [(folder / "meta.yml", i) for folder, i in folders if any(folder.iterdir())]
     for path, _ in files:
         if not path.is_file():
             raise FileNotFoundError(f"no such file: {path} (about a recording)")
@@ -107,6 +110,12 @@ def read_recordings(root: Path, selection: Selection) -> list[Recording]:
             first_image_id=next_id))
         next_id += num_frames * len(selection.serials)
     return recordings
+
+
+def count_empty(recordings: Sequence[Recording], selection: Selection) -> int:
+    """Count the selected recordings whose folders are empty."""
+    places = sum(i < selection.sequences_per_subject for i in selection.sequences)
+    return len(selection.subjects) * places - len(recordings)
 
 
 def side_of_mano(path: Path, mano_sides: object) -> int:

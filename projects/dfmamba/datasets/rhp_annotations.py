@@ -120,7 +120,7 @@ def parse_rhp(ann_file: str | Path, mask_folder: str | Path | None = None, hand:
 
     The wrist counts as valid where another joint is: its position is always known (the set is rendered), and the other
     joints are relative to it. Its root-relative error is 0, so a mean over joints of per-joint means does not change.
-    The box is the file's; without one (pickles), 1.2 times the tight box of the valid joints.
+    The box is the file's; without one (pickles), 1.2 times the tight box of the valid joints, without a hidden wrist.
 
     Args:
         ann_file: `anno_training.pickle` or `anno_evaluation.pickle`, or a `.json` file.
@@ -287,6 +287,12 @@ def _shrink(record: dict) -> dict:
     return record
 
 
+def _box_of_joints(points_px: NDArray, seen: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.floating]:
+    """Return the box (4,) of the seen joints; of the wrist as well, where a single joint is seen."""
+    box = tight_box(points_px, seen, BOX_ENLARGEMENT)
+    return box if (box[2:] > 0).all() else tight_box(points_px, valid, BOX_ENLARGEMENT)
+
+
 def _make_row(path: Path, hand: Hand, validity: str) -> tuple:
     """Return the entries of a record in the order of `COLUMNS`, after all checks of its values."""
     record, joints = hand.annotation_id, hand.joints_mm
@@ -304,7 +310,7 @@ def _make_row(path: Path, hand: Hand, validity: str) -> tuple:
                     f"{hand.focal_px.tolist()} and {hand.principal_point_px.tolist()} px")
     box = hand.bbox_xywh
     if box is None:
-        box = tight_box(project(joints, hand.focal_px, hand.principal_point_px), valid, BOX_ENLARGEMENT)
+        box = _box_of_joints(project(joints, hand.focal_px, hand.principal_point_px), seen, valid)
     check_boxes(path, np.array([record]), box[None])
     return (record, hand.image_id, hand.file_name.encode(), hand.side, np.where(valid[:, None], joints, 0), valid, box,
             hand.focal_px, hand.principal_point_px)
