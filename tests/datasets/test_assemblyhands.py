@@ -322,6 +322,7 @@ def test_sample_against_numbers_worked_out_by_hand(root):
     assert sample["abs_depth"].tolist() == [400, 0]
     assert sample["hand_type"].tolist() == [[1, 0]]
     assert sample["bbox"].tolist() == [[300, 220, 420, 300]]
+    assert sample["extrinsic"].tolist() == fixture.TURNED
     assert sample["focal"].tolist() == [200, 250]
     assert sample["principal_pt"].tolist() == [318, 240]
     file_name = f"ego_images_rectified/val/{FIRST}/HMC_84346135_mono10bit/000010.jpg"
@@ -479,5 +480,5 @@ def test_base_config(root):
         packed = [dataset[i] for i in range(6)]
         assert {tuple(item["inputs"].shape) for item in packed} == {(3, 256, 256)}
         meta = packed[0]["data_samples"].metainfo
-        assert {"abs_depth", "root_depth", "focal", "principal_pt", "hand_type", "id", "input_scale"} <= set(meta)
+        assert {"abs_depth", "root_depth", "focal", "principal_pt", "hand_type", "id", "extrinsic"} <= set(meta)
         assert packed[0]["data_samples"].gt_instances.keypoints_cam.shape == (1, 42, 3)

@@ -13,11 +13,11 @@ data_root = 'data/assemblyhands'
 input_size = (256, 256)
 codec = dict(type='A2JCodec', input_size=input_size)
 
-# All that the pose estimator, the metrics and the pictures read.
+# All that the pose estimator, the metrics and the pictures read; `extrinsic` is for the result file.
 meta_keys = ('id', 'img_id', 'img_path', 'dataset_name', 'seq_name', 'capture', 'camera', 'frame_idx', 'subject',
              'ori_shape', 'img_shape', 'input_size', 'input_center', 'input_scale', 'rotation', 'flip',
              'flip_direction', 'flip_indices', 'hand_type', 'hand_type_valid', 'rel_root_depth', 'rel_root_valid',
-             'abs_depth', 'root_depth', 'focal', 'principal_pt')
+             'abs_depth', 'root_depth', 'focal', 'principal_pt', 'extrinsic')
 
 train_pipeline = [
     dict(type='LoadImage'),

@@ -34,8 +34,9 @@ class AssemblyHandsDataset(HandDataset):
     The coordinates of the test split have never been published; as long as its files hold [1, 1, 1], all of its hands
     are left out, and there is no sample. Public results are those of the val split.
 
-    `id` is that of the annotation, which both hands of an image share; `hand_type` tells them apart. `capture` and
-    `subject` are 0: the files do not name them.
+    Samples also have `extrinsic` (3, 4) float32, [R | t] from the world to the camera in mm, with which result files
+    in world coordinates are written. `id` is that of the annotation, which both hands of an image share; `hand_type`
+    tells them apart. `capture` and `subject` are 0: the files do not name them.
 
     Args:
         split: 'train', 'val' or 'test'.
@@ -114,6 +115,7 @@ class AssemblyHandsDataset(HandDataset):
             "frame_idx": int(table["frame_idx"][image]),
             **sample_of_one_hand(int(table["side"][row]), joints_in_camera(table, row), table["joint_valid"][row],
                                  table["focal_px"][camera], table["principal_point_px"][camera]),
+            "extrinsic": np.column_stack([table["rotation"][image], table["translation_mm"][image]]).astype(np.float32),
             "bbox": large_enough(table["bbox_xyxy"][row])[None].astype(np.float32),
             "bbox_score": np.ones(1, dtype=np.float32),
             "rotation": 0,
