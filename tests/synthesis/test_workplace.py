@@ -7,7 +7,7 @@ from dfmamba.skeleton import LEFT, RIGHT, WRIST
 from dfmamba.synthesis.grasp import PRESS_MM, Grasp, sample_grasp
 from dfmamba.synthesis.hand import NUM_ANGLES
 from dfmamba.synthesis.objects import YCB_THINGS, PlacedThing, Thing, sample_thing_look, signed_distance, things_meet
-from dfmamba.synthesis.person import FREE_ARMS, forearm_frame, sample_person
+from dfmamba.synthesis.person import FREE_ARMS, forearm_frame, sample_clothes, sample_person
 from dfmamba.synthesis.scene import NONE, Camera, aim, compose_scene, make_subject, photograph
 from dfmamba.synthesis.shading import sample_lighting
 from dfmamba.synthesis.table import draw_table, sample_table
@@ -35,7 +35,7 @@ def test_hands_hold_their_things_and_meet_nothing_else(subject, sides):
     grasps = {side: sample_grasp(shape, thing, sample_thing_look(rng), rng)
               for side, thing in zip(sides, (YCB_THINGS[3], YCB_THINGS[8]), strict=False)}
     lying = scatter(YCB_THINGS[4:7], PLACE, 250.0, rng)
-    scene = sample_scene(subject, grasps, REACH, lying, sample_lighting(rng), rng)
+    scene = sample_scene(subject, grasps, REACH, lying, sample_clothes(subject.look, rng), sample_lighting(rng), rng)
     assert scene.present.tolist() == [RIGHT in sides, LEFT in sides]
     assert scene.things[:3] == tuple(lying)
     held = dict(zip(sides, scene.things[3:], strict=False))
@@ -58,7 +58,8 @@ def test_a_left_hand_holds_the_mirror_image(subject):
     grasp = sample_grasp(subject.surface.shape, YCB_THINGS[3], sample_thing_look(rng), rng)
     distances = []
     for side in (RIGHT, LEFT):
-        scene = sample_scene(subject, {side: grasp}, REACH, [], sample_lighting(rng), rng)
+        scene = sample_scene(subject, {side: grasp}, REACH, [], sample_clothes(subject.look, rng), sample_lighting(rng),
+                             rng)
         middle = scene.things[0].translation_mm
         joints = scene.joints_mm[21 * side:21 * side + 21]
         distances.append(np.linalg.norm(joints - middle, axis=1))
@@ -76,9 +77,10 @@ def test_things_on_the_table_are_apart():
 
 def test_a_hand_that_cannot_get_there(subject):
     far = Reach(FREE_ARMS, np.array([0.0, 0, -3000]), 100.0)
+    rng = np.random.default_rng(0)
     with pytest.raises(RuntimeError, match="elsewhere"):
-        sample_scene(subject, {RIGHT: Grasp(np.zeros(NUM_ANGLES), None)}, far, [],
-                     sample_lighting(np.random.default_rng(0)), np.random.default_rng(0))
+        sample_scene(subject, {RIGHT: Grasp(np.zeros(NUM_ANGLES), None)}, far, [], sample_clothes(subject.look, rng),
+                     sample_lighting(rng), rng)
 
 
 def test_forearm_frame_by_hand():

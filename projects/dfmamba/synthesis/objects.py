@@ -14,6 +14,7 @@ from dfmamba.geometry import Array
 
 CELL_MM = 8.0  # side of a mesh cell: small enough for soft shadows at the vertices
 ROUND_CELLS = 48  # around a cylinder or a ball
+LIMB_CELL_MM, LIMB_ROUND_CELLS = 16.0, 32  # of capsules, which are parts of a body and far larger
 LIES_BELOW_MM = 31.0  # things thinner than this lie on a table, others stand
 # From a thing's own frame to a world with y down: its x up, or its z up.
 STANDING = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
@@ -158,10 +159,10 @@ def _ball_sides(half: Array) -> list[tuple[Array, Array]]:
 
 
 def _capsule_sides(half: Array) -> list[tuple[Array, Array]]:
-    around = np.linspace(0, 2 * np.pi, ROUND_CELLS + 1)
-    cap = np.linspace(0, np.pi / 2, ROUND_CELLS // 4 + 1)
+    around = np.linspace(0, 2 * np.pi, LIMB_ROUND_CELLS + 1)
+    cap = np.linspace(0, np.pi / 2, LIMB_ROUND_CELLS // 4 + 1)
     reach = half[0] - half[1]
-    mantle = np.linspace(reach, -reach, 2 + int(np.ceil(2 * reach / CELL_MM)))[1:-1]
+    mantle = np.linspace(reach, -reach, 2 + int(np.ceil(2 * reach / LIMB_CELL_MM)))[1:-1]
     down = np.concatenate([cap, np.full(len(mantle), np.pi / 2), np.pi / 2 + cap])[:, None]
     middle = np.concatenate([np.full(len(cap), reach), mantle, np.full(len(cap), -reach)])
     outward = np.stack(np.broadcast_arrays(np.cos(down), np.sin(down) * np.cos(around), np.sin(down) * np.sin(around)),

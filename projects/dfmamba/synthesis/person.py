@@ -4,7 +4,7 @@ World: millimetres, y down; the person stands upright, faces -z (so the right ha
 between the shoulders is the origin. Sizes are rounded from anthropometric tables of adults.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -133,7 +133,7 @@ def sample_person(subject: Subject, sides: tuple[int, ...], habit: ArmHabit, rng
             gaps.append(gap_between(hands[0].ends_mm, flesh.radii_mm, hands[1].ends_mm, flesh.radii_mm))
         if min(gaps) > CLEARANCE_MM:
             parts += [upper_arm(side, arm) for side, arm in zip(sides, arms, strict=True)]
-            return Person(tuple(hands), dressed(parts, subject.look, rng), *capsules(parts))
+            return Person(tuple(hands), dressed(parts, sample_clothes(subject.look, rng)), *capsules(parts))
     raise RuntimeError(f"the hands met the body or each other in {MAX_TRIES} draws")
 
 
@@ -202,9 +202,8 @@ def capsules(parts: Sequence[Part]) -> tuple[Array, Array]:
             np.array([[part.radius_mm, part.radius_mm] for part in parts], dtype=np.float64))
 
 
-def dressed(parts: Sequence[Part], look: Look, rng: np.random.Generator) -> tuple[PlacedThing, ...]:
-    """Return parts of the body as coloured capsules; the shirt is of the sleeve's cloth."""
-    clothes = _clothes(look, rng)
+def dressed(parts: Sequence[Part], clothes: Mapping[str, ThingLook]) -> tuple[PlacedThing, ...]:
+    """Return parts of the body as coloured capsules; the clothes go by the parts' names."""
     return tuple(_limb(part, clothes[part.name]) for part in parts)
 
 
@@ -221,8 +220,8 @@ def _limb(part: Part, look: ThingLook) -> PlacedThing:
                        (start + end) / 2)
 
 
-def _clothes(look: Look, rng: np.random.Generator) -> dict[str, ThingLook]:
-    """Return the colours of the parts of the body."""
+def sample_clothes(look: Look, rng: np.random.Generator) -> dict[str, ThingLook]:
+    """Draw the looks of the parts of the body, by name; the shirt is of the sleeve's cloth."""
     def plain(colour: Array, gloss: float) -> ThingLook:
         return ThingLook(np.tile(colour, (3, 1)), 0.0, 1.0, rng.uniform(0, 2 * np.pi, 3), gloss)
 

@@ -62,9 +62,12 @@ def rasterize(vertices_px: Array, depth_mm: Array, faces: np.ndarray, size: tupl
     edge1, edge2 = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
     with np.errstate(invalid="ignore"):
         area = edge1[:, 0] * edge2[:, 1] - edge1[:, 1] * edge2[:, 0]
-        low = np.ceil(np.maximum(corner.min(axis=1), 0))
-        high = np.floor(np.minimum(corner.max(axis=1), [width - 1, height - 1]))
-        kept = np.flatnonzero((area < 0) & (z.min(axis=1) > 0) & (low <= high).all(axis=1))
+        # Over three columns; a reduction along so short an axis is slow.
+        low = np.ceil(np.maximum(np.minimum(np.minimum(corner[:, 0], corner[:, 1]), corner[:, 2]), 0))
+        high = np.floor(np.minimum(np.maximum(np.maximum(corner[:, 0], corner[:, 1]), corner[:, 2]),
+                                   [width - 1, height - 1]))
+        in_front = np.minimum(np.minimum(z[:, 0], z[:, 1]), z[:, 2]) > 0
+        kept = np.flatnonzero((area < 0) & in_front & (low[:, 0] <= high[:, 0]) & (low[:, 1] <= high[:, 1]))
     corner, edge1, edge2, area = corner[kept], edge1[kept], edge2[kept], area[kept]
     low = low[kept].astype(np.int64)
     spans = high[kept].astype(np.int64) - low + 1
@@ -86,7 +89,7 @@ def rasterize(vertices_px: Array, depth_mm: Array, faces: np.ndarray, size: tupl
     triangle, pixel = triangle[inside], row[inside] * width + column[inside]
     inverse_z = 1 / z[kept]
     weight = np.stack([w0[inside], w1[inside], w2[inside]], axis=1) * inverse_z[triangle]
-    depth = 1 / weight.sum(axis=1)
+    depth = 1 / (weight[:, 0] + weight[:, 1] + weight[:, 2])
     return _nearest(depth, pixel, triangle, weight, kept, size)
 
 

@@ -12,7 +12,7 @@ from dfmamba.geometry import Array
 from dfmamba.skeleton import LEFT
 from dfmamba.synthesis.contact import gap_between
 from dfmamba.synthesis.grasp import Grasp, capsule_gaps
-from dfmamba.synthesis.objects import PlacedThing, Thing, resting, sample_thing_look, things_meet
+from dfmamba.synthesis.objects import PlacedThing, Thing, ThingLook, resting, sample_thing_look, things_meet
 from dfmamba.synthesis.person import (
     ArmHabit,
     body_parts,
@@ -83,7 +83,7 @@ def scatter(things: Sequence[Thing], centre_mm: Array, radius_mm: float, rng: np
 
 
 def sample_scene(subject: Subject, grasps: Mapping[int, Grasp], reach: Reach, lying: Sequence[PlacedThing],
-                 lighting: Lighting, rng: np.random.Generator) -> Scene:
+                 clothes: Mapping[str, ThingLook], lighting: Lighting, rng: np.random.Generator) -> Scene:
     """Draw a person whose hands do what they are told above the table; an arm that is not named hangs down.
 
     Args:
@@ -92,6 +92,7 @@ def sample_scene(subject: Subject, grasps: Mapping[int, Grasp], reach: Reach, ly
         reach: Where they do it.
         lying: What lies on the table; the first of `Scene.things`, before what is held, right hand first, and the
             body.
+        clothes: See `person.sample_clothes`.
         lighting: The lamps.
         rng: Source of randomness.
 
@@ -110,7 +111,7 @@ def sample_scene(subject: Subject, grasps: Mapping[int, Grasp], reach: Reach, ly
             parts += [upper_arm(side, forearm) for side, forearm in forearms.items()]
             held = [arm.held for arm in arms if arm.held is not None]
             return compose_scene(subject, [arm.hand for arm in arms], lighting,
-                                 [*lying, *held, *dressed(parts, subject.look, rng)])
+                                 [*lying, *held, *dressed(parts, clothes)])
     raise RuntimeError(f"the hands met something or were elsewhere in {MAX_TRIES} draws")
 
 
