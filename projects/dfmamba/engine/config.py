@@ -28,8 +28,8 @@ DATALOADER_KEYWORDS = {"num_batch_per_epoch", "disable_subprocess_warning"}
 # Small dicts that a factory function takes apart: their type is checked, their other keys are that function's affair.
 FACTORY_KEYS = {"init_cfg", "norm_cfg", "act_cfg", "conv_cfg", "upsample_cfg", "padding_cfg", "collate_fn",
                 "worker_init_fn"}
-# What lies below is no affair of the registries: `type` is data there, or names a class of another library.
-FREE_KEYS = {"metainfo", "init_kwargs"}
+# What lies below is no affair of the registries: `type` is data there, or names a class or function of another library.
+FREE_KEYS = {"metainfo", "init_kwargs", "nms"}
 FREE_TYPES = {"Albumentation"}
 
 
