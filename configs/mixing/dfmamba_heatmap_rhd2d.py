@@ -1,6 +1,6 @@
 """DF-Mamba under mmpose's heat map head: 21 joints in 2D, mmpose's own RHD config with another backbone.
 
-Example, untrained: no result is known. Expected data: as mmpose expects it, data/rhd/ (annotations/rhd_train.json, ...).
+Example, untrained: no result is known. Expected data: as mmpose expects it, data/rhd/.
 """
 
 _base_ = ['mmpose::hand_2d_keypoint/topdown_heatmap/rhd2d/td-hm_res50_8xb64-210e_rhd2d-256x256.py']

@@ -1,6 +1,6 @@
 """DF-Mamba under mmpose's regression head with residual log-likelihood estimation (RLE): 21 joints in 2D.
 
-Example, untrained: no result is known. Expected data: as mmpose expects it, data/rhd/ (annotations/rhd_train.json, ...).
+Example, untrained: no result is known. Expected data: as mmpose expects it, data/rhd/.
 """
 
 _base_ = ['mmpose::hand_2d_keypoint/topdown_regression/rhd2d/td-reg_res50_8xb64-210e_rhd2d-256x256.py']
