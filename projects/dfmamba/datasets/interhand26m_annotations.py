@@ -142,9 +142,11 @@ def _read_images(path: Path, raws: Sequence[msgspec.Raw], sequences: _Names, cam
 
 def _read_annotations(path: Path, raws: Sequence[msgspec.Raw], faults: Faults) -> Columns:
     """Read the annotations, in their order."""
+    read_flags = lru_cache(maxsize=2**14)(_read_flags)  # few different texts make up most records
+
     def check(annotation: _Annotation) -> tuple[_Annotation, bytes]:
         try:
-            return annotation, _read_flags(bytes(annotation.joint_valid))
+            return annotation, read_flags(bytes(annotation.joint_valid))
         except (TypeError, ValueError) as error:
             raise fault(path, annotation.id, f"{TWO_HANDS.num_joints} numbers for 'joint_valid'",
                         f"a fault: {error}") from error
@@ -160,7 +162,6 @@ def _read_annotations(path: Path, raws: Sequence[msgspec.Raw], faults: Faults) -
     return _drop_repeated(path, _concatenate(chunks), "annotation_id", faults)
 
 
-@lru_cache(maxsize=2**14)  # few different texts make up nearly all records
 def _read_flags(text: bytes) -> bytes:
     """Return 42 bools as bytes, of a list of numbers or of lists of one number."""
     flags = np.asarray(msgspec.json.decode(text), dtype=np.float64).squeeze()
