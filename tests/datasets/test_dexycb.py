@@ -35,7 +35,8 @@ from dfmamba.datasets.dexycb_calibration import read_extrinsics
 from dfmamba.datasets.dexycb_recordings import Selection, side_of_mano
 from dfmamba.datasets.dexycb_splits import SETUPS, get_split
 from dfmamba.datasets.transforms import RandomHandFlip
-from dfmamba.evaluation.protocols import score_dexycb
+from dfmamba.evaluation import DexYCBMPJPE, score_dexycb
+from dfmamba.evaluation.result_files import read_dexycb_text
 from dfmamba.geometry import back_project, invert_rigid, move_rigidly
 from dfmamba.skeleton import LEFT, ONE_HAND, RIGHT
 
@@ -325,6 +326,46 @@ def test_joint_moved_by_5_mm(dexycb_root):
     shifted = score_dexycb(truth + np.array([0, 30, 40]), truth).metrics
     assert shifted["MPJPE_abs_macro_mm"] == pytest.approx(50, abs=1e-3)
     assert shifted["MPJPE_rr_macro_mm"] == pytest.approx(0, abs=1e-3)
+
+
+def test_errors_after_alignment(dexycb_root):
+    """Root-relative errors ignore a shift, Procrustes-aligned ones also a turn and another size."""
+    pred, truth = predictions_of(dataset_at(dexycb_root))
+    pred[:, 4] += [0, 6, 8]
+    plain = score_dexycb(pred, truth).metrics
+    shifted = score_dexycb(pred + np.array([100, -50, 30]), truth).metrics
+    assert shifted["MPJPE_rr_macro_mm"] == pytest.approx(plain["MPJPE_rr_macro_mm"], abs=1e-3)
+    turn = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    similar = score_dexycb(1.5 * move_rigidly(truth, turn, [100, 0, 0]), truth).metrics
+    assert similar["PA_MPJPE_macro_mm"] == pytest.approx(0, abs=1e-3)
+    assert similar["MPJPE_rr_macro_mm"] > 10
+
+
+def test_metric_and_result_file_behind_the_pipeline(dexycb_root, tmp_path):
+    """As in `tools/test.py`: packed samples, and predictions in image px and mm relative to the wrist."""
+    config = Config.fromfile(REPOSITORY / "configs/_base_/datasets/dexycb.py")
+    with DefaultScope.overwrite_default_scope("mmpose"):
+        dataset = DATASETS.build(config.test_dataloader.dataset | {
+            "data_root": str(dexycb_root), "subjects": SUBJECTS, "serials": SERIALS,
+            "sequences_per_subject": SEQUENCES_PER_SUBJECT})
+    metric = DexYCBMPJPE(result_file=str(tmp_path / "result.txt"))
+    index_tip = ONE_HAND.names.index("index4")
+    for i in range(len(dataset)):
+        sample = dataset.get_data_info(i)
+        sample["keypoints"][0, index_tip, :2] += np.array([3, 4]) * sample["focal"] / 901  # 3 and 4 mm at its depth
+        metric.process(None, [dataset[i]["data_samples"].to_dict()
+                              | {"pred_instances": {"keypoints": sample["keypoints"]}}])
+    result = metric.evaluate(len(dataset))
+    assert result["dexycb/MPJPE_abs_macro_mm"] == pytest.approx(5 / 21, abs=1e-3)
+    assert result["dexycb/MPJPE_rr_macro_mm"] == pytest.approx(5 / 21, abs=1e-3)
+    written = read_dexycb_text(tmp_path / "result.txt")
+    assert list(written.ids) == [dataset.get_data_info(i)["id"] for i in range(len(dataset))]
+    truth = dataset.get_data_info(3)["keypoints_cam"][0]
+    np.testing.assert_allclose(written.joints_mm[3][index_tip], truth[index_tip] + [3, 4, 0], atol=1e-3)
+    np.testing.assert_allclose(written.joints_mm[3][:4], truth[:4], atol=1e-3)
+    first_line = (tmp_path / "result.txt").read_text().splitlines()[0].split(",")
+    assert len(first_line) == 64
+    np.testing.assert_allclose([float(number) for number in first_line[1:4]], [0, 0, 900], atol=1e-3)  # the wrist
 
 
 # ---- the index

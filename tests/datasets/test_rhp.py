@@ -23,7 +23,7 @@ from dfmamba.datasets.rhp_annotations import (
     wrist_last,
 )
 from dfmamba.datasets.transforms import RandomHandFlip
-from dfmamba.evaluation.protocols import score_rhp
+from dfmamba.evaluation import RHPEPE, score_rhp
 from dfmamba.geometry import back_project, project
 from dfmamba.skeleton import LEFT, RIGHT, TWO_HANDS, WRIST, hand_slice
 
@@ -230,6 +230,21 @@ def test_joint_moved_by_5_mm(rhp_root):
     assert not valid[2, thumb]
     pred[2, thumb] += 1000
     assert score_rhp(pred, truth, valid).metrics["EPE_rr_macro_mm"] == pytest.approx(5 / 4 / 21, abs=1e-3)
+
+
+def test_metric_behind_the_pipeline(rhp_root):
+    """As in `tools/test.py`: packed samples, and predictions in image px and mm relative to the wrist."""
+    config = Config.fromfile(REPOSITORY / "configs/_base_/datasets/rhp.py")
+    with DefaultScope.overwrite_default_scope("mmpose"):
+        dataset = DATASETS.build(config.test_dataloader.dataset | {"data_root": str(rhp_root)})
+    metric = RHPEPE()
+    for i in range(len(dataset)):
+        keypoints = dataset.get_data_info(i)["keypoints"]
+        keypoints[0, TWO_HANDS.names.index("left_pinky1"), 2] += 5  # only of frame 1, the others have no left hand
+        metric.process(None, [dataset[i]["data_samples"].to_dict() | {"pred_instances": {"keypoints": keypoints}}])
+    depth = 504 + 5  # the joint moves along its ray: x changes, too; y is 0
+    moved = np.hypot(-60 / 504 * depth + 60, 5)
+    assert metric.evaluate(len(dataset))["rhp/EPE_rr_macro_mm"] == pytest.approx(moved / 4 / 21, abs=1e-3)
 
 
 # ---- the JSON files
