@@ -14,11 +14,12 @@ class ImageClassifier(nn.Module):
         drop_rate: Rate of the dropout before the linear layer.
     """
 
+    backbone: Any
+
     def __init__(self, backbone: nn.Module, num_classes: int = 1000, drop_rate: float = 0.0) -> None:
         super().__init__()
         self.backbone = backbone
-        feature_info: Any = backbone.feature_info
-        self.num_features: int = feature_info[-1]["num_chs"]
+        self.num_features: int = self.backbone.feature_info[-1]["num_chs"]
         self.head_hidden_size = self.num_features
         self.dropout = nn.Dropout(drop_rate)
         self.reset_classifier(num_classes)

@@ -9,6 +9,7 @@ from torch import nn
 
 from dfmamba.models import DFMamba
 from dfmamba.models.backbones import ARCHS
+from dfmamba.models.backbones.vmamba import VSSBlock
 from dfmamba.models.blocks import ConvBlock, GatedBlock
 from dfmamba.models.cost import count_multiply_adds, count_parameters
 
@@ -63,12 +64,26 @@ def test_any_sequence_of_stages_builds_and_runs():
     assert model.stages[3].blocks[0].ffn is None
 
 
-@pytest.mark.parametrize("blocks", [["conv"] * 6, ["dssm"] * 6, ["gated"] * 6, ["mamba"] * 6])
+@pytest.mark.parametrize("blocks", [["conv"] * 6, ["dssm"] * 6, ["gated"] * 6, ["mamba"] * 6, ["vss"] * 6])
 def test_ablations_by_block_type(blocks):
     model = DFMamba("nano", blocks=blocks, group_channels=16)
-    expected = ConvBlock if blocks[0] == "conv" else GatedBlock
+    expected = {"conv": ConvBlock, "vss": VSSBlock}.get(blocks[0], GatedBlock)
     assert all(isinstance(block, expected) for stage in model.stages for block in stage.blocks)
     assert all(torch.isfinite(feature).all() for feature in model(torch.randn(2, 3, 32, 32)))
+
+
+def test_vss_blocks_in_the_place_of_dssm():
+    blocks = ["conv", "conv", "vss", "gated", "vss", "gated"]
+    model = DFMamba("nano", blocks=blocks, num_states=1, expand=2.0, ffn_ratio=0, rank=3)
+    block = model.stages[2].blocks[0]
+    assert (block.mixer.num_states, block.mixer.rank, block.project_out.in_features) == (1, 3, 128)
+    assert block.ffn is None
+    bound = model.stages[2].blocks[0].conv.weight.abs().max()
+    assert 0.2 < bound <= 1 / 3  # a depthwise 3x3 convolution starts as torch's do
+
+
+def test_indices_count_from_the_end_too():
+    assert DFMamba("nano", out_indices=(1, -1)).out_indices == (1, 5)
 
 
 def test_stages_behind_the_last_output_are_not_built():
@@ -175,7 +190,7 @@ import sys
 
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("mmengine", "mmcv", "mmpose", "mmdet", "numpy", "cv2", "torchvision"):
+        if name.split(".")[0] in ("mmengine", "mmcv", "mmpose", "mmdet", "numpy", "cv2", "timm", "torchvision"):
             raise ImportError(name)
 
 for name in list(sys.modules):

@@ -15,6 +15,9 @@ from torch.utils.checkpoint import checkpoint
 
 from ..base import BaseModule, register_backbone
 from ..blocks import ConvBlock, GatedBlock, init_weights
+from ..layers.layer_norm import LayerNorm2d
+from .levels import check_frozen, resolve_indices
+from .vmamba import VSSBlock
 
 # Options of a block type that a stage may set; anything else in a stage is a mistake of the user's.
 _GATED_OPTIONS = ("expand", "ffn_ratio", "conv_kernel", "conv_causal")
@@ -23,8 +26,10 @@ BLOCK_OPTIONS: dict[str, tuple[str, ...]] = {
     "conv": (),
     "gated": _GATED_OPTIONS,
     "mamba": _SCAN_OPTIONS,
+    "vss": ("expand", "ffn_ratio", "num_states", "rank"),
     "dssm": (*_SCAN_OPTIONS, "num_anchors", "group_channels", "offset_bound", "norm_scan_input"),
 }
+BLOCKS: dict[str, type[nn.Module]] = {"conv": ConvBlock, "vss": VSSBlock}  # all others are gated blocks
 TRIBRID = ("conv", "conv", "dssm", "gated", "dssm", "gated")
 STRIDES = (4, 8, 16, 16, 32, 32)
 
@@ -45,14 +50,6 @@ ARCHS: dict[str, dict[str, Any]] = {
     "small": _arch(24, (80, 160, 384, 640), (2, 2, 6, 6, 3, 3)),
     "base": _arch(32, (96, 192, 512, 768), (3, 3, 8, 8, 3, 3)),
 }
-
-
-class LayerNorm2d(nn.LayerNorm):
-    """Layer normalisation over the channels of a feature map (batch, channels, H, W)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the normalised map."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 def _downsample(in_channels: int, out_channels: int, stride: int) -> nn.Module:
@@ -80,8 +77,8 @@ class Stage(nn.Module):
         self.with_cp = with_cp
         self.on_tokens = block != "conv"
         self.downsample = _downsample(in_channels, channels, stride)
-        make = partial(GatedBlock, block=block, **options) if self.on_tokens else ConvBlock
-        self.blocks = nn.ModuleList(make(channels=channels, drop_path=rate) for rate in drop_path)
+        make = BLOCKS.get(block) or partial(GatedBlock, block=block)
+        self.blocks = nn.ModuleList(make(channels=channels, drop_path=rate, **options) for rate in drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the map of this stage."""
@@ -111,8 +108,9 @@ class DFMamba(BaseModule):
 
     Args:
         arch: 'nano' (tests and demos), 'tiny' (the paper's size), 'small', 'base', or a dictionary
-            `{'stem_channels': int, 'stages': [{'block': 'conv' | 'gated' | 'mamba' | 'dssm', 'channels': int,
-            'depth': int, 'stride': int (of the map against the image), ...options of that block}, ...]}`.
+            `{'stem_channels': int, 'stages': [{'block': 'conv' | 'gated' | 'mamba' | 'dssm' | 'vss',
+            'channels': int, 'depth': int, 'stride': int (of the map against the image), ...options of that block},
+            ...]}`; 'vss' is VMamba's block.
         in_channels: Channels of the image: 3, or 1 for depth.
         out_indices: Stages whose maps are returned, from 0; None for the last stage of each of the strides 8, 16, 32.
             Stages behind the last of them are not built.
@@ -136,6 +134,7 @@ class DFMamba(BaseModule):
 
     Attributes:
         feature_info: For each returned map dict(num_chs=channels, reduction=stride, module=name of its stage).
+        stage_info: The same for every stage that is built.
 
     Raises:
         ValueError: An unknown architecture, block or stage option, or an index out of range.
@@ -166,8 +165,8 @@ class DFMamba(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         stem_channels, stages = _resolve(arch, blocks)
-        self.out_indices = _resolve_indices(out_indices, stages)
-        self.frozen_stages = _check_frozen(frozen_stages, len(stages))
+        self.out_indices = resolve_indices(out_indices, [stage["stride"] for stage in stages])
+        self.frozen_stages = check_frozen(frozen_stages, len(stages))
         self.norm_eval = norm_eval
         stages = stages[: max(self.out_indices) + 1]
         defaults = {
@@ -186,7 +185,7 @@ class DFMamba(BaseModule):
             nn.GELU(),
         )
         self.stages = nn.ModuleList()
-        rates = torch.linspace(0, drop_path_rate, sum(stage["depth"] for stage in stages)).tolist()
+        rates = torch.linspace(0, drop_path_rate, sum(stage["depth"] for stage in stages), device="cpu").tolist()
         for number, stage in enumerate(stages):
             options = _stage_options(number, stage, defaults)
             drop_path, rates = rates[: stage["depth"]], rates[stage["depth"] :]
@@ -194,10 +193,11 @@ class DFMamba(BaseModule):
             self.stages.append(Stage(channels, stage["channels"], steps, stage["block"], drop_path, with_cp, **options))
             channels, stride = stage["channels"], stage["stride"]
 
-        self.feature_info = [
-            {"num_chs": stages[i]["channels"], "reduction": stages[i]["stride"], "module": f"stages.{i}"}
-            for i in self.out_indices
+        self.stage_info = [
+            {"num_chs": stage["channels"], "reduction": stage["stride"], "module": f"stages.{number}"}
+            for number, stage in enumerate(stages)
         ]
+        self.feature_info = [self.stage_info[i] for i in self.out_indices]
         self.out_norms = nn.ModuleList(
             LayerNorm2d(info["num_chs"]) if out_norm else nn.Identity() for info in self.feature_info
         )
@@ -256,26 +256,6 @@ def _resolve(arch: str | Mapping[str, Any], blocks: Sequence[str] | None) -> tup
                              f"got {stage['stride']}")
         stride = stage["stride"]
     return arch["stem_channels"], stages
-
-
-def _resolve_indices(out_indices: Sequence[int] | None, stages: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
-    """Return the indices of the stages whose maps are returned, in order."""
-    if out_indices is None:
-        last_of_stride = {stage["stride"]: number for number, stage in enumerate(stages)}
-        out_indices = [number for stride, number in last_of_stride.items() if stride >= 8] or [len(stages) - 1]
-    for index in out_indices:
-        if not 0 <= index < len(stages):
-            raise ValueError(f"out_indices: expected stages from 0 to {len(stages) - 1}, got {index}")
-    if not out_indices or list(out_indices) != sorted(set(out_indices)):
-        raise ValueError(f"out_indices: expected different stages in rising order, got {tuple(out_indices)}")
-    return tuple(out_indices)
-
-
-def _check_frozen(frozen_stages: int, num_stages: int) -> int:
-    """Return the number of frozen stages if it is in range."""
-    if not -1 <= frozen_stages <= num_stages:
-        raise ValueError(f"frozen_stages: expected -1 (none) to {num_stages}, got {frozen_stages}")
-    return frozen_stages
 
 
 def _stage_options(number: int, stage: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

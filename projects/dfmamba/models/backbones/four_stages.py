@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..base import BaseModule
 from ..blocks import SSM
-from .dfmamba import LayerNorm2d
+from ..layers.layer_norm import LayerNorm2d
 from .levels import check_frozen, resolve_indices
 
 STRIDES = (4, 8, 16, 32)

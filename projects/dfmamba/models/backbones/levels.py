@@ -7,7 +7,8 @@ def resolve_indices(out_indices: Sequence[int] | None, strides: Sequence[int]) -
     """Return the indices of the levels that are returned, in order.
 
     Args:
-        out_indices: Levels from 0; None for the last level of each of the strides 8 and up, or the last of all.
+        out_indices: Levels from 0, negative ones from the end; None for the last level of each of the strides 8 and
+            up, or the last of all.
         strides: Stride of every level against the image.
 
     Raises:
@@ -17,11 +18,12 @@ def resolve_indices(out_indices: Sequence[int] | None, strides: Sequence[int]) -
         last_of_stride = {stride: number for number, stride in enumerate(strides)}
         out_indices = [number for stride, number in last_of_stride.items() if stride >= 8] or [len(strides) - 1]
     for index in out_indices:
-        if not 0 <= index < len(strides):
+        if not -len(strides) <= index < len(strides):
             raise ValueError(f"out_indices: expected stages from 0 to {len(strides) - 1}, got {index}")
-    if not out_indices or list(out_indices) != sorted(set(out_indices)):
+    indices = tuple(index % len(strides) for index in out_indices)
+    if not indices or list(indices) != sorted(set(indices)):
         raise ValueError(f"out_indices: expected different stages in rising order, got {tuple(out_indices)}")
-    return tuple(out_indices)
+    return indices
 
 
 def check_frozen(frozen_stages: int, num_stages: int) -> int:

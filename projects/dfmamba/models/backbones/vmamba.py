@@ -24,9 +24,9 @@ from torch.nn import functional as F
 from ..base import register_backbone
 from ..blocks import SSM, DropPath, FeedForward, Size
 from ..layers.cross_scan import NUM_DIRECTIONS, cross_merge, cross_scan
+from ..layers.layer_norm import LayerNorm2d
 from ..layers.state_scan import read_states, scan_states
 from ..layers.token_map_conv import TokenMapConv
-from .dfmamba import LayerNorm2d
 from .four_stages import FourStageBackbone
 
 VMAMBA_ARCHS: dict[str, dict[str, Any]] = {
@@ -87,7 +87,7 @@ class VSSBlock(nn.Module):
     Args:
         channels: Channels of the tokens.
         expand: Inner width of the scans over `channels`.
-        ffn_ratio: Hidden width of the feed-forward network over `channels`.
+        ffn_ratio: Hidden width of the feed-forward network over `channels`; 0 leaves the network out.
         num_states: N of the scans.
         rank: Width of the bottleneck of the step size; None for ceil(channels / 16).
         drop_path: Rate at which the residual branches are dropped while training.
@@ -111,13 +111,13 @@ class VSSBlock(nn.Module):
         self.scan_norm = nn.LayerNorm(inner)
         self.project_out = nn.Linear(inner, channels, bias=False)
         self.drop_path = DropPath(drop_path)
-        self.ffn = nn.Sequential(nn.LayerNorm(channels), FeedForward(channels, ffn_ratio))
+        self.ffn = nn.Sequential(nn.LayerNorm(channels), FeedForward(channels, ffn_ratio)) if ffn_ratio else None
 
     def forward(self, x: Tensor, size: Size) -> Tensor:
         """Return tokens of the same shape, (batch, L, channels); `size` is (H, W)."""
         z = F.silu(self.conv(self.project_in(self.norm(x)), size))
         x = x + self.drop_path(self.project_out(self.scan_norm(self.mixer(z, size))))
-        return x + self.drop_path(self.ffn(x))
+        return x if self.ffn is None else x + self.drop_path(self.ffn(x))
 
 
 @register_backbone

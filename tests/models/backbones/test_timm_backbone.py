@@ -1,0 +1,196 @@
+"""timm's models as backbones: their levels, their weights, and the sizes that papers publish."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from dfmamba.models.backbones import TimmBackbone
+from dfmamba.models.cost import count_multiply_adds, count_parameters
+
+timm = pytest.importorskip("timm")
+
+SMALL_SWIN = {"model": "swin_tiny_patch4_window7_224", "img_size": 64, "embed_dim": 24, "depths": (1, 1, 2, 1),
+              "num_heads": (1, 2, 4, 8)}
+
+
+@pytest.mark.parametrize("name", timm.list_models("test_*"))  # one small model of each large family
+def test_levels_are_what_feature_info_says(name):
+    model = TimmBackbone(name).eval()
+    size = timm.get_pretrained_cfg(name).input_size[-1]
+    for info, feature in zip(model.feature_info, model(torch.randn(2, 3, size, size)), strict=True):
+        assert feature.shape == (2, info["num_chs"], size // info["reduction"], size // info["reduction"])
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_convnext", "test_efficientnet"])
+def test_levels_are_timms_own(name):
+    torch.manual_seed(0)
+    model, theirs = TimmBackbone(name).eval(), timm.create_model(name, features_only=True).eval()
+    theirs.load_state_dict(dict(zip(theirs.state_dict(), model.model.state_dict().values(), strict=True)))
+    x = torch.randn(1, 3, 64, 64)
+    expected = dict(zip(theirs.feature_info.reduction(), theirs(x), strict=True))
+    for info, feature in zip(model.feature_info, model(x), strict=True):
+        torch.testing.assert_close(feature, expected[info["reduction"]])
+
+
+def test_swin_maps_have_channels_first():
+    model = TimmBackbone(**SMALL_SWIN)
+    assert [info["reduction"] for info in model.feature_info] == [8, 16, 32]
+    assert [tuple(feature.shape) for feature in model(torch.randn(1, 3, 64, 64))] == [
+        (1, 48, 8, 8), (1, 96, 4, 4), (1, 192, 2, 2)]
+
+
+def test_any_image_size_where_the_model_can():
+    for arguments in (dict(SMALL_SWIN, dynamic_img_size=True),
+                      {"model": "test_vit", "dynamic_img_size": True, "pyramid": True}):
+        maps = TimmBackbone(**arguments)(torch.randn(1, 3, 96, 64))
+        assert [tuple(feature.shape[2:]) for feature in maps] == [(12, 8), (6, 4), (3, 2)]
+
+
+def test_pyramid_is_made_from_the_last_map():
+    torch.manual_seed(0)
+    model = TimmBackbone("test_vit", img_size=64, pyramid=True).eval()
+    channels = model.model.embed_dim
+    assert model.feature_info == [
+        {"num_chs": channels // 2, "reduction": 8, "module": "finer"},
+        {"num_chs": channels, "reduction": 16, "module": "same"},
+        {"num_chs": channels, "reduction": 32, "module": "coarser"},
+    ]
+    x = torch.randn(1, 3, 64, 64)
+    maps = model(x)
+    tokens = model.model.forward_intermediates(x, indices=[-1], intermediates_only=True)[0]
+    torch.testing.assert_close(maps[1], tokens)
+    torch.testing.assert_close(maps[2][0, :, 1, 0], tokens[0, :, 2:4, 0:2].amax((1, 2)))
+
+
+def test_out_norm_normalises_each_map():
+    model = TimmBackbone("test_convnext", out_norm=True)
+    for feature in model(torch.randn(1, 3, 64, 64)):
+        assert feature.mean(1).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext"])
+def test_loads_a_classifiers_weights(name, tmp_path):
+    torch.manual_seed(0)
+    classifier = timm.create_model(name).eval()
+    torch.save(classifier.state_dict(), tmp_path / "weights.pth")
+    model = TimmBackbone(name, checkpoint=tmp_path / "weights.pth").eval()
+    model.init_weights()  # as mmengine's runner does
+    size = timm.get_pretrained_cfg(name).input_size[-1]
+    x = torch.randn(1, 3, size, size)
+    expected = classifier.forward_intermediates(x, indices=list(model.out_indices), intermediates_only=True)
+    for feature, its in zip(model(x), expected, strict=True):
+        assert torch.equal(feature, its)
+
+
+def test_fits_weights_to_image_size_and_channels(tmp_path):
+    torch.manual_seed(0)
+    classifier = timm.create_model("test_vit")
+    torch.save(classifier.state_dict(), tmp_path / "weights.pth")
+    model = TimmBackbone("test_vit", in_channels=1, checkpoint=tmp_path / "weights.pth", img_size=64).eval()
+    kernel = classifier.patch_embed.proj.weight.sum(1, keepdim=True)
+    torch.testing.assert_close(model.model.patch_embed.proj.weight, kernel)
+    assert model.model.pos_embed.shape[1] < classifier.pos_embed.shape[1]
+    assert model(torch.randn(1, 1, 64, 64))[0].shape[2:] == (4, 4)
+
+
+def test_init_cfg_loads_the_backbones_own_weights(tmp_path):
+    pytest.importorskip("mmengine")
+    source = TimmBackbone("test_vit", pyramid=True, out_norm=True)
+    torch.save(source.state_dict(), tmp_path / "weights.pth")
+    model = TimmBackbone("test_vit", pyramid=True, out_norm=True,
+                         init_cfg={"type": "Pretrained", "checkpoint": str(tmp_path / "weights.pth")})
+    model.init_weights()
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in source.state_dict().items())
+
+
+def test_trains_every_parameter():
+    torch.manual_seed(0)
+    for arguments in ({"model": "test_convnext", "out_norm": True}, SMALL_SWIN, {"model": "test_vit", "pyramid": True}):
+        model = TimmBackbone(**arguments)
+        size = timm.get_pretrained_cfg(arguments["model"]).input_size[-1] if "img_size" not in arguments else 64
+        maps = model(torch.randn(2, 3, size, size))
+        sum((feature * torch.randn_like(feature)).sum() for feature in maps).backward()
+        assert not [name for name, p in model.named_parameters() if p.grad is None]
+
+
+def test_gradient_checkpointing_changes_nothing():
+    torch.manual_seed(0)
+    plain, saving = TimmBackbone(**SMALL_SWIN), TimmBackbone(**SMALL_SWIN, with_cp=True)
+    saving.load_state_dict(plain.state_dict())
+    x = torch.randn(1, 3, 64, 64)
+    for model in (plain.eval(), saving.eval()):
+        sum(feature.square().sum() for feature in model(x)).backward()
+    for (name, a), b in zip(plain.named_parameters(), saving.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, msg=name)
+
+
+def test_norm_eval_keeps_the_statistics():
+    model = TimmBackbone("test_resnet", norm_eval=True).train()
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert norms
+    assert not any(norm.training for norm in norms)
+    assert model.model.training
+
+
+PUBLISHED = {  # parameters in M and multiply-adds in G of the classifier at 224, as the papers print them
+    "resnet50": (25.6, 4.1),
+    "vit_small_patch16_224": (22.1, 4.6),
+    "swin_tiny_patch4_window7_224": (28.3, 4.5),
+    "convnext_tiny": (28.6, 4.5),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_classifier_has_the_published_size(name):
+    with torch.device("meta"):
+        classifier = timm.create_model(name)
+        backbone = TimmBackbone(name)
+    parameters, multiply_adds = PUBLISHED[name]
+    assert count_parameters(classifier) == pytest.approx(parameters * 1e6, rel=0.01)
+    assert count_multiply_adds(classifier, (3, 224, 224)) == pytest.approx(multiply_adds * 1e9, rel=0.01)
+    dropped = sum(p.numel() for key, p in classifier.named_parameters() if key.startswith(("head.", "norm.", "fc.")))
+    assert count_parameters(backbone) == count_parameters(classifier) - dropped
+
+
+WRONG = {
+    "model": ({"model": "swin_tinny_patch4_window7_224"}, "timm has no 'swin_tinny.*did you mean swin_tiny_patch4"),
+    "index": ({"model": "test_resnet", "out_indices": (2, 5)}, "out_indices: expected stages from 0 to 4, got 5"),
+    "pyramid": ({"model": "test_resnet", "pyramid": True}, r"pyramid: expected one level .*got \(2, 3, 4"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_arguments_are_named(case):
+    arguments, message = WRONG[case]
+    with pytest.raises(ValueError, match=message):
+        TimmBackbone(**arguments)
+
+
+def test_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"checkpoint: .*test_resnet.*nothing\.pth"):
+        TimmBackbone("test_resnet", checkpoint=tmp_path / "nothing.pth")
+
+
+def test_registered_in_the_root_registry():
+    registry = pytest.importorskip("mmengine.registry")
+    assert isinstance(registry.MODELS.build({"type": "TimmBackbone", "model": "test_resnet"}), TimmBackbone)
+
+
+WITHOUT_TIMM = """
+import sys
+sys.modules["timm"] = None
+import dfmamba.models
+from dfmamba.models.backbones import TimmBackbone
+try:
+    TimmBackbone("resnet50")
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_timm_is_optional():
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TIMM], capture_output=True, text=True)
+    assert "pip install timm" in done.stdout, done.stderr
