@@ -7,6 +7,7 @@ from dfmamba.geometry import (
     back_project,
     camera_to_world,
     invert_rigid,
+    look_at,
     metres_to_mm,
     mirror_box,
     mirror_points,
@@ -43,6 +44,21 @@ def test_world_to_camera_subtracts_the_centre_before_it_turns():
     moved = world_to_camera([3.0, 2.0, 1.0], QUARTER_TURN, [1.0, 2.0, 0.0])
     assert moved.tolist() == [0.0, 2.0, 1.0]
     assert camera_to_world(moved, QUARTER_TURN, [1.0, 2.0, 0.0]).tolist() == [3.0, 2.0, 1.0]
+
+
+@pytest.mark.parametrize(("target", "roll_deg", "point", "seen"), [
+    ((0, 0, 5), 0, (1, 2, 5), (1, 2, 5)),
+    ((5, 0, 0), 0, (5, 2, -1), (1, 2, 5)),  # who looks along x has -z on the right
+    ((0, 0, -5), 0, (-1, 2, -5), (1, 2, 5)),
+    ((0, 0, 5), 90, (1, 0, 5), (0, -1, 5)),  # anticlockwise: from the right to the top
+    ((0, 3, 4), 0, (0, 3, 4), (0, 0, 5)),
+])
+def test_look_at(target, roll_deg, point, seen):
+    centre = np.array([10.0, 20.0, 30.0])
+    rotation = look_at(centre, centre + target, roll_deg)
+    np.testing.assert_allclose(world_to_camera(centre + point, rotation, centre), seen, atol=1e-12)
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(rotation) == pytest.approx(1)
 
 
 def test_rigid_motion_turns_before_it_shifts():

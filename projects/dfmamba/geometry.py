@@ -44,6 +44,20 @@ def camera_to_world(points: ArrayLike, rotation: ArrayLike, camera_centre: Array
     return np.asarray(points) @ np.asarray(rotation) + np.asarray(camera_centre)
 
 
+def look_at(centre: ArrayLike, target: ArrayLike, roll_deg: float = 0.0) -> Array:
+    """Return the rotation (3, 3) from a world whose y points down to a camera at `centre` that looks at `target`.
+
+    Both (3,). The camera stands upright, then turns about its optical axis; positive angles turn what it sees
+    anticlockwise in the image. Nothing is defined for a camera that looks straight up or down.
+    """
+    forward = np.asarray(target, dtype=np.float64) - np.asarray(centre)
+    forward /= np.linalg.norm(forward)
+    right = np.cross([0.0, 1.0, 0.0], forward)
+    right /= np.linalg.norm(right)
+    upright = np.stack([right, np.cross(forward, right), forward])
+    return turn_about_optical_axis(upright.T, -roll_deg).T
+
+
 def move_rigidly(points: ArrayLike, rotation: ArrayLike, translation: ArrayLike) -> Array:
     """Turn points (..., 3), then shift them: R X + t, in the unit of both.
 

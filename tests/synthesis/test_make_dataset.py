@@ -33,6 +33,14 @@ def test_needs_one_kind_of_count(arguments):
     assert "--num N" in result.stderr
 
 
+@pytest.mark.parametrize(("layout", "annotation"), [("rhp", "evaluation/anno_evaluation.pickle")])
+def test_every_layout_is_written(tmp_path, layout, annotation):
+    result = run(layout, "--out", tmp_path, "--test", 1, "--seed", 3, "--workers", 1)
+    assert result.returncode == 0, result.stderr
+    assert "Wrote 1 synthetic images" in result.stdout
+    assert (tmp_path / annotation).is_file()
+
+
 def test_a_foreign_folder_gets_one_clear_line(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     result = run("interhand26m", "--out", tmp_path, "--test", 1)
