@@ -11,14 +11,16 @@ from assemblyhands_fixture import FIRST, SECOND, UNSET, contents, paths, write_a
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
-from mmpose.registry import DATASETS
+from mmpose.registry import DATASETS, METRICS
 
 import dfmamba.codecs  # registers A2JCodec for the base config
 import dfmamba.datasets.assemblyhands_annotations
+import dfmamba.evaluation.metrics
 from dfmamba.datasets import AssemblyHandsDataset, RandomHandFlip, parse_assemblyhands
 from dfmamba.datasets.assemblyhands_annotations import is_annotated, large_enough
 from dfmamba.datasets.files import Faults
 from dfmamba.evaluation.protocols import score_assemblyhands
+from dfmamba.evaluation.result_files import read_result_file
 from dfmamba.geometry import back_project, project
 from dfmamba.skeleton import LEFT, RIGHT, TWO_HANDS, hand_slice
 
@@ -452,6 +454,28 @@ def test_perfect_and_moved_predictions(root):
     moved[0, WRIST, 2] += 5  # moves all other joints against the wrist; joint 3 has two samples
     metrics = score_assemblyhands(moved, truth, valid).metrics
     assert metrics["MPJPE_rr_macro_mm"] == pytest.approx((19 * 5 / 3 + 5 / 2) / 42)
+
+
+def test_from_the_pipeline_to_the_metric_and_its_result_file(root):
+    """The config's pipeline and metric; a perfect model's image points and depths; the file is in the world again."""
+    config = Config.fromfile(REPOSITORY / "configs/_base_/datasets/assemblyhands.py")
+    config.val_dataloader.dataset.update(data_root=str(root), cache_dir=str(root / "cache"))
+    result_file = root / "result.json"
+    with DefaultScope.overwrite_default_scope("mmpose"):
+        dataset = DATASETS.build(config.val_dataloader.dataset)
+        metric = METRICS.build(config.val_evaluator | {"result_file": str(result_file)})
+    for i in range(len(dataset)):
+        sample = dataset[i]["data_samples"].to_dict()
+        sample["pred_instances"] = {"keypoints": dataset.get_data_info(i)["keypoints"].copy()}
+        if i == 3:  # 4 mm to the right, and no depth: a point that all of its hand's samples have
+            sample["pred_instances"]["keypoints"][0, THUMB, 0] += 4 * 200 / 593
+        metric.process({}, [sample])
+    metrics = metric.evaluate(len(dataset))
+    assert metrics["assemblyhands/MPJPE_rr_macro_mm"] == pytest.approx(4 / 3 / 42, abs=1e-4)
+    table = read_result_file("assemblyhands", result_file)
+    assert table.ids == [f"{FIRST}/000010", f"{FIRST}/000012", f"{SECOND}/000002"]
+    frame = table.joints_mm[0]
+    np.testing.assert_allclose(frame, fixture.world(), atol=1e-3)  # the left hand: the mean of two cameras
 
 
 # ---- the data set

@@ -9,17 +9,19 @@ import scipy.io
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
-from mmpose.registry import DATASETS
+from mmpose.registry import DATASETS, METRICS
 from nyu_fixture import NUM_FRAMES, PALM, PINKY_TIP, contents, depth_map, write_annotations, write_images
 from PIL import Image
 
 import dfmamba.codecs  # registers A2JCodec for the base config
 import dfmamba.datasets.nyu_annotations
+import dfmamba.evaluation.metrics
 from dfmamba.datasets import NYUDataset, parse_nyu
 from dfmamba.datasets.depth_transforms import A2J_MEAN_MM, A2J_STD_MM
 from dfmamba.datasets.files import Faults
 from dfmamba.datasets.nyu_annotations import camera_to_uvd, cube_box, uvd_to_camera, y_up_to_y_down
 from dfmamba.evaluation.protocols import score_nyu
+from dfmamba.evaluation.result_files import read_result_file
 from dfmamba.skeleton import NYU_14
 
 REPOSITORY = Path(__file__).parents[2]
@@ -372,6 +374,32 @@ def test_perfect_and_moved_predictions(root):
     metrics = score_nyu(moved, truth).metrics
     assert metrics["mean_error_abs_mm"] == pytest.approx((5 + 14 * 20) / (3 * 14))
     assert metrics["success_max_frame_10_mm"] == pytest.approx(2 / 3)
+
+
+def test_from_the_pipeline_to_the_metric_and_its_result_file(root):
+    """The config's pipeline and metric; crop px and mm become image px and mm as in mmpose's estimator."""
+    config = Config.fromfile(REPOSITORY / "configs/_base_/datasets/nyu.py")
+    config.val_dataloader.dataset.update(data_root=str(root), cache_dir=str(root / "cache"))
+    result_file = root / "result.txt"
+    with DefaultScope.overwrite_default_scope("mmpose"):
+        dataset = DATASETS.build(config.val_dataloader.dataset)
+        metric = METRICS.build(config.val_evaluator | {"result_file": str(result_file)})
+        crop = dataset_of(root, centres=CENTRES, pipeline=CROP)
+    for i in range(NUM_FRAMES):
+        sample, cropped = dataset[i]["data_samples"].to_dict(), crop[i]
+        keypoints = cropped["transformed_keypoints"].copy()
+        keypoints[..., :2] = (keypoints[..., :2] / sample["input_size"] * sample["input_scale"]
+                              + sample["input_center"] - 0.5 * sample["input_scale"])
+        if i == 2:
+            keypoints[0, 13] += [3 * 588.03 / 820, 4 * 587.07 / 820, 0]  # the palm is at 820 mm: 5 mm
+        sample["pred_instances"] = {"keypoints": keypoints}
+        metric.process({}, [sample])
+    metrics = metric.evaluate(NUM_FRAMES)
+    assert metrics["nyu/mean_error_abs_mm"] == pytest.approx(5 / (3 * 14), abs=1e-4)
+    table = read_result_file("nyu", result_file)
+    expected = parse_nyu(root / JOINTS).columns["joints_cam"]
+    expected[2, 13] += [3, 4, 0]
+    np.testing.assert_allclose(table.joints_mm, expected, atol=2e-3)  # the text has three decimals
 
 
 def test_error_in_uvd_against_numbers_worked_out_by_hand(root):
