@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from rich.console import Console
@@ -73,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
                                  workers=args.workers, overwrite=args.overwrite,
                                  on_images=lambda count: progress.advance(bar, count))
             progress.update(bar, visible=written is not None)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, BrokenProcessPool) as error:
         sys.exit(f"make_dataset: {error}")
     if written is None:
         console.print(f"This very set is there already: {args.out}", soft_wrap=True)

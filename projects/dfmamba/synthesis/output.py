@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,6 +163,7 @@ def work(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int
 
     Raises:
         ValueError: `workers` is less than 1.
+        BrokenProcessPool: A process died.
     """
     if workers < 1:
         raise ValueError(f"workers: expected at least 1, got {workers}")
@@ -171,9 +173,15 @@ def work(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int
             results.append(function(task))
             on_result(results[-1])
         return results
-    context = multiprocessing.get_context("spawn")
-    with _one_thread_each(), context.Pool(min(workers, len(tasks)), cv2.setNumThreads, (1,)) as pool:
-        for result in pool.imap(function, tasks, chunksize=1 if len(tasks) < 8 * workers else 4):
-            results.append(result)
-            on_result(result)
+    # Not a `multiprocessing.Pool`: it waits for ever when a process dies, of too little memory for example.
+    executor = ProcessPoolExecutor(min(workers, len(tasks)), multiprocessing.get_context("spawn"),
+                                   initializer=cv2.setNumThreads, initargs=(1,))
+    with _one_thread_each(), executor as pool:
+        try:
+            for result in pool.map(function, tasks, chunksize=1 if len(tasks) < 8 * workers else 4):
+                results.append(result)
+                on_result(result)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return results
