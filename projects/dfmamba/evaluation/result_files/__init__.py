@@ -16,11 +16,12 @@ import numpy as np
 
 from dfmamba.evaluation.result_files.assemblyhands_json import read_assemblyhands_json, write_assemblyhands_json
 from dfmamba.evaluation.result_files.dexycb_text import read_dexycb_text, write_dexycb_text
-from dfmamba.evaluation.result_files.joints_json import read_joints_json, write_joints_json
+from dfmamba.evaluation.result_files.joints_json import is_joints_json, read_joints_json, write_joints_json
 from dfmamba.evaluation.result_files.nyu_text import read_nyu_text, write_nyu_text
 from dfmamba.evaluation.scores import JointTable
 
 __all__ = [
+    "is_joints_json",
     "read_assemblyhands_json",
     "read_dexycb_text",
     "read_joints_json",

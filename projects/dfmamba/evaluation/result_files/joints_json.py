@@ -29,6 +29,14 @@ JOINT_NAMES = {"interhand26m": TWO_HANDS.names, "rhp": ONE_HAND.names}
 HAND_TYPES = {"right": (True, False), "left": (False, True), "interacting": (True, True)}  # (right, left)
 
 
+def is_joints_json(path: str | Path) -> bool:
+    """Say whether a file begins as ours do; false for a folder."""
+    if not Path(path).is_file():
+        return False
+    with Path(path).open("rb") as file:
+        return FORMAT.encode() in file.read(200)
+
+
 def read_joints_json(protocol: str, path: str | Path) -> JointTable:
     """Read a file of 'interhand26m' or 'rhp'. RHP's hands come into their half of 42 joints.
 

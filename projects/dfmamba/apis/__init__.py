@@ -1,0 +1,1 @@
+"""What tools and users call: parts that join data sets, models and evaluation."""

@@ -1,0 +1,93 @@
+"""The truth from the data sets' own annotation files, for the scoring of files.
+
+Read by the parsers of `dfmamba.datasets`, which need no images; they load mmpose where it is installed.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfmamba.evaluation.scores import JointTable
+from dfmamba.skeleton import ONE_HAND, SIDES, TWO_HANDS, hand_slice
+
+
+def read_interhand26m_truth(data_file: str | Path) -> JointTable:
+    """Read `<name>_data.json`, with `<name>_camera.json` and `<name>_joint_3d.json` beside it; ids are annotation ids.
+
+    Raises:
+        FileNotFoundError: One of the three files is missing.
+        ValueError: A file is faulty, or has another name.
+    """
+    from dfmamba.datasets.interhand26m_annotations import joints_in_camera, parse_interhand26m
+
+    data_file = Path(data_file)
+    if not data_file.name.endswith("_data.json"):
+        raise ValueError(f"{data_file}: expected a JSON of ours ('dfmamba joints'), or InterHand2.6M's *_data.json")
+    name = data_file.name.removesuffix("_data.json")
+    camera_file, joint_file = (data_file.with_name(f"{name}_{part}.json") for part in ("camera", "joint_3d"))
+    for path in (data_file, camera_file, joint_file):
+        if not path.is_file():
+            raise FileNotFoundError(f"no such file: {path} (one of the three annotation files of a split)")
+    columns = parse_interhand26m(data_file, camera_file, joint_file).columns
+    ids = columns["annotation_id"].tolist()
+    joints = np.array([joints_in_camera(columns, row) for row in range(len(ids))]).reshape(-1, TWO_HANDS.num_joints, 3)
+    return JointTable(ids, joints, columns["joint_valid"].astype(bool),
+                      {name: columns[name] for name in ("hand_type", "hand_type_valid")}, str(data_file))
+
+
+def read_rhp_truth(ann_file: str | Path, validity: str = "visible") -> JointTable:
+    """Read `anno_evaluation.pickle` (masks beside it choose the hand) or a COCO-style JSON; ids are annotation ids.
+
+    Raises:
+        FileNotFoundError: The file or a mask does not exist.
+        ValueError: The file is faulty.
+    """
+    from dfmamba.datasets.rhp_annotations import parse_rhp
+
+    columns = parse_rhp(ann_file, validity=validity).columns
+    count = len(columns["annotation_id"])
+    joints, valid = np.zeros((count, TWO_HANDS.num_joints, 3)), np.zeros((count, TWO_HANDS.num_joints), dtype=bool)
+    for side in range(len(SIDES)):
+        rows = np.flatnonzero(columns["side"] == side)
+        joints[rows, hand_slice(side)] = columns["joints_cam_mm"][rows]
+        valid[rows, hand_slice(side)] = columns["joint_valid"][rows]
+    return JointTable(columns["annotation_id"].tolist(), joints, valid, source=str(ann_file))
+
+
+def read_nyu_truth(joint_file: str | Path) -> JointTable:
+    """Read `joint_data.mat` as the first camera sees it; ids are frames from 1.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is faulty.
+    """
+    from dfmamba.datasets.files import Faults
+    from dfmamba.datasets.nyu_annotations import parse_nyu
+
+    columns = parse_nyu(joint_file, None, Faults()).columns
+    joints = columns["joints_cam"]
+    return JointTable((columns["frame"] + 1).tolist(), joints, _all(joints), source=str(joint_file))
+
+
+def read_dexycb_truth(root: str | Path, setup: str = "s0", split: str = "test") -> JointTable:
+    """Read a split of DexYCB from its folder; ids are the toolkit's image ids.
+
+    Raises:
+        FileNotFoundError: A part of the tree is missing.
+        ValueError: There is no such set-up or split, or a file is faulty.
+    """
+    from dfmamba.datasets.dexycb_annotations import parse_dexycb
+    from dfmamba.datasets.dexycb_recordings import Selection
+    from dfmamba.datasets.dexycb_splits import SERIALS, SUBJECTS, get_split
+
+    part = get_split(setup, split)
+    selection = Selection(tuple(SUBJECTS[number] for number in part.subjects),
+                          tuple(SERIALS[number] for number in part.cameras), part.sequences)
+    columns = parse_dexycb(root, selection).columns
+    joints = columns["joints_cam_mm"].reshape(-1, ONE_HAND.num_joints, 3)
+    return JointTable(columns["image_id"].tolist(), joints, _all(joints), source=f"{root} ({setup} {split})")
+
+
+def _all(joints: NDArray) -> NDArray[np.bool_]:
+    return np.ones(joints.shape[:2], dtype=bool)

@@ -1,0 +1,105 @@
+"""Scoring predictions against a truth, both from files: matching of samples, checks, scores."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from dfmamba.evaluation.protocols import PROTOCOLS
+from dfmamba.evaluation.scores import JointTable, Scores
+from dfmamba.evaluation.units import doubt_about_mm
+
+NAMED = 5  # so many ids are named in a message
+
+
+class Pair(NamedTuple):
+    """Prediction and truth of the same samples, row by row.
+
+    Attributes:
+        pred: The predictions.
+        truth: The truth; joints of hands that were not predicted are not valid.
+        notes: What was left out, in words.
+    """
+
+    pred: JointTable
+    truth: JointTable
+    notes: list[str]
+
+
+def score_tables(protocol: str, pred: JointTable, truth: JointTable, *, partial: bool = False,
+                 root_relative: bool = False) -> tuple[Scores, list[str]]:
+    """Score predictions by a protocol.
+
+    Args:
+        protocol: One of `PROTOCOLS`.
+        pred: The predictions, in any order.
+        truth: The truth.
+        partial: Score what both have, and say what is left out; else anything missing is an error.
+        root_relative: The predictions of DexYCB have no absolute positions.
+
+    Returns:
+        The scores, and notes on what was left out or looks odd.
+
+    Raises:
+        ValueError: Samples or hands are missing or unknown, or the truth is not in mm.
+    """
+    doubt = doubt_about_mm(truth.joints_mm, truth.valid)
+    if doubt:
+        raise ValueError(f"{truth.source}: expected joints in mm, but {doubt}")
+    pair = match(pred, truth, partial=partial, ignore_unknown=PROTOCOLS[protocol].ignores_unknown)
+    doubt = doubt_about_mm(pair.pred.joints_mm, pair.truth.valid)
+    notes = [*pair.notes, *([f"{pred.source}: the predictions may not be in mm: {doubt}"] if doubt else [])]
+    if root_relative:
+        pair = pair._replace(pred=replace(pair.pred, fields={"root_relative": np.ones(len(pair.pred.ids), dtype=bool)}))
+    return PROTOCOLS[protocol].score(pair.pred, pair.truth), notes
+
+
+def match(pred: JointTable, truth: JointTable, *, partial: bool = False, ignore_unknown: bool = False) -> Pair:
+    """Bring the predictions into the order of the truth.
+
+    Args:
+        pred: The predictions.
+        truth: The truth.
+        partial: Leave out what one of them does not have.
+        ignore_unknown: Leave out predictions of samples that the truth does not have.
+
+    Raises:
+        ValueError: Samples or hands are missing or unknown, or the two have no sample in common.
+    """
+    row_of = {identity: row for row, identity in enumerate(pred.ids)}
+    known = set(truth.ids)
+    notes = []
+    unknown = [identity for identity in pred.ids if identity not in known]
+    missing = [identity for identity in truth.ids if identity not in row_of]
+    if len(missing) == len(truth.ids):
+        raise ValueError(f"{pred.source}: expected ids as in {truth.source}, such as {_some(truth.ids)}, got none of "
+                         f"them, but {_some(pred.ids)}")
+    if unknown:
+        text = f"{pred.source}: {len(unknown)} samples that {truth.source} does not have: {_some(unknown)}"
+        notes.append(_require(partial or ignore_unknown, text))
+    if missing:
+        text = f"{pred.source}: {len(missing)} of {len(truth.ids)} samples of {truth.source} missing: {_some(missing)}"
+        notes.append(_require(partial, text))
+    rows = [row for row, identity in enumerate(truth.ids) if identity in row_of]
+    truth = truth.rows(rows)
+    pred = pred.rows([row_of[identity] for identity in truth.ids])
+    absent = (truth.valid & ~pred.valid).any(axis=1)
+    if absent.any():
+        names = [truth.ids[row] for row in np.flatnonzero(absent).tolist()]
+        text = f"{pred.source}: hands of {len(names)} samples of {truth.source} were not predicted: {_some(names)}"
+        notes.append(_require(partial, text))
+        truth = replace(truth, valid=truth.valid & pred.valid)
+    return Pair(pred, truth, notes)
+
+
+def _some(ids: Sequence[int | str]) -> str:
+    """Name the first few ids."""
+    return ", ".join(map(repr, ids[:NAMED])) + (", ..." if len(ids) > NAMED else "")
+
+
+def _require(allowed: bool, text: str) -> str:
+    """Return the note that something is left out, or raise."""
+    if not allowed:
+        raise ValueError(f"{text}. To score what both files have, say so (--partial)")
+    return f"left out: {text}"

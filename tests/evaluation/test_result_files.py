@@ -1,0 +1,322 @@
+"""Result files: what is written comes back, real lines are understood, broken ones are refused by line or record."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dfmamba.evaluation.protocols import PROTOCOLS
+from dfmamba.evaluation.result_files import (
+    is_joints_json,
+    read_assemblyhands_json,
+    read_dexycb_text,
+    read_joints_json,
+    read_nyu_text,
+    read_result_file,
+    write_assemblyhands_json,
+    write_joints_json,
+    write_result_file,
+)
+from dfmamba.evaluation.scores import JointTable
+from dfmamba.skeleton import HAND_JOINTS, NYU_14
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def make_table(name, rng, count=5):
+    """Predictions of a data set, as its metric has them."""
+    joints = rng.normal(scale=50, size=(count, PROTOCOLS[name].skeleton.num_joints, 3)) + np.array([0, 0, 700])
+    valid = np.ones(joints.shape[:2], dtype=bool)
+    if name == "rhp":
+        hands = np.eye(2, dtype=bool)[np.arange(count) % 2]
+        valid = np.repeat(hands, 21, axis=1)
+        return JointTable(range(10, 10 + count), np.where(valid[..., None], joints, 0), valid, {"hand_type": hands})
+    if name == "interhand26m":
+        fields = {"handedness": rng.random((count, 2)), "roots_mm": joints[:, [20, 41]]}
+        return JointTable(range(10, 10 + count), joints, valid, fields)
+    if name == "assemblyhands":
+        valid[1, :21] = False
+        ids = [f"nusar-2021_action/{2 * number:06d}" for number in range(count)]
+        return JointTable(ids, np.where(valid[..., None], joints, 0), valid)
+    return JointTable(range(1, 1 + count), joints, valid)
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_what_is_written_comes_back(name, rng, tmp_path):
+    table, path = make_table(name, rng), tmp_path / "new" / "file"
+    write_result_file(name, path, table)
+    back = read_result_file(name, path)
+    assert list(back.ids) == list(table.ids)
+    np.testing.assert_allclose(back.joints_mm, table.joints_mm, atol=2e-4)  # four digits, NYU's in px and mm
+    assert (back.valid == table.valid).all()
+    assert set(back.fields) == set(table.fields)
+    for field, values in table.fields.items():
+        np.testing.assert_allclose(back.fields[field], values, atol=1e-4)
+    again = tmp_path / "again"
+    write_result_file(name, again, back)
+    assert again.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_nan_is_not_written(name, rng, tmp_path):
+    table = make_table(name, rng)
+    table.joints_mm[2, 3] = np.nan
+    with pytest.raises(ValueError, match=r"file: expected finite joints, got 1 samples with NaN or infinity, such as"):
+        write_result_file(name, tmp_path / "file", table)
+    assert not (tmp_path / "file").exists()
+
+
+# ---- text
+
+
+def nyu_line(frame, name="", count=14):
+    return name + " ".join(f"{320 + joint + frame}.5 {240 - joint} {700 + joint}" for joint in range(count))
+
+
+def test_nyu_by_hand(tmp_path):
+    """At the principal point x and y are 0; y is down, as v: NYU's own xyz would have -10 here."""
+    path = tmp_path / "nyu.txt"
+    uvd = np.tile([320.0, 240.0, 600.0], (14, 1))
+    uvd[2] = 320 + 588.03 / 10, 240, 500  # a tenth of the depth to the right
+    uvd[3] = 320, 240 + 587.07 / 50, 500  # a fiftieth downwards
+    path.write_text(" ".join(map(str, uvd.reshape(-1))) + "\n")
+    joints = read_nyu_text(path).joints_mm[0]
+    np.testing.assert_allclose(joints[[0, 2, 3]], [[0, 0, 600], [50, 0, 500], [0, 10, 500]], atol=1e-9)
+    assert NYU_14.names[2:4] == ("ring_tip", "ring_mid")
+
+
+def test_nyu_frames_by_line_or_by_name(tmp_path):
+    path = tmp_path / "nyu.txt"
+    path.write_text(f"{nyu_line(0)}\n{nyu_line(1)}\n\n")
+    assert read_nyu_text(path).ids == [1, 2]
+    path.write_text(f"{nyu_line(0, 'depth_1_0000007.png ')}\n{nyu_line(1, 'test/depth_1_0002440.png ')}\n")
+    assert read_nyu_text(path).ids == [7, 2440]
+
+
+def test_nyu_names_are_written_where_frames_are_missing(rng, tmp_path):
+    table = make_table("nyu", rng).rows([3, 1])
+    write_result_file("nyu", tmp_path / "file", table)
+    assert (tmp_path / "file").read_text().startswith("depth_1_0000002.png ")
+    back = read_nyu_text(tmp_path / "file")
+    assert back.ids == [2, 4]
+    np.testing.assert_allclose(back.joints_mm, table.joints_mm[::-1], atol=2e-4)
+    with pytest.raises(ValueError, match="expected each frame once, got frame 4 again"):
+        write_result_file("nyu", tmp_path / "file", table.rows([0, 0]))
+    table.joints_mm[0, 0, 2] = -5
+    with pytest.raises(ValueError, match=r"joints in front of the camera, got a depth of -5\.0 mm"):
+        write_result_file("nyu", tmp_path / "file", table)
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    (nyu_line(0) + "\n" + nyu_line(1)[:-40], r"nyu.txt: line 2: expected 42 numbers, got .*cut short"),
+    (nyu_line(0) + " 5", r"line 1: expected 42 numbers, got 43$"),
+    (nyu_line(0).replace("321.5", "nan"), r"line 1: expected finite numbers, got 'nan' as number 4"),
+    (nyu_line(0).replace("321.5", "x"), r"line 1: expected 42 numbers, got 'x' among them"),
+    (nyu_line(0).replace("700", "0"), r"line 1: expected u v d with depths above 0 mm, got 0"),
+    (nyu_line(0) + "\n" + nyu_line(0, "a_2.png "), r"line 2: expected an image name in front in all lines or in none"),
+    (nyu_line(0, "a_2.png ") + "\n" + nyu_line(0, "b_2.png "), r"line 2: expected each id once, and 2 is in line 1"),
+    (nyu_line(0, "depth.png "), r"line 1: expected an image name with a frame number"),
+    (nyu_line(0) + "\n\n" + nyu_line(0), r"line 2: expected numbers, got an empty line"),
+    ("", r"line 1: expected numbers, got an empty file"),
+    ("\n\n", r"line 1: expected numbers, got an empty file"),
+    (nyu_line(0, count=21), r"line 1: expected 42 numbers, got 63"),
+    (nyu_line(0).encode() + b"\n\xff\xfe\xff", r"expected a text file, got bytes that are no text"),
+])
+def test_broken_nyu_files(text, message, tmp_path):
+    path = tmp_path / "nyu.txt"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ValueError, match=message):
+        read_nyu_text(path)
+
+
+def dexycb_line(image_id, values=None):
+    return ",".join(map(str, [image_id, *(range(63) if values is None else values)]))
+
+
+def test_dexycb_by_hand(tmp_path):
+    """The wrist first, then the thumb from its base to its tip: canonical order has it the other way round."""
+    path = tmp_path / "dexycb.txt"
+    path.write_text(f"{dexycb_line(12)}\n{dexycb_line(3, [-1] * 63)}\n{dexycb_line(7)}\n")
+    table = read_dexycb_text(path)
+    assert table.ids == [12, 7]  # -1 everywhere: no hand
+    assert table.joints_mm[0, HAND_JOINTS.index("wrist")].tolist() == [0, 1, 2]
+    assert table.joints_mm[0, HAND_JOINTS.index("thumb1")].tolist() == [3, 4, 5]
+    assert table.joints_mm[0, HAND_JOINTS.index("thumb4")].tolist() == [12, 13, 14]
+    assert table.joints_mm[0, HAND_JOINTS.index("pinky4")].tolist() == [60, 61, 62]
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    (dexycb_line(1) + "\n" + dexycb_line(2)[:-9], r"dexycb.txt: line 2: expected 64 numbers, got 6\d\. Is the file"),
+    (dexycb_line(1) + ",7", r"line 1: expected 64 numbers, got 65$"),
+    (dexycb_line(1).replace(",", " "), r"line 1: expected 64 numbers, got 1\. "),
+    (dexycb_line(1, ["inf"] * 63), r"line 1: expected finite numbers, got 'inf' as number 2"),
+    (dexycb_line(1, [""] * 63), r"line 1: expected 64 numbers, got '' among them"),
+    (dexycb_line("a"), r"line 1: expected 64 numbers, got 'a' among them"),
+    (dexycb_line(1.5), r"line 1: expected a whole number, 0 or more, as image id, got 1\.5"),
+    (dexycb_line(-3), r"expected a whole number, 0 or more"),
+    (dexycb_line(4) + "\n" + dexycb_line(4), r"line 2: expected each id once, and 4 is in line 1, got 4 again"),
+    ("", r"got an empty file"),
+])
+def test_broken_dexycb_files(text, message, tmp_path):
+    path = tmp_path / "dexycb.txt"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_dexycb_text(path)
+
+
+# ---- AssemblyHands
+
+
+def world(value=5.0):
+    return np.full((42, 3), value).tolist()
+
+
+def test_assemblyhands_labels_and_hands_that_were_not_predicted(tmp_path):
+    path = tmp_path / "joints.json"
+    labels = {"world_coord": world(), "joint_valid": [[1]] * 20 + [[0]] * 22}
+    blank = np.full((42, 3), 7.0)
+    blank[:21], blank[21:] = 0, -1
+    half = np.full((42, 3), 7.0)
+    half[21:] = 0
+    path.write_text(json.dumps({"annotations": {"a": {"000002": labels, "000004": {"world_coord": blank.tolist()}},
+                                                "b": {"000002": {"world_coord": half.tolist()}}}}))
+    table = read_assemblyhands_json(path)
+    assert table.ids == ["a/000002", "a/000004", "b/000002"]
+    assert table.valid.sum(axis=1).tolist() == [20, 0, 21]
+    assert table.valid[2, :21].all()
+
+
+def test_assemblyhands_takes_the_mean_of_cameras(tmp_path):
+    """The right hand is seen by two cameras, the left one by one."""
+    joints = np.zeros((3, 42, 3))
+    joints[0, :21], joints[1, :21], joints[2, 21:] = 10, 20, 5
+    valid = np.repeat(np.array([[1, 0], [1, 0], [0, 1]], dtype=bool), 21, axis=1)
+    write_assemblyhands_json(tmp_path / "x.json", JointTable(["s/000000"] * 3, joints, valid))
+    table = read_assemblyhands_json(tmp_path / "x.json")
+    assert table.ids == ["s/000000"]
+    assert (table.joints_mm[0, :21] == 15).all()
+    assert (table.joints_mm[0, 21:] == 5).all()
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    ('{"annotations": {"s": {"000', r"joints.json: expected a complete JSON file, got a fault: .*cut short"),
+    ({"annotations": []}, "expected a dictionary 'annotations' of recordings, got list"),
+    ([], "expected a dictionary 'annotations'"),
+    ({"annotations": {"s": [1]}}, "s: expected a dictionary of frames, got list"),
+    ({"annotations": {"s": {"000002": {"world": 1}}}}, "s/000002: expected a dictionary with 'world_coord'"),
+    ({"annotations": {"s": {"000002": {"world_coord": world()[:41]}}}},
+     r"s/000002: expected numbers of shape \(42, 3\) for 'world_coord', got shape \(41, 3\)"),
+    ({"annotations": {"s": {"000002": {"world_coord": [["x"] * 3] * 42}}}}, r"s/000002: expected numbers of shape"),
+    ({"annotations": {"s": {"000002": {"world_coord": world(float("nan"))}}}},
+     r"s/000002: expected finite numbers for 'world_coord', got 126 that are not"),
+    ({"annotations": {"s": {"000002": {"world_coord": world(), "joint_valid": [1] * 21}}}},
+     r"expected numbers of shape \(42,\) for 'joint_valid', got shape \(21,\)"),
+    ('{"annotations": {"s": {"000002": {}, "000002": {}}}}', "'000002': expected each key once"),
+    ({"annotations": {}}, "expected at least one frame, got none"),
+])
+def test_broken_assemblyhands_files(content, message, tmp_path):
+    path = tmp_path / "joints.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        read_assemblyhands_json(path)
+
+
+# ---- our JSON
+
+
+def test_the_truth_of_interhand26m_comes_back(rng, tmp_path):
+    table = make_table("interhand26m", rng, count=4)
+    hand_type = np.array([[1, 0], [0, 1], [1, 1], [1, 1]], dtype=bool)
+    truth = JointTable(table.ids, table.joints_mm, rng.random((4, 42)) < 0.8,
+                       {"hand_type": hand_type, "hand_type_valid": np.array([1, 1, 0, 1], dtype=bool)})
+    write_joints_json("interhand26m", tmp_path / "truth.json", truth, truth=True)
+    back = read_joints_json("interhand26m", tmp_path / "truth.json")
+    assert (back.valid == truth.valid).all()
+    assert (back.fields["hand_type"] == hand_type).all()
+    assert back.fields["hand_type_valid"].tolist() == [True, True, False, True]
+    assert is_joints_json(tmp_path / "truth.json")
+    assert not is_joints_json(tmp_path)
+
+
+def test_rhp_keeps_only_the_hand_that_it_names(rng, tmp_path):
+    write_result_file("rhp", tmp_path / "x.json", make_table("rhp", rng, count=2))
+    content = json.loads((tmp_path / "x.json").read_text())
+    assert [sample["hand"] for sample in content["samples"]] == ["right", "left"]
+    assert np.shape(content["samples"][1]["joints"]) == (21, 3)
+    assert content["joints"] == list(HAND_JOINTS)
+    table = read_joints_json("rhp", tmp_path / "x.json")
+    assert table.valid.sum(axis=1).tolist() == [21, 21]
+    assert table.valid[1, 21:].all()
+
+
+def test_optional_entries_may_be_there_for_some(rng, tmp_path):
+    path = tmp_path / "x.json"
+    write_result_file("interhand26m", path, make_table("interhand26m", rng, count=3))
+    content = json.loads(path.read_text())
+    del content["samples"][1]["roots"]
+    path.write_text(json.dumps(content))
+    roots = read_joints_json("interhand26m", path).fields["roots_mm"]
+    assert np.isnan(roots[1]).all()
+    assert np.isfinite(roots[[0, 2]]).all()
+
+
+@pytest.mark.parametrize(("place", "value", "message"), [
+    (("format",), "coco", "-: expected 'format' 'dfmamba joints', got 'coco'"),
+    (("version",), 2, "expected 'version' 1, got 2"),
+    (("unit",), "m", "expected 'unit' 'mm', got 'm'"),
+    (("protocol",), "interhand26m", "expected 'protocol' 'rhp', got 'interhand26m'"),
+    (("joints",), list(HAND_JOINTS)[::-1], r"expected 'joints' \['thumb4', "),
+    (("samples",), [], "expected a list 'samples' that is not empty"),
+    (("samples", 1), 5, "sample number 1: expected a dictionary with an 'id'"),
+    (("samples", 1, "id"), None, "sample number 1: expected a dictionary with an 'id'"),
+    (("samples", 1, "id"), 10, "sample number 1: expected each id once, and 10 is in sample number 0, got 10 again"),
+    (("samples", 1, "hand"), "both", r"sample 11: expected a 'hand' among \('right', 'left'\), got 'both'"),
+    (("samples", 1, "joints"), None, "sample 11: expected numbers of shape"),
+    (("samples", 1, "joints"), [[0, 0, 0]] * 20, r"sample 11: .* of shape \(21, 3\) for 'joints', got shape \(20, 3\)"),
+    (("samples", 1, "joints", 4), [0, 0], r"sample 11: expected numbers of shape \(21, 3\) for 'joints'"),
+    (("samples", 1, "joints", 4), [0, 0, float("nan")], "sample 11: expected finite numbers for 'joints', got 1 that"),
+    (("samples", 1, "valid"), [1] * 42, r"sample 11: expected numbers of shape \(21,\) for 'valid', got shape \(42,\)"),
+])
+def test_broken_files_of_ours(place, value, message, rng, tmp_path):
+    path = tmp_path / "x.json"
+    write_result_file("rhp", path, make_table("rhp", rng, count=3))
+    content = json.loads(path.read_text())
+    part = content
+    for key in place[:-1]:
+        part = part[key]
+    part[place[-1]] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        read_joints_json("rhp", path)
+
+
+@pytest.mark.parametrize(("key", "value", "message"), [
+    ("handedness", [0.5], r"sample 10: expected numbers of shape \(2,\) for 'handedness'"),
+    ("roots", [1, 2, 3], r"sample 10: expected numbers of shape \(2, 3\) for 'roots'"),
+    ("hand_type", "both", r"sample 10: expected a 'hand_type' among \['right', 'left', 'interacting'\], got 'both'"),
+])
+def test_broken_entries_of_interhand26m(key, value, message, rng, tmp_path):
+    path = tmp_path / "x.json"
+    write_result_file("interhand26m", path, make_table("interhand26m", rng, count=2))
+    content = json.loads(path.read_text())
+    content["samples"][0][key] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        read_joints_json("interhand26m", path)
+
+
+def test_a_file_that_is_cut_short(rng, tmp_path):
+    path = tmp_path / "x.json"
+    write_result_file("rhp", path, make_table("rhp", rng))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"x\.json: expected a complete JSON file, got a fault: .*Is it cut short"):
+        read_joints_json("rhp", path)
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_missing_file(name, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        read_result_file(name, tmp_path / "none")

@@ -1,0 +1,133 @@
+import doctest
+
+import numpy as np
+import pytest
+
+import dfmamba.evaluation.units
+from dfmamba.evaluation.curves import draw_curves
+from dfmamba.evaluation.protocols import score_dexycb, score_nyu
+from dfmamba.evaluation.scores import Curve, JointTable
+from dfmamba.evaluation.scoring import match, score_tables
+from dfmamba.evaluation.units import doubt_about_mm
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def one_hand(rng, samples=6):
+    """Hands with bones of some 30 mm: each joint is a step away from its neighbour in the list."""
+    steps = rng.normal(size=(samples, 21, 3))
+    steps *= 30 / np.linalg.norm(steps, axis=-1, keepdims=True)
+    return steps.cumsum(axis=1) + np.array([0, 0, 700])
+
+
+def make_tables(rng, samples=6):
+    truth = one_hand(rng, samples)
+    valid = np.ones(truth.shape[:2], dtype=bool)
+    pred = truth + rng.normal(scale=5, size=truth.shape)
+    ids = [3 * number for number in range(samples)]
+    return JointTable(ids, pred, valid, source="pred.txt"), JointTable(ids, truth, valid, source="truth.txt")
+
+
+def test_rows_are_matched_by_id(rng):
+    pred, truth = make_tables(rng)
+    scores, notes = score_tables("dexycb", pred.rows([4, 1, 0, 5, 3, 2]), truth)
+    assert scores.metrics == score_dexycb(pred.joints_mm, truth.joints_mm).metrics
+    assert notes == []
+
+
+def test_missing_samples(rng):
+    pred, truth = make_tables(rng)
+    with pytest.raises(ValueError, match=r"pred.txt: 2 of 6 samples of truth.txt missing: 0, 12. .*--partial"):
+        score_tables("dexycb", pred.rows([1, 2, 3, 5]), truth)
+    scores, notes = score_tables("dexycb", pred.rows([1, 2, 3, 5]), truth, partial=True)
+    assert scores.metrics == score_dexycb(pred.joints_mm[[1, 2, 3, 5]], truth.joints_mm[[1, 2, 3, 5]]).metrics
+    assert notes == ["left out: pred.txt: 2 of 6 samples of truth.txt missing: 0, 12"]
+
+
+def test_unknown_samples(rng):
+    pred, truth = make_tables(rng)
+    with pytest.raises(ValueError, match=r"pred.txt: 1 samples that truth.txt does not have: 6. To score"):
+        match(pred, truth.rows([0, 1, 3, 4, 5]))
+    scores, notes = score_tables("dexycb", pred, truth.rows([0, 1, 3, 4, 5]))  # there: an image without a hand
+    assert scores.metrics["hands"] == 5
+    assert notes == ["left out: pred.txt: 1 samples that truth.txt does not have: 6"]
+
+
+def test_no_sample_in_common(rng):
+    pred, truth = make_tables(rng)
+    other = JointTable([str(identity) for identity in pred.ids], pred.joints_mm, pred.valid, source="pred.txt")
+    with pytest.raises(ValueError, match=r"expected ids as in truth.txt, such as 0, 3, 6, 9, 12, ..., got none of "
+                                         r"them, but '0', '3'"):
+        match(other, truth, partial=True)
+
+
+def test_hands_that_were_not_predicted(rng):
+    truth = np.concatenate([one_hand(rng), one_hand(rng)], axis=1)
+    ids, valid = list("abcdef"), np.ones((6, 42), dtype=bool)
+    there = valid.copy()
+    there[2, :21] = there[4, 21:] = False
+    tables = JointTable(ids, truth + 1, there, source="p"), JointTable(ids, truth, valid, source="t")
+    with pytest.raises(ValueError, match="p: hands of 2 samples of t were not predicted: 'c', 'e'"):
+        score_tables("assemblyhands", *tables)
+    scores, notes = score_tables("assemblyhands", *tables, partial=True)
+    assert scores.metrics["hands"] == 10
+    assert len(notes) == 1
+    unneeded = JointTable(ids, truth, there, source="t")  # neither are they in the truth
+    assert score_tables("assemblyhands", tables[0], unneeded)[1] == []
+
+
+def test_root_relative_predictions(rng):
+    pred, truth = make_tables(rng)
+    relative = JointTable(pred.ids, pred.joints_mm - pred.joints_mm[:, [20]], pred.valid)
+    metrics = score_tables("dexycb", relative, truth, root_relative=True)[0].metrics
+    assert "MPJPE_abs_macro_mm" not in metrics
+    assert metrics["MPJPE_rr_macro_mm"] == pytest.approx(score_tables("dexycb", pred, truth)[0].metrics[
+        "MPJPE_rr_macro_mm"])
+
+
+# ---- units
+
+
+def test_examples_in_docstrings():
+    result = doctest.testmod(dfmamba.evaluation.units, extraglobs={"np": np})
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize(("factor", "hint"), [(0.001, "Are they in metres?"), (0.1, "Are they in centimetres?"),
+                                              (1e-6, "expected.")])
+def test_metres_are_noticed(rng, factor, hint):
+    """RHD's pickles and DexYCB's labels are in metres, their result files in mm."""
+    pred, truth = make_tables(rng)
+    small = JointTable(truth.ids, truth.joints_mm * factor, truth.valid, source="truth.txt")
+    with pytest.raises(ValueError, match=rf"truth.txt: expected joints in mm, but the median bone is .*{hint[:-1]}"):
+        score_tables("dexycb", pred, small)
+    wrong = JointTable(pred.ids, pred.joints_mm * factor, pred.valid, source="pred.txt")
+    _, notes = score_tables("dexycb", wrong, truth)
+    assert "pred.txt: the predictions may not be in mm" in notes[0]
+    assert notes[0].endswith(hint)
+
+
+def test_marks_of_invalid_joints_do_not_blur_the_unit(rng):
+    hands = one_hand(rng)
+    valid = rng.random((6, 21)) < 0.6
+    hands[~valid] = 1.0
+    assert doubt_about_mm(hands, valid) is None
+    assert doubt_about_mm(hands * np.nan, valid) is None  # nothing to see
+
+
+# ---- the picture
+
+
+def test_curves_are_drawn(tmp_path, rng):
+    truth = rng.normal(size=(9, 14, 3))
+    scores = score_nyu(truth + rng.normal(scale=20, size=truth.shape), truth)
+    empty = {"nothing": Curve(np.arange(3.0), np.full(3, np.nan))}
+    draw_curves(tmp_path / "new" / "one.png", {"a": scores.curves}, "One")
+    draw_curves(tmp_path / "two.svg", {"a": scores.curves, "b": scores.curves, "c": empty}, "Two")
+    assert (tmp_path / "new" / "one.png").read_bytes().startswith(b"\x89PNG")
+    drawing = (tmp_path / "two.svg").read_text()
+    assert drawing.count("<path") > 10
