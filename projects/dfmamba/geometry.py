@@ -31,6 +31,18 @@ def back_project(points_px: ArrayLike, depth: ArrayLike, focal: ArrayLike, princ
     return np.concatenate([xy, depth], axis=-1)
 
 
+def nyu_uvd_to_camera(uvd: ArrayLike) -> Array:
+    """Lift NYU's u px, v px, depth mm (..., 3) to our camera frame, (..., 3) in mm: y down, where its xyz has y up."""
+    uvd = np.asarray(uvd)
+    return back_project(uvd[..., :2], uvd[..., 2], NYU_FOCAL, NYU_PRINCIPAL_POINT)
+
+
+def camera_to_nyu_uvd(points: ArrayLike) -> Array:
+    """Project camera-space points (..., 3) in mm, y down, to NYU's u px, v px, depth mm."""
+    points = np.asarray(points)
+    return np.concatenate([project(points, NYU_FOCAL, NYU_PRINCIPAL_POINT), points[..., 2:]], axis=-1)
+
+
 def world_to_camera(points: ArrayLike, rotation: ArrayLike, camera_centre: ArrayLike) -> Array:
     """Move world points (..., 3) to the camera frame: R (X - c), with the camera's centre c in world mm.
 

@@ -19,9 +19,10 @@ import dfmamba.evaluation.metrics
 from dfmamba.datasets import NYUDataset, parse_nyu
 from dfmamba.datasets.depth_transforms import A2J_MEAN_MM, A2J_STD_MM
 from dfmamba.datasets.files import Faults
-from dfmamba.datasets.nyu_annotations import camera_to_uvd, cube_box, uvd_to_camera, y_up_to_y_down
+from dfmamba.datasets.nyu_annotations import cube_box, y_up_to_y_down
 from dfmamba.evaluation.protocols import score_nyu
 from dfmamba.evaluation.result_files import read_result_file
+from dfmamba.geometry import camera_to_nyu_uvd, nyu_uvd_to_camera
 from dfmamba.skeleton import NYU_14
 
 REPOSITORY = Path(__file__).parents[2]
@@ -67,9 +68,9 @@ def test_y_up_becomes_y_down_and_back():
 
 
 def test_uvd_against_numbers_worked_out_by_hand():
-    joints = uvd_to_camera([[320, 240, 700], [320 + 588.03 / 2, 240 + 587.07 / 10, 1000]])
+    joints = nyu_uvd_to_camera([[320, 240, 700], [320 + 588.03 / 2, 240 + 587.07 / 10, 1000]])
     np.testing.assert_allclose(joints, [[0, 0, 700], [500, 100, 1000]])
-    np.testing.assert_allclose(camera_to_uvd(joints), [[320, 240, 700], [614.015, 298.707, 1000]])
+    np.testing.assert_allclose(camera_to_nyu_uvd(joints), [[320, 240, 700], [614.015, 298.707, 1000]])
 
 
 def a2j_pixel_to_world(uvd):
@@ -80,7 +81,7 @@ def a2j_pixel_to_world(uvd):
 
 def test_uvd_is_a2js_with_y_turned_over():
     uvd = np.random.default_rng(0).uniform([0, 0, 400], [640, 480, 1100], (50, 14, 3))
-    np.testing.assert_allclose(uvd_to_camera(uvd), a2j_pixel_to_world(uvd) * [1, -1, 1])
+    np.testing.assert_allclose(nyu_uvd_to_camera(uvd), a2j_pixel_to_world(uvd) * [1, -1, 1])
 
 
 def test_cube_box_is_a2js():
@@ -361,9 +362,9 @@ def test_perfect_and_moved_predictions(root):
     dataset = dataset_of(root, centres=CENTRES)
     samples = [dataset.get_data_info(i) for i in range(NUM_FRAMES)]
     truth = np.concatenate([sample["keypoints_cam"] for sample in samples])
-    lifted = np.stack([uvd_to_camera(np.column_stack([sample["keypoints"][0, :, :2],
-                                                      sample["keypoints"][0, :, 2] + sample["root_depth"]]))
-                       for sample in samples])
+    uvd = np.concatenate([sample["keypoints"] for sample in samples])
+    uvd[..., 2] += [sample["root_depth"] for sample in samples]
+    lifted = nyu_uvd_to_camera(uvd)
     assert score_nyu(lifted, truth).metrics["mean_error_abs_mm"] < 1e-3  # float32
     assert score_nyu(truth, truth).metrics["mean_error_abs_mm"] == 0
     moved = truth.copy()
@@ -405,10 +406,10 @@ def test_from_the_pipeline_to_the_metric_and_its_result_file(root):
 def test_error_in_uvd_against_numbers_worked_out_by_hand(root):
     """A pixel is 800 / 588.03 mm wide at the palm's depth; 10 mm of depth move the pinky's tip along its ray."""
     sample = dataset_of(root, centres=CENTRES).get_data_info(0)
-    uvd = camera_to_uvd(sample["keypoints_cam"][0].astype(np.float64))
+    uvd = camera_to_nyu_uvd(sample["keypoints_cam"][0].astype(np.float64))
     uvd[13, 0] += 1
     uvd[0, 2] += 10
-    errors = np.linalg.norm(uvd_to_camera(uvd) - sample["keypoints_cam"][0], axis=1)
+    errors = np.linalg.norm(nyu_uvd_to_camera(uvd) - sample["keypoints_cam"][0], axis=1)
     np.testing.assert_allclose(errors[[13, 0]], [800 / 588.03, 10 * np.sqrt(0.1**2 + 0.1**2 + 1)], rtol=1e-5)
     assert PINKY_TIP == 0
     assert errors[1:13].max() < 1e-3

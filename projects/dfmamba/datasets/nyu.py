@@ -10,15 +10,8 @@ from numpy.typing import NDArray
 from dfmamba.datasets.annotation_index import Index
 from dfmamba.datasets.base import HandDataset
 from dfmamba.datasets.files import Faults
-from dfmamba.datasets.nyu_annotations import (
-    NUM_CAMERAS,
-    PARSER_VERSION,
-    camera_to_uvd,
-    cube_box,
-    depth_file_name,
-    parse_nyu,
-)
-from dfmamba.geometry import NYU_FOCAL, NYU_PRINCIPAL_POINT
+from dfmamba.datasets.nyu_annotations import NUM_CAMERAS, PARSER_VERSION, cube_box, depth_file_name, parse_nyu
+from dfmamba.geometry import NYU_FOCAL, NYU_PRINCIPAL_POINT, camera_to_nyu_uvd
 from dfmamba.skeleton import NYU_14, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
 
@@ -113,7 +106,7 @@ class NYUDataset(HandDataset):
         """Make the sample of a row; see the table in `dfmamba.datasets.base`."""
         columns = self.index.columns
         frame, joints_cam, centre_uvd = int(columns["frame"][row]), columns["joints_cam"][row], columns["centre"][row]
-        keypoints = camera_to_uvd(joints_cam)
+        keypoints = camera_to_nyu_uvd(joints_cam)
         keypoints[:, 2] -= centre_uvd[2]
         return {
             "img_path": str(Path(self.data_prefix["img"]) / depth_file_name(self.camera, frame)),

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from dfmamba.datasets.annotation_index import AnnotationColumns
 from dfmamba.datasets.files import Faults, fault, read_mat
 from dfmamba.datasets.record_checks import REACH_MM
-from dfmamba.geometry import NYU_FOCAL, NYU_PRINCIPAL_POINT, back_project, project
+from dfmamba.geometry import NYU_FOCAL, camera_to_nyu_uvd, nyu_uvd_to_camera
 from dfmamba.skeleton import NYU_14, NYU_14_OF_36, NYU_36_NAMES
 
 PARSER_VERSION = 1  # another number makes old indices useless
@@ -27,18 +27,6 @@ PALM = NYU_14.names.index("palm")
 def y_up_to_y_down(xyz_mm: ArrayLike) -> NDArray:
     """Turn NYU's xyz (..., 3), x right, y up, z forward, into our camera frame with y down; the same way back."""
     return np.asarray(xyz_mm) * (1, -1, 1)
-
-
-def uvd_to_camera(uvd: ArrayLike) -> NDArray:
-    """Lift u px, v px, depth mm (..., 3) to camera space (..., 3) in mm, y down."""
-    uvd = np.asarray(uvd)
-    return back_project(uvd[..., :2], uvd[..., 2], NYU_FOCAL, NYU_PRINCIPAL_POINT)
-
-
-def camera_to_uvd(joints_cam: ArrayLike) -> NDArray:
-    """Project camera-space points (..., 3) in mm, y down, to u px, v px, depth mm."""
-    joints_cam = np.asarray(joints_cam)
-    return np.concatenate([project(joints_cam, NYU_FOCAL, NYU_PRINCIPAL_POINT), joints_cam[..., 2:]], axis=-1)
 
 
 def cube_box(centre_uvd: ArrayLike, half_mm: float) -> NDArray:
@@ -84,9 +72,9 @@ def parse_nyu(joint_file: str | Path, centre_file: str | Path | None = None, fau
     """
     joint_file = Path(joint_file)
     joints = _read_joints(joint_file, truth, camera)
-    joints_cam = uvd_to_camera(joints) if truth == "joint_uvd" else y_up_to_y_down(joints)
+    joints_cam: NDArray = nyu_uvd_to_camera(joints) if truth == "joint_uvd" else y_up_to_y_down(joints)
     if centre_file is None:
-        centre_path, centre_uvd = joint_file, camera_to_uvd(joints_cam.mean(axis=1))
+        centre_path, centre_uvd = joint_file, camera_to_nyu_uvd(joints_cam.mean(axis=1))
     else:
         centre_path = Path(centre_file)
         centre_uvd = _read_centres(centre_path, len(joints), joint_file)

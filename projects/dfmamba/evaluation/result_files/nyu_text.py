@@ -9,26 +9,13 @@ import re
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from dfmamba.evaluation.result_files.text import check_unique, fault, is_number, parse_numbers, read_lines
 from dfmamba.evaluation.scores import JointTable
-from dfmamba.geometry import NYU_FOCAL, NYU_PRINCIPAL_POINT, back_project, project
+from dfmamba.geometry import camera_to_nyu_uvd, nyu_uvd_to_camera
 from dfmamba.skeleton import NYU_14
 
 NUMBERS = 3 * NYU_14.num_joints
-
-
-def uvd_to_camera(uvd: ArrayLike) -> NDArray[np.floating]:
-    """Lift u px, v px, depth mm (..., 3) to our camera frame, (..., 3) in mm: y down, where NYU's xyz has y up."""
-    uvd = np.asarray(uvd)
-    return back_project(uvd[..., :2], uvd[..., 2], NYU_FOCAL, NYU_PRINCIPAL_POINT)
-
-
-def camera_to_uvd(joints_mm: ArrayLike) -> NDArray[np.floating]:
-    """Project points of our camera frame (..., 3) in mm to u px, v px, depth mm."""
-    joints = np.asarray(joints_mm)
-    return np.concatenate([project(joints, NYU_FOCAL, NYU_PRINCIPAL_POINT), joints[..., 2:]], axis=-1)
 
 
 def read_nyu_text(path: str | Path) -> JointTable:
@@ -53,7 +40,7 @@ def read_nyu_text(path: str | Path) -> JointTable:
         if not (uvd[:, 2] > 0).all():
             raise fault(path, f"line {line}", "u v d with depths above 0 mm", uvd[:, 2].min())
         rows.append(uvd)
-    joints = uvd_to_camera(np.array(rows))
+    joints = nyu_uvd_to_camera(np.array(rows))
     return JointTable(list(frames), joints, np.ones(joints.shape[:2], dtype=bool), source=str(path))
 
 
@@ -81,6 +68,6 @@ def write_nyu_text(path: str | Path, table: JointTable) -> None:
                          f"{table.joints_mm[..., 2].min():.1f} mm")
     complete = np.array_equal(frames, np.arange(1, len(frames) + 1))
     with Path(path).open("w", encoding="utf-8") as file:
-        for frame, uvd in zip(frames, camera_to_uvd(table.joints_mm[order]), strict=True):
+        for frame, uvd in zip(frames, camera_to_nyu_uvd(table.joints_mm[order]), strict=True):
             name = "" if complete else f"depth_1_{frame:07d}.png "
             file.write(name + " ".join(f"{value:.4f}" for value in uvd.reshape(-1)) + "\n")
