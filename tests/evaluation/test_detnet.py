@@ -1,0 +1,121 @@
+"""DetNet's protocol by hand and against plain loops; its metric on samples of one and of two hands."""
+
+import numpy as np
+import pytest
+from mmpose.registry import METRICS
+
+from dfmamba.evaluation.detnet_metric import DetNetMPJPE
+from dfmamba.evaluation.protocols.detnet import score_detnet
+from dfmamba.skeleton import HAND_JOINTS, ONE_HAND, TWO_HANDS
+
+WRIST, MIDDLE1 = HAND_JOINTS.index("wrist"), HAND_JOINTS.index("middle1")
+MM, BONES = "MPJPE_middle1_bonescaled_macro_mm", "MPJPE_middle1_scalefree_macro_bones"
+
+
+def random_hands(count=6, seed=0):
+    """Return predictions, truths (N, 21, 3) and validity (N, 21) with the reference bone in place."""
+    rng = np.random.default_rng(seed)
+    truth = rng.normal(scale=40, size=(count, 21, 3))
+    valid = rng.random((count, 21)) < 0.8
+    valid[:, [WRIST, MIDDLE1]] = True
+    return truth + rng.normal(scale=10, size=truth.shape), truth, valid
+
+
+def test_by_hand():
+    truth = np.zeros((1, 21, 3))
+    truth[0, WRIST] = 0, 80, 0
+    pred = np.full((1, 21, 3), 5.0)  # the place does not matter
+    pred[0, WRIST] += 0, 2, 0  # a hand in other units: 2 are 80 mm
+    pred[0, 0] += 0.3, 0.4, 0  # 0.5 of 2 units, or 20 mm
+    scores = score_detnet(pred, truth, np.ones((1, 21))).metrics
+    assert scores[MM] == pytest.approx(20 / 21)
+    assert scores[BONES] == pytest.approx(0.25 / 21)
+    # at the wrist the others are where they were: the prediction is the truth but for one joint
+    assert scores["MPJPE_rr_bonescaled_macro_mm"] == pytest.approx(20 / 21)
+    assert scores["hands"] == 1
+
+
+def test_origin_is_middle1_or_the_wrist():
+    truth = np.zeros((1, 21, 3))
+    truth[0, WRIST] = 0, 80, 0
+    pred = truth.copy()
+    pred[0, WRIST] = 80, 0, 0  # the bone is turned: at middle1 the wrist is wrong, at the wrist all the others are
+    scores = score_detnet(pred, truth, np.ones((1, 21))).metrics
+    assert scores[MM] == pytest.approx(80 * 2**0.5 / 21)
+    assert scores["MPJPE_rr_bonescaled_macro_mm"] == pytest.approx(80 * 2**0.5 * 20 / 21)
+
+
+def test_equals_plain_loops():
+    pred, truth, valid = random_hands()
+    mm, bones = [], []
+    within = []
+    for joint in range(21):
+        errors = []
+        for hand in range(len(truth)):
+            if valid[hand, joint]:
+                unit = np.linalg.norm(truth[hand, WRIST] - truth[hand, MIDDLE1])
+                scale = unit / np.linalg.norm(pred[hand, WRIST] - pred[hand, MIDDLE1])
+                moved = (pred[hand, joint] - pred[hand, MIDDLE1]) * scale + truth[hand, MIDDLE1]
+                errors.append((np.linalg.norm(moved - truth[hand, joint]), unit))
+        mm.append(np.mean([error for error, _ in errors]))
+        bones.append(np.mean([error / unit for error, unit in errors]))
+        within.append([np.mean([error <= threshold for error, _ in errors]) for threshold in range(20, 51, 2)])
+    scores = score_detnet(pred, truth, valid).metrics
+    assert scores[MM] == pytest.approx(np.mean(mm))
+    assert scores[BONES] == pytest.approx(np.mean(bones))
+    area = np.trapezoid(np.mean(within, axis=0), dx=2) / 30
+    assert scores["AUC_middle1_bonescaled_20_50_mm"] == pytest.approx(area)
+
+
+def test_size_and_place_of_the_prediction_do_not_matter():
+    pred, truth, valid = random_hands()
+    sizes, places = np.random.default_rng(1).uniform(0.001, 9, (6, 1, 1)), np.arange(18.0).reshape(6, 1, 3)
+    scores, moved = score_detnet(pred, truth, valid).metrics, score_detnet(sizes * pred + places, truth, valid).metrics
+    assert moved == pytest.approx(scores)
+
+
+def test_hands_without_the_bone_do_not_count():
+    pred, truth, valid = random_hands()
+    expected = score_detnet(pred[2:], truth[2:], valid[2:]).metrics
+    valid[0, WRIST] = valid[1, MIDDLE1] = False
+    truth[0, WRIST] = np.nan
+    assert score_detnet(pred, truth, valid).metrics == pytest.approx(expected)
+
+
+def test_a_prediction_without_size_is_wrong():
+    pred, truth, valid = random_hands()
+    pred[3] = 7
+    scores = score_detnet(pred, truth, valid).metrics
+    assert np.isnan(scores[MM])
+    assert scores["AUC_middle1_bonescaled_20_50_mm"] < score_detnet(truth, truth, valid).metrics[
+        "AUC_middle1_bonescaled_20_50_mm"] == 1
+
+
+def test_constant_pose_is_beaten_by_a_good_prediction():
+    rng = np.random.default_rng(0)
+    shape = rng.normal(scale=40, size=(21, 3))
+    truth = shape + rng.normal(scale=15, size=(50, 21, 3))
+    scores = score_detnet(truth + rng.normal(scale=5, size=truth.shape), truth, np.ones((50, 21))).metrics
+    assert 0 < scores[MM] < 0.6 * scores["constant_pose_middle1_bonescaled_macro_mm"]
+
+
+@pytest.mark.parametrize("skeleton", [ONE_HAND, TWO_HANDS])
+def test_metric_reads_samples(skeleton):
+    metric = METRICS.build({"type": "DetNetMPJPE", "num_joints": skeleton.num_joints})
+    pred, truth, valid = random_hands()
+    for number, (prediction, joints, flags) in enumerate(zip(pred, truth, valid, strict=True)):
+        if skeleton is TWO_HANDS:  # one hand of two: the other one is 0
+            place = [(0, 21), (21, 0)][number % 2]
+            prediction, joints = (np.pad(part, (place, (0, 0))) for part in (prediction, joints))
+            flags = np.pad(flags, place)
+        metric.process(None, [{
+            "id": number, "pred_instances": {"keypoints_cam": prediction[None]},
+            "gt_instances": {"keypoints_cam": joints[None], "keypoints_visible": flags[None].astype(np.float32)}}])
+    result = metric.evaluate(len(pred))
+    expected = score_detnet(pred, truth, valid).metrics
+    assert result == pytest.approx({f"detnet/{name}": value for name, value in expected.items()}, rel=1e-4)
+
+
+def test_result_files_are_the_data_sets_affair():
+    with pytest.raises(ValueError, match=r"result_file: expected none.*got 'a.json'"):
+        DetNetMPJPE(result_file="a.json")
