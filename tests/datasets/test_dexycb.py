@@ -509,6 +509,23 @@ def test_fault_of_a_meta_file(dexycb_root, name, faulty, monkeypatch, tmp_path):
     assert not (tmp_path / "marker").exists()
 
 
+@pytest.mark.parametrize("key", ["num_frames", "serials", "mano_sides"])
+def test_lists_that_name_each_other(dexycb_root, key):
+    """Written out, this text of 400 bytes would have 10^10 items."""
+    path = view_folder(dexycb_root).parent / "meta.yml"
+    lists = ["- &a0 [1]", *(f"- &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 11))]
+    others = yaml.safe_dump({name: value for name, value in meta(SUBJECTS[0], 0).items() if name != key})
+    path.write_text("\n".join(["lists:", *lists, f"{key}: *a10", others]))
+    with pytest.raises(ValueError, match=f"'{key}'.*got") as error:
+        dataset_at(dexycb_root)
+    assert len(str(error.value)) < 1000
+    path.write_text(yaml.safe_dump(meta(SUBJECTS[0], 0)))
+    intrinsics = dexycb_root / f"calibration/intrinsics/{SERIALS[0]}_640x480.yml"
+    intrinsics.write_text("\n".join(["lists:", *lists, "color: {fx: *a10, fy: 1, ppx: 1, ppy: 1}"]))
+    with pytest.raises(ValueError, match="for 'fx', got far more"):
+        dataset_at(dexycb_root)
+
+
 def test_serials_may_come_without_quotes(dexycb_root):
     path = view_folder(dexycb_root).parent / "meta.yml"
     path.write_text(yaml.safe_dump(meta(SUBJECTS[0], 0) | {"serials": [int(serial) for serial in SERIALS]}))

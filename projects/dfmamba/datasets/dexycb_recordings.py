@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dfmamba.datasets.dexycb_splits import SEQUENCES_PER_SUBJECT, SUBJECTS
-from dfmamba.datasets.files import fault, get_integer, get_key, read_yaml
+from dfmamba.datasets.files import fault, get_integer, get_key, read_yaml, shorten
 from dfmamba.skeleton import SIDES
 
 MAX_FRAMES = 10**6  # of a recording: the names of the files have six digits
@@ -125,13 +125,14 @@ def side_of_mano(path: Path, mano_sides: object) -> int:
         ValueError: It is no such list.
     """
     if not isinstance(mano_sides, (list, tuple)) or len(mano_sides) != 1 or mano_sides[0] not in SIDES:
-        raise fault(path, "-", f"'mano_sides', a list with one of {SIDES}", repr(mano_sides))
+        raise fault(path, "-", f"'mano_sides', a list with one of {SIDES}", shorten(mano_sides))
     return SIDES.index(mano_sides[0])
 
 
 def _check_serials(path: Path, serials: object, wanted: Sequence[str]) -> None:
     """Refuse a recording that lacks a selected camera; serial numbers may come without quotes."""
-    there = [str(serial) for serial in serials] if isinstance(serials, (list, tuple)) else []
+    listed = serials if isinstance(serials, (list, tuple)) else []
+    there = {str(serial) for serial in listed if isinstance(serial, (str, int))}
     missing = [serial for serial in wanted if serial not in there]
     if missing:
-        raise fault(path, "-", f"the cameras {missing} among 'serials'", repr(serials))
+        raise fault(path, "-", f"the cameras {missing} among 'serials'", shorten(serials))

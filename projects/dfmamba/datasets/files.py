@@ -9,6 +9,7 @@ import json
 import math
 import pickle
 import re
+import reprlib
 import warnings
 import zipfile
 from collections import OrderedDict
@@ -303,6 +304,33 @@ def fault(path: Path, record: object, expected: str, got: object) -> ValueError:
     return ValueError(f"{path}: record {record}: expected {expected}, got {got}")
 
 
+def shorten(value: object, length: int = 100) -> str:
+    """Return the beginning of a value as a text, for messages.
+
+    Ten lists in lists, each of which names the one before it ten times, are 300 bytes of YAML and 10^10 items written
+    out: so neither all of a value that others wrote is written out, nor made an array of.
+
+    >>> shorten([[1, 2], "three"])
+    "[[1, 2], 'three']"
+    """
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother = 3, length, length
+    return short.repr(value)[:length]
+
+
+def _has_more_items(value: object, limit: int) -> bool:
+    """Whether nested lists have more items than that, each counted as often as it is named."""
+    waiting, items = [value], 0
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list | tuple):
+            items += len(value)
+            if items > limit:
+                return True
+            waiting.extend(value)
+    return False
+
+
 def get_key(path: Path, record: object, mapping: Any, key: str, what: str = "the key") -> Any:
     """Return `mapping[key]`.
 
@@ -327,7 +355,7 @@ def get_integer(path: Path, record: object, mapping: Any, key: str) -> int:
             raise ValueError
         return int(np.int64(int(value)))
     except (TypeError, ValueError, OverflowError):
-        raise fault(path, record, f"an integer for {key!r}", repr(value)) from None
+        raise fault(path, record, f"an integer for {key!r}", shorten(value)) from None
 
 
 def get_array(path: Path, record: object, mapping: Any, key: str, shape: tuple[int, ...],
@@ -338,10 +366,12 @@ def get_array(path: Path, record: object, mapping: Any, key: str, shape: tuple[i
         ValueError: There is no such key, or the shape is another one.
     """
     value = get_key(path, record, mapping, key, what)
+    if _has_more_items(value, 100 + 10 * math.prod(shape)):
+        raise fault(path, record, f"numbers of shape {shape} for {key!r}", f"far more: {shorten(value)}")
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
-        raise fault(path, record, f"numbers of shape {shape} for {key!r}", str(value)[:100]) from None
+        raise fault(path, record, f"numbers of shape {shape} for {key!r}", shorten(value)) from None
     if array.shape[: len(shape)] != shape or array.size != math.prod(shape):
         raise fault(path, record, f"numbers of shape {shape} for {key!r}", f"shape {array.shape}")
     return array.reshape(shape)
