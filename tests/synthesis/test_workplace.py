@@ -35,7 +35,8 @@ def test_hands_hold_their_things_and_meet_nothing_else(subject, sides):
     grasps = {side: sample_grasp(shape, thing, sample_thing_look(rng), rng)
               for side, thing in zip(sides, (YCB_THINGS[3], YCB_THINGS[8]), strict=False)}
     lying = scatter(YCB_THINGS[4:7], PLACE, 250.0, rng)
-    scene = sample_scene(subject, grasps, REACH, lying, sample_clothes(subject.look, rng), sample_lighting(rng), rng)
+    scene = sample_scene(subject, lambda: grasps, REACH, lying, sample_clothes(subject.look, rng),
+                         sample_lighting(rng), rng)
     assert scene.present.tolist() == [RIGHT in sides, LEFT in sides]
     assert scene.things[:3] == tuple(lying)
     held = dict(zip(sides, scene.things[3:], strict=False))
@@ -58,8 +59,8 @@ def test_a_left_hand_holds_the_mirror_image(subject):
     grasp = sample_grasp(subject.surface.shape, YCB_THINGS[3], sample_thing_look(rng), rng)
     distances = []
     for side in (RIGHT, LEFT):
-        scene = sample_scene(subject, {side: grasp}, REACH, [], sample_clothes(subject.look, rng), sample_lighting(rng),
-                             rng)
+        scene = sample_scene(subject, lambda side=side: {side: grasp}, REACH, [], sample_clothes(subject.look, rng),
+                             sample_lighting(rng), rng)
         middle = scene.things[0].translation_mm
         joints = scene.joints_mm[21 * side:21 * side + 21]
         distances.append(np.linalg.norm(joints - middle, axis=1))
@@ -79,8 +80,8 @@ def test_a_hand_that_cannot_get_there(subject):
     far = Reach(FREE_ARMS, np.array([0.0, 0, -3000]), 100.0)
     rng = np.random.default_rng(0)
     with pytest.raises(RuntimeError, match="elsewhere"):
-        sample_scene(subject, {RIGHT: Grasp(np.zeros(NUM_ANGLES), None)}, far, [], sample_clothes(subject.look, rng),
-                     sample_lighting(rng), rng)
+        sample_scene(subject, lambda: {RIGHT: Grasp(np.zeros(NUM_ANGLES), None)}, far, [],
+                     sample_clothes(subject.look, rng), sample_lighting(rng), rng)
 
 
 def test_forearm_frame_by_hand():

@@ -27,7 +27,7 @@ from scipy.spatial.transform import Rotation
 from dfmamba.geometry import Array, project, world_to_camera
 from dfmamba.skeleton import FROM_DEXYCB, HAND_JOINTS, NUM_HAND_JOINTS, SIDES, WRIST, hand_slice, inverse
 from dfmamba.synthesis.depth_sensor import REALSENSE_D415, sense_depth
-from dfmamba.synthesis.grasp import sample_grasp
+from dfmamba.synthesis.grasp import Grasp, sample_grasp
 from dfmamba.synthesis.objects import YCB_THINGS, PlacedThing, ThingLook
 from dfmamba.synthesis.output import NOTE, SPLITS, Layout, begin_set, generator_for, work
 from dfmamba.synthesis.person import ArmHabit, sample_clothes
@@ -202,19 +202,18 @@ def _stage(recording: Recording) -> Stage:
 
 
 def _draw_scene(frame: Frame, rng: np.random.Generator) -> tuple[Scene, tuple[PlacedThing, ...]]:
-    """Return the scene, and the recording's things as they are in it; the grasped one is in the hand if there is one.
-
-    Raises:
-        RuntimeError: No grasp has room above this table.
-    """
+    """Return the scene, and the recording's things as they are in it, the grasped one in the hand if there is one."""
     recording, stage = frame.recording, _stage(frame.recording)
     subject = _subject(recording.seed, recording.subject)
     if frame.number == 0 and recording.num_frames > 1:
-        return sample_scene(subject, {}, REACH, stage.things, stage.clothes, stage.lighting, rng), stage.things
+        return sample_scene(subject, dict, REACH, stage.things, stage.clothes, stage.lighting, rng), stage.things
     taken = stage.things[stage.grasped]
     others = [thing for thing in stage.things if thing is not taken]
-    grasp = sample_grasp(subject.surface.shape, taken.thing, taken.look, rng)
-    scene = sample_scene(subject, {recording.side: grasp}, REACH, others, stage.clothes, stage.lighting, rng)
+
+    def draw_grasps() -> dict[int, Grasp]:
+        return {recording.side: sample_grasp(subject.surface.shape, taken.thing, taken.look, rng)}
+
+    scene = sample_scene(subject, draw_grasps, REACH, others, stage.clothes, stage.lighting, rng)
     things = list(scene.things[:len(others)])
     things.insert(stage.grasped, scene.things[len(others)])
     return scene, tuple(things)

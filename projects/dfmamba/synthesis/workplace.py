@@ -3,7 +3,7 @@
 World: that of `person`, the table's top `TABLE_MM` below the shoulders, before the person, so at negative z.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ from dfmamba.synthesis.grasp import Grasp, capsule_gaps
 from dfmamba.synthesis.objects import PlacedThing, Thing, ThingLook, resting, sample_thing_look, things_meet
 from dfmamba.synthesis.person import (
     ArmHabit,
+    Forearm,
+    Part,
     body_parts,
     capsules,
     dressed,
@@ -30,7 +32,7 @@ from dfmamba.synthesis.table import Table, sample_table
 TABLE_MM = 460.0
 TABLE_CENTRE_MM, TABLE_HALF_MM = np.array([0.0, TABLE_MM, -600.0]), (750.0, 450.0)
 CLEARANCE_MM = 8.0
-MAX_TRIES = 3000
+MAX_GRASPS, MAX_TRIES = 20, 300  # tries: for each grasp, and for each place on the table
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,9 @@ class Reach:
 
 @dataclass(frozen=True)
 class _Arm:
-    """A hand with its forearm, and what it holds."""
+    """A forearm with its hand, and what it holds."""
 
+    forearm: Forearm
     hand: PosedHand
     held: PlacedThing | None
 
@@ -82,13 +85,14 @@ def scatter(things: Sequence[Thing], centre_mm: Array, radius_mm: float, rng: np
     return placed
 
 
-def sample_scene(subject: Subject, grasps: Mapping[int, Grasp], reach: Reach, lying: Sequence[PlacedThing],
-                 clothes: Mapping[str, ThingLook], lighting: Lighting, rng: np.random.Generator) -> Scene:
+def sample_scene(subject: Subject, draw_grasps: Callable[[], Mapping[int, Grasp]], reach: Reach,
+                 lying: Sequence[PlacedThing], clothes: Mapping[str, ThingLook], lighting: Lighting,
+                 rng: np.random.Generator) -> Scene:
     """Draw a person whose hands do what they are told above the table; an arm that is not named hangs down.
 
     Args:
         subject: Whose hands.
-        grasps: What the hands of some sides do, as right hands.
+        draw_grasps: Called for what the hands of some sides do, as right hands, and again if there is no room for it.
         reach: Where they do it.
         lying: What lies on the table; the first of `Scene.things`, before what is held, right hand first, and the
             body.
@@ -97,38 +101,47 @@ def sample_scene(subject: Subject, grasps: Mapping[int, Grasp], reach: Reach, ly
         rng: Source of randomness.
 
     Raises:
-        RuntimeError: In `MAX_TRIES` draws, the hands always met something or were elsewhere.
+        RuntimeError: In `MAX_GRASPS` times `MAX_TRIES` draws, the hands always met something or were elsewhere.
     """
-    parts = body_parts(tuple(grasps))
-    body_ends, body_radii = capsules(parts)
-    at_rest = {side: _arm_at_rest(subject, side, grasp) for side, grasp in grasps.items()}
-    radii = subject.surface.flesh.radii_mm
-    for _ in range(MAX_TRIES):
-        forearms = {side: sample_forearm(side, subject.surface.shape.size, reach.habit, rng) for side in grasps}
-        arms = [_moved(at_rest[side], forearm.frame, forearm.wrist_mm) for side, forearm in forearms.items()]
-        if (all(_is_at_work(arm, reach) and _is_clear(arm, radii, body_ends, body_radii, lying) for arm in arms)
-                and (len(arms) < 2 or _are_apart(arms[0], arms[1], radii))):
-            parts += [upper_arm(side, forearm) for side, forearm in forearms.items()]
+    for _ in range(MAX_GRASPS):
+        grasps = draw_grasps()
+        parts = body_parts(tuple(grasps))
+        arms = _sample_arms(subject, grasps, reach, parts, lying, rng)
+        if arms is not None:
+            parts += [upper_arm(arm.hand.side, arm.forearm) for arm in arms]
             held = [arm.held for arm in arms if arm.held is not None]
             return compose_scene(subject, [arm.hand for arm in arms], lighting,
                                  [*lying, *held, *dressed(parts, clothes)])
-    raise RuntimeError(f"the hands met something or were elsewhere in {MAX_TRIES} draws")
+    raise RuntimeError(f"the hands met something or were elsewhere in {MAX_GRASPS} x {MAX_TRIES} draws")
 
 
-def _arm_at_rest(subject: Subject, side: int, grasp: Grasp) -> _Arm:
+def _sample_arms(subject: Subject, grasps: Mapping[int, Grasp], reach: Reach, body: Sequence[Part],
+                 lying: Sequence[PlacedThing], rng: np.random.Generator) -> list[_Arm] | None:
+    """Draw how the arms are held; None if there is no room in `MAX_TRIES` draws."""
+    body_ends, body_radii = capsules(body)
+    radii, size = subject.surface.flesh.radii_mm, subject.surface.shape.size
+    at_rest = {side: _hand_and_thing(subject, side, grasp) for side, grasp in grasps.items()}
+    for _ in range(MAX_TRIES):
+        arms = [_at_end_of(sample_forearm(side, size, reach.habit, rng), *pair) for side, pair in at_rest.items()]
+        if (all(_is_at_work(arm, reach) and _is_clear(arm, radii, body_ends, body_radii, lying) for arm in arms)
+                and (len(arms) < 2 or _are_apart(arms[0], arms[1], radii))):
+            return arms
+    return None
+
+
+def _hand_and_thing(subject: Subject, side: int, grasp: Grasp) -> tuple[PosedHand, PlacedThing | None]:
     """Return a hand and what it holds in the frame of the forearm."""
-    hand = hand_on_forearm(subject, side, grasp.angles_deg)
-    held = grasp.held
+    hand, held = hand_on_forearm(subject, side, grasp.angles_deg), grasp.held
     if held is not None:
         held = (held.mirrored() if side == LEFT else held).moved(to_forearm(subject, side, grasp.angles_deg),
                                                                  np.zeros(3))
-    return _Arm(hand, held)
+    return hand, held
 
 
-def _moved(arm: _Arm, rotation: Array, translation_mm: Array) -> _Arm:
-    """Return an arm with every point X at R X + t."""
-    return _Arm(arm.hand.moved(rotation, translation_mm),
-                None if arm.held is None else arm.held.moved(rotation, translation_mm))
+def _at_end_of(forearm: Forearm, hand: PosedHand, held: PlacedThing | None) -> _Arm:
+    """Put a hand and what it holds, given in the frame of the forearm, where the forearm is."""
+    return _Arm(forearm, hand.moved(forearm.frame, forearm.wrist_mm),
+                None if held is None else held.moved(forearm.frame, forearm.wrist_mm))
 
 
 def _is_at_work(arm: _Arm, reach: Reach) -> bool:
