@@ -1,0 +1,225 @@
+"""Measure the reading of InterHand2.6M beside mmpose's `InterHand3DDataset`: opening, memory, samples a second.
+
+All on synthetic data: records without images for the annotation index, rendered images for loading and augmenting. Each
+opening runs in a new process. The pipelines run in turn in one process on one core, and medians count, so that ratios
+hold on a busy machine too. Writes benchmark_data.md and .json into --out.
+"""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # idle threads of OpenMP do not spin
+
+import argparse
+import json
+import multiprocessing
+import platform
+import statistics
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from datetime import datetime, timezone
+from pathlib import Path
+
+import cv2
+import mmpose
+import numpy as np
+import psutil
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmpose.datasets import InterHand3DDataset
+from torch.utils.data import DataLoader, Dataset
+
+import dfmamba.codecs  # noqa: F401, registers the codec of our configuration
+from dfmamba.datasets import InterHand26MDataset
+from dfmamba.synthesis.interhand26m import write_interhand26m
+from dfmamba.synthesis.interhand26m_records import write_interhand26m_records
+
+ROOT = Path(__file__).parents[1]
+OURS = ROOT / "configs/_base_/datasets/interhand26m.py"
+THEIRS = (Path(mmpose.__file__).parent
+          / ".mim/configs/hand_3d_keypoint/internet/interhand3d/internet_res50_4xb16-20e_interhand3d-256x256.py")
+RECORDS_COMPARED, RECORDS_FULL = 100_000, 1_361_062  # the latter is the size of the real training split
+READERS = ("no data", "dfmamba", "mmpose")
+
+
+def open_data(reader, folder, cache, pipeline=()):
+    """Open the training split with our reader or mmpose's."""
+    if reader == "dfmamba":
+        return InterHand26MDataset("train", str(folder), cache_dir=str(cache), pipeline=pipeline)
+    files = {key: f"annotations/train/InterHand2.6M_train_{name}.json"
+             for key, name in (("ann_file", "data"), ("camera_param_file", "camera"), ("joint_file", "joint_3d"))}
+    return InterHand3DDataset(**files, data_root=str(folder), data_prefix={"img": "images/train"}, pipeline=pipeline)
+
+
+def megabytes(process=None):
+    """Return memory of a process: private (USS), and with its share of what is shared (PSS)."""
+    info = (process or psutil.Process()).memory_full_info()
+    return {"uss_mb": info.uss / 1e6, "pss_mb": info.pss / 1e6}
+
+
+def peak_mb():
+    """Return the largest resident memory since `clear_peak`."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+def clear_peak():
+    """Let `peak_mb` start anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def measure_opening(reader, folder, cache, reads):
+    """Open the records, then read some in random order; memory is what is added to that of the imports."""
+    before = megabytes()["uss_mb"]
+    clear_peak()
+    resident, start = peak_mb(), time.perf_counter()
+    dataset = open_data(reader, folder, cache)
+    row = {"reader": reader, "records": len(dataset), "seconds": time.perf_counter() - start,
+           "mb": megabytes()["uss_mb"] - before, "peak_mb": peak_mb() - resident}
+    numbers = np.random.default_rng(0).integers(len(dataset), size=reads).tolist()
+    start = time.perf_counter()
+    for number in numbers:
+        dataset.get_data_info(number)
+    return row | {"samples_per_s": reads / (time.perf_counter() - start), "mb_read": megabytes()["uss_mb"] - before}
+
+
+class Records(Dataset):
+    """Reads records and returns nothing of them."""
+
+    def __init__(self, dataset, length):
+        self.dataset, self.length = dataset, length
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, number):
+        if self.dataset is not None:
+            self.dataset.get_data_info(number)
+        return 0
+
+
+def measure_workers(reader, folder, cache, workers, reads, length):
+    """Read with forked workers; memory is that of all processes while they wait."""
+    dataset = None if reader == "no data" else open_data(reader, folder, cache)
+    length = length if dataset is None else len(dataset)
+    numbers = np.random.default_rng(0).integers(length, size=reads).tolist()
+    loader = DataLoader(Records(dataset, length), batch_size=64, sampler=numbers, num_workers=workers,
+                        persistent_workers=True, multiprocessing_context="fork")
+    for _ in loader:
+        pass
+    start = time.perf_counter()
+    for _ in loader:
+        pass
+    seconds = time.perf_counter() - start
+    parent, children = megabytes(), [megabytes(process) for process in psutil.Process().children()]
+    return {"reader": reader, "records": length, "workers": len(children), "samples_per_s": reads / seconds,
+            "worker_uss_mb": statistics.mean(child["uss_mb"] for child in children),
+            "all_pss_mb": parent["pss_mb"] + sum(child["pss_mb"] for child in children)}
+
+
+def measure_pipelines(folder, cache, rounds):
+    """Load and augment all images with each pipeline in turn, on one core; return the median samples a second."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    datasets = {}
+    with DefaultScope.overwrite_default_scope("mmpose"):
+        for reader, path in (("dfmamba", OURS), ("mmpose", THEIRS)):
+            steps = Config.fromfile(path).train_pipeline
+            datasets[f"{reader}, with its targets"] = open_data(reader, folder, cache, steps)
+            steps = [step for step in steps if step.type != "GenerateTarget"]
+            datasets[f"{reader}, images only"] = open_data(reader, folder, cache, steps)
+    rates = {name: [] for name in datasets}
+    for _ in range(rounds + 1):
+        for name, dataset in datasets.items():
+            start = time.perf_counter()
+            for number in range(len(dataset)):
+                dataset[number]
+            rates[name].append(len(dataset) / (time.perf_counter() - start))
+    return [{"pipeline": name, "samples_per_s": statistics.median(values[1:])} for name, values in rates.items()]
+
+
+def in_new_process(function, *arguments):
+    """Call the function in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def measure_all(work, args):
+    """Make the data and measure everything."""
+    openings, loaders = [], []
+    for records, readers in ((args.compared, READERS), (args.full, READERS[:2])):
+        folder, cache = work / str(records), work / f"cache{records}"
+        write_interhand26m_records(folder, records)
+        for reader in readers[1:]:
+            for title in ("first", *["later"] * (args.openings if reader == "dfmamba" else 1)):
+                row = in_new_process(measure_opening, reader, folder, cache, args.reads)
+                openings.append({"opening": title, **row})
+                print(json.dumps(openings[-1]), flush=True)
+        for reader in readers:
+            loaders.append(in_new_process(measure_workers, reader, folder, cache, args.workers, args.reads, records))
+            print(json.dumps(loaders[-1]), flush=True)
+    write_interhand26m(work / "images", {"train": args.images}, seed=0)
+    pipelines = in_new_process(measure_pipelines, work / "images", work / "cache-images", args.rounds)
+    return {"openings": openings, "loaders": loaders, "pipelines": pipelines}
+
+
+def describe_machine():
+    """Return processor, load and versions in a line."""
+    names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+             if line.startswith("model name")]
+    return (f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC, {len(names)} x {names[0] if names else '?'}, load "
+            f"{os.getloadavg()[0]:.1f}, Python {platform.python_version()}, torch {torch.__version__}, "
+            f"mmpose {mmpose.__version__}, OpenCV {cv2.__version__}")
+
+
+def report(result):
+    """Return the result as Markdown."""
+    lines = [*result["machine"], "", "| reader | records | opening | s | memory, MB | peak while opening, MB "
+             "| memory after random reads, MB | samples/s |", "|---" * 8 + "|"]
+    for row in result["openings"]:
+        lines.append(f"| {row['reader']} | {row['records']:,} | {row['opening']} | {row['seconds']:.2f} "
+                     f"| {row['mb']:.1f} | {row['peak_mb']:.0f} | {row['mb_read']:.1f} | {row['samples_per_s']:.0f} |")
+    lines += ["", "| reader | records | workers | private memory of a worker, MB | shares of all processes, MB "
+              "| samples/s |", "|---" * 6 + "|"]
+    for row in result["loaders"]:
+        lines.append(f"| {row['reader']} | {row['records']:,} | {row['workers']} | {row['worker_uss_mb']:.1f} "
+                     f"| {row['all_pss_mb']:.0f} | {row['samples_per_s']:.0f} |")
+    lines += ["", "| pipeline, 256x256, one core | samples/s |", "|---|---|"]
+    lines += [f"| {row['pipeline']} | {row['samples_per_s']:.0f} |" for row in result["pipelines"]]
+    return "\n".join(lines) + "\n"
+
+
+def parse_args():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
+                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("work_dirs/benchmark_data"), help="folder of the results")
+    parser.add_argument("--work", type=Path, help="folder of the generated data; kept (default: a temporary one)")
+    parser.add_argument("--compared", type=int, default=RECORDS_COMPARED, help="records read by both")
+    parser.add_argument("--full", type=int, default=RECORDS_FULL, help="records read by ours alone")
+    parser.add_argument("--reads", type=int, default=50_000, help="random reads")
+    parser.add_argument("--openings", type=int, default=3, help="later openings of ours")
+    parser.add_argument("--workers", type=int, default=8, help="forked workers")
+    parser.add_argument("--images", type=int, default=128, help="images to load and augment")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds over the images")
+    return parser.parse_args()
+
+
+def main():
+    """Measure and write the report."""
+    args = parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    machine = [describe_machine()]
+    with tempfile.TemporaryDirectory() as temporary:
+        work = args.work or Path(temporary)
+        result = measure_all(work, args)
+    result["machine"] = [f"Begin: {machine[0]}.", f"End: {describe_machine()}."]
+    (args.out / "benchmark_data.json").write_text(json.dumps(result, indent=1))
+    (args.out / "benchmark_data.md").write_text(report(result))
+    print(report(result))
+
+
+if __name__ == "__main__":
+    main()
