@@ -1,7 +1,7 @@
 """Import everything that registers with mmengine and mmpose; configs name this module in `custom_imports`."""
 
 from . import codecs, datasets, engine
-from .evaluation import metrics
+from .evaluation import detnet_metric, metrics
 from .models import backbones, estimators, heads, necks
 
-__all__ = ["backbones", "codecs", "datasets", "engine", "estimators", "heads", "metrics", "necks"]
+__all__ = ["backbones", "codecs", "datasets", "detnet_metric", "engine", "estimators", "heads", "metrics", "necks"]

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
-from mmpose.registry import DATASETS, MODELS
+from mmpose.registry import DATASETS, METRICS, MODELS
 
 from dfmamba.engine.config import check_types, load_config
 from dfmamba.geometry import project
@@ -26,6 +26,7 @@ train_dataloader = dict(batch_size=8, dataset=dict(
 val_dataloader = dict(dataset=dict(
     type='{dataset}', data_root='{root}', split='test', pipeline={{{{_base_.detnet_test_pipeline}}}}))
 test_dataloader = val_dataloader
+val_evaluator = [dict(type='DetNetMPJPE'), dict(type='InterHandMPJPE', prefix='interhand_true_bone')]
 """
 
 
@@ -86,8 +87,17 @@ def test_training_on_synthetic_hands_learns_and_predicts(synthetic_interhand, tm
     with torch.no_grad():
         batch = model.data_preprocessor(pseudo_collate([test[i] for i in range(len(test))]))
         predictions = model.eval()(**batch, mode="predict")
+    metrics = [METRICS.build(metric) for metric in cfg.val_evaluator]
     for number, sample in enumerate(predictions):
         check_prediction(sample, test.get_data_info(number))
+        for metric in metrics:
+            metric.process(None, [sample.to_dict()])
+    free, in_mm = (metric.evaluate(len(test)) for metric in metrics)
+    assert free["detnet/hands"] == in_mm["interhand_true_bone/samples_all"] == len(test)
+    assert 0 < free["detnet/MPJPE_middle1_scalefree_macro_bones"] < 2
+    # both measure from the wrist, with the truth's bone; the one for 21 joints, the other for 42
+    assert free["detnet/MPJPE_rr_bonescaled_macro_mm"] == pytest.approx(
+        in_mm["interhand_true_bone/MPJPE_rr_micro_all_mm"], rel=0.01)
 
 
 def check_prediction(sample, truth):

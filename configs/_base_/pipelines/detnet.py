@@ -9,7 +9,9 @@ Left hands are mirrored, as the public PyTorch port does; predictions are mirror
 
 `predict` scales joints by the true length of the bone wrist-middle1. Metrics must say so:
     val_evaluator = [dict(type='DetNetMPJPE'), dict(type='AssemblyHandsMPJPE', prefix='assemblyhands_true_bone')]
-For DexYCBMPJPE add pred_frame='root_relative': the place in space is not predicted.
+and for DexYCB, of which each sample has 21 joints, and whose absolute numbers need a place in space:
+    val_evaluator = [dict(type='DetNetMPJPE', num_joints=21),
+                     dict(type='DexYCBMPJPE', pred_frame='root_relative', prefix='dexycb_true_bone')]
 
 Differences from the port: it crops twice the joints' extent, here it is 1.75 times the box, which in InterHand2.6M is 1.2
 times the extent. It draws the angle evenly from +-90 degrees, here it is normal (45) and clipped there. It changes
