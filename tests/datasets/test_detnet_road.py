@@ -10,6 +10,7 @@ import assemblyhands_fixture
 import dexycb_fixture
 import interhand_fixture
 import numpy as np
+import nyu_fixture
 import pytest
 import torch
 from mmengine.config import Config
@@ -20,7 +21,8 @@ from rhp_fixture import write_rhp
 from torch import nn
 
 import dfmamba.register  # noqa: F401
-from dfmamba.datasets import AssemblyHandsDataset, DexYCBDataset, InterHand26MHandsDataset, RHPDataset
+from dfmamba.datasets import AssemblyHandsDataset, DexYCBDataset, InterHand26MHandsDataset, NYUDataset, RHPDataset
+from dfmamba.skeleton import NYU_14
 
 CONFIG = Config.fromfile(Path(__file__).parents[2] / "configs" / "_base_" / "pipelines" / "detnet.py")
 
@@ -53,13 +55,14 @@ def assemblyhands(root):
 def perfect_model(monkeypatch):
     """Return a function that predicts a packed sample with an estimator whose head gives the codec's own targets."""
     init_default_scope("mmpose")
-    model = MODELS.build({
-        "type": "HandPoseEstimator", "backbone": {"type": nn.Identity},
-        "head": {"type": "DetNetHead", "in_channels": [3], "decoder": CONFIG.detnet_codec}}).eval()
 
-    def predict(sample, targets):
+    def predict(sample, targets, codec=CONFIG.detnet_codec):
+        num_joints = len(targets["heatmaps"])
+        model = MODELS.build({
+            "type": "HandPoseEstimator", "backbone": {"type": nn.Identity},
+            "head": {"type": "DetNetHead", "in_channels": [3], "num_joints": num_joints, "decoder": codec}}).eval()
         heat = torch.from_numpy(targets["heatmaps"])[None]
-        maps = torch.from_numpy(targets["locations"]).reshape(1, 63, 1, 1).expand(-1, -1, *heat.shape[2:])
+        maps = torch.from_numpy(targets["locations"]).reshape(1, -1, 1, 1).expand(-1, -1, *heat.shape[2:])
         monkeypatch.setattr(model.head, "forward", lambda feats: (heat, maps, maps))
         return model(torch.zeros(1, 3, 128, 128), [sample], mode="predict")[0]
 
@@ -102,3 +105,23 @@ def check(sample, truth, num_seen):
     for name in ("hand_type", "abs_depth", "root_depth", "principal_pt"):
         np.testing.assert_allclose(getattr(sample, name), truth[name], rtol=1e-6, err_msg=name)
     return peak.sum()
+
+
+def test_nyu_up_to_place_and_size(tmp_path, perfect_model):
+    nyu_fixture.write_annotations(tmp_path, nyu_fixture.contents())
+    nyu_fixture.write_images(tmp_path)
+    dataset, bone = NYUDataset(split="test", data_root=str(tmp_path)), ("palm", "pinky_tip")
+    config = {"type": "DetNetCodec", "input_size": (176, 176), "map_size": (44, 44), "root": "palm", "bone": bone,
+              "num_joints": 14}
+    codec, truth = KEYPOINT_CODECS.build(config), dataset.get_data_info(1)
+    results = Compose([{"type": "LoadNYUDepth"}, {"type": "AddBoneLength", "bone": bone, "num_joints": 14},
+                       {"type": "CropDepthCube"}])(dataset.get_data_info(1))
+    targets = codec.encode(results["transformed_keypoints"], results["keypoints_visible"], results["keypoints_cam"])
+    pack = Compose([{"type": "PackPoseInputs",
+                     "meta_keys": ("bone_length", "input_size", "input_center", "input_scale")}])
+    prediction = perfect_model(pack(results)["data_samples"], targets, config).pred_instances
+    palm = NYU_14.names.index("palm")
+    np.testing.assert_allclose(prediction.keypoints_cam, truth["keypoints_cam"] - truth["keypoints_cam"][:, [palm]],
+                               atol=0.01)
+    half_cell_px = 2.01 * results["input_scale"].max() / 176
+    assert np.abs(prediction.keypoints[..., :2] - truth["keypoints"][..., :2]).max() <= half_cell_px

@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import nyu_fixture
 import pytest
 from mmpose.datasets.transforms import GetBBoxCenterScale, TopdownAffine
 from mmpose.structures.bbox import get_warp_matrix
@@ -10,8 +11,10 @@ from mmpose.structures.bbox import get_warp_matrix
 import dfmamba.register  # noqa: F401
 from dfmamba.datasets import (
     AddBoneLength,
+    CropDepthCube,
     InterHand26MDataset,
     MirrorLeftHand,
+    NYUDataset,
     RandomBoxJitter,
     RandomHandFlip,
     RotateCameraJoints,
@@ -135,6 +138,20 @@ class TestRotateCameraJoints:
                                        "bbox_rotation": np.array([90.0])})["keypoints_cam"]
         np.testing.assert_allclose(turned, [[[5, 0, 600]]], atol=1e-5)
         assert turned.dtype == np.float32
+
+    @pytest.mark.parametrize("angle", [0.0, 40.0, -130.0])
+    def test_depth_cubes_turn_the_same_way(self, angle, tmp_path):
+        """Directions from the principal point, which is the cube's centre here, in the turned crop and in space."""
+        nyu_fixture.write_annotations(tmp_path, nyu_fixture.contents())
+        nyu_fixture.write_images(tmp_path)
+        sample = NYUDataset(split="test", data_root=str(tmp_path), pipeline=[{"type": "mmpose.LoadNYUDepth"}])[0]
+        crop = CropDepthCube()(sample | {"cube_rotation": angle, "cube_scale": 1.2})
+        turned = RotateCameraJoints()(crop)["keypoints_cam"]
+        in_crop = crop["transformed_keypoints"][0, :, :2] - crop["transformed_keypoints"][0, -1, :2]  # palm: centre
+        expected = project(turned, crop["focal"], (0, 0))[0]
+        unit_in_crop, unit_expected = (part[:-1] / np.linalg.norm(part[:-1], axis=-1, keepdims=True)
+                                       for part in (in_crop, expected))
+        np.testing.assert_allclose(unit_in_crop, unit_expected, atol=0.02)
 
     def test_without_a_turn_nothing_changes(self):
         joints = np.array([[[3.0, 5, 600]]], np.float32)

@@ -91,20 +91,21 @@ class MirrorLeftHand(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RotateCameraJoints(BaseTransform):
-    """Turn `keypoints_cam` about the optical axis as `TopdownAffine` turned the crop, for targets in 3D.
+    """Turn `keypoints_cam` about the optical axis as the crop was turned, for targets in 3D.
 
     It is exact, also for crops beside the principal point: the turned joints project to `transformed_keypoints` with
     the principal point moved as any other point of the image. (fx and fy must be equal; a camera whose differ sees no
     rigid motion in a turned image.) For training: focal and principal_pt stay those of the image.
 
     Required keys: keypoints_cam. Read if there: bbox_rotation (1,) in degrees, as `RandomBoxJitter` draws it: the box
-    turns clockwise in the image (y down), and so the content of the crop counter-clockwise.
+    turns clockwise in the image (y down), and so the content of the crop counter-clockwise; or cube_rotation, as
+    `RandomCubeTurn` draws it: the content turns counter-clockwise. (Its scale is no matter for targets up to scale.)
     """
 
     def transform(self, results: dict) -> dict:
         """Turn the joints; the array is replaced, not written to."""
-        angle = np.reshape(results.get("bbox_rotation", 0.0), -1)[0]
-        turned = turn_about_optical_axis(results["keypoints_cam"], -angle)
+        angle = results.get("bbox_rotation", results.get("cube_rotation", 0.0))
+        turned = turn_about_optical_axis(results["keypoints_cam"], -np.reshape(angle, -1)[0])
         results["keypoints_cam"] = turned.astype(results["keypoints_cam"].dtype)
         return results
 
