@@ -4,12 +4,16 @@ Read by the parsers of `dfmamba.datasets`, which need no images; they load mmpos
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dfmamba.evaluation.scores import JointTable
 from dfmamba.skeleton import ONE_HAND, SIDES, TWO_HANDS, hand_slice
+
+if TYPE_CHECKING:
+    from dfmamba.datasets.dexycb_recordings import Selection
 
 
 def read_interhand26m_truth(data_file: str | Path) -> JointTable:
@@ -70,8 +74,15 @@ def read_nyu_truth(joint_file: str | Path) -> JointTable:
     return JointTable((columns["frame"] + 1).tolist(), joints, _all(joints), source=str(joint_file))
 
 
-def read_dexycb_truth(root: str | Path, setup: str = "s0", split: str = "test") -> JointTable:
+def read_dexycb_truth(root: str | Path, setup: str = "s0", split: str = "test",
+                      selection: "Selection | None" = None) -> JointTable:
     """Read a split of DexYCB from its folder; ids are the toolkit's image ids.
+
+    Args:
+        root: The folder.
+        setup: 's0' to 's3'.
+        split: 'train', 'val' or 'test'.
+        selection: Another part of the set than that split, for smaller trees.
 
     Raises:
         FileNotFoundError: A part of the tree is missing.
@@ -82,9 +93,9 @@ def read_dexycb_truth(root: str | Path, setup: str = "s0", split: str = "test") 
     from dfmamba.datasets.dexycb_splits import SERIALS, SUBJECTS, get_split
 
     part = get_split(setup, split)
-    selection = Selection(tuple(SUBJECTS[number] for number in part.subjects),
-                          tuple(SERIALS[number] for number in part.cameras), part.sequences)
-    columns = parse_dexycb(root, selection).columns
+    official = Selection(tuple(SUBJECTS[number] for number in part.subjects),
+                         tuple(SERIALS[number] for number in part.cameras), part.sequences)
+    columns = parse_dexycb(root, selection or official).columns
     joints = columns["joints_cam_mm"].reshape(-1, ONE_HAND.num_joints, 3)
     return JointTable(columns["image_id"].tolist(), joints, _all(joints), source=f"{root} ({setup} {split})")
 

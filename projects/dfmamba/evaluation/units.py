@@ -5,8 +5,7 @@ from numpy.typing import ArrayLike
 
 from dfmamba.skeleton import skeleton_with
 
-PLAUSIBLE_BONE_MM = (10.0, 100.0)  # medians: about 30 in a hand of 21 joints, about 45 between NYU's 14 points
-FACTORS = {"metres": 1000.0, "centimetres": 10.0, "micrometres": 0.001}
+POSSIBLE_BONE_MM = (1.0, 1000.0)  # of the median, which is about 30 in a hand of 21 joints, and 45 in NYU's 14 points
 
 
 def median_bone(joints: ArrayLike, valid: ArrayLike | None = None) -> float:
@@ -26,17 +25,16 @@ def median_bone(joints: ArrayLike, valid: ArrayLike | None = None) -> float:
 
 
 def doubt_about_mm(joints: ArrayLike, valid: ArrayLike | None = None) -> str | None:
-    """Say why joints do not look as if they were in mm, and what they may be in; None if they do.
+    """Say why joints do not look as if they were in mm; None if they do, or if there is no bone to see.
 
     >>> hand = np.arange(21.0)[None, :, None] * [0.0, 0.0, 0.025]  # 25 mm from joint to joint, in metres
     >>> doubt_about_mm(hand)
-    'the median bone is 0.025 long; 10 to 100 mm were expected. Are they in metres?'
+    'the median bone is 0.025 long; 1 to 1000 mm were expected. Are they in metres?'
     >>> doubt_about_mm(hand * 1000)
     """
     length = median_bone(joints, valid)
-    low, high = PLAUSIBLE_BONE_MM
+    low, high = POSSIBLE_BONE_MM
     if not np.isfinite(length) or low <= length <= high:
         return None
-    units = [name for name, factor in FACTORS.items() if low <= length * factor <= high]
-    hint = f" Are they in {units[0]}?" if units else ""
+    hint = " Are they in metres?" if low < 1000 * length < high else ""
     return f"the median bone is {length:.3g} long; {low:g} to {high:g} mm were expected.{hint}"

@@ -69,7 +69,9 @@ def relative_root_error(pred_roots: ArrayLike, truth: ArrayLike, valid: ArrayLik
 
 def _score_tables(pred: JointTable, truth: JointTable) -> Scores:
     """Score two tables; MRRPE and handedness accuracy where the prediction holds `roots_mm` and `handedness`."""
-    hand_type = truth.fields["hand_type"] if truth.ids else np.zeros((0, 2))
+    hand_type = truth.fields.get("hand_type", np.zeros((0, 2)))
+    if len(hand_type) < len(truth.ids):
+        raise ValueError(f"{truth.source}: expected a truth, with 'hand_type' for each sample, got a file without")
     scores = score_interhand26m(pred.joints_mm, truth.joints_mm, truth.valid, hand_type)
     if "roots_mm" in pred.fields:
         scores.metrics["MRRPE_mm"] = relative_root_error(pred.fields["roots_mm"], truth.joints_mm, truth.valid,

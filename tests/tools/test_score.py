@@ -1,0 +1,131 @@
+"""tools/score.py as a user calls it: tables, files, messages; and that it needs neither torch nor mmpose."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dfmamba.evaluation.protocols import PROTOCOLS
+from dfmamba.evaluation.result_files import write_joints_json, write_result_file
+from dfmamba.evaluation.scores import JointTable
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "tools" / "score.py"
+spec = importlib.util.spec_from_file_location("score_tool", SCRIPT)
+tool = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(tool)
+
+
+def write_files(name, folder, count=20):
+    """The truth, and predictions in which all joints but wrists and palms are 3-4-0 mm off: returns their paths."""
+    rng = np.random.default_rng(0)
+    joints = PROTOCOLS[name].skeleton.num_joints
+    steps = rng.normal(size=(count, joints, 3))
+    truth = (25 * steps / np.linalg.norm(steps, axis=-1, keepdims=True)).cumsum(axis=1) + np.array([0, 0, 700])
+    hands = np.array([[1, 0], [0, 1], [1, 1]], dtype=bool)[np.arange(count) % (2 if name == "rhp" else 3)]
+    valid = np.repeat(hands, 21, axis=1) if joints == 42 else np.ones((count, joints), dtype=bool)
+    ids = [f"seq/{2 * n:06d}" for n in range(count)] if name == "assemblyhands" else list(range(1, count + 1))
+    moved = truth.copy()
+    moved[:, np.arange(joints) % 21 != 20] += [3, 4, 0]
+    fields = {"hand_type": hands}
+    paths = folder / f"{name}_truth", folder / f"{name}_pred"
+    if name in ("interhand26m", "rhp"):
+        write_joints_json(name, paths[0], JointTable(ids, truth, valid, fields), truth=True)
+    else:
+        write_result_file(name, paths[0], JointTable(ids, truth, valid))
+    write_result_file(name, paths[1], JointTable(ids, moved, valid, fields if name == "rhp" else {}))
+    return paths
+
+
+EXPECTED = {"interhand26m": {"MPJPE_rr_macro_all_mm": 5 * 40 / 42}, "rhp": {"EPE_rr_macro_mm": 5 * 20 / 21},
+            "nyu": {"mean_error_abs_mm": 5.0, "success_max_frame_10_mm": 1.0},
+            "dexycb": {"MPJPE_rr_macro_mm": 5 * 20 / 21, "MPJPE_abs_macro_mm": 5 * 20 / 21},
+            "assemblyhands": {"MPJPE_rr_macro_mm": 5 * 40 / 42}}
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_scoring_two_files(name, tmp_path, capsys):
+    truth, pred = write_files(name, tmp_path)
+    tool.main([name, "--pred", str(pred), "--gt", str(truth), "--out", str(tmp_path / "out")])
+    printed = capsys.readouterr().out
+    assert PROTOCOLS[name].title in printed
+    content = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert content["protocol"]["unit"].startswith("mm")
+    result = content["results"][pred.name]
+    for metric, value in EXPECTED[name].items():
+        assert result["metrics"][metric] == pytest.approx(value, abs=1e-3)
+    assert result["notes"] == []
+    assert all(len(curve["thresholds_mm"]) == len(curve["fraction"]) for curve in result["curves"].values())
+    assert (tmp_path / "out" / "curves.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_needs_neither_torch_nor_mmpose(name, tmp_path):
+    truth, pred = write_files(name, tmp_path)
+    code = ("import runpy, sys\n"
+            "sys.modules.update(dict.fromkeys(['torch', 'mmengine', 'mmcv', 'mmdet', 'mmpose', 'scipy', 'cv2']))\n"
+            f"sys.argv = ['score.py', {name!r}, '--pred', {str(pred)!r}, '--gt', {str(truth)!r}, '--out', "
+            f"{str(tmp_path / 'out')!r}]\n"
+            f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
+                          env={**os.environ, "PYTHONPATH": str(ROOT / "projects")})
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "curves.png").is_file()
+
+
+def test_several_results_come_into_one_picture(tmp_path, capsys):
+    truth, pred = write_files("dexycb", tmp_path)
+    tool.main(["dexycb", "--root-relative", "--pred", str(pred), str(truth), "--gt", str(truth), "--out",
+               str(tmp_path)])
+    content = json.loads((tmp_path / "scores.json").read_text())
+    assert list(content["results"]) == ["dexycb_pred", "dexycb_truth"]
+    assert content["results"]["dexycb_truth"]["metrics"]["MPJPE_rr_macro_mm"] == pytest.approx(0, abs=1e-9)
+    assert "MPJPE_abs_macro_mm" not in content["results"]["dexycb_pred"]["metrics"]
+
+
+def run_with_error(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        tool.main([str(argument) for argument in arguments])
+    assert stop.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_a_users_mistake_is_one_message(tmp_path, capsys):
+    truth, pred = write_files("nyu", tmp_path)
+    short = tmp_path / "short"
+    short.write_text("".join(pred.read_text().splitlines(keepends=True)[:-3]))
+    message = run_with_error(capsys, "nyu", "--pred", short, "--gt", truth)
+    assert message == (f"tools/score.py: {short}: 3 of 20 samples of {truth} missing: 18, 19, 20. To score what both "
+                       "files have, say so (--partial)\n")
+    short.write_text(pred.read_text()[:-30])
+    message = run_with_error(capsys, "nyu", "--pred", short, "--gt", truth)
+    assert message.startswith(f"tools/score.py: {short}: line 20: expected 42 numbers, got 3")
+    assert len(message.splitlines()) == 1
+    assert "no such file or folder" in run_with_error(capsys, "nyu", "--pred", pred, "--gt", tmp_path / "none")
+    assert "only dexycb" in run_with_error(capsys, "nyu", "--pred", pred, "--gt", truth, "--root-relative")
+    assert "different names" in run_with_error(capsys, "nyu", "--pred", pred, pred, "--gt", truth)
+    truth, pred = write_files("interhand26m", tmp_path)
+    _, other = write_files("rhp", tmp_path)
+    assert "expected 'protocol' 'interhand26m', got 'rhp'" in run_with_error(capsys, "interhand26m", "--pred", other,
+                                                                             "--gt", truth)
+    assert "_pred: expected a truth, with 'hand_type' for each sample, got a file without" in run_with_error(
+        capsys, "interhand26m", "--pred", pred, "--gt", pred)
+
+
+def test_partial_says_what_is_left_out(tmp_path, capsys):
+    truth, pred = write_files("nyu", tmp_path)
+    pred.write_text("".join(pred.read_text().splitlines(keepends=True)[:-3]))
+    tool.main(["nyu", "--pred", str(pred), "--gt", str(truth), "--out", str(tmp_path / "out"), "--partial"])
+    assert f"NOTE: left out: {pred}: 3 of 20 samples" in capsys.readouterr().out
+    result = json.loads((tmp_path / "out" / "scores.json").read_text())["results"]["nyu_pred"]
+    assert len(result["notes"]) == 1
+    assert result["metrics"]["frames"] == 17
+
+
+def test_the_protocols_are_all_of_ours():
+    assert tuple(PROTOCOLS) == tool.NAMES
