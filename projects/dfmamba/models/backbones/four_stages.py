@@ -115,7 +115,8 @@ class FourStageBackbone(BaseModule):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the maps of `out_indices` for images (batch, in_channels, height, width)."""
-        x = self.stem(x)
+        # Channels-last as the token blocks leave their maps, so that the convolutions need not turn them around.
+        x = self.stem(x.contiguous(memory_format=torch.channels_last))
         maps: list[Tensor] = []
         for number, stage in enumerate(self.stages):
             x = stage(x)
