@@ -24,8 +24,8 @@ SHIFTED = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 100]]
 PLAIN = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]
 
 
-def world() -> list[list[float]]:
-    """The world coordinates of both hands; tips and wrists can be worked out, the rest is somewhere between."""
+def world(frame: int = 10) -> list[list[float]]:
+    """The world coordinates of both hands: thumb tips and wrists can be worked out, x grows by 1 mm each frame."""
     joints = []
     for wrist in ([40.0, 25.0, 393.0], [-60.0, 30.0, 500.0]):
         hand = [[wrist[0] + 4 * i, wrist[1] - 3 * i, wrist[2] + i] for i in range(21)]
@@ -33,7 +33,7 @@ def world() -> list[list[float]]:
         joints += hand
     joints[0] = [94.0, 5.0, 493.0]  # right_thumb4: at (0, 100, 500) for the turned camera
     joints[21] = [-30.0, 60.0, 600.0]  # left_thumb4
-    return joints
+    return [[x + frame - 10, y, z] for x, y, z in joints]
 
 
 def image(number: int, sequence: str, camera: str, frame: int) -> dict:
@@ -73,7 +73,7 @@ def contents() -> dict[str, dict]:
             "intrinsics": {"HMC_21176875_mono10bit": [[180, 0, 310], [0, 180, 230], [0, 0, 1]]},
             "extrinsics": {"000002": {"HMC_21176875_mono10bit": PLAIN}, "000004": {"HMC_21176875_mono10bit": PLAIN}}},
     }
-    joints = {sequence: {frame: {"world_coord": world(), "joint_valid": [[1]] * 42} for frame in frames}
+    joints = {sequence: {frame: {"world_coord": world(int(frame)), "joint_valid": [[1]] * 42} for frame in frames}
               for sequence, frames in ((FIRST, ("000010", "000012")), (SECOND, ("000002", "000004")))}
     return copy.deepcopy({"data": {"images": images, "annotations": annotations},
                           "calib": {"calibration": calibration}, "joint": {"annotations": joints}})
