@@ -1,9 +1,21 @@
+import logging
 from pathlib import Path
 
 import pytest
 from interhand_fixture import contents, write_annotations, write_images
+from mmengine.logging import MMLogger
 
 REAL_SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "interhand26m"
+
+
+@pytest.fixture
+def log(caplog):
+    """Catch what goes to mmengine's logger, which does not propagate."""
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    caplog.set_level(logging.INFO)
+    yield caplog
+    logger.removeHandler(caplog.handler)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 import errno
 import json
-import logging
 import multiprocessing
 import os
 import pickle
@@ -10,21 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmengine.logging import MMLogger
 
 from dfmamba.datasets import annotation_index, source_digests
 from dfmamba.datasets.annotation_index import AnnotationColumns, Index, cache_folder, digest_of_columns, open_index
 from dfmamba.datasets.source_digests import digest_sources
-
-
-@pytest.fixture
-def log(caplog):
-    """Catch what goes to mmengine's logger, which does not propagate."""
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
-    caplog.set_level(logging.INFO)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 def columns_of(text):

@@ -1,6 +1,5 @@
 import doctest
 import json
-import logging
 import pickle
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 from interhand_fixture import contents, write_annotations, write_images
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmpose.datasets import InterHand3DDataset
 from mmpose.registry import DATASETS, KEYPOINT_CODECS
@@ -23,16 +21,6 @@ from dfmamba.skeleton import LEFT, RIGHT, TWO_HANDS, hand_slice
 from dfmamba.visualization.colors import FINGER_COLORS
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def log(caplog):
-    """Catch what goes to mmengine's logger, which does not propagate."""
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
-    caplog.set_level(logging.INFO)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 def paths(root, split="test"):

@@ -7,15 +7,13 @@ memory (pictures and arrays of absurd sizes); `check_relative_path` refuses name
 
 import json
 import math
-import pickle
 import re
 import reprlib
 import warnings
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PureWindowsPath
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import scipy.io
@@ -23,6 +21,8 @@ import yaml  # type: ignore[import-untyped]
 from mmengine.logging import MMLogger
 from numpy.typing import NDArray
 from PIL import Image
+
+from dfmamba.datasets.plain_pickle import PlainUnpickler
 
 MAX_IMAGE_PIXELS = 64_000_000  # 12 times the largest picture of the five data sets; 192 MB as 8-bit RGB
 MAX_ARRAY_BYTES = 4 * 2**30  # of all arrays of one file; the largest official file holds 14 MB
@@ -82,56 +82,6 @@ def broken_file(path: Path, expected: str, error: object) -> ValueError:
                       "Fetch the file again.")
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Loads numbers, texts, plain containers and numpy's arrays; every other name is refused.
-
-    What a pickle may call is made anew for each call, so that a pickle cannot change it for the next one.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file, encoding="latin1")  # Python 2 wrote the bytes of arrays as texts
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for `module.name` in a pickle of numpy 1 or 2, of Python 2 or 3."""
-        place = module.replace("numpy.core", "numpy._core").replace("__builtin__", "builtins")
-        allowed: dict[str, Any] = {
-            "numpy.ndarray": "ndarray",  # only ever the first argument of `_reconstruct`
-            "numpy.dtype": lambda *args: _plain_dtype(*args),
-            "numpy._core.multiarray._reconstruct": lambda *_: np.empty(0, np.uint8),  # its state follows
-            "numpy._core.multiarray.scalar": lambda dtype, data: _plain_array(_as_bytes(data), dtype, ())[()],
-            "numpy._core.numeric._frombuffer": lambda *args: _plain_array(*args),
-            "_codecs.encode": lambda text, encoding: _as_bytes(text, encoding),
-            "builtins.bytes": lambda *_: b"",  # protocol 2 calls it for the empty bytes only
-            "builtins.set": lambda items=(): set(items),
-            "builtins.frozenset": lambda items=(): frozenset(items),
-            "builtins.complex": lambda real, imaginary: complex(real, imaginary),
-            "collections.OrderedDict": lambda items=(): OrderedDict(items),
-        }
-        if f"{place}.{name}" not in allowed:
-            raise pickle.UnpicklingError(f"the name {module}.{name}, which is not plain data and is not loaded")
-        return allowed[f"{place}.{name}"]
-
-
-def _plain_dtype(code: str, *_: object) -> np.dtype:
-    """Return a type of numbers or texts."""
-    dtype = np.dtype(code)
-    if dtype.hasobject or dtype.itemsize > 2**16:
-        raise pickle.UnpicklingError(f"an array of the type {code!r}, which is not plain data")
-    return dtype
-
-
-def _as_bytes(text: str | bytes, encoding: str = "latin1") -> bytes:
-    """Return the bytes that protocol 2 and Python 2 wrote as a text."""
-    if isinstance(text, bytes):
-        return text
-    return text.encode("latin1" if encoding == "latin1" else "utf-8")
-
-
-def _plain_array(data: Any, dtype: np.dtype, shape: tuple[int, ...], order: str = "C") -> NDArray:
-    """Return an array of its bytes."""
-    return np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if order == "F" else "C").copy()
-
-
 def read_pickle(path: Path) -> Any:
     """Read a pickle of plain data: numbers, texts, containers and arrays; pickles of Python 2 too.
 
@@ -141,7 +91,7 @@ def read_pickle(path: Path) -> Any:
     """
     try:
         with path.open("rb") as file:
-            return _PlainUnpickler(file).load()
+            return PlainUnpickler(file).load()
     except OSError:
         raise
     except Exception as error:  # a damaged pickle may raise anything

@@ -1,0 +1,421 @@
+"""Hostile and broken files, each kind by name."""
+
+import io
+import json
+import os
+import pickle
+import struct
+import sys
+import zipfile
+import zlib
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from PIL import Image
+
+from dfmamba.datasets import files
+from dfmamba.datasets.files import (
+    Faults,
+    check_boxes,
+    check_image_end,
+    check_relative_path,
+    describe_usage,
+    get_array,
+    get_integer,
+    get_key,
+    read_image_size,
+    read_json,
+    read_mat,
+    read_npz,
+    read_pickle,
+    read_yaml,
+)
+
+
+def refused(read, path, content, message):
+    """The file is refused with an error that names it; nothing is left of what it tried."""
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as error:
+        read(path)
+    assert str(path) in str(error.value)
+    assert not path.with_name("proof").exists()
+
+
+# ---- pickles
+
+
+PLAIN = {
+    "numbers": {0: [1, 2.5, -(10**30), True, None, 3 + 4j]},
+    "texts": ("a", b"b", b"", bytearray(b"c"), "ü"),
+    "containers": [{1, 2}, frozenset({3}), OrderedDict(a=1), (1, (2,)), {}],
+    "arrays": {"float": np.arange(6.0).reshape(2, 3), "fortran": np.asfortranarray(np.arange(6).reshape(2, 3)),
+               "empty": np.zeros((0, 3), np.uint8), "text": np.array(["x", "yz"]), "bytes": np.array([b"x"]),
+               "flags": np.array([True]), "swapped": np.arange(3, dtype=">i4")},
+    "scalars": [np.float32(1.5), np.int64(7), np.bool_(True), np.float64(2.5)],
+    "shared": (lambda array: [array, array])(np.arange(3)),
+}
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("name", PLAIN)
+def test_plain_pickle(tmp_path, name, protocol):
+    content = [item for item in PLAIN[name] if not isinstance(item, bytearray)] if name == "texts" else PLAIN[name]
+    (tmp_path / "a.pickle").write_bytes(pickle.dumps(content, protocol))
+    result = read_pickle(tmp_path / "a.pickle")
+    np.testing.assert_equal(result, content)
+    if name == "arrays":
+        for key, array in result.items():
+            assert array.dtype.newbyteorder("=") == content[key].dtype.newbyteorder("=")
+            assert array.flags.f_contiguous == content[key].flags.f_contiguous
+            array[...] = array  # it may be written to
+        again = pickle.loads(pickle.dumps(result))  # as plain arrays
+        np.testing.assert_equal(again, content)
+        assert {type(array) for array in again.values()} == {np.ndarray}
+
+
+def test_pickle_of_python_2_and_numpy_1(tmp_path):
+    """As RHD's: written by Python 2, so that the bytes of an array are a text, and modules have their old names."""
+    content = (b"\x80\x02}q\x00K\x05cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\nq\x02"
+               b"K\x00\x85U\x01b\x87R"
+               b"(K\x01K\x02\x85cnumpy\ndtype\nq\x03U\x02f4K\x00K\x01\x87R(K\x03U\x01<NNN"
+               b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x08" + struct.pack("<2f", 1.5, -2.0) + b"tbs.")
+    (tmp_path / "a.pickle").write_bytes(content)
+    np.testing.assert_array_equal(read_pickle(tmp_path / "a.pickle")[5], np.float32([1.5, -2.0]))
+
+
+class Call:
+    """A pickle of it calls a function when it is loaded."""
+
+    def __init__(self, function, *args, state=None):
+        self.call = (function, args) if state is None else (function, args, state)
+
+    def __reduce__(self):
+        return self.call
+
+
+def proof():
+    Path("proof").write_text("code has run")
+
+
+class Own:
+    pass
+
+
+HOSTILE_PICKLES = {
+    "system command": (lambda: pickle.dumps(Call(os.system, "touch proof")), r"the name (posix|nt)\.system"),
+    "eval": (lambda: pickle.dumps(Call(eval, "open('proof', 'w')")), r"the name builtins\.eval"),
+    "exec of Python 2": (lambda: pickle.dumps(Call(exec, "x = 1"), 2), r"the name __builtin__\.exec"),
+    "getattr": (lambda: pickle.dumps(Call(getattr, "", "join")),
+                r"the name builtins\.getattr"),
+    "open": (lambda: pickle.dumps(Call(open, "proof", "w")), r"the name _?io\.open"),
+    "import": (lambda: pickle.dumps(Call(__import__, "os")), r"the name builtins\.__import__"),
+    "code of a module of ours": (lambda: pickle.dumps(proof), r"the name .*proof"),
+    "object of a class": (lambda: pickle.dumps(Own()), "Own, which is not plain data"),
+    "nested in plain data": (lambda: pickle.dumps({"a": [1, Call(os.system, "touch proof")]}), "system"),
+    "dotted name": (lambda: b"\x80\x04\x8c\x05numpy\x8c\x11ndarray.__class__\x93.", r"numpy\.ndarray\.__class__"),
+    "dunder of an allowed name": (lambda: b"\x80\x04\x8c\x05numpy\x8c\x08__dict__\x93.", "numpy.__dict__"),
+    "numpy's own pickle loader": (lambda: b"cnumpy\nload\n(S'x'\ntR.", r"the name numpy\.load"),
+    "numpy's pickle in an array": (lambda: pickle.dumps(np.array([Own()])), "type 'O8?', which is not plain data|Own"),
+    "array of objects": (lambda: pickle.dumps(np.array([None, 1])), "which is not plain data"),
+    "array of structures with objects": (lambda: pickle.dumps(np.zeros(1, dtype=[("a", "O")])), "complete pickle"),
+    "type whose flags make numpy follow pointers": (
+        lambda: pickle.dumps(np.zeros(1, "V8"), 2).replace(b"K\x08K\x01K\x00", b"K\x08K\x01K\x3f"), None),
+    "array call": (lambda: b"cnumpy\nndarray\n((I99999999999\ntR.", "complete pickle of plain data"),
+    "array with less data than its shape": (
+        lambda: pickle.dumps(np.arange(4)).replace(b"K\x04\x85", b"K\x09\x85", 1), "complete pickle of plain data"),
+    "persistent object": (lambda: b"\x80\x02X\x01\x00\x00\x00xQ.", "complete pickle of plain data"),
+    "extension code": (lambda: b"\x80\x02\x82\x01.", "complete pickle of plain data"),
+    "text longer than the file": (lambda: b"\x80\x04\x8d\xff\xff\xff\xff\xff\x00\x00\x00abc.", "complete pickle"),
+    "cut short": (lambda: pickle.dumps(PLAIN["arrays"])[:-20], "complete pickle.*cut short"),
+    "empty": (lambda: b"", "complete pickle"),
+    "no pickle": (lambda: b"\x89PNG\r\n", "complete pickle"),
+    "later protocol": (lambda: b"\x80\x63.", "complete pickle"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_PICKLES)
+def test_hostile_pickle(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    make, message = HOSTILE_PICKLES[name]
+    if message is None:  # nothing to refuse: what is dangerous about it is not taken over
+        (tmp_path / "a.pickle").write_bytes(make())
+        assert not read_pickle(tmp_path / "a.pickle").dtype.hasobject
+        return
+    refused(read_pickle, tmp_path / "a.pickle", make(), message)
+
+
+def test_pickle_cannot_change_what_the_next_may_call(tmp_path):
+    """BUILD on an allowed function sets attributes of it."""
+    (tmp_path / "a.pickle").write_bytes(b"\x80\x02cbuiltins\nset\n}X\x01\x00\x00\x00aK\x01sb0K\x01.")
+    read_pickle(tmp_path / "a.pickle")
+    (tmp_path / "b.pickle").write_bytes(pickle.dumps({1, 2}, 2))
+    assert read_pickle(tmp_path / "b.pickle") == {1, 2}
+    assert not hasattr(set, "a")
+
+
+# ---- YAML
+
+
+def test_plain_yaml_with_tuples(tmp_path):
+    (tmp_path / "a.yml").write_text("extrinsics:\n  '8': !!python/tuple\n  - 1.0\n  - !!python/tuple [2, 3]\nname: x\n")
+    assert read_yaml(tmp_path / "a.yml") == {"extrinsics": {"8": (1.0, (2, 3))}, "name": "x"}
+
+
+HOSTILE_YAML = {
+    "system command": (b"!!python/object/apply:os.system ['touch proof']", "python/object/apply:os.system"),
+    "constructor": (b"!!python/object/new:os.system ['touch proof']", "python/object/new"),
+    "name": (b"a: !!python/name:os.system", "python/name:os.system"),
+    "module": (b"a: !!python/module:os", "python/module:os"),
+    "object in a tuple": (b"!!python/tuple [!!python/object/apply:os.getcwd []]", "python/object/apply:os.getcwd"),
+    "own tag": (b"!secret 5", "!secret"),
+    "tuple of no list": (b"!!python/tuple 5", "YAML file of plain data"),
+    "no YAML": (b"a: [1, 2", "YAML file of plain data"),
+    "nested": (b"[" * 10**5, "YAML file of plain data"),
+    "no text": (b"a: \xff\xfe", "YAML file of plain data"),
+    "unhashable key": (b"? [1, {a: 2}]\n: 5", "YAML file of plain data"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_YAML)
+def test_hostile_yaml(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    content, message = HOSTILE_YAML[name]
+    refused(read_yaml, tmp_path / "a.yml", content, message)
+
+
+# ---- .npz and .mat
+
+
+def npz(**arrays):
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def npz_with_header(shape):
+    """An archive whose only array says that it has this shape, with the data of one number."""
+    array = io.BytesIO()
+    np.lib.format.write_array_header_1_0(array, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.npy", array.getvalue() + bytes(8))
+    return buffer.getvalue()
+
+
+def test_plain_npz(tmp_path):
+    (tmp_path / "a.npz").write_bytes(npz(a=np.arange(3), b=np.eye(2), c=np.array("x")))
+    assert list(read_npz(tmp_path / "a.npz")) == ["a", "b", "c"]
+    some = read_npz(tmp_path / "a.npz", ["b", "missing"])
+    assert list(some) == ["b"]
+    np.testing.assert_array_equal(some["b"], np.eye(2))
+
+
+HOSTILE_NPZ = {
+    "pickle in an array": (lambda: npz(a=np.array([Call(os.system, "touch proof")])), "Object arrays cannot be loaded"),
+    "array of objects": (lambda: npz(a=np.array([None])), "Object arrays cannot be loaded"),
+    "more bytes than allowed": (lambda: npz(a=np.zeros(200_000)), "arrays of 16[0-9]* bytes, more than 1000000"),
+    "shape without data": (lambda: npz_with_header((1000,)), "complete .npz"),
+    "shape beyond all memory": (lambda: npz_with_header((10**15,)), "complete .npz"),
+    "negative shape": (lambda: npz_with_header((-5,)), "complete .npz"),
+    "cut short": (lambda: npz(a=np.arange(1000))[:-100], "complete .npz.*cut short"),
+    "damaged inside": (lambda: npz(a=np.arange(1000))[:500] + b"xxxx" + npz(a=np.arange(1000))[504:], "complete .npz"),
+    "pickle under another name": (lambda: pickle.dumps(Call(os.system, "touch proof")), "complete .npz"),
+    "empty": (lambda: b"", "complete .npz"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_NPZ)
+def test_hostile_npz(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(files, "MAX_ARRAY_BYTES", 10**6)
+    make, message = HOSTILE_NPZ[name]
+    refused(read_npz, tmp_path / "a.npz", make(), message)
+
+
+def mat(**arrays):
+    buffer = io.BytesIO()
+    scipy.io.savemat(buffer, arrays, do_compression=True)
+    return buffer.getvalue()
+
+
+def test_plain_mat(tmp_path):
+    cells = np.array([{}, 1], dtype=object)
+    (tmp_path / "a.mat").write_bytes(mat(joints=np.arange(24.0).reshape(2, 3, 4), cells=cells))
+    result = read_mat(tmp_path / "a.mat", ["joints"])  # what is not asked for does not matter
+    np.testing.assert_array_equal(result["joints"], np.arange(24.0).reshape(2, 3, 4))
+
+
+HOSTILE_MAT = {
+    "cells": (lambda: mat(joints=np.array([[1, "a"]], dtype=object)), "'joints', which is a cell, structure or object"),
+    "structure": (lambda: mat(joints={"a": 1}), "'joints', which is a cell, structure or object"),
+    "variable missing": (lambda: mat(other=np.eye(2)), r"no variable \['joints'\], only \['other'\]"),
+    "more bytes than allowed": (lambda: mat(joints=np.zeros(200_000)), "arrays of 1600000 bytes, more than 1000000"),
+    "cut short": (lambda: mat(joints=np.arange(10**4) % 77.0)[:-200], "complete MATLAB file"),
+    "version 7.3": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(600), "complete MATLAB file"),
+    "empty": (lambda: b"", "complete MATLAB file"),
+    "pickle": (lambda: pickle.dumps(Call(os.system, "touch proof")), "complete MATLAB file"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_MAT)
+def test_hostile_mat(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(files, "MAX_ARRAY_BYTES", 10**6)
+    make, message = HOSTILE_MAT[name]
+    refused(lambda path: read_mat(path, ["joints"]), tmp_path / "a.mat", make(), message)
+
+
+# ---- JSON
+
+
+@pytest.mark.parametrize("content", [b"", b'{"a": [1, 2', b"{}}", b"[" * 10**6, b"\xff\xfe", b"a: 1"])
+def test_broken_json(tmp_path, content):
+    refused(read_json, tmp_path / "a.json", content, "expected a complete JSON file.*cut short")
+
+
+def test_json_hook(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"a": [{"b": 1}]}))
+    assert read_json(tmp_path / "a.json") == {"a": [{"b": 1}]}
+    assert read_json(tmp_path / "a.json", lambda record: sorted(record)) == ["a"]
+
+
+# ---- names of files
+
+
+@pytest.mark.parametrize("name", [
+    "image.jpg", "Capture0/0001_fist/cam400001/image3.png", "a/./b.png", "a/../b.png", ".hidden", "with space/ä.png",
+    "a..b/c...png", "C/image.png", "-5.png",
+])
+def test_name_inside_the_folder(name):
+    assert check_relative_path(Path("file"), 5, name) == name
+
+
+@pytest.mark.parametrize("name", [
+    "", ".", "..", "../a", "a/../../b", "a/b/../../../c", "/etc/passwd", "//server/share", "C:/a", "C:a", "c:\\a",
+    "\\windows\\a", "..\\a", "a\\..\\..\\b", "\\\\server\\share\\a", "a\0b", "a/..", "a" * 501, "~/../../a", "a/" * 300,
+])
+def test_name_that_leads_out(name):
+    with pytest.raises(ValueError, match="file: record 5: expected a relative file name that stays in the folder"):
+        check_relative_path(Path("file"), 5, name)
+
+
+# ---- pictures
+
+
+def png_header(width, height):
+    """A PNG that says it has this size, without its pixels."""
+    data = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + data + struct.pack(">I", zlib.crc32(data))
+            + struct.pack(">I", 1000) + b"IDAT")
+
+
+def picture(kind, size=(7, 5)):
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (10, 20, 30)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP"])
+def test_image_size(tmp_path, kind):
+    (tmp_path / "a").write_bytes(picture(kind))
+    assert read_image_size(tmp_path / "a") == (7, 5)
+    check_image_end(tmp_path / "a")
+
+
+BAD_PICTURES = {
+    "more pixels than allowed": (png_header(10_000, 10_000), "at most 64000000 pixels, got 10000 x 10000"),
+    "pixels beyond all memory": (png_header(2**31 - 1, 2**31 - 1), "at most 64000000 pixels"),
+    "no width": (png_header(0, 5), "cannot be decoded|expected an image"),
+    "header cut short": (png_header(5, 5)[:20], "cannot be decoded"),
+    "other format": (picture("GIF"), "expected an image file"),
+    "empty": (b"", "cannot be decoded"),
+    "a text": (b"<svg></svg>", "cannot be decoded"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PICTURES)
+def test_bad_picture(tmp_path, name):
+    content, message = BAD_PICTURES[name]
+    refused(read_image_size, tmp_path / "a.png", content, message)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.95])
+def test_half_a_picture(tmp_path, kind, part):
+    pixels = np.random.default_rng(0).integers(0, 256, (100, 100, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    content = buffer.getvalue()
+    refused(check_image_end, tmp_path / "a", content[: int(part * len(content))], "whole image")
+
+
+def test_missing_files(tmp_path):
+    for read in (read_json, read_pickle, read_yaml, read_npz, read_mat, read_image_size):
+        with pytest.raises(FileNotFoundError, match="nowhere"):
+            read(tmp_path / "nowhere")
+
+
+# ---- records
+
+
+def test_faults_are_raised_or_counted():
+    with pytest.raises(ValueError, match="broken"):
+        Faults().add(ValueError("broken"))
+    faults = Faults("skip", "odd record", logged=2)
+    assert faults.skipped == {}
+    for number in range(5):
+        faults.add(ValueError(f"broken {number}"))
+    assert faults.skipped == {"odd record": 5}
+    with pytest.raises(ValueError, match=r"faulty: expected one of \('raise', 'skip'\), got 'ignore'"):
+        Faults("ignore")
+
+
+def test_only_the_first_faults_are_logged(log):
+    faults = Faults("skip", logged=2)
+    for number in range(5):
+        faults.add(ValueError(f"broken {number}"))
+    assert "broken 0" in log.text
+    assert "broken 1; further ones are only counted" in log.text
+    assert "broken 2" not in log.text
+
+
+@pytest.mark.parametrize(("value", "result"), [(5, 5), ("5", 5), (True, 1), (-7, -7)])
+def test_integer(value, result):
+    assert get_integer(Path("f"), 1, {"a": value}, "a") == result
+
+
+@pytest.mark.parametrize("value", ["x", None, [1], float("nan"), float("inf"), 10**30])
+def test_no_integer(value):
+    with pytest.raises(ValueError, match="f: record 1: expected an integer for 'a', got"):
+        get_integer(Path("f"), 1, {"a": value}, "a")
+
+
+@pytest.mark.parametrize("value", [[1, 2], [[1, 2, 3]], [1, [2], 3], "abc", None, {"a": 1}, [1, 2, "x"]])
+def test_no_array(value):
+    with pytest.raises(ValueError, match=r"f: record 1: expected numbers of shape \(3,\) for 'a', got"):
+        get_array(Path("f"), 1, {"a": value}, "a", (3,))
+
+
+def test_array_may_have_more_axes_of_length_1():
+    assert get_array(Path("f"), 1, {"a": [[1], [2], [3]]}, "a", (3,)).tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("mapping", "got"), [({"b": 1}, r"the keys \['b'\]"), ([1], "a list"), (None, "a NoneType")])
+def test_no_key(mapping, got):
+    with pytest.raises(ValueError, match=f"f: record 1: expected the key 'a', got {got}"):
+        get_key(Path("f"), 1, mapping, "a")
+
+
+@pytest.mark.parametrize("box", [[0, 0, 0, 5], [0, 0, 5, -1], [np.nan, 0, 1, 1], [0, np.inf, 1, 1]])
+def test_bad_box(box):
+    with pytest.raises(ValueError, match="f: record 8: expected a 'bbox'"):
+        check_boxes(Path("f"), np.array([7, 8]), np.array([[0, 0, 1, 1], box], dtype=float))
+
+
+def test_usage():
+    assert describe_usage("Set", 3, {}) == "Set: 3 used, 0 skipped"
+    assert describe_usage("Set", 3, {"a": 0, "b": 2, "c": 5}) == "Set: 3 used, 7 skipped: c 5, b 2"
+    assert sys.getrecursionlimit() >= 1000  # the nested files above were refused, not survived by a raised limit
