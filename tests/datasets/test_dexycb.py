@@ -275,6 +275,7 @@ def test_flip_twice_is_the_identity(dexycb_root):
         np.testing.assert_allclose(twice[key], sample[key], atol=1e-4, err_msg=key)
 
 
+@pytest.mark.slow
 def test_several_processes_read_the_same(dexycb_root, monkeypatch):
     one = parse_dexycb(dexycb_root, SELECTION)
     monkeypatch.setattr(dfmamba.datasets.dexycb_annotations, "MIN_VIEWS_FOR_WORKERS", 1)

@@ -7,6 +7,7 @@ first and each finger from its base to its tip; -1 everywhere stands for an imag
 import multiprocessing
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ BOXES = ("joints", "segmentation")
 BOX_ENLARGEMENT = 1.2  # ours, of the tight box of the joints: as in InterHand2.6M and RHD
 HAND_CLASS = 255  # in `seg`
 NO_HAND = -1  # all of joint_3d and joint_2d, in metres and pixels
-MIN_VIEWS_FOR_WORKERS = 64  # for fewer, starting processes takes longer than reading
+MIN_VIEWS_FOR_WORKERS = 256  # for fewer, starting processes takes longer than reading
 
 
 class View(NamedTuple):
@@ -176,8 +177,13 @@ def _read_views(views: Sequence[View], workers: int) -> Iterator[Labels]:
     if workers == 1 or len(views) < MIN_VIEWS_FOR_WORKERS:
         yield from tqdm(map(read_view, views), **show)
         return
-    with multiprocessing.Pool(workers) as pool:
-        yield from tqdm(pool.imap(read_view, views, chunksize=8), **show)
+    # Not a `multiprocessing.Pool`: it waits for ever when a process dies, of too little memory for example.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        try:
+            yield from tqdm(pool.map(read_view, views, chunksize=8), **show)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def read_view(view: View) -> Labels:
