@@ -120,6 +120,18 @@ def test_mrrpe_and_handedness_by_hand():
     assert evaluate("InterHandMPJPE", samples)["handedness_accuracy"] == 1
 
 
+def test_interhand26m_is_lifted_with_rootnets_depth():
+    """`abs_depth` may be RootNet's, `root_depth` is the true one: with a wrong depth the hand gets another size."""
+    samples = make_samples("InterHandMPJPE")
+    original = evaluate("InterHandMPJPE", samples)
+    for sample in samples:
+        sample["root_depth"] = sample["root_depth"] + 1000  # plays no part
+    assert evaluate("InterHandMPJPE", samples) == original
+    for sample in samples:
+        sample["abs_depth"] = sample["abs_depth"] + 1000
+    assert evaluate("InterHandMPJPE", samples)["MPJPE_rr_macro_all_mm"] > original["MPJPE_rr_macro_all_mm"] + 5
+
+
 @pytest.mark.parametrize("name", NUM_JOINTS)
 def test_the_result_file_has_the_predictions(name, tmp_path):
     samples = make_samples(name)

@@ -79,6 +79,18 @@ def test_hands_that_were_not_predicted(rng):
     assert score_tables("assemblyhands", tables[0], unneeded)[1] == []
 
 
+def test_rhp_the_wrong_hand(rng):
+    """RHD has the left hand first, we the right one: who mixes that up predicts hands that are not asked for."""
+    truth, pred = np.zeros((2, 42, 3)), np.zeros((2, 42, 3))
+    truth[:, 21:] = one_hand(rng, 2)
+    pred[:, :21] = truth[:, 21:]
+    left, right = np.arange(42) >= 21, np.arange(42) < 21
+    tables = (JointTable([1, 2], pred, np.tile(right, (2, 1)), source="p"),
+              JointTable([1, 2], truth, np.tile(left, (2, 1)), source="t"))
+    with pytest.raises(ValueError, match="p: hands of 2 samples of t were not predicted: 1, 2"):
+        score_tables("rhp", *tables)
+
+
 def test_root_relative_predictions(rng):
     pred, truth = make_tables(rng)
     relative = JointTable(pred.ids, pred.joints_mm - pred.joints_mm[:, [20]], pred.valid)

@@ -12,7 +12,9 @@ LINE_STYLES = ("-", "--", ":", "-.")
 
 
 def draw_curves(path: Path, curves: Mapping[str, Mapping[str, Curve]], title: str) -> None:
-    """Draw all curves of one or more results on one picture: colour by result, line style by kind of curve.
+    """Draw all curves of one or more results on one picture.
+
+    Several results: colour by result, line style by kind of curve. One result: both by kind of curve.
 
     Args:
         path: The picture, `.png`, `.pdf` or `.svg`; missing folders are made.
@@ -26,9 +28,10 @@ def draw_curves(path: Path, curves: Mapping[str, Mapping[str, Curve]], title: st
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for number, (result, by_label) in enumerate(curves.items()):
-        for style, (label, curve) in zip(LINE_STYLES, by_label.items(), strict=False):
+        for kind, (label, curve) in enumerate(by_label.items()):
             if np.isfinite(curve.fraction).any():
-                axes.plot(curve.thresholds_mm, 100 * curve.fraction, color=f"C{number}", linestyle=style,
+                axes.plot(curve.thresholds_mm, 100 * curve.fraction, linestyle=LINE_STYLES[kind % len(LINE_STYLES)],
+                          color=f"C{number if len(curves) > 1 else kind}",
                           label=f"{result}: {label}" if len(curves) > 1 else label)
     thresholds = np.concatenate([curve.thresholds_mm for by_label in curves.values() for curve in by_label.values()])
     axes.set(title=title, xlabel="threshold (mm)", ylabel="within the threshold (%)", ylim=(0, 102),
