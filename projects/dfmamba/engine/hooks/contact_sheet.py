@@ -76,7 +76,8 @@ def draw_sample(image: torch.Tensor, sample: Any, tile_px: int, bgr: bool = True
     Args:
         image: (C, H, W) network input, C is 3 or 1.
         sample: Data sample with `pred_instances.keypoints` (1, J, 2 or 3), `gt_instances.keypoints` and
-            `.keypoints_visible`, in px of the original image, and `input_center`, `input_scale`, `input_size`.
+            `.keypoints_visible`, in px of the original image, and `input_center`, `input_scale`, `input_size`. Where
+            the meta key `mirrored` is true, the network saw the image mirrored, and the tile is mirrored back.
         tile_px: Side of the tile.
         bgr: Whether the image is BGR.
 
@@ -87,6 +88,8 @@ def draw_sample(image: torch.Tensor, sample: Any, tile_px: int, bgr: bool = True
     truth = _numpy(sample.gt_instances.keypoints)[0]
     valid = _numpy(sample.gt_instances.keypoints_visible).reshape(len(truth), -1)[:, 0] > 0
     skeleton = skeleton_with(len(truth))
+    if sample.metainfo.get("mirrored", False):
+        image = image.flip(-1)
     enlarged = cv2.resize(_to_rgb(image, bgr), (tile_px, tile_px), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
     # The truth first and broader: where both coincide it stays visible as a black rim around the prediction.
     tile = draw_truth(enlarged, _to_tile(truth[:, :2], sample, tile_px), valid, skeleton)
@@ -99,19 +102,30 @@ def draw_sample(image: torch.Tensor, sample: Any, tile_px: int, bgr: bool = True
 def root_relative_error_mm(sample: Any, predicted: NDArray, valid: NDArray, skeleton: Skeleton) -> float | None:
     """Return the mean distance of a sample's valid joints after the roots were laid upon each other, in mm.
 
-    None where the sample lacks `keypoints_cam`, `abs_depth`, `focal` or `principal_pt`, or has no valid joint.
+    The prediction is `keypoints_cam`, or where there is none `keypoints`, lifted with the true depth of the root. None
+    where the sample lacks `keypoints_cam`, `abs_depth`, `focal` or `principal_pt`, or has no valid joint; and for NYU,
+    whose joints have no root.
     """
-    info = sample.metainfo
-    has_camera = all(key in info for key in ("abs_depth", "focal", "principal_pt"))
-    if not has_camera or "keypoints_cam" not in sample.gt_instances or predicted.shape[1] < 3 or not valid.any():
+    if not skeleton.roots or "keypoints_cam" not in sample.gt_instances or not valid.any():
         return None
-    roots = skeleton.root_of_joint
+    joints = _predicted_in_space(sample, predicted, skeleton)
+    if joints is None:
+        return None
+    truth, roots = _numpy(sample.gt_instances.keypoints_cam)[0], skeleton.root_of_joint
+    return float(joint_errors(root_align(joints, roots), root_align(truth, roots))[valid].mean())
+
+
+def _predicted_in_space(sample: Any, predicted: NDArray, skeleton: Skeleton) -> NDArray | None:
+    """Return the predicted joints in camera space, (J, 3) in mm; None where they cannot be known."""
+    if "keypoints_cam" in sample.pred_instances:
+        return _numpy(sample.pred_instances.keypoints_cam)[0]
+    info = sample.metainfo
+    if predicted.shape[1] < 3 or not all(key in info for key in ("abs_depth", "focal", "principal_pt")):
+        return None
     abs_depth = np.asarray(info["abs_depth"], dtype=np.float64).reshape(-1)
     hand = np.arange(skeleton.num_joints) * len(skeleton.roots) // skeleton.num_joints
     depth = predicted[:, 2] + (abs_depth[hand] if len(skeleton.roots) == len(abs_depth) else abs_depth.max())
-    joints = back_project(predicted[:, :2], depth, info["focal"], info["principal_pt"])
-    truth = _numpy(sample.gt_instances.keypoints_cam)[0]
-    return float(joint_errors(root_align(joints, roots), root_align(truth, roots))[valid].mean())
+    return back_project(predicted[:, :2], depth, info["focal"], info["principal_pt"])
 
 
 def _name(sample: Any) -> str:
