@@ -16,12 +16,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from dfmamba.skeleton import SIDES
 from dfmamba.synthesis.dexycb import write_dexycb
 from dfmamba.synthesis.interhand26m import write_interhand26m
+from dfmamba.synthesis.nyu import write_nyu
 from dfmamba.synthesis.output import SPLITS
 from dfmamba.synthesis.rhp import write_rhp
 
 WRITERS = {
     "interhand26m": (write_interhand26m, "InterHand2.6M v1.0: right, left and interacting hands"),
     "dexycb": (write_dexycb, "DexYCB: hands that hold things; counts by the splits of s0, in multiples of 8"),
+    "nyu": (write_nyu, "NYU hand pose: depth and colour of three cameras, joint_data.mat, centres"),
     "rhp": (write_rhp, "RHD v1.1, the Rendered Hand Pose data set: colour, depth, masks; pickles and COCO-style JSON"),
 }
 TEST_SHARE = 0.2  # of --num

@@ -33,7 +33,8 @@ def test_needs_one_kind_of_count(arguments):
     assert "--num N" in result.stderr
 
 
-@pytest.mark.parametrize(("layout", "annotation"), [("rhp", "evaluation/anno_evaluation.pickle")])
+@pytest.mark.parametrize(("layout", "annotation"), [
+    ("nyu", "test/joint_data.mat"), ("rhp", "evaluation/anno_evaluation.pickle")])
 def test_every_layout_is_written(tmp_path, layout, annotation):
     result = run(layout, "--out", tmp_path, "--test", 1, "--seed", 3, "--workers", 1)
     assert result.returncode == 0, result.stderr
