@@ -207,13 +207,18 @@ def write_annotations(folder: Path, seed: int, split: str, records: Sequence[Fra
         (target / f"InterHand2.6M_{split}_{kind}.json").write_text(json.dumps(content), encoding="utf-8")
 
 
-def write_text_files(folder: Path, frames: Sequence[Frame]) -> None:
-    """Write `skeleton.txt` (the official parser wants no empty line at the end) and `subject.txt`."""
+def skeleton_text() -> str:
+    """Return the content of `skeleton.txt`; the official parser wants no empty line at the end."""
     lines = ["# joint_name joint_id joint_parent_id"]
     for joint, (name, parent) in enumerate(zip(TWO_HANDS.names, TWO_HANDS.parents, strict=True)):
         side, joint_name = name.split("_")
         lines.append(f"{side[0]}_{joint_name} {joint} {parent}")
-    (folder / "annotations" / "skeleton.txt").write_text("\n".join(lines), encoding="utf-8")
+    return "\n".join(lines)
+
+
+def write_text_files(folder: Path, frames: Sequence[Frame]) -> None:
+    """Write `skeleton.txt` and `subject.txt`."""
+    (folder / "annotations" / "skeleton.txt").write_text(skeleton_text(), encoding="utf-8")
     captures = sorted({(SPLITS.index(frame.split), frame.capture) for frame in frames})
     subjects = ["# synthetic: subject_id split capture (the official columns are not known to us)"]
     subjects += [f"{FIRST_SUBJECT[SPLITS[split]] + capture} {SPLITS[split]} Capture{capture}"

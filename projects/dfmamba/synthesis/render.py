@@ -45,17 +45,19 @@ class Fragments:
                          self.barycentric[nearer[self.covered]])
 
 
-def rasterize(vertices_px: Array, depth_mm: Array, faces: np.ndarray, size: tuple[int, int]) -> Fragments:
+def rasterize(vertices_px: Array, depth_mm: Array, faces: np.ndarray, size: tuple[int, int],
+              nearest_mm: float = 0.0) -> Fragments:
     """Find the nearest triangle at every pixel centre.
 
     A pixel's centre has whole-number coordinates. Triangles that look away (clockwise in an image with y down seen as
-    y up) are left out, so that a closed mesh is drawn once; so are triangles with a corner at or behind the camera.
+    y up) are left out, so that a closed mesh is drawn once; so are triangles with a corner at or before `nearest_mm`.
 
     Args:
         vertices_px: (V, 2) projected corners.
         depth_mm: (V,) camera z of the corners.
         faces: (F, 3) corner numbers, counter-clockwise seen from outside.
         size: Height and width of the image.
+        nearest_mm: Not negative. What is close before the camera is large, and slow.
     """
     height, width = size
     corner, z = vertices_px[faces], depth_mm[faces]  # (F, 3, 2), (F, 3)
@@ -66,7 +68,7 @@ def rasterize(vertices_px: Array, depth_mm: Array, faces: np.ndarray, size: tupl
         low = np.ceil(np.maximum(np.minimum(np.minimum(corner[:, 0], corner[:, 1]), corner[:, 2]), 0))
         high = np.floor(np.minimum(np.maximum(np.maximum(corner[:, 0], corner[:, 1]), corner[:, 2]),
                                    [width - 1, height - 1]))
-        in_front = np.minimum(np.minimum(z[:, 0], z[:, 1]), z[:, 2]) > 0
+        in_front = np.minimum(np.minimum(z[:, 0], z[:, 1]), z[:, 2]) > nearest_mm
         kept = np.flatnonzero((area < 0) & in_front & (low[:, 0] <= high[:, 0]) & (low[:, 1] <= high[:, 1]))
     corner, edge1, edge2, area = corner[kept], edge1[kept], edge2[kept], area[kept]
     low = low[kept].astype(np.int64)

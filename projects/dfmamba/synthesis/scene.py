@@ -56,6 +56,7 @@ class Camera:
         size: Height and width of its images.
         grey: Whether it is monochrome.
         tint: (3,) its response to red, green and blue.
+        nearest_mm: See `render.rasterize`.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Camera:
     size: tuple[int, int]
     grey: bool
     tint: Array
+    nearest_mm: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -272,7 +274,7 @@ def see(scene: Scene, camera: Camera) -> Fragments:
     """Return what a camera sees, one fragment for each pixel: the source of depth images and masks."""
     points = world_to_camera(scene.vertices_mm, camera.rotation, camera.centre_mm)
     pixels = project(points, camera.focal_px, camera.principal_point_px)
-    return rasterize(pixels, points[:, 2], scene.faces, camera.size)
+    return rasterize(pixels, points[:, 2], scene.faces, camera.size, camera.nearest_mm)
 
 
 def photograph(scene: Scene, camera: Camera, rng: np.random.Generator,
@@ -294,7 +296,7 @@ def photograph(scene: Scene, camera: Camera, rng: np.random.Generator,
     # Pixel u of the window covers the fine samples 2 (u - low) and 2 (u - low) + 1, a quarter pixel to both sides.
     fine = SUPERSAMPLING * (pixels - low) + (SUPERSAMPLING - 1) / 2
     width, height = SUPERSAMPLING * (high - low)
-    fragments = rasterize(fine, points[:, 2], scene.faces, (int(height), int(width)))
+    fragments = rasterize(fine, points[:, 2], scene.faces, (int(height), int(width)), camera.nearest_mm)
     if room is not None:
         window = room[1][low[1]:high[1], low[0]:high[0]]
         fragments = fragments.in_front_of(window.repeat(SUPERSAMPLING, axis=0).repeat(SUPERSAMPLING, axis=1))

@@ -117,16 +117,21 @@ def sample_scene(subject: Subject, draw_grasps: Callable[[], Mapping[int, Grasp]
 
 def _sample_arms(subject: Subject, grasps: Mapping[int, Grasp], reach: Reach, body: Sequence[Part],
                  lying: Sequence[PlacedThing], rng: np.random.Generator) -> list[_Arm] | None:
-    """Draw how the arms are held; None if there is no room in `MAX_TRIES` draws."""
+    """Draw how the arms are held, one after the other; None if there is no room for one in `MAX_TRIES` draws."""
     body_ends, body_radii = capsules(body)
     radii, size = subject.surface.flesh.radii_mm, subject.surface.shape.size
     at_rest = {side: _hand_and_thing(subject, side, grasp) for side, grasp in grasps.items()}
-    for _ in range(MAX_TRIES):
-        arms = [_at_end_of(sample_forearm(side, size, reach.habit, rng), *pair) for side, pair in at_rest.items()]
-        if (all(_is_at_work(arm, reach) and _is_clear(arm, radii, body_ends, body_radii, lying) for arm in arms)
-                and (len(arms) < 2 or _are_apart(arms[0], arms[1], radii))):
-            return arms
-    return None
+    arms: list[_Arm] = []
+    for side, pair in at_rest.items():
+        for _ in range(MAX_TRIES):
+            arm = _at_end_of(sample_forearm(side, size, reach.habit, rng), *pair)
+            if (_is_at_work(arm, reach) and _is_clear(arm, radii, body_ends, body_radii, lying)
+                    and all(_are_apart(arm, other, radii) for other in arms)):
+                arms.append(arm)
+                break
+        else:
+            return None
+    return arms
 
 
 def _hand_and_thing(subject: Subject, side: int, grasp: Grasp) -> tuple[PosedHand, PlacedThing | None]:
