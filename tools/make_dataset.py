@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dfmamba.skeleton import SIDES
+from dfmamba.synthesis.assemblyhands import write_assemblyhands
 from dfmamba.synthesis.dexycb import write_dexycb
 from dfmamba.synthesis.interhand26m import write_interhand26m
 from dfmamba.synthesis.nyu import write_nyu
@@ -22,6 +23,7 @@ from dfmamba.synthesis.rhp import write_rhp
 
 WRITERS = {
     "interhand26m": (write_interhand26m, "InterHand2.6M v1.0: right, left and interacting hands"),
+    "assemblyhands": (write_assemblyhands, "AssemblyHands v1.1, ego views: hands that hold toys; test has no truth"),
     "dexycb": (write_dexycb, "DexYCB: hands that hold things; counts by the splits of s0, in multiples of 8"),
     "nyu": (write_nyu, "NYU hand pose: depth and colour of three cameras, joint_data.mat, centres"),
     "rhp": (write_rhp, "RHD v1.1, the Rendered Hand Pose data set: colour, depth, masks; pickles and COCO-style JSON"),
