@@ -96,6 +96,19 @@ def test_fits_weights_to_image_size_and_channels(tmp_path):
     assert model(torch.randn(1, 1, 64, 64))[0].shape[2:] == (4, 4)
 
 
+def test_fits_swins_tables_to_another_window(tmp_path):
+    arguments = dict(SMALL_SWIN, img_size=224)
+    weights = timm.create_model(arguments.pop("model"), **arguments).state_dict()
+    name = "layers.0.blocks.0.attn.relative_position_bias_table"  # (13 * 13 offsets, heads)
+    weights[name] = torch.arange(13.0).repeat_interleave(13).view(-1, 1)  # rises with the offset in rows
+    torch.save(weights, tmp_path / "weights.pth")
+    model = TimmBackbone(**dict(SMALL_SWIN, img_size=256, window_size=8), checkpoint=tmp_path / "weights.pth")
+    table = model.model.get_parameter(name).detach().view(15, 15)
+    assert table[:, 4].tolist() == sorted(table[:, 4].tolist())
+    torch.testing.assert_close(table[[0, 7, 14], 4], torch.tensor([0.0, 6.0, 12.0]))
+    assert [feature.shape[2] for feature in model(torch.randn(1, 3, 256, 256))] == [32, 16, 8]
+
+
 def test_init_cfg_loads_the_backbones_own_weights(tmp_path):
     pytest.importorskip("mmengine")
     source = TimmBackbone("test_vit", pyramid=True, out_norm=True)
