@@ -498,6 +498,17 @@ def test_fault_of_an_annotation(rhp_root, name):
     assert tolerant.index.skipped == {"faulty record": 1}
 
 
+def test_number_that_was_there_before(rhp_root):
+    content = coco("internet", {0: "right", 1: "left", 2: "right"})
+    content["annotations"][2]["id"] = 101
+    path = write_coco(rhp_root, content)
+    with pytest.raises(ValueError, match="record 101: expected an id of its own"):
+        dataset_at(rhp_root, ann_file=path.name)
+    tolerant = dataset_at(rhp_root, ann_file=path.name, faulty="skip")
+    assert sides_of(tolerant) == {100: "r", 101: "l"}
+    assert tolerant.index.skipped == {"faulty record": 1}
+
+
 @pytest.mark.parametrize(("text", "message"), [
     (json.dumps(coco("internet", {0: "right"}))[:-30], "a complete JSON file.*cut short"),
     ("[" * 100_000, "a complete JSON file"),

@@ -133,8 +133,9 @@ def parse_rhp(ann_file: str | Path, mask_folder: str | Path | None = None, hand:
     Raises:
         FileNotFoundError: A mask does not exist.
         ValueError: A choice is unknown or impossible, the file is cut short or holds more than plain data, or a record
-            is faulty: a key is missing, a shape is wrong, a valid joint is not finite or behind the camera, the camera
-            is singular, the box has no area, a file name leaves the folder, or the hand's size shows another unit.
+            is faulty: its number was there before, a key is missing, a shape is wrong, a valid joint is not finite, the
+            camera is singular, the box has no area, a file name leaves the folder, or the hand's size shows another
+            unit. (Hands with a valid joint behind the camera, or without a valid joint, are left out and counted.)
     """
     path, faults = Path(ann_file), faults or Faults()
     check_choices(path, hand, validity)
@@ -142,10 +143,14 @@ def parse_rhp(ann_file: str | Path, mask_folder: str | Path | None = None, hand:
     columns: dict[str, NDArray] = {name: np.zeros((records.count, *shape), dtype)
                                    for name, (shape, dtype) in COLUMNS.items()}
     skipped: Counter[str] = Counter()
+    known: set[int] = set()
     used = 0
     for number in tqdm(range(records.count), desc=f"reading {path.name}", delay=2, disable=None):
         try:
             row = _make_row(path, records.read(number), validity)
+            if row[0] in known:
+                raise fault(path, row[0], "an id of its own", "one that was there before")
+            known.add(row[0])
         except Skip as reason:
             skipped[str(reason)] += 1
         except (ValueError, FileNotFoundError) as error:
