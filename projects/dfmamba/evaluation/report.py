@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dfmamba.evaluation.protocols import PROTOCOLS
+from dfmamba.evaluation.protocols.detnet import PROTOCOL as DETNET
 from dfmamba.evaluation.scores import Protocol
 
 PARTS_OF_ONE = ("AUC", "success", "handedness")  # names of metrics without a unit begin so
@@ -63,7 +64,7 @@ def format_metrics(metrics: Mapping[str, Any]) -> str:
     toy/AUC         0.9100
     toy/count            7
     """
-    protocols = {protocol.prefix: protocol for protocol in PROTOCOLS.values()}
+    protocols = {protocol.prefix: protocol for protocol in (*PROTOCOLS.values(), DETNET)}
     groups: dict[str, dict[str, Any]] = {}
     for name, value in metrics.items():
         prefix = name.rsplit("/", 1)[0] if "/" in name else ""
