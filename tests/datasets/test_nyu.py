@@ -27,7 +27,7 @@ from dfmamba.skeleton import NYU_14
 
 REPOSITORY = Path(__file__).parents[2]
 REAL_CENTRES = REPOSITORY.parent / "shared" / "data" / "nyu" / "nyu_center_test.mat"
-CENTRES = "nyu_center_test.mat"
+JOINTS, CENTRES, V2V_CENTRES = "test/joint_data.mat", "nyu_center_test.mat", "center_test_refined.txt"
 CROP = [{"type": "mmpose.LoadNYUDepth"}, {"type": "mmpose.CropDepthCube"}]
 
 
@@ -130,7 +130,34 @@ def test_centre_of_the_joints(root):
     np.testing.assert_allclose(columns["centre"][0], [320 + 588.03 * x / z, 240 - 587.07 * y / z, z])
 
 
+def test_centres_of_v2v(root):
+    """x, y, z in mm, y up, where A2J has u, v and depth; a frame without a centre is left out, and is no fault."""
+    (root / V2V_CENTRES).write_text("0 0 800\ninvalid\n82.0 41.0 820.0\n")
+    parsed = parse_nyu(root / JOINTS, root / V2V_CENTRES)
+    assert parsed.columns["frame"].tolist() == [0, 2]
+    assert parsed.skipped == {"no centre": 1}
+    np.testing.assert_allclose(parsed.columns["centre"],
+                               [[320, 240, 800], [320 + 588.03 / 10, 240 - 587.07 / 20, 820]])
+    dataset = dataset_of(root, centres=V2V_CENTRES)
+    assert [dataset.get_data_info(i)["id"] for i in range(len(dataset))] == [1, 3]
+
+
 # ---- broken and hostile files
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("0 0 800\n0 0 810\n", "expected 3 lines, one for every frame of .*got 2 lines"),
+    ("0 0 800\n0 0\n0 0 820\n", "record 1: expected x, y, z in mm or 'invalid', got '0 0'"),
+    ("0 0 800\n0 0 far\n0 0 820\n", "record 1: expected x, y, z in mm or 'invalid', got '0 0 far'"),
+    ("0 0 800\n0 0 nan\n0 0 820\n", "record 1: expected a finite centre"),
+    ("0 0 800\n0 0 -810\n0 0 820\n", "record 1: expected a finite centre"),
+    ("\0\0\xff\n" * 3, "record 0: expected x, y, z in mm or 'invalid'"),
+])
+def test_fault_of_v2v_centres(root, text, message):
+    (root / V2V_CENTRES).write_text(text, encoding="latin1")
+    with pytest.raises(ValueError, match=message) as error:
+        parse_nyu(root / JOINTS, root / V2V_CENTRES)
+    assert str(root / V2V_CENTRES) in str(error.value)
 
 
 def set_value(name, place, value):
@@ -158,7 +185,7 @@ def cell(array):
     return cells
 
 
-JOINTS, FRAME_1 = "test/joint_data.mat", (0, 1)
+FRAME_1 = (0, 1)
 FILE_FAULTS = {  # change, file, message
     "no joints": (remove("joint_uvd"), JOINTS, "no variable .*joint_uvd"),
     "no centres": (replace("centre_pixel", lambda _: None), CENTRES, "no variable .*centre_pixel"),

@@ -27,15 +27,17 @@ class NYUDataset(HandDataset):
     joints and, twice, `abs_depth`. `bbox` is what lies within `half_mm` of the centre at its depth; `CropDepthCube`
     clamps it to the image. Predictions are scored in absolute camera space.
 
-    A2J's centres (`nyu_center_<split>.mat`, in the repository of A2J) are the output of a network for camera 1, and the
-    published results use them. The mean of the 14 joints takes the true position from the annotation: with it, test
-    results are better than they should be, and not comparable.
+    A2J's centres (`nyu_center_<split>.mat`, in its repository) are the output of a network for camera 1, which
+    V2V-PoseNet published (`center_<split>_refined.txt`), and the published results use them. The mean of the 14 joints
+    takes the true position from the annotation: with it, test results are better than they should be, and not
+    comparable.
 
     Args:
         split: 'train' or 'test'.
         data_root: The folder `dataset` with `train` and `test`.
         ann_file: `joint_data.mat`, relative to `data_root`.
-        centres: 'joints' for the mean of the 14 joints, or the path of A2J's centres, relative to `data_root`.
+        centres: 'joints' for the mean of the 14 joints, or the path of A2J's or V2V-PoseNet's centres, relative to
+            `data_root`.
         camera: Kinect 1 (from the front; everybody's), 2 or 3.
         truth: 'joint_uvd' is what the published results were computed with; 'joint_xyz' differs by the focal length's
             third decimal.
@@ -54,7 +56,8 @@ class NYUDataset(HandDataset):
   {split}/depth_1_0000001.png            depth_<camera>_<frame from 1>.png
   {split}/depth_1_0000002.png
   ...
-  nyu_center_{split}.mat                 A2J's centres, only for centres=<this path>"""
+  nyu_center_{split}.mat                 A2J's centres, only for centres=<this path>
+  center_{split}_refined.txt             V2V-PoseNet's centres, likewise"""
 
     def __init__(
         self,

@@ -54,30 +54,33 @@ def parse_nyu(joint_file: str | Path, centre_file: str | Path | None = None, fau
 
     Columns: frame (N,) int32 from 0; joints_cam (N, 14, 3) float64 in mm, y down; centre (N, 3) float64, px, px,
     mm. A record is faulty if a joint or the centre is not finite or not in front of the camera, if the hand's size
-    shows another unit than mm, or if the box around the centre does not meet the image. Errors number the records from
-    0, as the arrays do.
+    shows another unit than mm, or if the box around the centre does not meet the image. Frames for which V2V-PoseNet's
+    file has no centre are left out and counted. Errors number the records from 0, as the arrays do.
 
     Args:
         joint_file: `joint_data.mat`.
-        centre_file: A2J's `nyu_center_<split>.mat` for camera 1, `centre_pixel` (N, 1, 3) in px, px, mm; None for the
-            mean of the 14 joints.
+        centre_file: For camera 1. A2J's `nyu_center_<split>.mat`, `centre_pixel` (N, 1, 3) in px, px, mm; or, if its
+            name ends with .txt, V2V-PoseNet's `center_<split>_refined.txt`, lines of x, y, z in mm with y up, or
+            'invalid'. None for the mean of the 14 joints.
         faults: What happens to faulty records; they raise by default.
         camera: 1, 2 or 3.
         truth: `joint_uvd` or `joint_xyz`.
         half_mm: Half a side of the box around the centre.
 
     Raises:
-        ValueError: A file is damaged, an array is missing or has the wrong shape, the two files have different
-            numbers of frames, or a record is faulty and `faults` does not tolerate it.
+        ValueError: A file is damaged, an array is missing or has the wrong shape, a line has not three numbers, the two
+            files have different numbers of frames, or a record is faulty and `faults` does not tolerate it.
     """
     joint_file = Path(joint_file)
     joints = _read_joints(joint_file, truth, camera)
     joints_cam: NDArray = nyu_uvd_to_camera(joints) if truth == "joint_uvd" else y_up_to_y_down(joints)
+    centre_path, there = joint_file, np.ones(len(joints), dtype=bool)
     if centre_file is None:
-        centre_path, centre_uvd = joint_file, camera_to_nyu_uvd(joints_cam.mean(axis=1))
+        centre_uvd: NDArray = camera_to_nyu_uvd(joints_cam.mean(axis=1))
     else:
         centre_path = Path(centre_file)
-        centre_uvd = _read_centres(centre_path, len(joints), joint_file)
+        read = _read_v2v_centres if centre_path.suffix.lower() == ".txt" else _read_a2j_centres
+        centre_uvd, there = read(centre_path, len(joints), joint_file)
     usable = np.isfinite(joints_cam).all(axis=(1, 2)) & (joints_cam[..., 2] > 0).all(axis=1)
     reach = np.linalg.norm(joints_cam - joints_cam[:, PALM, None], axis=2).max(axis=1)  # NaN where a joint is
     checks: tuple[tuple[NDArray[np.bool_], Path, str, NDArray], ...] = (
@@ -89,11 +92,13 @@ def parse_nyu(joint_file: str | Path, centre_file: str | Path | None = None, fau
     )
     good = np.logical_and.reduce([check[0] for check in checks])
     faults = faults or Faults()
-    for frame in np.flatnonzero(~good):
+    for frame in np.flatnonzero(there & ~good):
         _, path, expected, values = next(check for check in checks if not check[0][frame])
         faults.add(fault(path, frame, expected, values[frame].tolist()))
-    return AnnotationColumns({"frame": np.flatnonzero(good).astype(np.int32), "joints_cam": joints_cam[good],
-                              "centre": centre_uvd[good]}, faults.skipped)
+    rows = np.flatnonzero(there & good)
+    skipped = {} if there.all() else {"no centre": int((~there).sum())}
+    return AnnotationColumns({"frame": rows.astype(np.int32), "joints_cam": joints_cam[rows],
+                              "centre": centre_uvd[rows]}, skipped | faults.skipped)
 
 
 def _read_joints(path: Path, truth: str, camera: int) -> NDArray[np.float64]:
@@ -105,13 +110,27 @@ def _read_joints(path: Path, truth: str, camera: int) -> NDArray[np.float64]:
     return points[camera - 1][:, NYU_14_OF_36].astype(np.float64)
 
 
-def _read_centres(path: Path, num_frames: int, joint_file: Path) -> NDArray[np.float64]:
-    """Return the centres (N, 3) in px, px, mm."""
+def _read_a2j_centres(path: Path, num_frames: int, joint_file: Path) -> tuple[NDArray, NDArray[np.bool_]]:
+    """Return the centres (N, 3) in px, px, mm, and which of them are there (N,): all."""
     centres = _read_array(path, CENTRE_KEY)
     if centres.shape not in ((num_frames, 1, 3), (num_frames, 3)):
         raise fault(path, "-", f"{CENTRE_KEY!r} of shape ({num_frames}, 1, 3), one for every frame of {joint_file}",
                     f"shape {centres.shape}")
-    return centres.reshape(num_frames, 3).astype(np.float64)
+    return centres.reshape(num_frames, 3).astype(np.float64), np.ones(num_frames, dtype=bool)
+
+
+def _read_v2v_centres(path: Path, num_frames: int, joint_file: Path) -> tuple[NDArray, NDArray[np.bool_]]:
+    """Return the centres (N, 3) in px, px, mm, NaN where the file has none, and which of them are there (N,)."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    if len(lines) != num_frames:
+        raise fault(path, "-", f"{num_frames} lines, one for every frame of {joint_file}", f"{len(lines)} lines")
+    centres, there = np.full((num_frames, 3), np.nan), np.array([line.split()[:1] != ["invalid"] for line in lines])
+    for frame in np.flatnonzero(there):
+        try:
+            centres[frame] = np.array(lines[frame].split(), dtype=np.float64).reshape(3)
+        except ValueError:
+            raise fault(path, frame, "x, y, z in mm or 'invalid'", repr(lines[frame][:100])) from None
+    return camera_to_nyu_uvd(y_up_to_y_down(centres)), there
 
 
 def _read_array(path: Path, key: str) -> NDArray:
