@@ -269,6 +269,7 @@ def test_optional_entries_may_be_there_for_some(rng, tmp_path):
     (("unit",), "m", "expected 'unit' 'mm', got 'm'"),
     (("protocol",), "interhand26m", "expected 'protocol' 'rhp', got 'interhand26m'"),
     (("joints",), list(HAND_JOINTS)[::-1], r"expected 'joints' \['thumb4', "),
+    (("joints",), [1, 2], r"expected 'joints' \['thumb4', "),
     (("samples",), [], "expected a list 'samples' that is not empty"),
     (("samples", 1), 5, "sample number 1: expected a dictionary with an 'id'"),
     (("samples", 1, "id"), None, "sample number 1: expected a dictionary with an 'id'"),

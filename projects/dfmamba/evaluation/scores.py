@@ -86,8 +86,8 @@ class Protocol:
         main: The published number, and what `constant` is compared with.
         constant: The same number for the best constant pose.
         notes: Metrics below the table where there are any, label to name.
-        ignores_unknown: Predictions of samples that the truth does not have are left out (DexYCB: images without a
-            hand); else they are an error.
+        ignores_unknown: Predictions of samples that the truth does not have are left out (images without a hand,
+            records without a valid joint); else they are an error.
     """
 
     prefix: str

@@ -80,5 +80,5 @@ PROTOCOL = Protocol(
            for kind, label in ALIGNMENTS.items()},
     main="MPJPE_rr_macro_mm",
     constant="constant_pose_rr_macro_mm",
-    ignores_unknown=True,
+    ignores_unknown=True,  # images without a hand
 )

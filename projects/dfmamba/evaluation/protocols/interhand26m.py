@@ -104,5 +104,6 @@ PROTOCOL = Protocol(
            for subset in SUBSETS},
     main="MPJPE_rr_macro_all_mm",
     constant="constant_pose_macro_all_mm",
+    ignores_unknown=True,  # records without a valid joint
     notes={"MRRPE, mm": "MRRPE_mm", "handedness accuracy": "handedness_accuracy"},
 )

@@ -113,4 +113,5 @@ PROTOCOL = Protocol(
     },
     main="EPE_rr_macro_mm",
     constant="constant_pose_rr_macro_mm",
+    ignores_unknown=True,  # records without a valid joint
 )

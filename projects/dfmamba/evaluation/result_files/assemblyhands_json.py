@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dfmamba.evaluation.result_files.json_text import numbers_of, read_json
+from dfmamba.evaluation.result_files.json_text import numbers_of, read_json, shrink
 from dfmamba.evaluation.result_files.text import fault
 from dfmamba.evaluation.scores import JointTable
 from dfmamba.geometry import invert_rigid, move_rigidly
@@ -29,7 +29,7 @@ def read_assemblyhands_json(path: str | Path) -> JointTable:
         ValueError: The file is not complete, a frame has another number of joints, or a number that is not finite.
     """
     path = Path(path)
-    content = read_json(path)
+    content = read_json(path, object_hook=lambda record: shrink(record, "world_coord"))
     recordings = content.get("annotations") if isinstance(content, dict) else None
     if not isinstance(recordings, dict):
         raise fault(path, "-", "a dictionary 'annotations' of recordings", type(recordings).__name__)

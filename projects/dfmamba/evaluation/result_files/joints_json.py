@@ -10,7 +10,6 @@ A sample of InterHand2.6M has 42 joints; a prediction may have `handedness` [rig
 'left' or 'interacting') and optionally `hand_type_valid` (0 or 1). Ids are those of the data set's annotations.
 """
 
-import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dfmamba.evaluation.result_files.json_text import numbers_of, read_json
+from dfmamba.evaluation.result_files.json_text import numbers_of, read_json, shrink
 from dfmamba.evaluation.result_files.text import check_unique, fault
 from dfmamba.evaluation.scores import JointTable, stack_fields
 from dfmamba.skeleton import NUM_HAND_JOINTS, ONE_HAND, SIDES, TWO_HANDS, hand_slice
@@ -46,7 +45,7 @@ def read_joints_json(protocol: str, path: str | Path) -> JointTable:
             something, has other numbers of joints or numbers that are not finite; or an id occurs twice.
     """
     path = Path(path)
-    content = read_json(path, object_hook=_shrink)
+    content = read_json(path, object_hook=lambda record: shrink(record, "joints"))
     _check_header(path, protocol, content)
     read = _read_interhand26m if protocol == "interhand26m" else _read_rhp
     seen: dict[int | str, str] = {}
@@ -63,21 +62,14 @@ def read_joints_json(protocol: str, path: str | Path) -> JointTable:
     return JointTable(list(seen), np.array(joints), np.array(valid), stack_fields(fields), source=str(path))
 
 
-def _shrink(record: dict) -> dict:
-    """Turn the joints of a sample into an array, a tenth of the lists' memory, as soon as they have been read."""
-    if isinstance(record.get("joints"), list) and "samples" not in record:
-        with contextlib.suppress(TypeError, ValueError):  # ragged: reported with its sample, by numbers_of
-            record["joints"] = np.array(record["joints"], dtype=np.float64)
-    return record
-
-
 def _check_header(path: Path, protocol: str, content: Any) -> None:
     """Refuse what is not a file of this protocol."""
     if not isinstance(content, dict):
         raise fault(path, "-", "a dictionary", f"a {type(content).__name__}")
     for key, value in {**HEADER, "protocol": protocol, "joints": list(JOINT_NAMES[protocol])}.items():
-        if content.get(key) != value:
-            raise fault(path, "-", f"{key!r} {value!r}", repr(content.get(key))[:300])
+        got = content.get(key)
+        if isinstance(got, np.ndarray) or got != value:
+            raise fault(path, "-", f"{key!r} {value!r}", repr(got)[:300])
     if not isinstance(content.get("samples"), list) or not content["samples"]:
         raise fault(path, "-", "a list 'samples' that is not empty", str(content.get("samples"))[:100])
 
