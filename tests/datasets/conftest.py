@@ -1,9 +1,12 @@
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
+from dexycb_fixture import write_dexycb
 from interhand_fixture import contents, write_annotations, write_images
 from mmengine.logging import MMLogger
+from rhp_fixture import write_rhp
 
 REAL_SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "interhand26m"
 
@@ -38,3 +41,24 @@ def real_samples():
         "joint_file": "test_interhand2.6m_joint_3d.json",
         "data_prefix": {"img": ""},
     }
+
+
+@pytest.fixture
+def rhp_root(tmp_path):
+    """RHD in its official layout, with the split `test`."""
+    write_rhp(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def whole_dexycb(tmp_path_factory):
+    """A small DexYCB in its official layout, written once."""
+    root = tmp_path_factory.mktemp("dexycb") / "set"
+    write_dexycb(root)
+    return root
+
+
+@pytest.fixture
+def dexycb_root(whole_dexycb, tmp_path):
+    """A copy that a test may damage."""
+    return shutil.copytree(whole_dexycb, tmp_path / "DexYCB")

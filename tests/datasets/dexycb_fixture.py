@@ -12,10 +12,14 @@ import cv2
 import numpy as np
 import yaml
 
+from dfmamba.datasets.dexycb import DexYCBDataset
+from dfmamba.datasets.dexycb_recordings import Selection
+
 SUBJECTS = ("20200709-subject-01", "20200918-subject-06")
 SERIALS = ("836212060125", "932122062010")
 SIDES = {SUBJECTS[0]: "right", SUBJECTS[1]: "left"}
 SEQUENCES_PER_SUBJECT = 5
+SELECTION = Selection(SUBJECTS, SERIALS, (0, 1, 2, 3), SEQUENCES_PER_SUBJECT)  # s0's train
 FOCAL, PRINCIPAL_POINT = (600.0, 500.0), (320.0, 240.0)
 
 
@@ -93,3 +97,10 @@ def write_dexycb(root: Path) -> None:
                     write_label(root, label(frame, camera, frame < num_frames(number) - 1), frame, subject=subject,
                                 number=number, camera=camera)
             (folder.parent / "meta.yml").write_text(yaml.safe_dump(meta(name, number)))
+
+
+def open_dexycb(root: Path, setup: str = "s0", split: str = "train", **arguments) -> DexYCBDataset:
+    """Open a split of the small set."""
+    return DexYCBDataset(setup, split, **{
+        "data_root": str(root), "subjects": SUBJECTS, "serials": SERIALS,
+        "sequences_per_subject": SEQUENCES_PER_SUBJECT, "index_workers": 1} | arguments)

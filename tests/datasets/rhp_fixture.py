@@ -12,6 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from dfmamba.datasets.rhp import RHPDataset
+from dfmamba.skeleton import LEFT, SIDES
+
 MATRIX = [[250.0, 0.0, 160.0], [0.0, 300.0, 150.0], [0.0, 0.0, 1.0]]
 LEFT_WRIST_M, RIGHT_WRIST_M = (-0.1, 0.0, 0.5), (0.1, 0.02, 0.8)
 LEFT_FINGER_CLASS, RIGHT_FINGER_CLASS = 6, 22  # two of the classes 2-17 and 18-33 of the masks
@@ -80,3 +83,14 @@ def write_coco(root: Path, content: dict, name: str = "RHD_evaluation.json") -> 
     path = root / name
     path.write_text(json.dumps(content))
     return path
+
+
+def open_rhp(root: Path, **arguments) -> RHPDataset:
+    """Open the split `test`."""
+    return RHPDataset(**{"split": "test", "data_root": str(root)} | arguments)
+
+
+def sides_of(dataset: RHPDataset) -> dict[int, str]:
+    """The hand of each sample, `r` or `l`, by its number."""
+    samples = [dataset.get_data_info(i) for i in range(len(dataset))]
+    return {sample["id"]: SIDES[int(sample["hand_type"][0, LEFT])][0] for sample in samples}
