@@ -47,7 +47,7 @@ from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from numpy.typing import NDArray
 
 from dfmamba.datasets.annotation_index import AnnotationColumns, Index, open_index
-from dfmamba.datasets.files import Faults, check_image_end, describe_usage, read_image_size
+from dfmamba.datasets.files import Faults, check_image_content, check_image_end, describe_usage, read_image_size
 
 METAINFO_KEYS = ("dataset_name", "upper_body_ids", "lower_body_ids", "flip_pairs", "flip_indices",
                  "dataset_keypoint_weights", "skeleton_links")
@@ -222,23 +222,33 @@ class HandDataset(BaseDataset):
         """
         sample = self.get_data_info(idx)
         img_path, record = sample["img_path"], sample["id"]  # transforms may change the dictionary
-        try:
-            self._check_image(img_path, record)
-        except (FileNotFoundError, ValueError) as error:
-            if self.test_mode:
-                raise
-            self.image_faults.add(error)
-            return None
-        return self.pipeline(sample)
+        fault = self._find_image_fault(img_path, record)
+        if fault is None:
+            try:
+                return self.pipeline(sample)
+            except Exception as error:
+                fault = self._find_image_fault(img_path, record, decode=True)
+                if fault is None:  # the pipeline's own
+                    raise
+                fault.__cause__ = error
+        if self.test_mode:
+            raise fault
+        self.image_faults.add(fault)
+        return None
 
-    def _check_image(self, img_path: str, record: int) -> None:
-        """Raise an error that names file and record when an image is missing, cut short or too large."""
-        self.require("data_prefix['img']", img_path, f"the image of record {record}")
+    def _find_image_fault(self, img_path: str, record: int, decode: bool = False) -> Exception | None:
+        """Return an error that names file and record if an image is missing, cut short, too large or damaged."""
         try:
+            self.require("data_prefix['img']", img_path, f"the image of record {record}")
             read_image_size(Path(img_path))
             check_image_end(Path(img_path))
+            if decode:
+                check_image_content(Path(img_path))
+        except FileNotFoundError as error:
+            return error
         except ValueError as error:
-            raise ValueError(f"the image of record {record}: {error}") from error
+            return ValueError(f"the image of record {record}: {error}")
+        return None
 
     def require(self, config_key: str, path: str | Path, what: str = "") -> Path:
         """Return an absolute path that exists.

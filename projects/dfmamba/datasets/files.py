@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+import cv2
 import numpy as np
 import scipy.io
 import yaml  # type: ignore[import-untyped]
@@ -247,6 +248,16 @@ def check_image_end(path: Path) -> None:
         if head.startswith(beginning) and ending not in tail:
             raise ValueError(f"{path}: expected a whole image, got one whose end is missing. Is the download cut "
                              "short? Fetch the file again.")
+
+
+def check_image_content(path: Path) -> None:
+    """Refuse an image that OpenCV cannot decode.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if cv2.imread(str(path), cv2.IMREAD_UNCHANGED) is None:
+        raise ValueError(f"{path}: expected an image, got one that is damaged inside. Fetch the file again.")
 
 
 def fault(path: Path, record: object, expected: str, got: object) -> ValueError:
