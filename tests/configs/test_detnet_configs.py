@@ -1,5 +1,7 @@
 """DetNet's base configs on synthetic and miniature data: from files over training to numbers of the protocols."""
 
+import re
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +12,14 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS, METRICS, MODELS
 
+import dfmamba.register  # noqa: F401
 from dfmamba.engine.config import check_types, load_config
 from dfmamba.geometry import project
 from dfmamba.models.cost import count_parameters
 from dfmamba.synthesis.interhand26m import write_interhand26m
 
-BASE = Path(__file__).parents[2] / "configs" / "_base_"
+ROOT = Path(__file__).parents[2]
+BASE = ROOT / "configs" / "_base_"
 LEAF = """
 _base_ = [{bases}]
 model = dict(
@@ -131,3 +135,19 @@ def test_size_of_the_whole_model():
     assert count_parameters(model.head) == 2_064_531  # heads.md 3.3
     assert count_parameters(model) == count_parameters(model.backbone) + count_parameters(model.neck) + 2_064_531
     assert 28e6 < count_parameters(model) < 31e6
+
+
+def test_the_configs_in_the_docs_load_and_build(tmp_path):
+    blocks = re.findall(r"(?:^ {4}.*\n)+", (ROOT / "docs" / "detnet.md").read_text(), flags=re.MULTILINE)
+    leaf, other_backbone = (textwrap.dedent(block).replace("'_base_/", f"'{BASE}/") for block in blocks)
+    (tmp_path / "leaf.py").write_text(leaf)
+    (tmp_path / "resnet.py").write_text("_base_ = ['leaf.py']\n" + other_backbone)
+    cfg = load_config(tmp_path / "resnet.py")
+    check_types(cfg)
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model)
+    assert [conv.in_channels for conv in model.neck.projections] == [256, 512, 1024, 2048]
+    assert model.head.in_channels == (256,)
+    assert [step.type for step in cfg.test_dataloader.dataset.pipeline][:4] == [
+        "LoadImage", "ToSingleHand", "MirrorLeftHand", "AddBoneLength"]
+    assert [METRICS.build(metric).prefix for metric in cfg.test_evaluator] == ["detnet", "assemblyhands_true_bone"]
