@@ -3,7 +3,9 @@
 import hashlib
 import json
 import pickle
+import pickletools
 from collections import Counter
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,6 +16,7 @@ from dfmamba.synthesis.rhp import encode_depth, prominent_side, write_rhp
 
 # RHD's order, as its README tells: the left wrist, then each finger from the tip to the palm; then the right hand.
 LEFT_WRIST, RIGHT_WRIST = 0, 21
+REAL = Path(__file__).parents[2] / "shared" / "data" / "rhd" / "test_rhd.json"
 SPLITS = [("train", "training"), ("test", "evaluation")]
 
 
@@ -90,6 +93,12 @@ def test_pickle(dataset):
             assert ((reach > 0.025) & (reach < 0.11)).all()
             bones = np.linalg.norm(np.diff(hand[1:].reshape(5, 4, 3), axis=1), axis=2)
             assert ((bones > 0.012) & (bones < 0.055)).all()
+
+
+def test_pickle_names_the_modules_of_the_real_files(dataset):
+    content = (dataset[0] / "training" / "anno_training.pickle").read_bytes()
+    names = {argument for opcode, argument, _ in pickletools.genops(content) if opcode.name == "GLOBAL"}
+    assert names == {"numpy.core.multiarray _reconstruct", "numpy ndarray", "numpy dtype", "_codecs encode"}
 
 
 def test_joints_project_to_their_pixels(dataset):
@@ -194,6 +203,32 @@ def test_mmpose_json_loads_in_mmpose(dataset):
         assert cv2.imread(record["img_path"]).shape == (320, 320, 3)
         np.testing.assert_allclose(record["keypoints"][0], hand["joint_img"], rtol=1e-6)
         np.testing.assert_array_equal(record["keypoints_visible"][0], hand["joint_valid"])
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason="needs the three real samples in shared/data/rhd")
+def test_mmpose_json_is_like_the_real_one(dataset):
+    """The same keys, and the same rules for box, area, camera, unit and order."""
+    real = json.loads(REAL.read_text())
+    ours = json.loads((dataset[0] / "annotations" / "rhd_test.json").read_text())
+    assert set(ours) >= {"info", "licenses", "images", "annotations", "categories"} == set(real)
+    for key in ("images", "annotations"):
+        assert all(set(record) == set(real[key][0]) for record in ours[key])
+    for content in (real, ours):
+        images = {image["id"]: image for image in content["images"]}
+        for hand in content["annotations"]:
+            camera = images[hand["image_id"]]["cam_param"]
+            assert 260 <= camera["focal"][0] == camera["focal"][1] <= 310
+            assert camera["princpt"] == [160, 160]
+            points, joints = np.array(hand["keypoints"]), np.array(hand["joint_cam"])
+            expected = camera["focal"][0] * joints[:, :2] / joints[:, 2:] + 160
+            np.testing.assert_allclose(points[:, :2], expected, atol=0.1)  # the real ones have four digits
+            seen = points[points[:, 2] == 1, :2]
+            size = np.ptp(seen, axis=0)
+            np.testing.assert_allclose(hand["bbox"], [*(seen.min(axis=0) - 0.1 * size), *(1.2 * size)], rtol=1e-4)
+            assert hand["area"] == pytest.approx(hand["bbox"][2] * hand["bbox"][3])
+            assert 300 < joints[0, 2] < 1100
+            assert (np.linalg.norm(joints[5::4] - joints[0], axis=1) > np.linalg.norm(joints[8::4] - joints[0], axis=1)
+                    - 60).all()
 
 
 def test_skeleton_file(dataset):

@@ -11,10 +11,8 @@ new pose), a joint is visible if the skin at its pixel is that of its own finger
 rule of the real set is not known to us), and in one image of 32 no joint is visible.
 """
 
-import json
-import pickle
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,15 +20,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dfmamba.geometry import Array, look_at, project, tight_box, world_to_camera
+from dfmamba.geometry import Array, look_at, project, world_to_camera
 from dfmamba.skeleton import (
     FINGERS,
     FROM_RHD,
-    FROM_RHD_HAND,
     HAND_JOINTS,
     LEFT,
     NUM_HAND_JOINTS,
-    ONE_HAND,
     RIGHT,
     SIDES,
     WRIST,
@@ -42,15 +38,14 @@ from dfmamba.synthesis.hand import SEGMENTS
 from dfmamba.synthesis.output import NOTE, SPLITS, Layout, begin_set, generator_for, work
 from dfmamba.synthesis.person import FREE_ARMS, Person, sample_person
 from dfmamba.synthesis.render import Fragments
+from dfmamba.synthesis.rhp_files import FOLDERS, SIDE, FrameRecord, file_name, write_annotations, write_skeleton
 from dfmamba.synthesis.scene import NONE, Camera, Scene, Subject, compose_scene, make_subject, photograph, see
 from dfmamba.synthesis.shading import sample_lighting
 from dfmamba.synthesis.surface import PARTS
 
-FOLDERS = {"train": "training", "test": "evaluation"}
 LAYOUT = Layout("rhp", "RHD v1.1 (Rendered Hand Pose)", tuple(FOLDERS),
                 (*FOLDERS.values(), "annotations", *(f"RHD_{folder}.json" for folder in FOLDERS.values()),
                  "skeleton.txt"), generation=1)
-SIDE = 320  # of the images
 PRINCIPAL_POINT_PX = (160.0, 160.0)
 FOCAL_PX = (260.0, 310.0)
 DISTANCE_MM = (330.0, 750.0)  # from the camera to the middle of a hand
@@ -62,7 +57,6 @@ SUBJECTS = {"train": 16, "test": 4}  # the real set's numbers of characters; non
 PERSON = 1  # class in the masks; 0 is the background
 FIRST_CLASS = {LEFT: 2, RIGHT: 18}  # of a hand: thumb tip, ..., thumb base, index tip, ...; the last one is the palm
 FARTHEST_M, STEPS = 5.0, 65535  # depth images: depth is STEPS-ths of FARTHEST_M
-BOX_ENLARGEMENT = 1.2
 ODD_PERIOD = 32  # of these images, four show a hand that the border cuts, and one no joint at all
 MIN_IMAGES_FOR_ODD = 12
 CUT_PLACES, HIDDEN_PLACE = (1, 6, 17, 22), 11
@@ -97,25 +91,6 @@ class Frame:
         if self.odd and place == HIDDEN_PLACE:
             return "hidden"
         return "cut" if self.odd and place in CUT_PLACES else "whole"
-
-
-@dataclass(frozen=True)
-class FrameRecord:
-    """What was drawn.
-
-    Attributes:
-        frame: What to draw.
-        xyz: 42 joints in m, camera frame, in RHD's order.
-        uv_vis: 42 times u and v in px, and 1 for a visible joint or 0.
-        matrix: 3x3, the camera.
-        side: The hand with more pixels in the mask, the right one if equal; None if no joint of it is visible.
-    """
-
-    frame: Frame
-    xyz: list[list[float]]
-    uv_vis: list[list[float]]
-    matrix: list[list[float]]
-    side: int | None
 
 
 @lru_cache(maxsize=8)
@@ -259,77 +234,9 @@ def draw_frame(frame: Frame) -> FrameRecord:
     matrix = np.eye(3)
     matrix[[0, 1], [0, 1]], matrix[:2, 2] = camera.focal_px, camera.principal_point_px
     side = prominent_side(mask)
-    return FrameRecord(frame, (joints[order] / 1000).tolist(),
+    return FrameRecord(frame.split, frame.number, (joints[order] / 1000).tolist(),
                        np.concatenate([pixels, visible[:, None]], axis=1)[order].tolist(), matrix.tolist(),
                        side if visible[hand_slice(side)].any() else None)
-
-
-def file_name(number: int) -> str:
-    """Return the name of an image in its folder.
-
-    >>> file_name(7)
-    '00007.png'
-    """
-    return f"{number:05d}.png"
-
-
-def write_annotations(folder: Path, split: str, records: Sequence[FrameRecord]) -> None:
-    """Write the pickle and the two JSON files of one split."""
-    # Arrays are made here, from lists: those that come from another process would give other bytes in the pickle.
-    frames = {record.frame.number: {"xyz": np.array(record.xyz, dtype=np.float32),
-                                    "uv_vis": np.array(record.uv_vis, dtype=np.float32),
-                                    "K": np.array(record.matrix, dtype=np.float32)} for record in records}
-    official = FOLDERS[split]
-    with (folder / official / f"anno_{official}.pickle").open("wb") as file:
-        pickle.dump(frames, file, protocol=2)
-    images, annotations = [], []
-    for record in records:
-        number, frame = record.frame.number, frames[record.frame.number]
-        images.append({"id": number, "file_name": file_name(number), "width": SIDE, "height": SIDE,
-                       "cam_param": {"focal": frame["K"][[0, 1], [0, 1]].tolist(),
-                                     "princpt": frame["K"][:2, 2].tolist()}})
-        if record.side is not None:
-            annotations.append({"id": number, "image_id": number, **_annotation(frame, record.side)})
-    (folder / f"RHD_{official}.json").write_text(json.dumps({"images": images, "annotations": annotations}),
-                                                 encoding="utf-8")
-    target = folder / "annotations" / f"rhd_{split}.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(_for_mmpose(images, annotations, official)), encoding="utf-8")
-
-
-def _annotation(frame: dict[str, Array], side: int) -> dict:
-    """Return InterNet's record of one hand: wrist first, mm."""
-    block = hand_slice(1 - side)  # RHD has the left hand first
-    pixels, visible = frame["uv_vis"][block, :2], frame["uv_vis"][block, 2] == 1
-    return {"bbox": tight_box(pixels, visible, BOX_ENLARGEMENT).tolist(), "joint_img": pixels.tolist(),
-            "joint_cam": (1000 * frame["xyz"][block]).tolist(), "joint_valid": visible.astype(int).tolist(),
-            "hand_type": SIDES[side]}
-
-
-def _for_mmpose(images: list[dict], annotations: list[dict], official: str) -> dict:
-    """Return the content of mmpose's JSON file, made from InterNet's; its file names begin at the root."""
-    names = [HAND_JOINTS[joint] for joint in inverse(FROM_RHD_HAND)]
-    hands = []
-    for hand in annotations:
-        points = [[*point, valid] for point, valid in zip(hand["joint_img"], hand["joint_valid"], strict=True)]
-        hands.append({"id": hand["id"], "image_id": hand["image_id"], "category_id": 1, "iscrowd": 0,
-                      "bbox": hand["bbox"], "area": hand["bbox"][2] * hand["bbox"][3], "keypoints": points,
-                      "joint_cam": hand["joint_cam"], "hand_type": hand["hand_type"]})
-    return {"info": {"description": "SYNTHETIC, in the layout of RHD"}, "licenses": "",
-            "images": [{**image, "file_name": f"{official}/color/{image['file_name']}"} for image in images],
-            "annotations": hands, "categories": [{"id": 1, "name": "hand", "keypoints": names}]}
-
-
-def write_skeleton(folder: Path) -> None:
-    """Write InterNet's `skeleton.txt`: both hands, left first, wrist first; no empty line at the end."""
-    order = inverse(FROM_RHD_HAND)
-    lines = ["# joint_name joint_id joint_parent_id"]
-    for block, side in enumerate((LEFT, RIGHT)):
-        for place, joint in enumerate(order):
-            parent = ONE_HAND.parents[joint]
-            up = -1 if parent < 0 else block * NUM_HAND_JOINTS + order.index(parent)
-            lines.append(f"{SIDES[side][0]}_{HAND_JOINTS[joint]} {block * NUM_HAND_JOINTS + place} {up}")
-    (folder / "skeleton.txt").write_text("\n".join(lines), encoding="utf-8")
 
 
 def write_rhp(
@@ -350,8 +257,8 @@ def write_rhp(
         on_images: Called with the number of new images, for a progress bar.
 
     Returns:
-        Images by split and the hand that the JSON files annotate (`right`, `left`, or `hidden`: neither), or None if
-        this very set was there already.
+        Images by split and the hand that the JSON files annotate (`right`, `left`, or `hidden` where no joint is
+        visible, which they leave out), or None if this very set was there already.
 
     Raises:
         ValueError: See `output.begin_set`.
@@ -367,9 +274,9 @@ def write_rhp(
     # One person after the other: a process then has to make few.
     frames.sort(key=lambda frame: (SPLITS.index(frame.split), frame.subject, frame.number))
     records = work(draw_frame, frames, workers, lambda record: on_images(1))
-    records.sort(key=lambda record: record.frame.number)
+    records.sort(key=lambda record: record.number)
     for split in counts:
-        write_annotations(folder, split, [record for record in records if record.frame.split == split])
+        write_annotations(folder, split, [record for record in records if record.split == split])
     write_skeleton(folder)
     (folder / NOTE).write_text(note, encoding="utf-8")
-    return Counter((record.frame.split, "hidden" if record.side is None else SIDES[record.side]) for record in records)
+    return Counter((record.split, "hidden" if record.side is None else SIDES[record.side]) for record in records)
