@@ -1,5 +1,6 @@
 """Counting by torch and by formula, against a count by hand."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -31,3 +32,28 @@ def test_both_counts_by_hand():
     assert not model.scan._forward_hooks
     assert count_parameters(model) == (4 * 27 + 4 + 8) + (4 * 5 + 4 + 4 + 8 + 4) + 8
     assert torch.equal(model.conv[1].running_mean, torch.zeros(4))  # counting trains nothing
+
+
+class Attention(nn.Module):
+    """Self-attention of the pixels, of torch's own layer or of its function."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(6, 2, batch_first=True, bias=False) if layer else None
+        self.project = nn.Linear(3, 6, bias=False)
+
+    def forward(self, x):
+        x = self.project(x.flatten(2).transpose(1, 2))
+        if self.attention is not None:
+            return self.attention(x, x, x, need_weights=False)[0]
+        heads = x.unflatten(2, (2, 3)).transpose(1, 2)
+        return nn.functional.scaled_dot_product_attention(heads, heads, heads)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("layer", [False, True])
+def test_attention_is_counted_on_every_device(layer, device):
+    pixels = 20
+    products = pixels * 3 * 6 + 2 * pixels * pixels * 6 + (4 * pixels * 6 * 6 if layer else 0)
+    assert count_multiply_adds(Attention(layer).to(device), (3, 4, 5)) == products
+    assert torch.backends.mha.get_fastpath_enabled()

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 ImageShape = tuple[int, int, int]
@@ -58,10 +59,17 @@ def _count(model: nn.Module, image_shape: ImageShape, count: Callable[[Any, torc
         if args:
             counted += count(module, args[0])
 
-    model = copy.deepcopy(model).eval().requires_grad_(False)  # torch's counter trips over parameters without a graph
+    model = copy.deepcopy(model).requires_grad_(False)  # torch's counter trips over parameters without a graph
+    model.eval()  # in a line of its own: some of mmpose's backbones return None
     for module in model.modules():
         module.register_forward_hook(add)
     device = next(model.parameters()).device
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, *image_shape, device=device))
+    # A trap: torch does not count its fused attention on the CPU, so attention runs as its matrix products.
+    fastpath = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            model(torch.zeros(1, *image_shape, device=device))
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fastpath)
     return counter.get_total_flops() // 2 + counted

@@ -54,11 +54,11 @@ class StateFusion(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return a map of the same shape, (batch, channels, H, W)."""
         kernels = self.alpha.view(-1, 1, 1, 1, 1) * self.kernels
-        fused = [
+        first, *others = (
             F.conv2d(F.pad(x, (r, r, r, r), mode="replicate"), kernel, dilation=r, groups=x.shape[1])
             for r, kernel in zip(self.DILATIONS, kernels, strict=True)
-        ]
-        return torch.stack(fused).sum(0)
+        )
+        return sum(others, first)
 
 
 class StateFusionSSM(SSM):
