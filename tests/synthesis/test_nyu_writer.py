@@ -1,19 +1,21 @@
 """NYU's layout, read with scipy and OpenCV alone and projected with the formulas that its evaluations publish."""
 
 import hashlib
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from scipy.io import loadmat
 
-from dfmamba.synthesis.nyu import SIZE, encode_depth, nyu_points, wall_depth, write_nyu
+from dfmamba.synthesis.nyu import CENTRE, SIZE, encode_depth, nyu_points, wall_depth, write_nyu
 from dfmamba.synthesis.output import NOTE
 from dfmamba.synthesis.scene import Camera
 
 EVALUATED = [0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32]  # of the 36, as A2J and V2V-PoseNet list them
 NAMES = ["_".join((finger, knuckle, end)) for finger in ("F1", "F2", "F3", "F4", "TH")
          for knuckle in ("KNU3", "KNU2", "KNU1") for end in "AB"] + [f"PALM_{i}" for i in range(1, 7)]
+REAL_CENTRES = Path(__file__).parents[3] / "shared" / "data" / "nyu" / "nyu_center_test.mat"
 COUNTS = {"train": 1, "test": 6}
 
 
@@ -101,6 +103,16 @@ def test_the_hand_is_where_real_hands_are(truth):
     assert ((centre[:, 2] > 600) & (centre[:, 2] < 1120)).all()
     inside = np.delete(centre, 2, axis=0)  # frame 2 is cut by the border
     assert ((inside[:, 0] > 150) & (inside[:, 0] < 450) & (inside[:, 1] > 140) & (inside[:, 1] < 400)).all()
+
+
+@pytest.mark.skipif(not REAL_CENTRES.is_file(), reason="needs A2J's centres in shared/data/nyu")
+def test_hands_are_spread_like_the_real_ones_and_centres_are_written_like_them(dataset):
+    real, ours = (loadmat(path)["centre_pixel"] for path in (REAL_CENTRES, dataset / "nyu_center_test.mat"))
+    assert real.dtype == ours.dtype
+    assert real.shape[1:] == ours.shape[1:] == (1, 3)
+    values = real[:, 0]
+    spread = [values.mean(axis=0), values.std(axis=0), values.min(axis=0), values.max(axis=0)]
+    np.testing.assert_allclose(CENTRE, spread, atol=1)
 
 
 def test_sizes_are_in_mm(truth):
