@@ -14,11 +14,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from dfmamba.datasets import AssemblyHandsDataset
+
 FIRST = "nusar-2021_action_both_9012-c07c_9012_user_id_2021-02-01_164345"
 SECOND = "nusar-2021_action_both_9081-c11b_9081_user_id_2021-02-12_161433"
 WIDTH, HEIGHT = 636, 480
 UNSET = [1.0, 1.0, 1.0]
 RIGHT_WRIST, LEFT_WRIST = 20, 41
+CROP = [{"type": "mmpose.LoadImage"}, {"type": "mmpose.GetBBoxCenterScale", "padding": 1.75},
+        {"type": "mmpose.TopdownAffine", "input_size": (256, 256)}]
 TURNED = [[0, -1, 0, 5], [1, 0, 0, 6], [0, 0, 1, 7]]
 SHIFTED = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 100]]
 PLAIN = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]
@@ -99,3 +103,9 @@ def write_images(root: Path, files: dict[str, dict]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         grey = np.tile(np.linspace(40, 240, entry["width"]).astype(np.uint8), (entry["height"], 1))
         cv2.imwrite(str(path), np.dstack([grey] * 3))
+
+
+def open_assemblyhands(root: Path, **arguments) -> AssemblyHandsDataset:
+    """Open the data set, its index beside it."""
+    return AssemblyHandsDataset(**{"split": "val", "data_root": str(root), "cache_dir": str(root / "cache")}
+                                | arguments)

@@ -2,6 +2,8 @@ import logging
 import shutil
 from pathlib import Path
 
+import assemblyhands_fixture
+import nyu_fixture
 import pytest
 from dexycb_fixture import write_dexycb
 from interhand_fixture import contents, write_annotations, write_images
@@ -62,3 +64,19 @@ def whole_dexycb(tmp_path_factory):
 def dexycb_root(whole_dexycb, tmp_path):
     """A copy that a test may damage."""
     return shutil.copytree(whole_dexycb, tmp_path / "DexYCB")
+
+
+@pytest.fixture
+def nyu_root(tmp_path):
+    """NYU in its official layout, with the split `test`."""
+    nyu_fixture.write_annotations(tmp_path, nyu_fixture.contents())
+    nyu_fixture.write_images(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def assemblyhands_root(tmp_path):
+    """AssemblyHands in its official layout, with the split `val`."""
+    assemblyhands_fixture.write_annotations(tmp_path, assemblyhands_fixture.contents())
+    assemblyhands_fixture.write_images(tmp_path, assemblyhands_fixture.contents())
+    return tmp_path

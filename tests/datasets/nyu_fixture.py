@@ -11,9 +11,13 @@ import numpy as np
 import scipy.io
 from PIL import Image
 
+from dfmamba.datasets import NYUDataset
+
 NUM_FRAMES = 3
 PINKY_TIP, PALM = 0, 32
 BACKGROUND_MM = 1500
+JOINTS, CENTRES, V2V_CENTRES = "test/joint_data.mat", "nyu_center_test.mat", "center_test_refined.txt"
+CROP = [{"type": "mmpose.LoadNYUDepth"}, {"type": "mmpose.CropDepthCube"}]
 NAMES = [f"{finger}_KNU{knuckle}_{end}" for finger in ("F1", "F2", "F3", "F4", "TH") for knuckle in (3, 2, 1)
          for end in "AB"] + [f"PALM_{i}" for i in range(1, 7)]
 
@@ -60,3 +64,8 @@ def write_images(root: Path, split: str = "test") -> None:
         depth = depth_map(frame)
         rgb = np.stack([np.full_like(depth, 77), depth // 256, depth % 256], axis=-1).astype(np.uint8)
         Image.fromarray(rgb).save(root / split / f"depth_1_{frame + 1:07d}.png")
+
+
+def open_nyu(root: Path, **arguments) -> NYUDataset:
+    """Open the data set, its index beside it."""
+    return NYUDataset(**{"split": "test", "data_root": str(root), "cache_dir": str(root / "cache")} | arguments)

@@ -1,5 +1,4 @@
 import doctest
-import logging
 import pickle
 from pathlib import Path
 
@@ -7,9 +6,8 @@ import assemblyhands_fixture as fixture
 import cv2
 import numpy as np
 import pytest
-from assemblyhands_fixture import FIRST, SECOND, UNSET, contents, paths, write_annotations, write_images
+from assemblyhands_fixture import CROP, FIRST, SECOND, UNSET, contents, open_assemblyhands, paths, write_annotations
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmpose.registry import DATASETS, METRICS
 
@@ -18,7 +16,6 @@ import dfmamba.datasets.assemblyhands_annotations
 import dfmamba.evaluation.metrics
 from dfmamba.datasets import AssemblyHandsDataset, RandomHandFlip, parse_assemblyhands
 from dfmamba.datasets.assemblyhands_annotations import is_annotated, large_enough
-from dfmamba.datasets.files import Faults
 from dfmamba.evaluation.protocols import score_assemblyhands
 from dfmamba.evaluation.result_files import read_result_file
 from dfmamba.geometry import back_project, project
@@ -26,31 +23,6 @@ from dfmamba.skeleton import LEFT, RIGHT, TWO_HANDS, hand_slice
 
 REPOSITORY = Path(__file__).parents[2]
 THUMB, WRIST = TWO_HANDS.names.index("right_thumb4"), TWO_HANDS.names.index("right_wrist")
-CROP = [{"type": "mmpose.LoadImage"}, {"type": "mmpose.GetBBoxCenterScale", "padding": 1.75},
-        {"type": "mmpose.TopdownAffine", "input_size": (256, 256)}]
-
-
-@pytest.fixture
-def root(tmp_path):
-    """A folder in the official layout, with the split `val`."""
-    write_annotations(tmp_path, contents())
-    write_images(tmp_path, contents())
-    return tmp_path
-
-
-@pytest.fixture
-def log(caplog):
-    """Catch what goes to mmengine's logger, which does not propagate."""
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
-    caplog.set_level(logging.INFO)
-    yield caplog
-    logger.removeHandler(caplog.handler)
-
-
-def dataset_of(root, **arguments):
-    return AssemblyHandsDataset(**{"split": "val", "data_root": str(root), "cache_dir": str(root / "cache")}
-                                | arguments)
 
 
 def hands_of(columns):
@@ -67,8 +39,8 @@ def test_examples_in_docstrings():
 # ---- the parser
 
 
-def test_one_record_for_each_box(root):
-    parsed = parse_assemblyhands(*paths(root))
+def test_one_record_for_each_box(assemblyhands_root):
+    parsed = parse_assemblyhands(*paths(assemblyhands_root))
     assert hands_of(parsed.columns) == [(11, RIGHT), (11, LEFT), (12, LEFT), (13, RIGHT), (14, RIGHT), (14, LEFT)]
     assert parsed.columns["joint_valid"].sum(axis=1).tolist() == [21, 21, 21, 20, 21, 10]
     assert parsed.skipped == {"fewer than 10 valid joints": 1, "root invalid": 1}
@@ -77,8 +49,8 @@ def test_one_record_for_each_box(root):
     assert len(parsed.columns["world_mm"]) == 4
 
 
-def test_two_cameras_of_a_frame_share_its_coordinates(root):
-    columns = parse_assemblyhands(*paths(root)).columns
+def test_two_cameras_of_a_frame_share_its_coordinates(assemblyhands_root):
+    columns = parse_assemblyhands(*paths(assemblyhands_root)).columns
     frame = columns["frame"][columns["image"]]
     assert frame[0] == frame[2]  # annotations 11 and 12 are frame 10, seen by two cameras
     assert frame[0] != frame[3]
@@ -108,7 +80,7 @@ def test_held_out_split_has_no_sample(tmp_path):
     write_annotations(tmp_path, files)
     (tmp_path / "images").mkdir()
     with pytest.raises(ValueError, match=r"expected at least one sample, got none.*coordinates withheld 7"):
-        dataset_of(tmp_path)
+        open_assemblyhands(tmp_path)
 
 
 def test_wrist_without_coordinates(tmp_path):
@@ -137,184 +109,25 @@ def test_box_beside_the_image(tmp_path):
     assert parse_assemblyhands(*paths(tmp_path)).skipped["box beside the image"] == 1
 
 
-def test_invalid_file_of_the_toolkit(root, log):
+def test_invalid_file_of_the_toolkit(assemblyhands_root, log):
     name = contents()["data"]["images"][0]["file_name"]
-    (root / "invalid_val_ego.txt").write_text(f"{name},1\n{name.replace('10.jpg', '12.jpg')},0\n")
-    dataset = dataset_of(root, invalid_file="invalid_val_ego.txt")
+    (assemblyhands_root / "invalid_val_ego.txt").write_text(f"{name},1\n{name.replace('10.jpg', '12.jpg')},0\n")
+    dataset = open_assemblyhands(assemblyhands_root, invalid_file="invalid_val_ego.txt")
     assert hands_of(dataset.index.columns) == [(11, RIGHT), (12, LEFT), (14, RIGHT), (14, LEFT)]
     assert "named in the invalid file 2" in log.text
-    assert len(dataset_of(root)) == 6  # another index
-    (root / "invalid_val_ego.txt").write_text(f"{name},1\n{name},right\n")
+    assert len(open_assemblyhands(assemblyhands_root)) == 6  # another index
+    (assemblyhands_root / "invalid_val_ego.txt").write_text(f"{name},1\n{name},right\n")
     with pytest.raises(ValueError, match=r"invalid_val_ego.txt: record \(line 2\): expected 'file_name,hand'"):
-        dataset_of(root, invalid_file="invalid_val_ego.txt")
+        open_assemblyhands(assemblyhands_root, invalid_file="invalid_val_ego.txt")
     with pytest.raises(FileNotFoundError, match="configuration key invalid_file"):
-        dataset_of(root, invalid_file="none.txt")
-
-
-# ---- broken and hostile files
-
-
-def set_at(*keys_and_value):
-    """A change of the files: set or, with the value `del`, remove what the keys lead to."""
-    *keys, last, value = keys_and_value
-
-    def change(files):
-        place = files
-        for key in keys:
-            place = place[key]
-        if value == "del":
-            del place[last]
-        else:
-            place[last] = value
-    return change
-
-
-def of_image(key, value):
-    return set_at("data", "images", 0, key, value)
-
-
-def of_annotation(key, value):
-    return set_at("data", "annotations", 0, key, value)
-
-
-def of_camera(*keys_and_value):
-    return set_at("calib", "calibration", FIRST, *keys_and_value)
-
-
-def of_joints(*keys_and_value):
-    return set_at("joint", "annotations", FIRST, *keys_and_value)
-
-
-NAN = float("nan")
-CAMERA = "HMC_84346135_mono10bit"
-FILE_FAULTS = {  # change, file, message
-    "no images": (set_at("data", "images", "del"), 0, "expected the key 'images'"),
-    "images no list": (set_at("data", "images", {"1": {}}), 0, "expected a list for 'images', got a dict"),
-    "image without id": (of_image("id", "del"), 0, r"record \(image number 0\): expected the key 'id'"),
-    "no calibration": (set_at("calib", "calibration", "del"), 1, "expected the key 'calibration'"),
-    "no joints": (set_at("joint", "annotations", "del"), 2, "expected the key 'annotations'"),
-}
-RECORD_FAULTS = {  # change, file, message, samples that stay of 6, faults counted
-    "no record": (set_at("data", "annotations", 0, 5), 0, "number 0.*expected the key 'id', got a int", 4, 1),
-    "no image": (of_annotation("image_id", 9), 0, "record 11: expected an image with the id 9", 4, 1),
-    "number as text": (of_annotation("image_id", "x"), 0, "11: expected an integer for 'image_id', got 'x'", 4, 1),
-    "one box": (of_annotation("bbox", [1, 2, 3, 4]), 0, "record 11: expected a 'bbox' {'right'.*got", 4, 1),
-    "no left": (of_annotation("bbox", {"right": None}), 0, "record 11: expected a 'bbox' .*'left'", 4, 1),
-    "short box": (of_annotation("bbox", {"right": [1, 2, 3], "left": None}), 0, r"11: .*\(4,\) for 'right'", 4, 1),
-    "xywh box": (of_annotation("bbox", {"right": [300, 220, 120, 80], "left": [10, 20, 110, 220]}), 0,
-                 "record 11: expected a box .* x0 < x1 and y0 < y1 for 'right'", 5, 1),
-    "NaN box": (of_annotation("bbox", {"right": [NAN, 2, 3, 4], "left": None}), 0, "record 11: expected a box", 4, 1),
-    "short flags": (of_annotation("joint_valid", [1] * 21), 0, r"11: .*\(42,\) for 'joint_valid', got shape", 4, 1),
-    "ragged flags": (of_annotation("joint_valid", [1] * 41 + [[1, 2]]), 0, "11: .*for 'joint_valid'", 4, 1),
-    "way out": (of_image("file_name", "../../secret.jpg"), 0, "11: .*stays in the folder.*secret", 4, 1),
-    "absolute": (of_image("file_name", "/etc/passwd"), 0, "11: .*stays in the folder.*passwd", 4, 1),
-    "drive": (of_image("file_name", "C:\\secret.jpg"), 0, "11: .*stays in the folder.*secret", 4, 1),
-    "huge image": (of_image("width", 10**9), 0, "11: expected a 'width' and a 'height'.*1000000000", 4, 1),
-    "no height": (of_image("height", 0), 0, "record 11: expected a 'width' and a 'height'", 4, 1),
-    "no frame": (of_image("frame_idx", None), 0, "record 11: expected an integer for 'frame_idx'", 4, 1),
-    "unknown sequence": (of_image("seq_name", "9999"), 1, "record 11: expected the sequence '9999'", 4, 1),
-    "unknown camera": (of_image("camera", "HMC_1"), 1, "11: .*'intrinsics' for the camera 'HMC_1_mono10bit'", 4, 1),
-    "suffix twice": (of_image("camera", CAMERA), 1, "11: .*'HMC_84346135_mono10bit_mono10bit'", 4, 1),
-    "no extrinsics": (of_camera("extrinsics", "del"), 1, "record 11: expected the key 'extrinsics'", 2, 3),
-    "frame not calibrated": (of_camera("extrinsics", "000010", "del"), 1, "11: .*for the frame '000010'", 3, 2),
-    "camera not calibrated": (of_camera("extrinsics", "000010", CAMERA, "del"), 1, f"11: .*camera '{CAMERA}'", 4, 1),
-    "rotation only": (of_camera("extrinsics", "000010", CAMERA, np.eye(3).tolist()), 1, r"11: .*\(3, 4\)", 4, 1),
-    "scaled": (of_camera("extrinsics", "000010", CAMERA, (2 * np.eye(3, 4)).tolist()), 1, "11: .*a rotation", 4, 1),
-    "mirrored": (of_camera("extrinsics", "000010", CAMERA, np.diag([1, -1, 1, 1])[:3].tolist()), 1,
-                 "record 11: .*a rotation", 4, 1),
-    "NaN translation": (of_camera("extrinsics", "000010", CAMERA, 0, 3, NAN), 1, r"11: expected finite \[R", 4, 1),
-    "skewed": (of_camera("intrinsics", CAMERA, 0, 1, 3.5), 1, "record 11: expected 'K'", 3, 2),
-    "endless focal length": (of_camera("intrinsics", CAMERA, 0, 0, float("inf")), 1, "record 11: expected 'K'", 3, 2),
-    "joints of no sequence": (set_at("joint", "annotations", FIRST, "del"), 2, "11: expected the sequence", 2, 3),
-    "joints of no frame": (of_joints("000010", "del"), 2, "record 11: expected the frame '000010'", 3, 2),
-    "one hand": (of_joints("000010", "world_coord", [[1, 2, 3]] * 21), 2, r"11: .*\(42, 3\) for 'world_coord'", 3, 2),
-    "NaN joint": (of_joints("000010", "world_coord", 4, [0, NAN, 0]), 2, "11: expected finite 'world_coord'", 5, 1),
-    "metres": (of_joints("000012", "world_coord", (np.array(fixture.world()) / 1000).tolist()), 2,
-               "13: expected joints in mm", 5, 1),
-}
-
-
-@pytest.mark.parametrize("name", FILE_FAULTS)
-def test_fault_of_a_file(tmp_path, name):
-    change, file, message = FILE_FAULTS[name]
-    files = contents()
-    change(files)
-    write_annotations(tmp_path, files)
-    for policy in ("raise", "skip"):
-        with pytest.raises(ValueError, match=message) as error:
-            parse_assemblyhands(*paths(tmp_path), faults=Faults(policy))
-        assert str(paths(tmp_path)[file]) in str(error.value)
-
-
-@pytest.mark.parametrize("name", RECORD_FAULTS)
-def test_fault_of_a_record(tmp_path, name):
-    change, file, message, stay, counted = RECORD_FAULTS[name]
-    files = contents()
-    change(files)
-    write_annotations(tmp_path, files)
-    with pytest.raises(ValueError, match=message) as error:
-        parse_assemblyhands(*paths(tmp_path))
-    assert str(paths(tmp_path)[file]) in str(error.value)
-    parsed = parse_assemblyhands(*paths(tmp_path), faults=Faults("skip"))
-    assert len(parsed.columns["image"]) == stay
-    assert parsed.skipped["faulty record"] == counted
-
-
-@pytest.mark.parametrize("which", range(3))
-@pytest.mark.parametrize("damage", [lambda content: content[:-50], lambda content: b"", lambda content: b"\xff\xfe\x00",
-                                    lambda content: b"[" * 100_000])
-def test_damaged_file(root, which, damage):
-    path = paths(root)[which]
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ValueError, match=r"expected a complete JSON file.*cut short") as error:
-        parse_assemblyhands(*paths(root))
-    assert str(path) in str(error.value)
-
-
-@pytest.mark.parametrize(("which", "key"), [(0, "ann_file"), (1, "calib_file"), (2, "joint_file")])
-def test_missing_file(root, which, key):
-    paths(root)[which].unlink()
-    with pytest.raises(FileNotFoundError, match=f"configuration key {key}") as error:
-        dataset_of(root)
-    assert str(paths(root)[which]) in str(error.value)
-    assert "ego_images_rectified" in str(error.value)
-
-
-def test_unknown_split(root):
-    with pytest.raises(ValueError, match=r"split: expected one of .*'val'.*got 'demo'"):
-        dataset_of(root, split="demo")
-
-
-def half(content):
-    return content[: len(content) // 2]
-
-
-@pytest.mark.parametrize(("damage", "kind", "message"), [
-    (None, FileNotFoundError, r"record 11[\s\S]*data_prefix"),
-    (half, ValueError, "record 11: .*cut short"),
-    (lambda content: b"", ValueError, "record 11: .*cannot be decoded"),
-    (lambda content: b"404: not found", ValueError, "record 11: .*cannot be decoded"),
-])
-def test_broken_image(root, damage, kind, message):
-    image = Path(dataset_of(root).get_data_info(0)["img_path"])
-    if damage is None:
-        image.unlink()
-    else:
-        image.write_bytes(damage(image.read_bytes()))
-    for arguments in ({"test_mode": True}, {"test_mode": True, "faulty": "skip"}, {}):
-        with pytest.raises(kind, match=message) as error:
-            dataset_of(root, pipeline=CROP, **arguments)[0]
-        assert str(image) in str(error.value)
-    tolerant = dataset_of(root, pipeline=CROP, faulty="skip")
-    assert tolerant[0]["id"] in (12, 13, 14)  # another sample
-    assert tolerant.image_faults.count >= 1
+        open_assemblyhands(assemblyhands_root, invalid_file="none.txt")
 
 
 # ---- the samples
 
 
-def test_sample_against_numbers_worked_out_by_hand(root):
-    sample = dataset_of(root).get_data_info(0)
+def test_sample_against_numbers_worked_out_by_hand(assemblyhands_root):
+    sample = open_assemblyhands(assemblyhands_root).get_data_info(0)
     np.testing.assert_allclose(sample["keypoints_cam"][0, [THUMB, WRIST]], [[0, 100, 500], [-20, 46, 400]])
     np.testing.assert_allclose(sample["keypoints"][0, [THUMB, WRIST]], [[318, 290, 100], [308, 268.75, 0]])
     assert sample["keypoints_visible"][0].tolist() == [1] * 21 + [0] * 21
@@ -328,14 +141,14 @@ def test_sample_against_numbers_worked_out_by_hand(root):
     assert sample["focal"].tolist() == [200, 250]
     assert sample["principal_pt"].tolist() == [318, 240]
     file_name = f"ego_images_rectified/val/{FIRST}/HMC_84346135_mono10bit/000010.jpg"
-    assert sample["img_path"] == str(root / "images" / file_name)
+    assert sample["img_path"] == str(assemblyhands_root / "images" / file_name)
     expected = {"id": 11, "img_id": 101, "seq_name": FIRST, "camera": "HMC_84346135", "frame_idx": 10, "rotation": 0,
                 "dataset_name": "assemblyhands", "sample_idx": 0}
     assert {key: sample[key] for key in expected} == expected
 
 
-def test_left_hand_other_camera_other_frame(root):
-    dataset = dataset_of(root)
+def test_left_hand_other_camera_other_frame(assemblyhands_root):
+    dataset = open_assemblyhands(assemblyhands_root)
     left = dataset.get_data_info(1)
     assert left["img_path"] == dataset.get_data_info(0)["img_path"]
     assert left["hand_type"].tolist() == [[0, 1]]
@@ -350,9 +163,9 @@ def test_left_hand_other_camera_other_frame(root):
     assert not later["keypoints_cam"][0, 3].any()
 
 
-def test_extrinsics_are_not_those_of_interhand(root):
+def test_extrinsics_are_not_those_of_interhand(assemblyhands_root):
     """R X + t, not R (X - t): with the turn, the two differ even in length."""
-    sample = dataset_of(root).get_data_info(0)
+    sample = open_assemblyhands(assemblyhands_root).get_data_info(0)
     world = np.array(fixture.world())[THUMB]
     matrix = np.array(fixture.TURNED)
     np.testing.assert_allclose(sample["keypoints_cam"][0, THUMB], matrix @ [*world, 1])
@@ -360,8 +173,8 @@ def test_extrinsics_are_not_those_of_interhand(root):
 
 
 @pytest.mark.parametrize("row", range(6))
-def test_z_and_projection_agree_with_space(root, row):
-    sample = dataset_of(root).get_data_info(row)
+def test_z_and_projection_agree_with_space(assemblyhands_root, row):
+    sample = open_assemblyhands(assemblyhands_root).get_data_info(row)
     valid = sample["keypoints_visible"][0] > 0
     joints, keypoints = sample["keypoints_cam"][0, valid], sample["keypoints"][0, valid]
     np.testing.assert_allclose(keypoints[:, 2] + sample["root_depth"][valid], joints[:, 2], rtol=1e-6)
@@ -369,8 +182,8 @@ def test_z_and_projection_agree_with_space(root, row):
 
 
 @pytest.mark.parametrize("row", range(6))
-def test_flipped_once_is_the_other_hand_and_twice_the_same(root, row):
-    sample = dataset_of(root).get_data_info(row)
+def test_flipped_once_is_the_other_hand_and_twice_the_same(assemblyhands_root, row):
+    sample = open_assemblyhands(assemblyhands_root).get_data_info(row)
     sample["img"] = np.zeros((480, 636, 3), dtype=np.uint8)
     flipped = dict(sample)
     RandomHandFlip.mirror(flipped)
@@ -406,9 +219,9 @@ def toolkit_crop(box, points):
 
 
 @pytest.mark.parametrize("row", range(6))
-def test_crop_is_the_toolkits(root, row):
-    sample = dataset_of(root, pipeline=CROP)[row]
-    index = dataset_of(root).index
+def test_crop_is_the_toolkits(assemblyhands_root, row):
+    sample = open_assemblyhands(assemblyhands_root, pipeline=CROP)[row]
+    index = open_assemblyhands(assemblyhands_root).index
     valid = sample["keypoints_visible"][0] > 0
     points, side = toolkit_crop(index.columns["bbox_xyxy"][row], sample["keypoints"][0, valid, :2])
     np.testing.assert_allclose(sample["input_scale"], [side, side], atol=1)
@@ -417,8 +230,9 @@ def test_crop_is_the_toolkits(root, row):
     np.testing.assert_allclose(ours, points, atol=(1.5 + reach) * 256 / side)
 
 
-def test_crop_beyond_the_image_is_black(root):
-    sample = dataset_of(root, pipeline=CROP)[3]  # the box ends at the right border, the crop goes on to x = 668
+def test_crop_beyond_the_image_is_black(assemblyhands_root):
+    """The box ends at the right border, and the crop goes on to x = 668."""
+    sample = open_assemblyhands(assemblyhands_root, pipeline=CROP)[3]
     np.testing.assert_allclose(sample["input_center"], [618, 410])
     np.testing.assert_allclose(sample["input_scale"], [100, 100], rtol=1e-6)
     assert sample["img"].shape == (256, 256, 3)
@@ -426,8 +240,8 @@ def test_crop_beyond_the_image_is_black(root):
     assert sample["img"][:, 185:].max() == 0  # 636 px is column (636 - 568) 2.56 = 174
 
 
-def test_images_are_grey(root):
-    sample = dataset_of(root, pipeline=CROP)[0]
+def test_images_are_grey(assemblyhands_root):
+    sample = open_assemblyhands(assemblyhands_root, pipeline=CROP)[0]
     image = cv2.imread(sample["img_path"], cv2.IMREAD_UNCHANGED)
     assert image.shape == (480, 636, 3)
     assert np.ptp(sample["img"], axis=2).max() == 0
@@ -436,8 +250,8 @@ def test_images_are_grey(root):
 # ---- the protocol
 
 
-def test_perfect_and_moved_predictions(root):
-    dataset = dataset_of(root)
+def test_perfect_and_moved_predictions(assemblyhands_root):
+    dataset = open_assemblyhands(assemblyhands_root)
     samples = [dataset.get_data_info(i) for i in range(6)]
     truth, valid = (np.concatenate([sample[key] for sample in samples])
                     for key in ("keypoints_cam", "keypoints_visible"))
@@ -456,11 +270,11 @@ def test_perfect_and_moved_predictions(root):
     assert metrics["MPJPE_rr_macro_mm"] == pytest.approx((19 * 5 / 3 + 5 / 2) / 42)
 
 
-def test_from_the_pipeline_to_the_metric_and_its_result_file(root):
+def test_from_the_pipeline_to_the_metric_and_its_result_file(assemblyhands_root):
     """The config's pipeline and metric; a perfect model's image points and depths; the file is in the world again."""
     config = Config.fromfile(REPOSITORY / "configs/_base_/datasets/assemblyhands.py")
-    config.val_dataloader.dataset.update(data_root=str(root), cache_dir=str(root / "cache"))
-    result_file = root / "result.json"
+    config.val_dataloader.dataset.update(data_root=str(assemblyhands_root), cache_dir=str(assemblyhands_root / "cache"))
+    result_file = assemblyhands_root / "result.json"
     with DefaultScope.overwrite_default_scope("mmpose"):
         dataset = DATASETS.build(config.val_dataloader.dataset)
         metric = METRICS.build(config.val_evaluator | {"result_file": str(result_file)})
@@ -481,8 +295,8 @@ def test_from_the_pipeline_to_the_metric_and_its_result_file(root):
 # ---- the data set
 
 
-def test_log_and_metainfo(root, log):
-    meta = dataset_of(root).metainfo
+def test_log_and_metainfo(assemblyhands_root, log):
+    meta = open_assemblyhands(assemblyhands_root).metainfo
     assert "AssemblyHandsDataset: 6 used, 2 skipped: root invalid 1, fewer than 10 valid joints 1" in log.text
     assert meta["flip_indices"] == [*range(21, 42), *range(21)]
     assert meta["data_source"]["num_samples"] == 6
@@ -490,15 +304,16 @@ def test_log_and_metainfo(root, log):
     assert 5 <= len(AssemblyHandsDataset.TREE.splitlines()) <= 8
 
 
-def test_can_be_sent_to_a_worker_process(root):
-    dataset = pickle.loads(pickle.dumps(dataset_of(root)))
+def test_can_be_sent_to_a_worker_process(assemblyhands_root):
+    dataset = pickle.loads(pickle.dumps(open_assemblyhands(assemblyhands_root)))
     assert dataset.get_data_info(3)["id"] == 13
 
 
-def test_base_config(root):
+def test_base_config(assemblyhands_root):
     config = Config.fromfile(REPOSITORY / "configs/_base_/datasets/assemblyhands.py")
     for loader in (config.train_dataloader, config.val_dataloader):
-        loader.dataset.update(data_root=str(root), split="val", cache_dir=str(root / "cache"))
+        loader.dataset.update(data_root=str(assemblyhands_root), split="val",
+                              cache_dir=str(assemblyhands_root / "cache"))
         with DefaultScope.overwrite_default_scope("mmpose"):
             dataset = DATASETS.build(loader.dataset)
         packed = [dataset[i] for i in range(6)]

@@ -1,5 +1,4 @@
 import doctest
-import logging
 import pickle
 from pathlib import Path
 
@@ -7,10 +6,20 @@ import numpy as np
 import pytest
 import scipy.io
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmpose.registry import DATASETS, METRICS
-from nyu_fixture import NUM_FRAMES, PALM, PINKY_TIP, contents, depth_map, write_annotations, write_images
+from nyu_fixture import (
+    CENTRES,
+    CROP,
+    JOINTS,
+    NUM_FRAMES,
+    PINKY_TIP,
+    V2V_CENTRES,
+    contents,
+    depth_map,
+    open_nyu,
+    write_annotations,
+)
 from PIL import Image
 
 import dfmamba.codecs  # registers A2JCodec for the base config
@@ -18,7 +27,6 @@ import dfmamba.datasets.nyu_annotations
 import dfmamba.evaluation.metrics
 from dfmamba.datasets import NYUDataset, parse_nyu
 from dfmamba.datasets.depth_transforms import A2J_MEAN_MM, A2J_STD_MM
-from dfmamba.datasets.files import Faults
 from dfmamba.datasets.nyu_annotations import cube_box, y_up_to_y_down
 from dfmamba.evaluation.protocols import score_nyu
 from dfmamba.evaluation.result_files import read_result_file
@@ -27,30 +35,6 @@ from dfmamba.skeleton import NYU_14
 
 REPOSITORY = Path(__file__).parents[2]
 REAL_CENTRES = REPOSITORY.parent / "shared" / "data" / "nyu" / "nyu_center_test.mat"
-JOINTS, CENTRES, V2V_CENTRES = "test/joint_data.mat", "nyu_center_test.mat", "center_test_refined.txt"
-CROP = [{"type": "mmpose.LoadNYUDepth"}, {"type": "mmpose.CropDepthCube"}]
-
-
-@pytest.fixture
-def root(tmp_path):
-    """A folder in the official layout, with the split `test`."""
-    write_annotations(tmp_path, contents())
-    write_images(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def log(caplog):
-    """Catch what goes to mmengine's logger, which does not propagate."""
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
-    caplog.set_level(logging.INFO)
-    yield caplog
-    logger.removeHandler(caplog.handler)
-
-
-def dataset_of(root, **arguments):
-    return NYUDataset(**{"split": "test", "data_root": str(root), "cache_dir": str(root / "cache")} | arguments)
 
 
 def test_examples_in_docstrings():
@@ -98,8 +82,8 @@ def test_cube_box_is_a2js():
 # ---- the parser
 
 
-def test_parser_makes_columns(root):
-    parsed = parse_nyu(root / "test/joint_data.mat", root / CENTRES)
+def test_parser_makes_columns(nyu_root):
+    parsed = parse_nyu(nyu_root / "test/joint_data.mat", nyu_root / CENTRES)
     assert parsed.skipped == {}
     assert parsed.columns["frame"].tolist() == [0, 1, 2]
     np.testing.assert_allclose(parsed.columns["centre"], [[320, 240, 800], [320, 240, 810], [320, 240, 820]])
@@ -111,225 +95,42 @@ def test_parser_makes_columns(root):
         np.testing.assert_allclose(joints[2, joint], [point, -2 * point, 820 + point], rtol=1e-9)
 
 
-def test_both_truths_agree(root):
-    uvd, xyz = (parse_nyu(root / "test/joint_data.mat", truth=truth).columns["joints_cam"]
+def test_both_truths_agree(nyu_root):
+    uvd, xyz = (parse_nyu(nyu_root / "test/joint_data.mat", truth=truth).columns["joints_cam"]
                 for truth in ("joint_uvd", "joint_xyz"))
     np.testing.assert_allclose(uvd, xyz, atol=1e-9)
 
 
-def test_other_cameras(root):
+def test_other_cameras(nyu_root):
     for camera in (2, 3):
-        joints = parse_nyu(root / "test/joint_data.mat", camera=camera).columns["joints_cam"]
+        joints = parse_nyu(nyu_root / "test/joint_data.mat", camera=camera).columns["joints_cam"]
         np.testing.assert_allclose(joints[0, 13], [10 * (camera - 1), 0, 800], atol=1e-9)
 
 
-def test_centre_of_the_joints(root):
-    columns = parse_nyu(root / "test/joint_data.mat").columns
+def test_centre_of_the_joints(nyu_root):
+    columns = parse_nyu(nyu_root / "test/joint_data.mat").columns
     points = np.array([3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31])
     x, y, z = (points.sum() + 80) / 14, (2 * points.sum() + 80) / 14, 800 + points.sum() / 14  # y up
     np.testing.assert_allclose(columns["centre"][0], [320 + 588.03 * x / z, 240 - 587.07 * y / z, z])
 
 
-def test_centres_of_v2v(root):
+def test_centres_of_v2v(nyu_root):
     """x, y, z in mm, y up, where A2J has u, v and depth; a frame without a centre is left out, and is no fault."""
-    (root / V2V_CENTRES).write_text("0 0 800\ninvalid\n82.0 41.0 820.0\n")
-    parsed = parse_nyu(root / JOINTS, root / V2V_CENTRES)
+    (nyu_root / V2V_CENTRES).write_text("0 0 800\ninvalid\n82.0 41.0 820.0\n")
+    parsed = parse_nyu(nyu_root / JOINTS, nyu_root / V2V_CENTRES)
     assert parsed.columns["frame"].tolist() == [0, 2]
     assert parsed.skipped == {"no centre": 1}
     np.testing.assert_allclose(parsed.columns["centre"],
                                [[320, 240, 800], [320 + 588.03 / 10, 240 - 587.07 / 20, 820]])
-    dataset = dataset_of(root, centres=V2V_CENTRES)
+    dataset = open_nyu(nyu_root, centres=V2V_CENTRES)
     assert [dataset.get_data_info(i)["id"] for i in range(len(dataset))] == [1, 3]
-
-
-# ---- broken and hostile files
-
-
-@pytest.mark.parametrize(("text", "message"), [
-    ("0 0 800\n0 0 810\n", "expected 3 lines, one for every frame of .*got 2 lines"),
-    ("0 0 800\n0 0\n0 0 820\n", "record 1: expected x, y, z in mm or 'invalid', got '0 0'"),
-    ("0 0 800\n0 0 far\n0 0 820\n", "record 1: expected x, y, z in mm or 'invalid', got '0 0 far'"),
-    ("0 0 800\n0 0 nan\n0 0 820\n", "record 1: expected a finite centre"),
-    ("0 0 800\n0 0 -810\n0 0 820\n", "record 1: expected a finite centre"),
-    ("\0\0\xff\n" * 3, "record 0: expected x, y, z in mm or 'invalid'"),
-])
-def test_fault_of_v2v_centres(root, text, message):
-    (root / V2V_CENTRES).write_text(text, encoding="latin1")
-    with pytest.raises(ValueError, match=message) as error:
-        parse_nyu(root / JOINTS, root / V2V_CENTRES)
-    assert str(root / V2V_CENTRES) in str(error.value)
-
-
-def set_value(name, place, value):
-    def change(arrays):
-        arrays[name][place] = value
-    return change
-
-
-def replace(name, make):
-    def change(arrays):
-        arrays[name] = make(arrays[name])
-    return change
-
-
-def remove(name):
-    def change(arrays):
-        del arrays[name]
-    return change
-
-
-def cell(array):
-    """What savemat writes as a cell, and loadmat reads as an array of objects."""
-    cells = np.empty(array.shape[:1], dtype=object)
-    cells[:] = list(array)
-    return cells
-
-
-FRAME_1 = (0, 1)
-FILE_FAULTS = {  # change, file, message
-    "no joints": (remove("joint_uvd"), JOINTS, "no variable .*joint_uvd"),
-    "no centres": (replace("centre_pixel", lambda _: None), CENTRES, "no variable .*centre_pixel"),
-    "joints in a cell": (replace("joint_uvd", cell), JOINTS, "'joint_uvd', which is a cell, structure or object"),
-    "joints in a structure": (replace("joint_uvd", lambda array: {"a": array}), JOINTS, "a cell, structure or object"),
-    "joints as text": (replace("joint_uvd", lambda _: "rm -rf"), JOINTS, "expected real numbers in 'joint_uvd'"),
-    "complex joints": (replace("joint_uvd", lambda array: array + 1j), JOINTS, "real numbers in .*complex128"),
-    "one camera": (replace("joint_uvd", lambda array: array[:1]), JOINTS, r"\(3, frames, 36, 3\).*\(1, 3, 36, 3\)"),
-    "14 points": (replace("joint_uvd", lambda array: array[:, :, :14]), JOINTS, r"got shape \(3, 3, 14, 3\)"),
-    "no depth": (replace("joint_uvd", lambda array: array[..., :2]), JOINTS, r"got shape \(3, 3, 36, 2\)"),
-    "flat": (replace("joint_uvd", lambda array: array.reshape(3, -1)), JOINTS, r"got shape \(3, 324\)"),
-    "fewer centres": (replace("centre_pixel", lambda array: array[:2]), CENTRES,
-                      r"'centre_pixel' of shape \(3, 1, 3\), one for every frame.*\(2, 1, 3\)"),
-    "centres without depth": (replace("centre_pixel", lambda array: array[..., :2]), CENTRES, r"got shape \(3, 1, 2\)"),
-}
-RECORD_FAULTS = {
-    "NaN joint": (set_value("joint_uvd", (*FRAME_1, 3, 0), np.nan), JOINTS, "record 1: expected 14 finite joints"),
-    "endless joint": (set_value("joint_uvd", (*FRAME_1, 3), np.inf), JOINTS, "record 1: expected 14 finite joints"),
-    "joint behind": (set_value("joint_uvd", (*FRAME_1, PALM, 2), -800), JOINTS, "record 1: .*in front of the camera"),
-    "joints of nothing": (set_value("joint_uvd", FRAME_1, 0), JOINTS, "record 1: .*in front of the camera"),
-    "metres": (lambda arrays: arrays["joint_uvd"][0, 1, :, 2].__imul__(0.001), JOINTS, "1: expected joints in mm"),
-    "NaN centre": (set_value("centre_pixel", (1, 0, 1), np.nan), CENTRES, "record 1: expected a finite centre"),
-    "centre without reading": (set_value("centre_pixel", (1, 0, 2), 0), CENTRES, "record 1: expected a finite centre"),
-    "centre far away": (set_value("centre_pixel", (1, 0, 0), 5000), CENTRES, "record 1: .*meets the image of 640"),
-    "15 px in the image": (set_value("centre_pixel", (1, 0), [15 - 110 * 588.03 / 800, 240, 800]), CENTRES,
-                           "record 1: .*meets the image of 640"),
-    "centre in metres": (set_value("centre_pixel", (1, 0), [0.01, 0.02, -0.8]), CENTRES, "record 1: expected a finite"),
-}
-
-
-def write_changed(root, change):
-    arrays = contents()
-    change(arrays)
-    write_annotations(root, {name: array for name, array in arrays.items() if array is not None})
-
-
-@pytest.mark.parametrize("name", FILE_FAULTS)
-def test_fault_of_a_file(tmp_path, name):
-    change, file, message = FILE_FAULTS[name]
-    write_changed(tmp_path, change)
-    for policy in ("raise", "skip"):
-        with pytest.raises(ValueError, match=message) as error:
-            parse_nyu(tmp_path / JOINTS, tmp_path / CENTRES, Faults(policy))
-        assert str(tmp_path / file) in str(error.value)
-
-
-@pytest.mark.parametrize("name", RECORD_FAULTS)
-def test_fault_of_a_record(tmp_path, name):
-    change, file, message = RECORD_FAULTS[name]
-    write_changed(tmp_path, change)
-    with pytest.raises(ValueError, match=message) as error:
-        parse_nyu(tmp_path / JOINTS, tmp_path / CENTRES)
-    assert str(tmp_path / file) in str(error.value)
-    parsed = parse_nyu(tmp_path / JOINTS, tmp_path / CENTRES, Faults("skip"))
-    assert parsed.columns["frame"].tolist() == [0, 2]
-    assert parsed.skipped == {"faulty record": 1}
-
-
-def test_box_just_large_enough_survives_the_augmentation(tmp_path):
-    """16 px are in the image; jitter takes at most 4 on the left and 5 on the right."""
-    write_changed(tmp_path, set_value("centre_pixel", (1, 0), [16.01 - 110 * 588.03 / 810, 240, 810]))
-    write_images(tmp_path)
-
-    def worst(sample):
-        sample["bbox"] = sample["bbox"] + np.array([4, 4, -5, -5])
-        return sample
-    dataset = dataset_of(tmp_path, centres=CENTRES, pipeline=[CROP[0], worst, CROP[1]])
-    assert dataset[1]["input_scale"][0] == pytest.approx(11.01, abs=1e-3)
-
-
-def test_points_that_nobody_evaluates_may_be_anything(tmp_path):
-    write_changed(tmp_path, set_value("joint_uvd", (*FRAME_1, 1), np.nan))
-    assert len(parse_nyu(tmp_path / JOINTS).columns["frame"]) == 3
-
-
-@pytest.mark.parametrize("file", [JOINTS, CENTRES])
-@pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda content: content[:60],
-                                    lambda content: b"", lambda content: b"\x80\x04cos\nsystem\n",
-                                    lambda content: content[:300] * 3])
-def test_damaged_file(root, file, damage):
-    path = root / file
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ValueError, match="expected a complete MATLAB file with plain arrays") as error:
-        parse_nyu(root / JOINTS, root / CENTRES)
-    assert str(path) in str(error.value)
-
-
-def test_absurd_size_in_the_header(tmp_path):
-    """The header asks for 86 GB; the file has a few kB."""
-    scipy.io.savemat(tmp_path / "joint_data.mat", {"joint_uvd": contents()["joint_uvd"]})
-    content = (tmp_path / "joint_data.mat").read_bytes()
-    told, absurd = (np.array([3, frames, 36, 3], dtype="<i4").tobytes() for frames in (NUM_FRAMES, 33_000_000))
-    assert content.count(told) == 1
-    (tmp_path / "joint_data.mat").write_bytes(content.replace(told, absurd))
-    with pytest.raises(ValueError, match=r"joint_data.mat: expected a complete MATLAB file.*85536000000 bytes"):
-        parse_nyu(tmp_path / "joint_data.mat")
-
-
-@pytest.mark.parametrize(("file", "key"), [(JOINTS, "ann_file"), (CENTRES, "centres")])
-def test_missing_file(root, file, key):
-    (root / file).unlink()
-    with pytest.raises(FileNotFoundError, match=f"configuration key {key}") as error:
-        dataset_of(root, centres=CENTRES)
-    assert str(root / file) in str(error.value)
-    assert "depth_1_0000001.png" in str(error.value)
-
-
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"split": "val"}, r"split: expected one of .*'train'.*got 'val'"),
-    ({"camera": 0}, "camera: expected 1 to 3, got 0"),
-    ({"camera": 2, "centres": CENTRES}, r"centres: expected 'joints' with camera=2.*got 'nyu_center_test.mat'"),
-    ({"truth": "xyz"}, r"truth: expected one of .*'joint_xyz'.*got 'xyz'"),
-    ({"half_mm": 0}, "half_mm: expected a positive number, got 0"),
-])
-def test_unusable_arguments(root, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        dataset_of(root, **arguments)
-
-
-@pytest.mark.parametrize(("damage", "kind", "message"), [
-    (None, FileNotFoundError, r"record 1 *[\s\S]*data_prefix"),
-    (lambda content: content[: len(content) // 2], ValueError, "record 1: .*cut short"),
-    (lambda content: b"404: not found", ValueError, "record 1: .*cannot be decoded"),
-])
-def test_broken_image(root, damage, kind, message):
-    image = root / "test/depth_1_0000001.png"
-    if damage is None:
-        image.unlink()
-    else:
-        image.write_bytes(damage(image.read_bytes()))
-    for arguments in ({"test_mode": True}, {"test_mode": True, "faulty": "skip"}, {}):
-        with pytest.raises(kind, match=message) as error:
-            dataset_of(root, pipeline=CROP, **arguments)[0]
-        assert str(image) in str(error.value)
-    tolerant = dataset_of(root, pipeline=CROP, faulty="skip")
-    assert tolerant[0]["id"] in (2, 3)  # another sample
-    assert tolerant.image_faults.count >= 1
 
 
 # ---- the samples
 
 
-def test_sample_against_numbers_worked_out_by_hand(root):
-    sample = dataset_of(root, centres=CENTRES).get_data_info(1)
+def test_sample_against_numbers_worked_out_by_hand(nyu_root):
+    sample = open_nyu(nyu_root, centres=CENTRES).get_data_info(1)
     np.testing.assert_allclose(sample["keypoints_cam"][0, 0], [80, -80, 810], rtol=1e-6)
     tip = 320 + 588.03 * 80 / 810, 240 - 587.07 * 80 / 810, 0  # above the axis: less than 240
     np.testing.assert_allclose(sample["keypoints"][0, 0], tip, rtol=1e-6)
@@ -345,28 +146,28 @@ def test_sample_against_numbers_worked_out_by_hand(root):
     right, below = 110 * 588.03 / 810, 110 * 587.07 / 810
     np.testing.assert_allclose(sample["bbox"], [[320 - right, 240 - below, 320 + right, 240 + below]], rtol=1e-6)
     expected = {"id": 2, "img_id": 2, "frame_idx": 2, "camera": "1", "seq_name": "test", "dataset_name": "nyu",
-                "img_path": str(root / "test/depth_1_0000002.png")}
+                "img_path": str(nyu_root / "test/depth_1_0000002.png")}
     assert {key: sample[key] for key in expected} == expected
 
 
-def test_centre_decides_on_z(root):
-    sample = dataset_of(root).get_data_info(0)
+def test_centre_decides_on_z(nyu_root):
+    sample = open_nyu(nyu_root).get_data_info(0)
     valid_z = sample["keypoints"][0, :, 2] + sample["root_depth"]
     np.testing.assert_allclose(valid_z, sample["keypoints_cam"][0, :, 2], rtol=1e-6)
     assert sample["root_depth"][0] != 800
 
 
-def test_skipped_frames_keep_their_numbers(root):
+def test_skipped_frames_keep_their_numbers(nyu_root):
     arrays = contents()
     arrays["joint_uvd"][0, 1] = np.nan
-    write_annotations(root, arrays)
-    dataset = dataset_of(root, faulty="skip")
+    write_annotations(nyu_root, arrays)
+    dataset = open_nyu(nyu_root, faulty="skip")
     assert [dataset.get_data_info(i)["img_path"][-11:] for i in range(2)] == ["0000001.png", "0000003.png"]
 
 
-def test_crop_of_a_depth_image(root):
+def test_crop_of_a_depth_image(nyu_root):
     """The hand is a square of 101 px at 825 mm around the centre at 800 mm; beyond it is the wall, a hole is inside."""
-    sample = dataset_of(root, centres=CENTRES, pipeline=CROP)[0]
+    sample = open_nyu(nyu_root, centres=CENTRES, pipeline=CROP)[0]
     assert sample["img"].shape == (176, 176, 1)
     value = sample["img"][..., 0] * A2J_STD_MM + A2J_MEAN_MM
     hand = np.abs(value - 25) < 1e-3
@@ -377,16 +178,16 @@ def test_crop_of_a_depth_image(root):
     assert wall_or_hole[int(88 - 10 * px), int(88 - 20 * px)]  # the hole at (300, 230)
 
 
-def test_depth_of_the_fixture_is_what_it_says(root):
-    rgb = np.asarray(Image.open(root / "test/depth_1_0000001.png")).astype(int)
+def test_depth_of_the_fixture_is_what_it_says(nyu_root):
+    rgb = np.asarray(Image.open(nyu_root / "test/depth_1_0000001.png")).astype(int)
     np.testing.assert_array_equal(256 * rgb[..., 1] + rgb[..., 2], depth_map(0))
 
 
 # ---- the protocol
 
 
-def test_perfect_and_moved_predictions(root):
-    dataset = dataset_of(root, centres=CENTRES)
+def test_perfect_and_moved_predictions(nyu_root):
+    dataset = open_nyu(nyu_root, centres=CENTRES)
     samples = [dataset.get_data_info(i) for i in range(NUM_FRAMES)]
     truth = np.concatenate([sample["keypoints_cam"] for sample in samples])
     uvd = np.concatenate([sample["keypoints"] for sample in samples])
@@ -404,15 +205,15 @@ def test_perfect_and_moved_predictions(root):
     assert metrics["success_max_frame_10_mm"] == pytest.approx(2 / 3)
 
 
-def test_from_the_pipeline_to_the_metric_and_its_result_file(root):
+def test_from_the_pipeline_to_the_metric_and_its_result_file(nyu_root):
     """The config's pipeline and metric; crop px and mm become image px and mm as in mmpose's estimator."""
     config = Config.fromfile(REPOSITORY / "configs/_base_/datasets/nyu.py")
-    config.val_dataloader.dataset.update(data_root=str(root), cache_dir=str(root / "cache"))
-    result_file = root / "result.txt"
+    config.val_dataloader.dataset.update(data_root=str(nyu_root), cache_dir=str(nyu_root / "cache"))
+    result_file = nyu_root / "result.txt"
     with DefaultScope.overwrite_default_scope("mmpose"):
         dataset = DATASETS.build(config.val_dataloader.dataset)
         metric = METRICS.build(config.val_evaluator | {"result_file": str(result_file)})
-        crop = dataset_of(root, centres=CENTRES, pipeline=CROP)
+        crop = open_nyu(nyu_root, centres=CENTRES, pipeline=CROP)
     for i in range(NUM_FRAMES):
         sample, cropped = dataset[i]["data_samples"].to_dict(), crop[i]
         keypoints = cropped["transformed_keypoints"].copy()
@@ -425,14 +226,14 @@ def test_from_the_pipeline_to_the_metric_and_its_result_file(root):
     metrics = metric.evaluate(NUM_FRAMES)
     assert metrics["nyu/mean_error_abs_mm"] == pytest.approx(5 / (3 * 14), abs=1e-4)
     table = read_result_file("nyu", result_file)
-    expected = parse_nyu(root / JOINTS).columns["joints_cam"]
+    expected = parse_nyu(nyu_root / JOINTS).columns["joints_cam"]
     expected[2, 13] += [3, 4, 0]
     np.testing.assert_allclose(table.joints_mm, expected, atol=2e-3)  # the text has three decimals
 
 
-def test_error_in_uvd_against_numbers_worked_out_by_hand(root):
+def test_error_in_uvd_against_numbers_worked_out_by_hand(nyu_root):
     """A pixel is 800 / 588.03 mm wide at the palm's depth; 10 mm of depth move the pinky's tip along its ray."""
-    sample = dataset_of(root, centres=CENTRES).get_data_info(0)
+    sample = open_nyu(nyu_root, centres=CENTRES).get_data_info(0)
     uvd = camera_to_nyu_uvd(sample["keypoints_cam"][0].astype(np.float64))
     uvd[13, 0] += 1
     uvd[0, 2] += 10
@@ -445,8 +246,8 @@ def test_error_in_uvd_against_numbers_worked_out_by_hand(root):
 # ---- the data set
 
 
-def test_log_and_metainfo(root, log):
-    meta = dataset_of(root, centres=CENTRES).metainfo
+def test_log_and_metainfo(nyu_root, log):
+    meta = open_nyu(nyu_root, centres=CENTRES).metainfo
     assert "NYUDataset: 3 used, 0 skipped" in log.text
     assert meta["num_keypoints"] == 14
     assert meta["flip_indices"] == list(range(14))
@@ -455,21 +256,21 @@ def test_log_and_metainfo(root, log):
     assert 5 <= len(NYUDataset.TREE.splitlines()) <= 8
 
 
-def test_arguments_make_other_indices(root):
-    digests = {dataset_of(root, **arguments).metainfo["data_source"]["digest"]
+def test_arguments_make_other_indices(nyu_root):
+    digests = {open_nyu(nyu_root, **arguments).metainfo["data_source"]["digest"]
                for arguments in ({}, {"centres": CENTRES}, {"camera": 2}, {"camera": 3})}
     assert len(digests) == 4
 
 
-def test_can_be_sent_to_a_worker_process(root):
-    dataset = pickle.loads(pickle.dumps(dataset_of(root)))
+def test_can_be_sent_to_a_worker_process(nyu_root):
+    dataset = pickle.loads(pickle.dumps(open_nyu(nyu_root)))
     assert dataset.get_data_info(2)["id"] == 3
 
 
-def test_base_config(root):
+def test_base_config(nyu_root):
     config = Config.fromfile(REPOSITORY / "configs/_base_/datasets/nyu.py")
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
-        loader.dataset.update(data_root=str(root), split="test", centres=CENTRES, cache_dir=str(root / "cache"))
+        loader.dataset.update(data_root=str(nyu_root), split="test", centres=CENTRES, cache_dir=str(nyu_root / "cache"))
         with DefaultScope.overwrite_default_scope("mmpose"):
             dataset = DATASETS.build(loader.dataset)
         packed = [dataset[i] for i in range(NUM_FRAMES)]
@@ -504,7 +305,7 @@ def test_real_centres(real_root):
 
 
 def test_real_centres_become_samples(real_root):
-    dataset = dataset_of(real_root, centres=CENTRES)
+    dataset = open_nyu(real_root, centres=CENTRES)
     assert len(dataset) == 8252
     sample = dataset.get_data_info(8251)
     assert sample["img_path"].endswith("depth_1_0008252.png")
