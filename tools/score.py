@@ -80,14 +80,17 @@ def score(args: argparse.Namespace) -> None:
     """Read, score, print the tables, write JSON and picture."""
     from dfmamba.evaluation.curves import draw_curves
     from dfmamba.evaluation.protocols import PROTOCOLS
-    from dfmamba.evaluation.report import format_scores, write_json
+    from dfmamba.evaluation.report import format_scores, is_synthetic, write_json
     from dfmamba.evaluation.result_files import read_result_file
     from dfmamba.evaluation.scoring import score_tables
 
     protocol = PROTOCOLS[args.protocol]
     truth = read_truth(args)
     results: dict[str, Scores] = {}
-    content = {"protocol": protocol.description, "truth": str(args.gt), "results": {}}
+    content = {"protocol": protocol.description, "truth": str(args.gt), "synthetic": is_synthetic(args.gt),
+               "results": {}}
+    if content["synthetic"]:
+        print("SYNTHETIC data: not comparable with published results")
     for path in args.pred:
         scores, notes = score_tables(args.protocol, read_result_file(args.protocol, path), truth, partial=args.partial,
                                      root_relative=args.root_relative)
@@ -98,7 +101,7 @@ def score(args: argparse.Namespace) -> None:
         print(path, *(f"NOTE: {note}" for note in notes), format_scores(protocol, scores.metrics), "", sep="\n")
     write_json(args.out / "scores.json", content)
     draw_curves(args.out / "curves.png", {name: scores.curves for name, scores in results.items()},
-                protocol.description["name"])
+                ("SYNTHETIC data; " if content["synthetic"] else "") + protocol.description["name"])
     print(f"written: {args.out / 'scores.json'}, {args.out / 'curves.png'}")
 
 

@@ -13,6 +13,7 @@ import pytest
 from dfmamba.evaluation.protocols import PROTOCOLS
 from dfmamba.evaluation.result_files import write_joints_json, write_result_file
 from dfmamba.evaluation.scores import JointTable
+from dfmamba.synthesis.output import NOTE
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "tools" / "score.py"
@@ -86,6 +87,17 @@ def test_several_results_come_into_one_picture(tmp_path, capsys):
     assert list(content["results"]) == ["dexycb_pred", "dexycb_truth"]
     assert content["results"]["dexycb_truth"]["metrics"]["MPJPE_rr_macro_mm"] == pytest.approx(0, abs=1e-9)
     assert "MPJPE_abs_macro_mm" not in content["results"]["dexycb_pred"]["metrics"]
+
+
+def test_synthetic_data_is_named(tmp_path, capsys):
+    truth, pred = write_files("nyu", tmp_path)
+    arguments = ["nyu", "--pred", str(pred), "--gt", str(truth), "--out", str(tmp_path / "out")]
+    tool.main(arguments)
+    assert "SYNTHETIC" not in capsys.readouterr().out
+    (tmp_path / NOTE).write_text("made up")
+    tool.main(arguments)
+    assert capsys.readouterr().out.startswith("SYNTHETIC data: not comparable with published results\n")
+    assert json.loads((tmp_path / "out" / "scores.json").read_text())["synthetic"] is True
 
 
 def run_with_error(capsys, *arguments):

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from dfmamba.evaluation.report import SYNTHETIC_NOTE
+
 PACKAGES = ("dfmamba", "torch", "torchvision", "onedl-mmengine", "onedl-mmcv", "onedl-mmdetection", "mmpose", "numpy",
             "opencv-python-headless")
-SYNTHETIC_NOTE = "SYNTHETIC.txt"  # written by dfmamba.synthesis.output
 
 
 def installed_versions() -> dict[str, str]:

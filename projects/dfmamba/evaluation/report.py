@@ -11,6 +11,7 @@ from dfmamba.evaluation.protocols import PROTOCOLS
 from dfmamba.evaluation.protocols.detnet import PROTOCOL as DETNET
 from dfmamba.evaluation.scores import Protocol
 
+SYNTHETIC_NOTE = "SYNTHETIC.txt"  # at the root of what dfmamba.synthesis writes
 PARTS_OF_ONE = ("AUC", "success", "handedness")  # names of metrics without a unit begin so
 
 
@@ -81,6 +82,12 @@ def format_table(metrics: Mapping[str, Any]) -> str:
     right = max([9, *(len(value) for _, value in rows)])
     lines = [f"{'metric':<{left}} {'value':>{right}}", f"{'-' * left} {'-' * right}"]
     return "\n".join([*lines, *(f"{name:<{left}} {value:>{right}}" for name, value in rows)])
+
+
+def is_synthetic(path: str | Path) -> bool:
+    """Say whether a file lies in a data set that `tools/make_dataset.py` made, which leaves a note in its root."""
+    absolute = Path(path).absolute()
+    return any((folder / SYNTHETIC_NOTE).is_file() for folder in (absolute, *absolute.parents))
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
