@@ -66,6 +66,9 @@ RECORD_FAULTS = {  # change, file, message, samples that stay of 6, faults count
     "way out": (of_image("file_name", "../../secret.jpg"), 0, "11: .*stays in the folder.*secret", 4, 1),
     "absolute": (of_image("file_name", "/etc/passwd"), 0, "11: .*stays in the folder.*passwd", 4, 1),
     "drive": (of_image("file_name", "C:\\secret.jpg"), 0, "11: .*stays in the folder.*secret", 4, 1),
+    "half a character": (of_image("seq_name", "9012\ud800"), 0, r"11: expected a text for 'seq_name'.*ud800", 4, 1),
+    "number as name": (of_image("camera", 7), 0, "record 11: expected a text for 'camera', got 7", 4, 1),
+    "huge number": (of_annotation("bbox", {"right": [10**400, 1, 2, 3], "left": None}), 0, "11: .*for 'right'", 4, 1),
     "huge image": (of_image("width", 10**9), 0, "11: expected a 'width' and a 'height'.*1000000000", 4, 1),
     "no height": (of_image("height", 0), 0, "record 11: expected a 'width' and a 'height'", 4, 1),
     "no frame": (of_image("frame_idx", None), 0, "record 11: expected an integer for 'frame_idx'", 4, 1),
@@ -118,8 +121,10 @@ def test_fault_of_a_record(tmp_path, name):
 
 
 @pytest.mark.parametrize("which", range(3))
-@pytest.mark.parametrize("damage", [lambda content: content[:-50], lambda content: b"", lambda content: b"\xff\xfe\x00",
-                                    lambda content: b"[" * 100_000])
+@pytest.mark.parametrize("damage", [
+    lambda content: content[:-50], lambda content: b"", lambda content: b"\xff\xfe\x00",
+    lambda content: b"[" + b"1" * 5000 + b"]", lambda content: b"[" * 100_000,
+], ids=["cut short", "empty", "no UTF-8", "more digits than Python takes", "too deep"])
 def test_damaged_file(assemblyhands_root, which, damage):
     path = paths(assemblyhands_root)[which]
     path.write_bytes(damage(path.read_bytes()))

@@ -214,11 +214,11 @@ class _Records:
         path, image = self.data_path, self.listed.get(image_id)
         if image is None:
             raise fault(path, record, f"an image with the id {image_id}", "none in 'images'")
-        file_name = check_relative_path(path, record, str(get_key(path, record, image, "file_name")))
+        file_name = check_relative_path(path, record, _get_text(path, record, image, "file_name"))
         size = get_integer(path, record, image, "width"), get_integer(path, record, image, "height")
         if min(size) < 1 or size[0] * size[1] > MAX_IMAGE_PIXELS:
             raise fault(path, record, f"a 'width' and a 'height' in px of at most {MAX_IMAGE_PIXELS} pixels", size)
-        sequence, camera = str(get_key(path, record, image, "seq_name")), str(get_key(path, record, image, "camera"))
+        sequence, camera = (_get_text(path, record, image, key) for key in ("seq_name", "camera"))
         frame_idx = get_integer(path, record, image, "frame_idx")
         return (image_id, file_name, frame_idx, size, self.cameras.row_of(record, sequence, camera),
                 self.frames.row_of(record, sequence, frame_key(frame_idx)),
@@ -251,6 +251,21 @@ class _Records:
         return (get_array(path, record, entry, "world_coord", (TWO_HANDS.num_joints, 3)),)
 
 
+def _get_text(path: Path, record: object, mapping: Any, key: str) -> str:
+    """Return `mapping[key]`, a text that can be stored.
+
+    Raises:
+        ValueError: There is no such key, no text, or one that cannot be encoded.
+    """
+    text = get_key(path, record, mapping, key)
+    try:
+        if isinstance(text, str) and text.encode():
+            return text
+    except UnicodeEncodeError:
+        pass
+    raise fault(path, record, f"a text for {key!r}", ascii(text)[:100])
+
+
 def _is_rotation(matrix: NDArray) -> bool:
     """Say whether a matrix (3, 3) turns and does nothing else, to the precision of printed numbers."""
     return bool(np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-3) and np.linalg.det(matrix) > 0)
@@ -261,7 +276,7 @@ def _shrink(entry: dict) -> dict:
     entry.pop("keypoints", None)  # the projection of `world_coord`, and by far the largest part
     for key, value in entry.items():
         if isinstance(value, list) and value:
-            with contextlib.suppress(TypeError, ValueError):  # no numbers, or ragged: get_array names the record
+            with contextlib.suppress(TypeError, ValueError, OverflowError):  # get_array then names the record
                 entry[key] = np.array(value, dtype=np.float64)
     return entry
 

@@ -73,7 +73,7 @@ def read_json(path: Path, object_hook: Callable[[dict], Any] | None = None) -> A
     try:
         with path.open(encoding="utf-8") as file:
             return json.load(file, object_hook=object_hook)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # JSON, UTF-8, or a number of more digits than Python takes
         raise broken_file(path, "a complete JSON file", error) from error
 
 
@@ -331,7 +331,7 @@ def get_array(path: Path, record: object, mapping: Any, key: str, shape: tuple[i
         raise fault(path, record, f"numbers of shape {shape} for {key!r}", f"far more: {shorten(value)}")
     try:
         array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise fault(path, record, f"numbers of shape {shape} for {key!r}", shorten(value)) from None
     if array.shape[: len(shape)] != shape or array.size != math.prod(shape):
         raise fault(path, record, f"numbers of shape {shape} for {key!r}", f"shape {array.shape}")

@@ -287,7 +287,7 @@ def _shrink(record: dict) -> dict:
     """Turn the nested lists of an annotation into arrays, an eighth of their size, as soon as they have been read."""
     for key in ("joint_cam", "joint_img", "joint_valid", "keypoints"):
         if isinstance(record.get(key), list):
-            with contextlib.suppress(TypeError, ValueError):  # ragged: reported with its record, by get_array
+            with contextlib.suppress(TypeError, ValueError, OverflowError):  # get_array then names the record
                 record[key] = np.array(record[key], dtype=np.float64)
     return record
 
