@@ -74,12 +74,16 @@ def _digest_file(path: Path, signature: list[int]) -> str:
 
 
 def _digest_listing(folder: Path) -> str:
+    """Return digits that change with names and sizes; DexYCB has a million files, so folder by folder, not by file."""
     sha = hashlib.sha256()
-    for parent, folders, files in os.walk(folder):
-        folders.sort()
-        for name in sorted(files):
-            path = Path(parent, name)
-            sha.update(json.dumps([path.relative_to(folder).as_posix(), path.stat().st_size]).encode())
+    waiting = [str(folder)]
+    while waiting:
+        parent = waiting.pop()
+        with os.scandir(parent) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+        files = [(entry.name, entry.stat().st_size) for entry in entries if not entry.is_dir()]
+        sha.update(json.dumps([os.path.relpath(parent, folder), files]).encode())
+        waiting += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
     return sha.hexdigest()
 
 
