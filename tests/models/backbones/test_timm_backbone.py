@@ -148,7 +148,7 @@ def test_norm_eval_keeps_the_statistics():
     assert model.model.training
 
 
-PUBLISHED = {  # parameters in M and multiply-adds in G of the classifier at 224, as the papers print them
+PUBLISHED = {  # parameters in M and multiply-adds in G of the classifier at 224, as papers print them (ResNet: v1.5)
     "resnet50": (25.6, 4.1),
     "vit_small_patch16_224": (22.1, 4.6),
     "swin_tiny_patch4_window7_224": (28.3, 4.5),
