@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from dfmamba.synthesis import assemblyhands
-from dfmamba.synthesis.assemblyhands import HEADSETS, hand_box, plan_split, write_assemblyhands
+from dfmamba.synthesis.assemblyhands import hand_box, plan_split, write_assemblyhands
+from dfmamba.synthesis.assemblyhands_headset import HEADSETS
 from dfmamba.synthesis.output import NOTE
 
 WRISTS = {"right": 20, "left": 41}

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import yaml
 
-from dfmamba.synthesis import dexycb
-from dfmamba.synthesis.dexycb import SERIALS, SUBJECTS, make_rig, plan_split, write_dexycb
+from dfmamba.synthesis import dexycb, dexycb_plan
+from dfmamba.synthesis.dexycb import make_rig, write_dexycb
+from dfmamba.synthesis.dexycb_plan import SERIALS, SUBJECTS, plan_split
 from dfmamba.synthesis.objects import YCB_THINGS, signed_distance
 from dfmamba.synthesis.output import NOTE
 
@@ -22,7 +23,7 @@ def dataset(tmp_path_factory):
     """One recording of a right hand with two frames, the first without a hand, and one of a left hand."""
     folder = tmp_path_factory.mktemp("dexycb")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dexycb, "MIN_RECORDINGS", 1)
+        patch.setattr(dexycb_plan, "MIN_RECORDINGS", 1)
         counts = write_dexycb(folder, {"train": 16, "test": 8}, seed=0)
     return folder, counts
 

@@ -33,12 +33,14 @@ def test_needs_one_kind_of_count(arguments):
     assert "--num N" in result.stderr
 
 
-@pytest.mark.parametrize(("layout", "annotation"), [
-    ("nyu", "test/joint_data.mat"), ("rhp", "evaluation/anno_evaluation.pickle")])
-def test_every_layout_is_written(tmp_path, layout, annotation):
-    result = run(layout, "--out", tmp_path, "--test", 1, "--seed", 3, "--workers", 1)
+@pytest.mark.parametrize(("layout", "count", "annotation"), [
+    ("nyu", 1, "test/joint_data.mat"), ("rhp", 1, "evaluation/anno_evaluation.pickle"),
+    ("dexycb", 8, "20201002-subject-08/20201002_090400/meta.yml"),
+    ("assemblyhands", 1, "annotations/test/assemblyhands_test_ego_calib_v1-1.json")])
+def test_every_layout_is_written(tmp_path, layout, count, annotation):
+    result = run(layout, "--out", tmp_path, "--test", count, "--seed", 3, "--workers", 1)
     assert result.returncode == 0, result.stderr
-    assert "Wrote 1 synthetic images" in result.stdout
+    assert f"Wrote {count} synthetic images" in result.stdout
     assert (tmp_path / annotation).is_file()
 
 

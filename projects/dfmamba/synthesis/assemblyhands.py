@@ -22,10 +22,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from dfmamba.geometry import Array, project, tight_box, world_to_camera, xywh_to_xyxy
 from dfmamba.skeleton import LEFT, NUM_HAND_JOINTS, RIGHT, SIDES, TWO_HANDS, WRIST, hand_slice
+from dfmamba.synthesis.assemblyhands_headset import (
+    CODES,
+    NEAREST_MM,
+    SIZE,
+    make_mounts,
+    sample_headset,
+    sequence_name,
+    world_to_camera_matrix,
+)
 from dfmamba.synthesis.contact import sample_pose
 from dfmamba.synthesis.grasp import Grasp, sample_grasp
 from dfmamba.synthesis.interhand26m import skeleton_text
@@ -33,29 +41,13 @@ from dfmamba.synthesis.objects import TOYS, PlacedThing, ThingLook, sample_thing
 from dfmamba.synthesis.output import NOTE, SPLITS, Layout, begin_set, generator_for, work
 from dfmamba.synthesis.person import ArmHabit, sample_clothes
 from dfmamba.synthesis.poses import FAMILIES
-from dfmamba.synthesis.scene import Camera, Scene, Subject, aim, make_subject, photograph
+from dfmamba.synthesis.scene import Camera, Scene, Subject, make_subject, photograph
 from dfmamba.synthesis.shading import Lighting, sample_lighting
 from dfmamba.synthesis.table import Table, draw_table
 from dfmamba.synthesis.workplace import Reach, make_table, sample_scene, scatter
 
 LAYOUT = Layout("assemblyhands", "AssemblyHands v1.1, ego views", SPLITS, ("images", "annotations"), generation=1)
-CODES = {
-    "train": ("9014-a23", "9015-b05b", "9026-c12b", "9034-c08b", "9041-c07c", "9051-c10a", "9053-c08b", "9054-c01a",
-              "9062-a21", "9071-c14a", "9072-c10a", "9075-c08b", "9076-c13d", "9085-c10a"),
-    "val": ("9012-c07c", "9081-c11b"),
-    "test": ("9021-c10a", "9034-c08b", "9061-c13d", "9074-a29"),
-}
-# Views e1 to e4. Sequence 9012-c07c has headset B, 9081-c11b headset A; of the others we do not know.
-HEADSETS = {"A": ("HMC_21176875", "HMC_21176623", "HMC_21110305", "HMC_21179183"),
-            "B": ("HMC_84346135", "HMC_84347414", "HMC_84355350", "HMC_84358933")}
 CALIBRATION_SUFFIX = "_mono10bit"  # of a camera's name in the calibration and in paths
-SIZE = (480, 636)  # height, width
-FOCAL_PX = 320.0
-# Of each view in the head's frame (x right, y down, z forward): place in mm; turn to the right and down in degrees.
-MOUNTS = (((-62, 22, 0), (-24, 10)), ((62, 22, 0), (24, 10)), ((-48, -24, 0), (-8, -6)), ((48, -24, 0), (8, -6)))
-HEAD_MM = np.array([0.0, -165.0, -125.0])  # the middle of the headset
-GAZE_MM = np.array([0.0, 220.0, -390.0])  # where it looks, about
-NEAREST_MM = 60.0
 REACH = Reach(ArmHabit(np.array([[0.35, 0.8, -0.4], [0.25, 0.25, 0.3]]),
                        np.array([[-0.3, 0.0, -0.8], [0.3, 0.3, 0.3]]), 110.0), np.array([0.0, 225.0, -370.0]), 190.0)
 LYING_MM, LYING_RADIUS_MM = np.array([0.0, 0.0, -520.0]), 230.0
@@ -141,17 +133,6 @@ class FrameRecord:
     joint_valid: list[list[int]]
 
 
-def sequence_name(split: str, sequence: int) -> str:
-    """Return a name in the official form, but for the date."""
-    code = CODES[split][sequence]
-    return f"nusar-2021_action_both_{code}_{code[:4]}_user_id_synthetic_{split}"
-
-
-def camera_names(split: str, sequence: int) -> tuple[str, ...]:
-    """Return the names of the cameras of the headset that a sequence was taken with."""
-    return HEADSETS["BA"[sequence % 2]]
-
-
 def plan_split(folder: Path, seed: int, split: str, num_images: int, view_spread_deg: float | None) -> list[Frame]:
     """Lay out the frames of one split, with `num_images` views in all."""
     num_frames = -(-num_images // VIEWS_PER_FRAME)
@@ -172,28 +153,6 @@ def _stage(seed: int, split: str, sequence: int) -> Stage:
     lying = scatter([TOYS[k] for k in rng.permutation(len(TOYS))[:3]], LYING_MM, LYING_RADIUS_MM, rng)
     clothes = sample_clothes(_subject(seed, split, sequence).look, rng)
     return Stage(tuple(lying), clothes, sample_lighting(rng), make_table(rng))
-
-
-@lru_cache(maxsize=16)
-def _mounts(seed: int, split: str, sequence: int) -> tuple[tuple[Array, Array, Array, Array], ...]:
-    """Draw each camera's place (3,) and rotation (3, 3) in the head's frame, focal length and principal point (2,)."""
-    rng = generator_for(seed, split, "cameras", sequence)
-    mounts = []
-    for place, (yaw, pitch) in MOUNTS:
-        turn = Rotation.from_euler("yx", [yaw + rng.normal(0, 1), -pitch + rng.normal(0, 1)], degrees=True)
-        mounts.append((np.array(place) + rng.normal(0, 1, 3), turn.as_matrix().T, FOCAL_PX + rng.normal(0, 3, 2),
-                       np.array(SIZE[::-1]) / 2 + rng.normal(0, 4, 2)))
-    return tuple(mounts)
-
-
-def _sample_headset(frame: Frame, rng: np.random.Generator) -> list[Camera]:
-    """Draw where the head is in a frame; return the four cameras."""
-    place, gaze = HEAD_MM + rng.normal(0, 15, 3), GAZE_MM + rng.normal(0, (60, 40, 60))
-    head = Rotation.from_euler("z", rng.normal(0, 5), degrees=True).as_matrix() @ aim(place, gaze)
-    names = camera_names(frame.split, frame.sequence)
-    return [Camera(name, place + offset @ head, turn @ head, focal, principal_point, SIZE, True, np.ones(3), NEAREST_MM)
-            for name, (offset, turn, focal, principal_point) in zip(
-                names, _mounts(frame.seed, frame.split, frame.sequence), strict=True)]
 
 
 def _draw_grasps(subject: Subject, sides: Sequence[int], rng: np.random.Generator) -> dict[int, Grasp]:
@@ -245,7 +204,7 @@ def _sample_views(frame: Frame, rng: np.random.Generator) -> tuple[Scene, list[C
     for _ in range(MAX_SCENES):
         scene = sample_scene(subject, lambda: _draw_grasps(subject, sides, rng), reach, stage.lying, stage.clothes,
                              stage.lighting, rng)
-        cameras = _sample_headset(frame, rng)
+        cameras = sample_headset(make_mounts(frame.seed, frame.split, frame.sequence), rng)
         seeing = [k for k, camera in enumerate(cameras) if any(b is not None for b in _boxes(scene, camera).values())]
         if len(seeing) >= frame.views:
             return scene, cameras, sorted(rng.choice(seeing, frame.views, replace=False).tolist())
@@ -293,11 +252,6 @@ def draw_frame(frame: Frame) -> FrameRecord:
     return FrameRecord(frame, images, annotations, extrinsics, world.tolist(), valid.astype(int)[:, None].tolist())
 
 
-def world_to_camera_matrix(camera: Camera) -> Array:
-    """Return [R|t] (3, 4), X_camera = R X + t in mm."""
-    return np.column_stack([camera.rotation, -camera.rotation @ camera.centre_mm])
-
-
 def _annotate(scene: Scene, camera: Camera, valid: np.ndarray, withheld: bool) -> dict:
     """Return the annotation of one image, without ids."""
     boxes = _boxes(scene, camera)
@@ -325,9 +279,10 @@ def write_annotations(folder: Path, split: str, records: Sequence[FrameRecord]) 
             annotations.append({"id": number, "image_id": number, **annotation})
         joints.setdefault(name, {})[frame.key] = {"world_coord": record.world_coord, "joint_valid": record.joint_valid}
         if name not in calibration:
-            matrices = {camera + CALIBRATION_SUFFIX: [[focal[0], 0.0, centre[0]], [0.0, focal[1], centre[1]], [0, 0, 1]]
-                        for camera, (_, _, focal, centre) in zip(camera_names(split, frame.sequence), _mounts(
-                            frame.seed, split, frame.sequence), strict=True)}
+            matrices = {
+                mount.name + CALIBRATION_SUFFIX: [[mount.focal_px[0], 0.0, mount.principal_point_px[0]],
+                                                  [0.0, mount.focal_px[1], mount.principal_point_px[1]], [0, 0, 1]]
+                for mount in make_mounts(frame.seed, split, frame.sequence)}
             calibration[name] = {"intrinsics": matrices, "extrinsics": {}}
         calibration[name]["extrinsics"][frame.key] = record.extrinsics
     target = folder / "annotations" / split

@@ -62,13 +62,17 @@ def draw_table(table: Table, camera: Camera, scene: Scene) -> tuple[Array, Array
     depth = np.where(on_top, top, np.where(on_floor, floor, np.inf))
     places = camera.centre_mm + np.where(np.isfinite(depth), depth, 0.0)[..., None] * rays
 
-    grain = sum(strength * np.sin(places[..., 0] * u + places[..., 2] * v + phase)
-                for u, v, phase, strength in table.waves)
-    share = np.clip(0.5 + 0.3 * grain, 0, 1)[..., None]
-    colour = table.colours[0] + share * (table.colours[1] - table.colours[0])
-    colour = np.where(on_top[..., None], colour, table.colours[2] * np.exp(-np.minimum(depth, 9e3) / 2500)[..., None])
-    colour *= table.light * np.where(on_top, _light_on(places, scene), 1.0)[..., None]
-    return colour.astype(np.float32), depth
+    colour = table.colours[2] * np.exp(-np.minimum(depth, 9e3) / 2500)[..., None]
+    colour[on_top] = _grain(table, places[on_top]) * _light_on(places, scene)[on_top, None]
+    return (table.light * colour).astype(np.float32), depth
+
+
+def _grain(table: Table, places: Array) -> Array:
+    """Return the linear RGB (n, 3) of places (n, 3) on a table's top."""
+    x, z = places[:, 0].astype(np.float32), places[:, 2].astype(np.float32)
+    grain = sum(strength * np.sin(x * u + z * v + phase) for u, v, phase, strength in table.waves.astype(np.float32))
+    share = np.clip(0.5 + 0.3 * grain, 0, 1)[:, None]
+    return table.colours[0] + share * (table.colours[1] - table.colours[0])
 
 
 def _meet(rays: Array, centre: Array, height_mm: float) -> tuple[Array, np.ndarray]:
