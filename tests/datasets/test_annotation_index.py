@@ -359,6 +359,14 @@ def test_digests_are_remembered(source, tmp_path, monkeypatch, quick):
     assert digest_sources([source], tmp_path / "memory.json") == first
 
 
+def test_long_reading_is_announced(source, tmp_path, monkeypatch, log):
+    digest_sources([source], tmp_path / "memory.json")
+    assert not log.text
+    monkeypatch.setattr(source_digests, "SLOW_BYTES", 3)
+    digest_sources([source], tmp_path / "memory.json")
+    assert f"reading {source}" in log.text
+
+
 def test_young_file_is_not_remembered(source, tmp_path):
     first = digest_sources([source], tmp_path / "memory.json")
     stat = source.stat()
