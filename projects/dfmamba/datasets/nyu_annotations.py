@@ -5,6 +5,7 @@ and depth in mm (`joint_uvd`), and in mm with y UP (`joint_xyz`). Everybody eval
 `dfmamba.skeleton.NYU_14`. Facts: the authors' saving script, A2J's and V2V-PoseNet's public code.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ def parse_nyu(joint_file: str | Path, centre_file: str | Path | None = None, fau
         ValueError: A file is damaged, an array is missing or has the wrong shape, a line has not three numbers, the two
             files have different numbers of frames, or a record is faulty and `faults` does not tolerate it.
     """
-    joint_file = Path(joint_file)
+    joint_file, faults = Path(joint_file), faults or Faults()
     joints = _read_joints(joint_file, truth, camera)
     joints_cam: NDArray = nyu_uvd_to_camera(joints) if truth == "joint_uvd" else y_up_to_y_down(joints)
     centre_path, there = joint_file, np.ones(len(joints), dtype=bool)
@@ -83,22 +84,31 @@ def parse_nyu(joint_file: str | Path, centre_file: str | Path | None = None, fau
         centre_uvd, there = read(centre_path, len(joints), joint_file)
     usable = np.isfinite(joints_cam).all(axis=(1, 2)) & (joints_cam[..., 2] > 0).all(axis=1)
     reach = np.linalg.norm(joints_cam - joints_cam[:, PALM, None], axis=2).max(axis=1)  # NaN where a joint is
-    checks: tuple[tuple[NDArray[np.bool_], Path, str, NDArray], ...] = (
+    good = _without_faulty(there, faults, (
         (usable, joint_file, f"14 finite joints in front of the camera in {truth!r}", joints),
         ((reach > REACH_MM[0]) & (reach < REACH_MM[1]), joint_file,
          f"joints in mm in {truth!r}, the farthest {REACH_MM[0]:g} to {REACH_MM[1]:g} mm from the palm", reach),
         (_meets_image(centre_uvd, half_mm), centre_path, f"a finite centre (px, px, mm) whose box of +-{half_mm} mm "
-         f"meets the image of {IMAGE_SIZE[0]} x {IMAGE_SIZE[1]} px", centre_uvd),
-    )
-    good = np.logical_and.reduce([check[0] for check in checks])
-    faults = faults or Faults()
+         f"meets the image of {IMAGE_SIZE[0]} x {IMAGE_SIZE[1]} px", centre_uvd)))
+    skipped = {} if there.all() else {"no centre": int((~there).sum())}
+    return AnnotationColumns({"frame": np.flatnonzero(good).astype(np.int32), "joints_cam": joints_cam[good],
+                              "centre": centre_uvd[good]}, skipped | faults.skipped)
+
+
+def _without_faulty(there: NDArray[np.bool_], faults: Faults,
+                    checks: Sequence[tuple[NDArray[np.bool_], Path, str, NDArray]]) -> NDArray[np.bool_]:
+    """Return which frames (N,) are there and pass all checks; the others that are there are faults.
+
+    Args:
+        there: (N,).
+        faults: What happens to them.
+        checks: For each: which frames pass (N,), the file to blame, what it should have, and what it has (N, ...).
+    """
+    good = np.logical_and.reduce([there, *(check[0] for check in checks)])
     for frame in np.flatnonzero(there & ~good):
         _, path, expected, values = next(check for check in checks if not check[0][frame])
         faults.add(fault(path, frame, expected, values[frame].tolist()))
-    rows = np.flatnonzero(there & good)
-    skipped = {} if there.all() else {"no centre": int((~there).sum())}
-    return AnnotationColumns({"frame": rows.astype(np.int32), "joints_cam": joints_cam[rows],
-                              "centre": centre_uvd[rows]}, skipped | faults.skipped)
+    return good
 
 
 def _read_joints(path: Path, truth: str, camera: int) -> NDArray[np.float64]:
