@@ -35,6 +35,15 @@ def test_tables_of_several_data_sets_and_other_metrics():
     assert "better" not in text  # nothing to compare with
 
 
+def test_a_longer_prefix_is_shown():
+    text = format_metrics({"assemblyhands_true_bone/MPJPE_rr_macro_mm": 9.5, "assemblyhands/hands": 3, "nyuish/x": 1.0})
+    tables = text.split("\n\n")
+    assert tables[0].splitlines()[0] == "assemblyhands_true_bone"
+    assert "9.50" in tables[0]
+    assert tables[1].startswith("AssemblyHands")
+    assert tables[2].startswith("metric")
+
+
 def test_counts_and_parts_of_one():
     values = {"AUC_rr_0_50_mm": 0.52987, "hands": 3, "MPJPE_rr_macro_mm": 25.4875}
     row = format_scores(PROTOCOLS["dexycb"], values).splitlines()[2]

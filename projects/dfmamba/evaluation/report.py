@@ -65,13 +65,25 @@ def format_metrics(metrics: Mapping[str, Any]) -> str:
     toy/AUC         0.9100
     toy/count            7
     """
-    protocols = {protocol.prefix: protocol for protocol in (*PROTOCOLS.values(), DETNET)}
     groups: dict[str, dict[str, Any]] = {}
     for name, value in metrics.items():
-        prefix = name.rsplit("/", 1)[0] if "/" in name else ""
-        groups.setdefault(prefix if prefix in protocols else "", {})[name] = value
-    return "\n\n".join(format_scores(protocols[prefix], group) if prefix else format_table(group)
-                       for prefix, group in groups.items()) or format_table({})
+        prefix = name.rpartition("/")[0]
+        groups.setdefault(prefix if _protocol_with(prefix) else "", {})[name] = value
+    return "\n\n".join(map(_format_group, groups, groups.values())) or format_table({})
+
+
+def _format_group(prefix: str, metrics: Mapping[str, Any]) -> str:
+    """Lay out the metrics with a prefix; a longer prefix than the protocol's goes above the table."""
+    protocol = _protocol_with(prefix)
+    if protocol is None:
+        return format_table(metrics)
+    return (f"{prefix}\n" if prefix != protocol.prefix else "") + format_scores(protocol, metrics)
+
+
+def _protocol_with(prefix: str) -> Protocol | None:
+    """Return the protocol with a prefix, or with one that it continues, as `dexycb_small` does `dexycb`."""
+    return next((protocol for protocol in (*PROTOCOLS.values(), DETNET)
+                 if prefix == protocol.prefix or prefix.startswith(f"{protocol.prefix}_")), None)
 
 
 def format_table(metrics: Mapping[str, Any]) -> str:
