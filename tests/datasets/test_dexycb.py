@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -311,6 +312,19 @@ def test_metric_and_result_file_behind_the_pipeline(dexycb_root, tmp_path):
 
 
 # ---- the index
+
+
+def test_can_be_sent_to_a_worker_process(dexycb_root):
+    dataset = open_dexycb(dexycb_root)
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert copy.get_data_info(5)["id"] == dataset.get_data_info(5)["id"] == 8
+
+
+def test_metainfo(dexycb_root):
+    meta = open_dexycb(dexycb_root).metainfo
+    assert meta["num_keypoints"] == 21
+    assert meta["flip_indices"] == list(range(21))
+    assert meta["keypoint_id2name"][20] == "wrist"
 
 
 def test_index_follows_the_files(dexycb_root):

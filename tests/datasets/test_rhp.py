@@ -1,4 +1,5 @@
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,18 @@ def test_projection_of_the_fixture(rhp_root):
     points = project(sample["keypoints_cam"][0, :21], sample["focal"], sample["principal_pt"])
     np.testing.assert_allclose(points[WRIST], expected[0], atol=1e-3)
     np.testing.assert_allclose(points[:WRIST], expected[1:], atol=1e-3)
+
+
+def test_can_be_sent_to_a_worker_process(rhp_root):
+    dataset = pickle.loads(pickle.dumps(open_rhp(rhp_root)))
+    assert dataset.get_data_info(1)["abs_depth"].tolist() == [0, 500]
+
+
+def test_metainfo(rhp_root):
+    meta = open_rhp(rhp_root).metainfo
+    assert meta["num_keypoints"] == 42
+    assert meta["flip_indices"] == [*range(21, 42), *range(21)]
+    assert meta["keypoint_id2name"][41] == "left_wrist"
 
 
 # ---- the way to the protocol
