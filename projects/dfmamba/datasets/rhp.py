@@ -38,8 +38,8 @@ class RHPDataset(HandDataset):
         data_prefix: `dict(img=..., mask=...)`, the folders of the images and of the masks, likewise; by default the
             official ones. Masks are read only for `hand='most_pixels'`, which is also 'prominent' for the pickles.
         hand: 'prominent', 'most_pixels', 'most_visible', 'right' or 'left', see `parse_rhp`.
-        validity: 'visible' or 'annotated', see `parse_rhp`. hand3d's scale and origin need joints that are often hidden:
-            its own evaluation in 3D takes all joints, 'annotated'.
+        validity: 'visible' or 'annotated', see `parse_rhp`. hand3d's scale and origin need joints that are often
+            hidden: its own evaluation in 3D takes all joints, 'annotated'.
         **kwargs: See `HandDataset`.
 
     Raises:
