@@ -125,8 +125,8 @@ META_FAULTS = {
     "both sides": ({"mano_sides": ["right", "left"]}, "'mano_sides', a list with one of"),
     "other side": ({"mano_sides": ["middle"]}, "'mano_sides', a list with one of"),
     "side as a text": ({"mano_sides": "left"}, "'mano_sides', a list with one of"),
-    "no frames": ({"num_frames": 0}, "a 'num_frames' from 1 to 1000000, got 0"),
-    "endless": ({"num_frames": 10**12}, "a 'num_frames' from 1 to 1000000, got 1000000000000"),
+    "no frames": ({"num_frames": 0}, "a 'num_frames' from 1 to 10000, got 0"),
+    "endless": ({"num_frames": 10**12}, "a 'num_frames' from 1 to 10000, got 1000000000000"),
     "text": ({"num_frames": "many"}, "an integer for 'num_frames'"),
 }
 

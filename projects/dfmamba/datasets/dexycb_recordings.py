@@ -8,7 +8,7 @@ from dfmamba.datasets.dexycb_splits import SEQUENCES_PER_SUBJECT, SUBJECTS
 from dfmamba.datasets.files import fault, get_integer, get_key, read_yaml, shorten
 from dfmamba.skeleton import SIDES
 
-MAX_FRAMES = 10**6  # of a recording: the names of the files have six digits
+MAX_FRAMES = 10_000  # of a recording; the official ones have about 72
 
 
 class Selection(NamedTuple):
