@@ -1,0 +1,57 @@
+"""Hidden joints, in scenes that can be judged by hand."""
+
+import numpy as np
+import pytest
+
+from dfmamba.evaluation.occlusion import hidden_joints, hidden_share
+from dfmamba.skeleton import ONE_HAND, TWO_HANDS
+
+
+def flat_hands():
+    """Return two flat hands side by side at 600 mm: every joint 40 mm or more from any other, none behind another."""
+    joints = np.zeros((1, 42, 3))
+    columns, rows = np.meshgrid(np.arange(6), np.arange(7))
+    joints[0, :, 0], joints[0, :, 1] = 40 * columns.ravel() - 100, 40 * rows.ravel() - 120
+    joints[..., 2] = 600
+    return joints
+
+
+def test_nothing_is_hidden_in_a_plane():
+    assert not hidden_joints(flat_hands(), np.ones((1, 42)), TWO_HANDS).any()
+
+
+@pytest.mark.parametrize(("shift", "depth", "expected"), [
+    ((0, 0), 500, True),
+    ((8, 0), 500, True),
+    ((10.5, 0), 500, False),  # beside the line of sight
+    ((0, 0), 590, False),  # in front by less than a finger's thickness
+    ((0, 0), 700, False),  # behind
+    ((0, 0), -500, False),  # behind the camera
+])
+def test_a_bone_in_front_hides_a_joint(shift, depth, expected):
+    joints = np.full((1, 21, 3), [0.0, 0, 10000])
+    joints[0, :, 0] = 3000 + 500 * np.arange(21)  # all others far aside
+    target, child, parent = 20, 5, 6
+    joints[0, target] = [60, 30, 600]
+    line = np.array([60, 30, 600]) * depth / 600
+    joints[0, [child, parent]] = line + np.array([*shift, 0])  # a bone of length 0: one point
+    valid = np.zeros((1, 21), dtype=bool)
+    valid[0, [target, child, parent]] = True
+    assert hidden_joints(joints, valid, ONE_HAND)[0].tolist() == [expected and j == target for j in range(21)]
+    valid[0, child] = False
+    assert not hidden_joints(joints, valid, ONE_HAND).any()
+
+
+def test_own_bones_do_not_hide_a_joint():
+    joints = np.full((1, 21, 3), [0.0, 0, 10000])
+    joints[0, :, 0] = 3000 + 500 * np.arange(21)
+    joints[0, 4], joints[0, 5] = [0, 0, 600], [0, 0, 500]  # a finger pointing away from the camera
+    valid = np.zeros((1, 21), dtype=bool)
+    valid[0, [4, 5]] = True
+    assert not hidden_joints(joints, valid, ONE_HAND).any()
+
+
+def test_share():
+    assert hidden_share(flat_hands(), np.ones((1, 42)), TWO_HANDS).tolist() == [0]
+    assert np.isnan(hidden_share(flat_hands(), np.zeros((1, 42)), TWO_HANDS)).all()
+    assert hidden_share(np.zeros((0, 42, 3)), np.zeros((0, 42)), TWO_HANDS).shape == (0,)
