@@ -307,6 +307,16 @@ def test_the_bone_scale_takes_the_size_from_the_truth(rng):
     assert small["MPJPE_rr_pooled_hands_mm"] > 1.5 * original["MPJPE_rr_pooled_hands_mm"]
 
 
+def test_a_hand_without_size_cannot_be_scaled(rng):
+    """All joints in one point, what a model may predict before it has learnt anything."""
+    pred, truth, valid, _ = random_hands(rng)
+    with np.errstate(all="raise"):
+        metrics = score_assemblyhands(np.zeros_like(pred), truth, valid).metrics
+    assert np.isnan(metrics["MPJPE_rr_bonescaled_pooled_hands_mm"])
+    assert metrics["AUC_rr_bonescaled_20_50_mm"] == 0
+    assert 20 < metrics["MPJPE_rr_pooled_hands_mm"] < 200
+
+
 def test_turning_world_and_camera_changes_nothing(rng):
     pred, truth, valid, _ = random_hands(rng)
     turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))

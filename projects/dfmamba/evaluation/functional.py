@@ -74,16 +74,16 @@ def scale_to_bone(pred: ArrayLike, truth: ArrayLike, bone: tuple[int, int]) -> A
         bone: The two joints.
 
     Returns:
-        (N, J, 3); NaN or infinite where the predicted bone has no length.
+        (N, J, 3); NaN where the predicted bone has no length.
 
     >>> scale_to_bone([[[0.0, 0, 0], [0, 2, 0]]], [[[9.0, 9, 9], [9, 9, 14]]], bone=(0, 1))
     array([[[0., 0., 0.],
             [0., 5., 0.]]])
     """
     pred, truth = np.asarray(pred), np.asarray(truth)
-    lengths = [np.linalg.norm(joints[:, bone[0]] - joints[:, bone[1]], axis=-1) for joints in (pred, truth)]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return pred * (lengths[1] / lengths[0])[:, None, None]
+    length, true_length = (np.linalg.norm(joints[:, bone[0]] - joints[:, bone[1]], axis=-1)
+                           for joints in (pred, truth))
+    return pred * (true_length / np.where(length > 0, length, np.nan))[:, None, None]
 
 
 def joint_errors(pred: ArrayLike, truth: ArrayLike) -> Array:
