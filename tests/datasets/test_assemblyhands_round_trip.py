@@ -15,12 +15,12 @@ from dfmamba.synthesis import assemblyhands
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Eight frames of val, so that each kind of odd record is there, seen by one camera each; one frame of test."""
+    """Six frames of val, so that each kind of odd record is there, seen by one camera each; one frame of test."""
     folder = tmp_path_factory.mktemp("assemblyhands")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(assemblyhands, "VIEWS_PER_FRAME", 1)
-        patch.setattr(assemblyhands, "MIN_IMAGES_FOR_ODD", 8)
-        assemblyhands.write_assemblyhands(folder, {"val": 8, "test": 1}, seed=0)
+        patch.setattr(assemblyhands, "MIN_IMAGES_FOR_ODD", 6)
+        assemblyhands.write_assemblyhands(folder, {"val": 6, "test": 1}, seed=0)
     return folder
 
 
