@@ -231,11 +231,11 @@ def test_same_seed_same_bytes_with_one_and_two_workers(tmp_path):
 
 def test_same_seed_same_bytes_and_other_seed_other_bytes(tmp_path):
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
-        write_assemblyhands(tmp_path / name, {"val": 2}, seed=seed, view_spread_deg=20)
+        write_assemblyhands(tmp_path / name, {"val": 1}, seed=seed, view_spread_deg=20)
     a, b, c = (list(digests(tmp_path / name).values()) for name in "abc")
     assert a == b
     assert len(set(a) & set(c)) == 1  # skeleton.txt
-    assert write_assemblyhands(tmp_path / "a", {"val": 2}, seed=7, view_spread_deg=20) is None
+    assert write_assemblyhands(tmp_path / "a", {"val": 1}, seed=7, view_spread_deg=20) is None
 
 
 @pytest.mark.parametrize(("counts", "seed", "message"), [
