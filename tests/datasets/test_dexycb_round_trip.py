@@ -13,7 +13,7 @@ from dfmamba.evaluation.result_files import read_dexycb_text, write_dexycb_text
 from dfmamba.evaluation.scores import JointTable
 from dfmamba.geometry import back_project, move_rigidly
 from dfmamba.skeleton import ONE_HAND
-from dfmamba.synthesis import dexycb
+from dfmamba.synthesis import dexycb, dexycb_plan
 
 SERIALS = ("836212060125", "839512060362", "840412060917")  # three of the eight cameras, for speed
 OFFICIAL = ["wrist", *(f"{finger}{i}" for finger in ("thumb", "index", "middle", "ring", "pinky")
@@ -26,7 +26,7 @@ def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dexycb")
     make_rig = dexycb.make_rig
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dexycb, "MIN_RECORDINGS", 1)
+        patch.setattr(dexycb_plan, "MIN_RECORDINGS", 1)
         patch.setattr(dexycb, "make_rig", lambda *arguments: make_rig(*arguments)[:3])
         dexycb.write_dexycb(folder, {"train": 16, "test": 8}, seed=0)
     return folder
