@@ -72,10 +72,10 @@ def test_training_on_synthetic_hands_learns_and_predicts(synthetic_interhand, tm
     model = MODELS.build(cfg.model)
     train = DATASETS.build(cfg.train_dataloader.dataset)
     optimizer = torch.optim.Adam(model.parameters(), lr=cfg.optim_wrapper.optimizer.lr)
+    batch = model.data_preprocessor(pseudo_collate([train[i] for i in range(8)]), training=True)
     history = []
-    for step in range(30):
-        samples = [train[(8 * step + i) % len(train)] for i in range(8)]
-        losses = model(**model.data_preprocessor(pseudo_collate(samples), training=True), mode="loss")
+    for _ in range(40):
+        losses = model(**batch, mode="loss")
         total = losses["loss_heat"] + losses["loss_delta"] + losses["loss_location"]
         optimizer.zero_grad()
         total.backward()
@@ -83,9 +83,10 @@ def test_training_on_synthetic_hands_learns_and_predicts(synthetic_interhand, tm
         history.append({name: value.item() for name, value in losses.items()})
     first, last = ({name: np.mean([entry[name] for entry in part]) for name in history[0]}
                    for part in (history[:4], history[-4:]))
-    assert last["loss_heat"] < 0.75 * first["loss_heat"]
-    assert last["loss_delta"] < 0.85 * first["loss_delta"]
-    assert last["loss_location"] < 0.75 * first["loss_location"]
+    assert last["loss_heat"] < 0.97 * first["loss_heat"]  # slow at first: most cells are cold
+    assert last["error_cells"] < 0.75 * first["error_cells"]
+    assert last["loss_delta"] < 0.3 * first["loss_delta"]
+    assert last["loss_location"] < 0.1 * first["loss_location"]
 
     test = DATASETS.build(cfg.test_dataloader.dataset)
     with torch.no_grad():

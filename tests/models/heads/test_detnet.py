@@ -107,6 +107,18 @@ class TestForward:
             maps = tiny_head()(feature_map())
         assert {part.dtype for part in maps} == {torch.float32}
 
+    @pytest.mark.parametrize("start", [0.02, 0.5])
+    def test_untrained_maps(self, start):
+        heat, delta, location = tiny_head(initial_heat=start)(feature_map())
+        assert heat.mean().item() == pytest.approx(start, rel=0.1)
+        assert delta.abs().max() < 0.3
+        assert location.abs().max() < 0.3
+
+    @pytest.mark.parametrize("start", [0, 1])
+    def test_maps_cannot_start_where_the_sigmoid_does_not_get(self, start):
+        with pytest.raises(ValueError, match=f"initial_heat: expected a number between 0 and 1, got {start}"):
+            tiny_head(initial_heat=start)
+
     def test_more_than_one_map_is_refused(self):
         with pytest.raises(ValueError, match=r"expected one number.*SingleMapNeck"):
             tiny_head(in_channels=[4, 8])

@@ -4,6 +4,7 @@ Source: Zhou et al., Monocular Real-time Hand Shape and Motion Capture using Mul
 its public inference code, training as in the public PyTorch port.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,14 +32,14 @@ def coordinate_channels(x: Tensor) -> Tensor:
     return torch.stack([grid_x, grid_y]).expand(len(x), -1, -1, -1)
 
 
-def branch(in_channels: int, hidden_channels: int, out_channels: int) -> nn.Sequential:
-    """Return a 3x3 convolution with batch normalisation and ReLU, and a 1x1 convolution that starts close to zero."""
+def branch(in_channels: int, hidden_channels: int, out_channels: int, bias: float = 0.0) -> nn.Sequential:
+    """Return a 3x3 convolution with batch normalisation and ReLU, and a 1x1 convolution that starts close to `bias`."""
     project = nn.Conv2d(in_channels, hidden_channels, 3, padding=1, bias=False)
     predict = nn.Conv2d(hidden_channels, out_channels, 1)
     nn.init.kaiming_normal_(project.weight, mode="fan_out", nonlinearity="relu")
     nn.init.trunc_normal_(predict.weight, std=0.01)
     assert predict.bias is not None
-    nn.init.zeros_(predict.bias)
+    nn.init.constant_(predict.bias, bias)
     return nn.Sequential(project, nn.BatchNorm2d(hidden_channels), nn.ReLU(inplace=True), predict)
 
 
@@ -55,6 +56,8 @@ class DetNetHead(BaseHead):
     uses the ground truth, as this method's published evaluations do; metrics must say so.
 
     Differences from the public code, with reasons:
+        - Heat maps start at `initial_heat`, about the mean of the targets, and not at 0.5. From 0.5 the first steps
+          push all of them to 0, where the sigmoid is flat, and training stays there for a long time: docs/detnet.md.
         - The two losses of vectors are squared errors, averaged over the cells with the true heat as weight. PyTorch
           port: the Frobenius norm (with its root) over the whole batch, divided by the number of samples, which depends
           on the size of the batch and is undefined without samples. The weights 100, 1 and 10 are the port's.
@@ -64,6 +67,7 @@ class DetNetHead(BaseHead):
         in_channels: Channels of the map: one number, in a list. `HandPoseEstimator` can fill it in.
         num_joints: K, as in the codec.
         hidden_channels: Channels inside the branches.
+        initial_heat: What untrained heat maps show, by the bias of their last layer; 0.5 is the public code's.
         heat_loss_weight: Weight of `loss_heat`.
         delta_loss_weight: Weight of `loss_delta`.
         location_loss_weight: Weight of `loss_location`.
@@ -73,7 +77,8 @@ class DetNetHead(BaseHead):
         init_cfg: mmengine's initialisation config.
 
     Raises:
-        ValueError: There is more than one map, or the codec has another number of joints.
+        ValueError: There is more than one map, `initial_heat` is not between 0 and 1, or the codec has another number
+            of joints.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class DetNetHead(BaseHead):
         in_channels: Sequence[int],
         num_joints: int = 21,
         hidden_channels: int = 256,
+        initial_heat: float = 0.02,
         heat_loss_weight: float = 100.0,
         delta_loss_weight: float = 1.0,
         location_loss_weight: float = 10.0,
@@ -92,6 +98,8 @@ class DetNetHead(BaseHead):
         if len(in_channels) != 1:
             raise ValueError(f"in_channels: expected one number, because DetNet has one map, got {tuple(in_channels)}; "
                              "the neck SingleMapNeck makes one map of several")
+        if not 0 < initial_heat < 1:
+            raise ValueError(f"initial_heat: expected a number between 0 and 1, got {initial_heat}")
         self.in_channels = tuple(in_channels)
         self.heat_loss_weight, self.delta_loss_weight = heat_loss_weight, delta_loss_weight
         self.location_loss_weight, self.bone_length = location_loss_weight, bone_length
@@ -99,7 +107,7 @@ class DetNetHead(BaseHead):
         if self.decoder is not None and self.decoder.num_joints != num_joints:
             raise ValueError(f"num_joints: expected that of the codec, {self.decoder.num_joints}, got {num_joints}")
         channels = in_channels[0] + COORDINATE_CHANNELS
-        self.heat = branch(channels, hidden_channels, num_joints)
+        self.heat = branch(channels, hidden_channels, num_joints, bias=math.log(initial_heat / (1 - initial_heat)))
         self.delta = branch(channels + num_joints, hidden_channels, 3 * num_joints)
         self.location = branch(channels + 4 * num_joints, hidden_channels, 3 * num_joints)
 
