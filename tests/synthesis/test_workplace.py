@@ -34,7 +34,7 @@ def test_hands_hold_their_things_and_meet_nothing_else(subject, sides):
     shape = subject.surface.shape
     grasps = {side: sample_grasp(shape, thing, sample_thing_look(rng), rng)
               for side, thing in zip(sides, (YCB_THINGS[3], YCB_THINGS[8]), strict=False)}
-    lying = scatter(YCB_THINGS[4:7], PLACE, 250.0, rng)
+    lying = scatter(YCB_THINGS[4:7], PLACE, (0.0, 250.0), rng)
     scene = sample_scene(subject, lambda: grasps, REACH, lying, sample_clothes(subject.look, rng),
                          sample_lighting(rng), rng)
     assert scene.present.tolist() == [RIGHT in sides, LEFT in sides]
@@ -68,12 +68,13 @@ def test_a_left_hand_holds_the_mirror_image(subject):
 
 
 def test_things_on_the_table_are_apart():
-    things = scatter(YCB_THINGS[:6], PLACE, 300.0, np.random.default_rng(0))
+    things = scatter(YCB_THINGS[:6], PLACE, (100.0, 300.0), np.random.default_rng(0))
     for number, thing in enumerate(things):
         assert thing.vertices_mm[:, 1].max() == pytest.approx(TABLE_MM)
+        assert 100 <= np.hypot(*(thing.translation_mm - PLACE)[[0, 2]]) <= 300
         assert not any(things_meet(thing, other) for other in things[:number])
     with pytest.raises(RuntimeError, match="no room"):
-        scatter([Thing("crate", 0, "box", (300, 300, 300))] * 3, PLACE, 10.0, np.random.default_rng(0))
+        scatter([Thing("crate", 0, "box", (300, 300, 300))] * 3, PLACE, (0.0, 10.0), np.random.default_rng(0))
 
 
 def test_a_hand_that_cannot_get_there(subject):

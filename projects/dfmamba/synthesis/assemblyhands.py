@@ -50,7 +50,7 @@ LAYOUT = Layout("assemblyhands", "AssemblyHands v1.1, ego views", SPLITS, ("imag
 CALIBRATION_SUFFIX = "_mono10bit"  # of a camera's name in the calibration and in paths
 REACH = Reach(ArmHabit(np.array([[0.35, 0.8, -0.4], [0.25, 0.25, 0.3]]),
                        np.array([[-0.3, 0.0, -0.8], [0.3, 0.3, 0.3]]), 110.0), np.array([0.0, 225.0, -370.0]), 190.0)
-LYING_MM, LYING_RADIUS_MM = np.array([0.0, 0.0, -520.0]), 230.0
+LYING_MM, LYING_RADII_MM = np.array([0.0, 0.0, -520.0]), (0.0, 230.0)
 HANDS = ((RIGHT, LEFT), (RIGHT, LEFT), (RIGHT,), (RIGHT, LEFT), (LEFT,))  # of frames 0, 1, 2, 3, 4, and so on
 VIEWS_PER_FRAME, FRAMES_PER_SEQUENCE, MIN_SEQUENCES = 3, 12, 2
 FIRST_FRAME, FRAME_STEP, FRAMES_PER_S = 520, 2, 60.0
@@ -150,7 +150,7 @@ def _subject(seed: int, split: str, sequence: int) -> Subject:
 @lru_cache(maxsize=16)
 def _stage(seed: int, split: str, sequence: int) -> Stage:
     rng = generator_for(seed, split, "plan", sequence)
-    lying = scatter([TOYS[k] for k in rng.permutation(len(TOYS))[:3]], LYING_MM, LYING_RADIUS_MM, rng)
+    lying = scatter([TOYS[k] for k in rng.permutation(len(TOYS))[:3]], LYING_MM, LYING_RADII_MM, rng)
     clothes = sample_clothes(_subject(seed, split, sequence).look, rng)
     return Stage(tuple(lying), clothes, sample_lighting(rng), make_table(rng))
 

@@ -56,7 +56,7 @@ JPEG_QUALITY = 92
 FRONT_DEG = 130.0  # cameras stand so far to both sides of the person's front
 MM_PER_M = 1000.0
 WORKSPACE_MM = np.array([0.0, 270.0, -420.0])
-SCATTER_MM = 240.0
+SCATTER_MM = (150.0, 300.0)  # about its middle, where hands need room
 REACH = Reach(ArmHabit(np.array([[0.35, 0.8, -0.45], [0.25, 0.25, 0.3]]),
                        np.array([[-0.25, 0.0, -0.85], [0.3, 0.3, 0.3]]), 110.0), WORKSPACE_MM, 120.0)
 _SHARED = "train"  # of the random numbers of what is in several splits: subjects, cameras

@@ -64,8 +64,9 @@ def make_table(rng: np.random.Generator) -> Table:
     return sample_table(TABLE_CENTRE_MM, TABLE_HALF_MM, rng)
 
 
-def scatter(things: Sequence[Thing], centre_mm: Array, radius_mm: float, rng: np.random.Generator) -> list[PlacedThing]:
-    """Put things on the table within a radius about a place, apart from each other; draw their looks.
+def scatter(things: Sequence[Thing], centre_mm: Array, radii_mm: tuple[float, float],
+            rng: np.random.Generator) -> list[PlacedThing]:
+    """Put things on the table between two circles about a place, apart from each other; draw their looks.
 
     Raises:
         RuntimeError: There was no room for one of them in `MAX_TRIES` draws.
@@ -74,7 +75,7 @@ def scatter(things: Sequence[Thing], centre_mm: Array, radius_mm: float, rng: np
     for thing in things:
         look = sample_thing_look(rng)
         for _ in range(MAX_TRIES):
-            way, turn = radius_mm * np.sqrt(rng.random()), rng.uniform(0, 2 * np.pi)
+            way, turn = np.sqrt(rng.uniform(radii_mm[0] ** 2, radii_mm[1] ** 2)), rng.uniform(0, 2 * np.pi)
             place = np.array([centre_mm[0] + way * np.cos(turn), TABLE_MM, centre_mm[2] + way * np.sin(turn)])
             candidate = resting(thing, look, place, rng.uniform(0, 360))
             if not any(things_meet(candidate, other) for other in placed):
