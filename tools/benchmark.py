@@ -1,92 +1,361 @@
-"""Time backbones against each other on this machine, interleaved in one run.
+"""Time backbones and whole models against each other on this machine, interleaved in one run.
 
-Ratios mean something, milliseconds little. Shows for each backbone its parameters, its multiply-adds for one image, the
-median time of one image with the quartiles, and the speed over that of the first one named. The weights are random.
+Ratios mean something, milliseconds little. For each model: parameters, multiply-adds of one image, and for each data
+type, runtime, number of threads and batch size the median time of an image with the quartiles, the speed over the first
+model named (eager, float32, same threads and batch), and the memory that a forward pass needs. All weights are random.
+
+Multiply-adds are torch's count of matrix products and convolutions, plus the scans and samplings by the formulas of
+`SSM.multiply_adds` and `DSSM.multiply_adds`: 4 N + 2 for each token and channel of a scan with N states, 4 K for
+each token and channel of a sampling with K anchors.
+
+Runtimes: `eager`; `folded` (batch norms folded into convolutions, channels-last, and for our blocks what
+`fold_for_inference` does); `compiled` (torch.compile of the whole graph); `graph` (a CUDA graph of the eager model).
+
+    python tools/benchmark.py --models resnet50 dfmamba_tiny timm:swin_tiny_patch4_window7_224
+    python tools/benchmark.py --models configs/dfmamba_interhand.py configs/baselines/*_interhand.py --out DIR
 """
 
 import argparse
+import copy
+import csv
+import gc
 import platform
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from datetime import date
+from multiprocessing import get_context
+from pathlib import Path
 
 import torch
 from torch import nn
+from torch.fx.experimental.optimization import fuse
 
-from dfmamba.models import DFMamba
-from dfmamba.models.backbones import ARCHS
+from dfmamba.models import backbones
+from dfmamba.models.backbones import ARCHS, DFMamba
 from dfmamba.models.cost import count_multiply_adds, count_parameters
+from dfmamba.models.folding import fold_for_inference
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+RUNTIMES = ("eager", "folded", "compiled", "graph")
+torch._dynamo.config.cache_size_limit = 256  # many models of one class, each compiled for its own sizes
 
 
-def resnet50() -> nn.Module:
-    """Return torchvision's ResNet-50 without its classifier, the usual backbone of hand pose estimators."""
-    from torchvision.models import resnet50 as make
+class UnavailableError(Exception):
+    """This model does not run this way; the message says why."""
 
-    model = make(weights=None)
-    return nn.Sequential(*list(model.children())[:-2])
+
+@dataclass(frozen=True)
+class Setting:
+    """One way in which all models are timed."""
+
+    runtime: str
+    dtype: str
+    threads: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model in one setting. Times in ms for one image, memory in MB beyond the process without the model."""
+
+    model: str
+    parameters_m: float
+    multiply_adds_g: float
+    runtime: str
+    dtype: str
+    threads: int
+    batch: int
+    low_ms: float
+    median_ms: float
+    high_ms: float
+    images_per_s: float
+    speed: float
+    memory_mb: float
+
+
+def torchvision_backbone(name: str) -> nn.Module:
+    """Return a ResNet of torchvision without pooling and classifier."""
+    import torchvision.models
+
+    return nn.Sequential(*list(getattr(torchvision.models, name)(weights=None).children())[:-2])
+
+
+def timm_backbone(name: str, size: int) -> nn.Module:
+    """Return a timm model without its classifier, for square images of `size` px."""
+    import timm
+
+    try:
+        return timm.create_model(name, features_only=True, img_size=size)
+    except TypeError:  # convolutional models take any size and do not know the argument
+        return timm.create_model(name, features_only=True)
+
+
+class WholeModel(nn.Module):
+    """An estimator of a config as a function of the image: backbone, neck and head, without decoding."""
+
+    def __init__(self, config: str) -> None:
+        super().__init__()
+        from mmengine.registry import init_default_scope
+        from mmpose.registry import MODELS
+
+        from dfmamba.engine.config import load_config
+
+        cfg = load_config(config)
+        init_default_scope(cfg.default_scope)
+        self.model = MODELS.build(cfg.model)
+
+    def forward(self, images: torch.Tensor) -> object:
+        """Return the raw outputs of the head."""
+        return self.model(images, None, mode="tensor")
 
 
 BACKBONES: dict[str, Callable[[], nn.Module]] = {
-    "resnet50": resnet50,
+    **{name: (lambda name=name: torchvision_backbone(name)) for name in ("resnet18", "resnet50")},
     **{f"dfmamba_{arch}": (lambda arch=arch: DFMamba(arch)) for arch in ARCHS},
+    **{f"vmamba_{arch}": (lambda arch=arch: backbones.VMamba(arch)) for arch in backbones.VMAMBA_ARCHS},
+    **{f"spatial_mamba_{arch}": (lambda arch=arch: backbones.SpatialMamba(arch))
+       for arch in backbones.SPATIAL_MAMBA_ARCHS},
 }
 
 
-def parse_args() -> argparse.Namespace:
-    """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backbones", nargs="+", choices=list(BACKBONES), default=["resnet50", "dfmamba_tiny"],
-                        help="what is compared (default: resnet50 dfmamba_tiny)")
-    parser.add_argument("--size", type=int, default=256, help="side of the square image in px (default: 256)")
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8], help="batch sizes (default: 1 8)")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="CPU threads (default: 1 2)")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds; each times every backbone once (default: 7)")
-    parser.add_argument("--device", default="cpu", help="torch device (default: cpu)")
-    return parser.parse_args()
+def build(name: str, size: int) -> nn.Module:
+    """Return a model by its name: one of BACKBONES, `timm:<model>`, or the path of a config.
+
+    Raises:
+        ValueError: There is no such model.
+    """
+    torch.manual_seed(0)
+    if name.endswith(".py"):
+        return WholeModel(name).eval()
+    if name.startswith("timm:"):
+        return timm_backbone(name.removeprefix("timm:"), size).eval()
+    if name not in BACKBONES:
+        raise ValueError(f"model: expected one of {', '.join(BACKBONES)}, timm:<model> or a config, got {name!r}")
+    return BACKBONES[name]().eval()
 
 
-@torch.inference_mode()
-def time_once(model: nn.Module, images: torch.Tensor) -> float:
+def prepare(model: nn.Module, setting: Setting, images: torch.Tensor) -> Callable[[torch.Tensor], object]:
+    """Return the model as it runs in a setting; the images are an example of the input.
+
+    Raises:
+        UnavailableError: The model or this machine cannot run so.
+    """
+    try:
+        model = copy.deepcopy(model).to(images.device, images.dtype)
+        if setting.runtime == "folded":
+            return fold(model)
+        if setting.runtime == "compiled":
+            model = torch.compile(model, fullgraph=True, dynamic=False)
+        elif setting.runtime == "graph":
+            return captured(model, images)
+        model(images)
+    except Exception as error:  # of the compiler or a kernel: the table says so and goes on
+        raise UnavailableError(f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}") from error
+    return model
+
+
+def fold(model: nn.Module) -> nn.Module:
+    """Return a model without batch norms: by `fold_for_inference`, or for a torchvision ResNet by torch.fx."""
+    if any(type(module).__module__.startswith("torchvision") for module in model.modules()):
+        return fuse(model).to(memory_format=torch.channels_last)
+    return fold_for_inference(model)
+
+
+def captured(model: nn.Module, images: torch.Tensor) -> Callable[[torch.Tensor], object]:
+    """Return a function that replays a CUDA graph of the model on images of the same shape."""
+    if not images.is_cuda:
+        raise UnavailableError("a CUDA graph needs a GPU")
+    still = images.clone()
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            model(still)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        output = model(still)
+
+    def replay(new: torch.Tensor) -> object:
+        still.copy_(new)
+        graph.replay()
+        return output
+
+    return replay
+
+
+def time_once(function: Callable[[torch.Tensor], object], images: torch.Tensor) -> float:
     """Return the milliseconds for one image of one forward pass."""
     start = time.perf_counter()
-    model(images)
+    function(images)
     if images.is_cuda:
         torch.cuda.synchronize(images.device)
     return (time.perf_counter() - start) * 1e3 / len(images)
 
 
-def compare(models: dict[str, nn.Module], images: torch.Tensor, rounds: int) -> dict[str, list[float]]:
-    """Return the times of every model, taken in turns after a pass that warms up."""
-    times: dict[str, list[float]] = {name: [] for name in models}
+def compare(functions: dict, images: dict[str, torch.Tensor], rounds: int) -> dict:
+    """Return the times of every function, taken in turns after a round that warms up. Keys are (model, setting)."""
+    times: dict = {key: [] for key in functions}
     for number in range(rounds + 1):
-        for name, model in models.items():
-            elapsed = time_once(model, images)
+        for key, function in functions.items():
+            elapsed = time_once(function, images[key[1].dtype])
             if number > 0:
-                times[name].append(elapsed)
+                times[key].append(elapsed)
     return times
 
 
-def main() -> None:
-    """Print a Markdown table."""
-    args = parse_args()
-    models = {name: BACKBONES[name]().eval().to(args.device) for name in args.backbones}
+def resident_mb(field: str) -> float:
+    """Return a line of /proc/self/status in MB: VmRSS now, VmHWM at its highest."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) / 1024
+
+
+def memory_of_forward(name: str, size: int, setting: Setting, device: str) -> float:
+    """Return the MB that the weights and two forward passes need at most, in a process of its own."""
+    with get_context("spawn").Pool(1) as pool:
+        return pool.apply(_memory_of_forward, (name, size, setting, device))
+
+
+@torch.no_grad()
+def _memory_of_forward(name: str, size: int, setting: Setting, device: str) -> float:
+    torch.set_num_threads(setting.threads)
+    dtype = DTYPES[setting.dtype]
+    images = torch.randn(setting.batch, 3, size, size, device=device, dtype=dtype)
+    nn.Conv2d(3, 8, 3)(torch.randn(1, 3, 32, 32))  # the libraries load with the first use
+    if not images.is_cuda:
+        Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
+    before = resident_mb("VmRSS")
+    model = build(name, size)
+    function = prepare(model, setting, images)
+    del model
+    gc.collect()
+    for _ in range(2):
+        function(images)
+    if images.is_cuda:
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resident_mb("VmHWM") - before
+
+
+def measure(args: argparse.Namespace, models: dict[str, nn.Module]) -> list[Row]:
+    """Time all models in all settings; settings of the same threads and batch are interleaved."""
     cost = {name: (count_parameters(model) / 1e6, count_multiply_adds(model, (3, args.size, args.size)) / 1e9)
             for name, model in models.items()}
-    print(f"{date.today()}, {platform.machine()}, torch {torch.__version__}, {args.device}, float32, forward only, "
-          f"{args.size}x{args.size}, median of {args.rounds} interleaved rounds\n")
-    print("| backbone | parameters M | multiply-adds G | threads | batch | ms an image (quartiles) | speed |")
-    print("|---|---|---|---|---|---|---|")
+    rows = []
     for threads in args.threads:
         torch.set_num_threads(threads)
         for batch in args.batch:
-            images = torch.randn(batch, 3, args.size, args.size, device=args.device)
-            times = compare(models, images, args.rounds)
-            reference = statistics.median(times[args.backbones[0]])
-            for name in args.backbones:
-                low, median, high = statistics.quantiles(times[name], n=4)
-                print(f"| {name} | {cost[name][0]:.2f} | {cost[name][1]:.2f} | {threads} | {batch} "
-                      f"| {median:.1f} ({low:.1f}-{high:.1f}) | {reference / median:.2f} x |", flush=True)
+            settings = [Setting(runtime, dtype, threads, batch) for dtype in args.dtypes for runtime in args.runtimes]
+            images = {dtype: torch.randn(batch, 3, args.size, args.size, device=args.device).to(DTYPES[dtype])
+                      for dtype in args.dtypes}
+            functions: dict[tuple[str, Setting], Callable] = {}
+            for name, model in models.items():
+                for setting in settings:
+                    try:
+                        functions[name, setting] = prepare(model, setting, images[setting.dtype])
+                    except UnavailableError as error:
+                        print(f"{name} does not run {setting.runtime} in {setting.dtype}: {error}", flush=True)
+            times = compare(functions, images, args.rounds)
+            first = next(iter(models)), Setting("eager", "float32", threads, batch)
+            reference = statistics.median(times[first]) if first in times else float("nan")
+            for name, setting in functions:
+                low, median, high = statistics.quantiles(times[name, setting], n=4)
+                left_out = args.no_memory or setting.runtime == "compiled"  # there a compiler's memory is in the way
+                memory = float("nan") if left_out else memory_of_forward(name, args.size, setting, args.device)
+                rows.append(Row(label(name), *cost[name], **asdict(setting), low_ms=low, median_ms=median, high_ms=high,
+                                images_per_s=1e3 / median, speed=reference / median, memory_mb=memory))
+    return rows
+
+
+def label(name: str) -> str:
+    """Return a model's name as the table shows it: a config without folder and ending."""
+    return Path(name).stem if name.endswith(".py") else name
+
+
+def as_markdown(rows: list[Row]) -> str:
+    """Return the table."""
+    lines = ["| model | params M | mult-adds G | type | runtime | threads | batch | ms an image (quartiles) "
+             "| images/s | speed | memory MB |", "|---|---|---|---|---|---|---|---|---|---|---|"]
+    lines += [
+        f"| {row.model} | {row.parameters_m:.2f} | {row.multiply_adds_g:.2f} | {row.dtype} | {row.runtime} "
+        f"| {row.threads} | {row.batch} | {row.median_ms:.1f} ({row.low_ms:.1f}-{row.high_ms:.1f}) "
+        f"| {row.images_per_s:.1f} | {row.speed:.2f} x | {format(row.memory_mb, '.0f').replace('nan', '-')} |"
+        for row in rows]
+    return "\n".join(lines)
+
+
+def write(rows: list[Row], header: str, folder: Path) -> None:
+    """Write benchmark.md, .csv and .png into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "benchmark.md").write_text(f"{header}\n\n{as_markdown(rows)}\n")
+    with (folder / "benchmark.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+    plot(rows, folder / "benchmark.png")
+
+
+def plot(rows: list[Row], path: Path) -> None:
+    """Draw images a second against parameters, one panel for each number of threads and batch size."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    panels = sorted({(row.threads, row.batch) for row in rows})
+    kinds = sorted({(row.dtype, row.runtime) for row in rows})
+    figure, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 4.4), squeeze=False)
+    for panel, axis in zip(panels, axes[0], strict=True):
+        for kind, marker in zip(kinds, "os^Dv<>p*hXP"[:len(kinds)], strict=False):
+            chosen = [row for row in rows if (row.threads, row.batch) == panel and (row.dtype, row.runtime) == kind]
+            axis.scatter([row.parameters_m for row in chosen], [row.images_per_s for row in chosen], marker=marker,
+                         label=" ".join(kind))
+        for name in dict.fromkeys(row.model for row in rows):
+            best = max((row for row in rows if row.model == name and (row.threads, row.batch) == panel),
+                       key=lambda row: row.images_per_s)
+            axis.annotate(name, (best.parameters_m, best.images_per_s), fontsize=7, xytext=(3, 4),
+                          textcoords="offset points")
+        axis.set(xlabel="parameters (M)", ylabel="images / s", title=f"{panel[0]} threads, batch {panel[1]}",
+                 ylim=(0, None))
+        axis.margins(x=0.25)
+    axes[0][0].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the command line's arguments."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["resnet50", "dfmamba_tiny"], metavar="MODEL",
+                        help=f"what is compared: {', '.join(BACKBONES)}, timm:<model>, or the path of a config for its "
+                        "whole model (default: resnet50 dfmamba_tiny)")
+    parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=["eager", "folded"],
+                        help="how they run (default: eager folded)")
+    parser.add_argument("--dtypes", nargs="+", choices=list(DTYPES), default=["float32"],
+                        help="data types of weights and images (default: float32)")
+    parser.add_argument("--size", type=int, default=256, help="side of the square image in px (default: 256)")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8], help="batch sizes (default: 1 8)")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="CPU threads (default: 1 2)")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds; each times everything once (default: 7)")
+    parser.add_argument("--device", default="cpu", help="torch device (default: cpu)")
+    parser.add_argument("--no-memory", action="store_true",
+                        help="leave out the memory (default: measure it, except of compiled models)")
+    parser.add_argument("--out", type=Path, help="folder for benchmark.md, .csv and .png (default: print only)")
+    return parser.parse_args()
+
+
+@torch.no_grad()
+def main() -> None:
+    """Print a Markdown table, and write it with a CSV file and a plot if asked to."""
+    args = parse_args()
+    models = {name: build(name, args.size) for name in args.models}
+    rows = measure(args, models)
+    header = (f"{date.today()}, {platform.machine()}, torch {torch.__version__}, {args.device}, forward only, "
+              f"{args.size}x{args.size}, median of {args.rounds} interleaved rounds; speed: over "
+              f"{label(args.models[0])}, eager, float32, same threads and batch")
+    print(f"{header}\n\n{as_markdown(rows)}")
+    if args.out:
+        write(rows, header, args.out)
 
 
 if __name__ == "__main__":

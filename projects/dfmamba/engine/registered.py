@@ -85,7 +85,8 @@ def accepted_keywords(target: Callable) -> tuple[set[str], bool]:
     """Return the keywords that a class or function names, and whether it takes others, too.
 
     `**kwargs` of a constructor are followed to the next class in the method resolution order. They are open when the
-    last constructor of that chain still has them, or when a signature cannot be read.
+    last constructor of that chain still has them, when a signature cannot be read, or when a class that gives them to
+    something else says so with `OPEN_KEYWORDS = True`.
     """
     if not inspect.isclass(target):
         return _keywords(target)
@@ -94,8 +95,8 @@ def accepted_keywords(target: Callable) -> tuple[set[str], bool]:
         if "__init__" in vars(cls):
             more, is_open = _keywords(vars(cls)["__init__"])
             names |= more - {"self"}
-            if not is_open:
-                return names, False
+            if not is_open or vars(cls).get("OPEN_KEYWORDS"):
+                return names, is_open
     return names, True
 
 

@@ -53,6 +53,8 @@ class TimmBackbone(BaseModule):
         FileNotFoundError: There is no file `checkpoint`.
     """
 
+    OPEN_KEYWORDS = True  # for the check of configs: `options` go to timm, not to the base class
+
     def __init__(
         self,
         model: str,

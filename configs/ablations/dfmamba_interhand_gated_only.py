@@ -1,0 +1,7 @@
+"""Ablation on InterHand2.6M: gated convolution blocks only.
+
+All else as in dfmamba_interhand.py. Untrained.
+"""
+
+_base_ = ['../dfmamba_interhand.py']
+model = dict(backbone=dict(blocks=('gated',) * 6))

@@ -1,0 +1,7 @@
+"""ResNet-50 in DF-Mamba's place on RHP.
+
+All else as in dfmamba_rhp.py. Untrained. The paper's figure, mm: 17.75.
+"""
+
+_base_ = ['../dfmamba_rhp.py', '../_base_/backbones/resnet50.py']
+model = dict(backbone={{_base_.backbone_a2j}})

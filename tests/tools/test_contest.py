@@ -1,0 +1,86 @@
+"""The contest: it compares like with like, finds what is there, and can say that DF-Mamba loses."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dfmamba.engine.errors import ConfigError
+from dfmamba.synthesis.interhand26m import write_interhand26m
+
+ROOT = Path(__file__).parents[2]
+specification = importlib.util.spec_from_file_location("contest", ROOT / "tools" / "contest.py")
+contest = importlib.util.module_from_spec(specification)
+specification.loader.exec_module(contest)
+NANO, PLAIN = (ROOT / "configs" / "contest" / f"{name}.py" for name in ("dfmamba_nano", "dfmamba_nano_no_deformation"))
+
+
+def simulated_truth(rng, images=120):
+    joints = rng.normal((0, 0, 600), 40, (images, 42, 3))
+    return {"joints": joints, "valid": np.ones((images, 42), bool), "ids": list(range(images)),
+            "sequence": np.arange(images) // 4}
+
+
+def simulated_errors(rng, mean_mm, images=120):
+    return mean_mm + rng.normal(0, 0.1, (3, 1, 1)) + rng.normal(0, 2, (3, images, 42))
+
+
+@pytest.mark.parametrize(("second_mm", "expected"), [
+    (22.0, "worse than ours"), (18.0, "better than ours"), (20.0, "no difference shown")])
+def test_the_verdict_follows_the_errors(second_mm, expected):
+    rng = np.random.default_rng(1)
+    truth = simulated_truth(rng)
+    errors = {"ours": simulated_errors(rng, 20.0), "theirs": simulated_errors(rng, second_mm)}
+    ours, theirs = contest.judge(["ours", "theirs"], errors, truth["valid"], truth)
+    assert contest.verdict(ours, "ours") == "-"
+    assert contest.verdict(theirs, "ours") == expected
+    assert theirs["over_seeds"].mean == pytest.approx(errors["theirs"].mean())
+    assert theirs["difference"].mean == pytest.approx(errors["theirs"].mean() - errors["ours"].mean())
+
+
+def test_grades_are_thirds_by_hidden_joints():
+    truth = simulated_truth(np.random.default_rng(2))
+    grades = contest.grade_by_occlusion(truth)
+    assert [len(rows) for rows, _ in grades] == [40, 40, 40]
+    assert sorted(np.concatenate([rows for rows, _ in grades])) == list(range(120))
+    shares = [share for _, share in grades]
+    assert shares == sorted(shares)
+    assert shares[0] < shares[2]
+
+
+def test_only_models_may_differ(tmp_path):
+    unfair = tmp_path / "unfair.py"
+    unfair.write_text(f"_base_ = ['{NANO}']\noptim_wrapper = dict(optimizer=dict(lr=1e-2))\n")
+    with pytest.raises(ConfigError, match=r"differs from .* in optim_wrapper\.optimizer\.lr: 0\.01 and 0\.0015"):
+        contest.load_contestants([NANO, unfair], [])
+    with pytest.raises(ConfigError, match="different file names"):
+        contest.load_contestants([NANO, NANO], [])
+    assert len(contest.load_contestants(sorted((ROOT / "configs" / "contest").glob("*.py")), [])) >= 4
+
+
+@pytest.mark.slow
+def test_a_small_contest_from_training_to_report(tmp_path, monkeypatch, capsys):
+    write_interhand26m(tmp_path / "data", {"train": 16, "val": 8, "test": 16}, seed=0, view_spread_deg=30)
+    options = [f"{loader}.dataset.data_root={tmp_path / 'data'}" for loader in
+               ("train_dataloader", "val_dataloader", "test_dataloader")]
+    options += ["train_dataloader.batch_size=8", "train_cfg.max_epochs=1", "train_dataloader.num_workers=0",
+                "test_dataloader.num_workers=0", "train_dataloader.persistent_workers=False",
+                "test_dataloader.persistent_workers=False"]
+    command = ["contest", str(NANO), str(PLAIN), "--seeds", "0", "1", "--out", str(tmp_path / "out"), "--cfg-options",
+               *options]
+    monkeypatch.setattr("sys.argv", command)
+    contest.main()
+    table = capsys.readouterr().out
+    assert "| dfmamba_nano_no_deformation |" in table
+    report = json.loads((tmp_path / "out" / "contest.json").read_text())
+    assert [row["config"] for row in report["results"]] == [NANO.stem, PLAIN.stem]
+    assert "SYNTHETIC" in report["header"].upper()
+    # the same number as the evaluator's own
+    result = (tmp_path / "out" / NANO.stem / "seed0" / "test.log").read_text()
+    assert f"{report['results'][0]['by_seed_mm'][0]:.2f}" in result
+    assert (tmp_path / "out" / "contest.png").stat().st_size > 5000
+
+    contest.main()  # nothing is trained again
+    assert capsys.readouterr().out.count("is there") == 4

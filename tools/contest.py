@@ -1,0 +1,306 @@
+"""Train several configs under one budget on SYNTHETIC interacting hands, and say which is better, if any.
+
+    python tools/contest.py configs/contest/*.py --seeds 0 1 2 --out work_dirs/contest
+
+The configs must agree in everything but the model: data, augmentation, batch, optimiser, schedule, evaluation; the tool
+refuses others and names the difference. Each is trained once for every seed by tools/train.py and tested by
+tools/test.py; runs that are there already with the same settings are not repeated. The report has for each config the
+MPJPE (root-relative, mean over all valid joints: micro) with Student's interval over the seeds and a bootstrap interval
+over seeds and test sequences; the same on thirds of the test images by the share of hidden joints; and the difference
+to the first config with its interval, from which the verdict follows: better, worse, or no difference shown.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SAME = ("train_dataloader", "test_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "test_evaluator")
+GRADES = ("fewest hidden joints", "middle", "most hidden joints")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One config trained with one seed."""
+
+    config: Path
+    seed: int
+    folder: Path
+
+    @property
+    def predictions(self) -> Path:
+        """The result file."""
+        return self.folder / "predictions.json"
+
+    @property
+    def receipt(self) -> Path:
+        """What was run, written when it has ended."""
+        return self.folder / "run.json"
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the command line's arguments."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("configs", nargs="+", type=Path, help="the contestants; differences are to the first one")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2],
+                        help="seeds of the training (default: 0 1 2)")
+    parser.add_argument("--out", type=Path, default=Path("work_dirs/contest"),
+                        help="folder for runs and report (default: work_dirs/contest)")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; they share the cores (default: 1)")
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="settings of all configs")
+    return parser.parse_args()
+
+
+def load_contestants(paths: Sequence[Path], options: Sequence[str]) -> list:
+    """Return the configs.
+
+    Raises:
+        ConfigError: Two have one name, or they differ in more than the model; names the first difference.
+    """
+    from dfmamba.engine.config import flatten, load_config
+    from dfmamba.engine.errors import ConfigError
+
+    names = [path.stem for path in paths]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"expected configs with different file names, got {', '.join(names)}")
+    configs = [load_config(path, options) for path in paths]
+    first, rules = configs[0], flatten(configs[0])
+    for path, config in zip(paths[1:], configs[1:], strict=True):
+        other = flatten(config)
+        for key in sorted(rules.keys() | other.keys()):
+            if key.split(".")[0] in SAME and rules.get(key) != other.get(key):
+                raise ConfigError(f"{path} differs from {first.filename} in {key}: {other.get(key)!r} and "
+                                 f"{rules.get(key)!r}. A contest is between models; all the rest must be the same.")
+    return configs
+
+
+def fingerprint(config, seed: int, options: Sequence[str]) -> str:
+    """Return digits that change with whatever decides about a run."""
+    return hashlib.sha256(json.dumps([config.pretty_text, seed, list(options)]).encode()).hexdigest()[:16]
+
+
+def execute(run: Run, print_of_run: str, options: Sequence[str], threads: int) -> None:
+    """Train and test, unless that has been done.
+
+    Raises:
+        ConfigError: A tool failed; its log is named.
+    """
+    if run.receipt.exists() and json.loads(run.receipt.read_text())["fingerprint"] == print_of_run:
+        print(f"{run.folder}: is there", flush=True)
+        return
+    run.folder.mkdir(parents=True, exist_ok=True)
+    settings = [*options, f"randomness.seed={run.seed}"]
+    start = time.monotonic()
+    _call(run, threads, "train.py", str(run.config), "--no-validate", "--work-dir", str(run.folder),
+          "--cfg-options", *settings)
+    seconds = time.monotonic() - start
+    checkpoint = (run.folder / "last_checkpoint").read_text().strip()
+    _call(run, threads, "test.py", str(run.config), checkpoint, "--work-dir", str(run.folder), "--cfg-options",
+          *settings, f"test_evaluator.result_file={run.predictions}")
+    run.receipt.write_text(json.dumps({"fingerprint": print_of_run, "training_s": round(seconds, 1),
+                                       "threads": threads}))
+    print(f"{run.folder}: trained in {seconds:.0f} s", flush=True)
+
+
+def _call(run: Run, threads: int, tool: str, *arguments: str) -> None:
+    from dfmamba.engine.errors import ConfigError
+
+    log = run.folder / f"{Path(tool).stem}.log"
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
+    with log.open("w") as file:
+        code = subprocess.call([sys.executable, str(ROOT / "tools" / tool), *arguments], stdout=file,
+                               stderr=subprocess.STDOUT, env=environment)
+    if code:
+        raise ConfigError(f"tools/{tool} {run.config} failed (exit code {code}); see {log}")
+
+
+def read_truth(config) -> dict:
+    """Return joints (N, 42, 3) in mm, which are valid (N, 42), sequence numbers (N,), ids, and the data's own words."""
+    import numpy as np
+    from mmengine.registry import init_default_scope
+    from mmpose.registry import DATASETS
+
+    init_default_scope(config.default_scope)
+    dataset = DATASETS.build({**config.test_dataloader.dataset, "pipeline": []})
+    samples = [dataset.get_data_info(number) for number in range(len(dataset))]
+    names = [sample["seq_name"] for sample in samples]
+    numbers = {name: number for number, name in enumerate(sorted(set(names)))}
+    return {
+        "ids": [sample["id"] for sample in samples],
+        "joints": np.concatenate([sample["keypoints_cam"] for sample in samples]),
+        "valid": np.concatenate([sample["keypoints_visible"] for sample in samples]) > 0,
+        "sequence": np.array([numbers[name] for name in names]),
+        "source": dict(dataset.metainfo.get("data_source", {})),
+    }
+
+
+def errors_of(runs: Sequence[Run], truth: dict) -> tuple:
+    """Return root-relative errors (seeds, N, 42) in mm of one config, and which of them count (N, 42)."""
+    import numpy as np
+
+    from dfmamba.evaluation import joint_errors, root_align
+    from dfmamba.evaluation.result_files import read_result_file
+    from dfmamba.skeleton import TWO_HANDS
+
+    aligned_truth = root_align(truth["joints"], TWO_HANDS)
+    valid = truth["valid"] & truth["valid"][:, list(TWO_HANDS.root_of_joint)]
+    errors = []
+    for run in runs:
+        table = read_result_file("interhand26m", run.predictions)
+        row = {sample: number for number, sample in enumerate(table.ids)}
+        pred = table.joints_mm[[row[sample] for sample in truth["ids"]]]
+        errors.append(joint_errors(root_align(pred, TWO_HANDS), aligned_truth))
+    return np.array(errors), valid
+
+
+def grade_by_occlusion(truth: dict) -> list:
+    """Return the rows of each third of the test images, from the fewest to the most hidden joints."""
+    import numpy as np
+
+    from dfmamba.evaluation.occlusion import hidden_share
+    from dfmamba.skeleton import TWO_HANDS
+
+    share = hidden_share(truth["joints"], truth["valid"], TWO_HANDS)
+    order = np.argsort(share, kind="stable")
+    return [(rows, float(np.nanmean(share[rows]))) for rows in np.array_split(order, len(GRADES))]
+
+
+def judge(names: Sequence[str], errors: dict, valid, truth: dict) -> list[dict]:
+    """Return a row of the report for each config."""
+    import numpy as np
+
+    from dfmamba.evaluation.confidence import bootstrap, interval_over_seeds, sum_by_sequence
+
+    count = truth["sequence"].max() + 1
+    grades = [(rows, share) for rows, share in grade_by_occlusion(truth)]
+    sums = {name: sum_by_sequence(errors[name], valid, truth["sequence"], count) for name in names}
+    table = []
+    for name in names:
+        by_seed = np.where(valid, errors[name], 0).sum(axis=(1, 2)) / valid.sum()
+        row = {"config": name, "by_seed_mm": by_seed.tolist(), "over_seeds": interval_over_seeds(by_seed),
+               "over_seeds_and_sequences": bootstrap(sums[name])}
+        row["grades"] = [
+            {"grade": grade, "images": len(rows), "hidden_share": share, "interval": bootstrap(
+                sum_by_sequence(errors[name][:, rows], valid[rows], truth["sequence"][rows], count))}
+            for grade, (rows, share) in zip(GRADES, grades, strict=True)]
+        if name != names[0]:
+            row["difference"] = bootstrap(sums[name], sums[names[0]])
+        table.append(row)
+    return table
+
+
+def verdict(row: dict, first: str) -> str:
+    """Say what the interval of the difference shows."""
+    if "difference" not in row:
+        return "-"
+    _, low, high = row["difference"]
+    return f"worse than {first}" if low > 0 else f"better than {first}" if high < 0 else "no difference shown"
+
+
+def as_markdown(table: list[dict], header: str) -> str:
+    """Return the report."""
+    first = table[0]["config"]
+
+    def show(interval) -> str:
+        return f"{interval[0]:.2f} ({interval[1]:.2f} to {interval[2]:.2f})"
+
+    lines = [header, "", "| config | params M | training s | MPJPE mm (95 % over seeds) "
+             f"| (95 % over seeds and sequences) | minus {first} | verdict |", "|---|---|---|---|---|---|---|"]
+    lines += [f"| {row['config']} | {row['parameters_m']:.2f} | {row['training_s']:.0f} | {show(row['over_seeds'])} "
+              f"| {show(row['over_seeds_and_sequences'])} | {show(row['difference']) if 'difference' in row else '-'} "
+              f"| {verdict(row, first)} |" for row in table]
+    grades = table[0]["grades"]
+    lines += ["", "By share of hidden joints, thirds of the test images, MPJPE mm (95 % over seeds and sequences):", "",
+              "| config | " + " | ".join(f"{grade['grade']} ({grade['hidden_share']:.0%} hidden)" for grade in grades)
+              + " |", "|---" * (len(grades) + 1) + "|"]
+    lines += [f"| {row['config']} | " + " | ".join(show(grade["interval"]) for grade in row["grades"]) + " |"
+              for row in table]
+    return "\n".join(lines) + "\n"
+
+
+def plot(table: list[dict], path: Path) -> None:
+    """Draw each config's error with its interval, for all images and for each grade."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(8, 1.2 + 0.9 * len(table)))
+    for number, row in enumerate(table):
+        intervals = [row["over_seeds_and_sequences"], *(grade["interval"] for grade in row["grades"])]
+        for place, (interval, colour) in enumerate(zip(intervals, ["black", "tab:green", "tab:orange", "tab:red"],
+                                                       strict=True)):
+            mean, low, high = interval
+            axis.errorbar(mean, -number - 0.17 * place, xerr=[[mean - low], [high - mean]], fmt="o", color=colour,
+                          capsize=3, label=["all images", *GRADES][place] if number == 0 else None)
+    axis.set_yticks([-number - 0.25 for number in range(len(table))], [row["config"] for row in table])
+    axis.set(xlabel="MPJPE, root-relative, mm, SYNTHETIC hands (95 % over seeds and sequences)")
+    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def contest(args: argparse.Namespace) -> None:
+    """Train, test, judge, write the report."""
+    import torch
+    from mmengine.registry import init_default_scope
+    from mmpose.registry import MODELS
+
+    from dfmamba.evaluation.report import write_json
+    from dfmamba.models.cost import count_parameters
+
+    configs = load_contestants(args.configs, args.cfg_options)
+    names = [path.stem for path in args.configs]
+    runs = {name: [Run(path, seed, args.out / name / f"seed{seed}") for seed in args.seeds]
+            for name, path in zip(names, args.configs, strict=True)}
+    # All configs of a seed before the next seed: an aborted contest is still fair
+    order = [(runs[name][number], config) for number in range(len(args.seeds))
+             for name, config in zip(names, configs, strict=True)]
+    threads = max(1, torch.get_num_threads() // args.jobs)
+    with ThreadPoolExecutor(args.jobs) as pool:
+        running = [pool.submit(execute, run, fingerprint(config, run.seed, args.cfg_options), args.cfg_options, threads)
+                   for run, config in order]
+        for done in running:
+            done.result()
+
+    truth = read_truth(configs[0])
+    results = {name: errors_of(runs[name], truth) for name in names}
+    valid = results[names[0]][1]
+    table = judge(names, {name: errors for name, (errors, _) in results.items()}, valid, truth)
+    for row, config in zip(table, configs, strict=True):
+        init_default_scope(config.default_scope)
+        receipts = [json.loads(run.receipt.read_text()) for run in runs[row["config"]]]
+        row["parameters_m"] = count_parameters(MODELS.build(config.model)) / 1e6
+        row["training_s"] = sum(receipt["training_s"] for receipt in receipts) / len(receipts)
+    header = (f"{date.today()}: contest on {truth['source'].get('name', 'the data set of the configs')} "
+              f"({len(truth['ids'])} test images, {truth['sequence'].max() + 1} sequences), seeds "
+              f"{', '.join(map(str, args.seeds))}. MPJPE: root-relative, mean over all valid joints (micro). Training "
+              f"seconds: {args.jobs} runs at a time, {threads} threads each.")
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "contest.md").write_text(as_markdown(table, header))
+    write_json(args.out / "contest.json", {"header": header, "data": truth["source"], "results": table})
+    plot(table, args.out / "contest.png")
+    print(as_markdown(table, header))
+
+
+def main() -> None:
+    """Run the tool. Imports come late: --help is quick, and a missing environment gets one clear line."""
+    args = parse_args()
+    try:
+        from dfmamba.engine.cli import run_tool
+    except ImportError as error:
+        sys.exit(f"tools/contest.py: {error}. Run `make setup` once, then start with .venv/bin/python tools/contest.py")
+    run_tool("tools/contest.py", lambda: contest(args))
+
+
+if __name__ == "__main__":
+    main()
