@@ -93,7 +93,7 @@ def test_token_conv_looks_where_it_should():
         torch.nn.init.ones_(conv.conv.weight)
         torch.nn.init.zeros_(conv.conv.bias)
     assert same(x).flatten().tolist() == [0, 0, 1, 1, 1, 0, 0]
-    assert even(x).flatten().tolist() == [0, 1, 1, 1, 1, 0, 0]  # as padding='same' of torch: one token before, two after
+    assert even(x).flatten().tolist() == [0, 1, 1, 1, 1, 0, 0]  # as torch's 'same': one token before, two after
     assert causal(x).flatten().tolist() == [0, 0, 0, 1, 1, 1, 1]
 
 
