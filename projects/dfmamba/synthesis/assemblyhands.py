@@ -322,6 +322,7 @@ def write_assemblyhands(
     Raises:
         ValueError: See `output.begin_set`.
         FileExistsError: See `output.prepare_folder`.
+        RuntimeError: There was no room for the hands in very many draws; another seed will do.
     """
     folder = Path(folder)
     begun = begin_set(folder, LAYOUT, num_images, seed, view_spread_deg, overwrite)

@@ -304,6 +304,7 @@ def write_dexycb(
     Raises:
         ValueError: See `output.begin_set`; or a number of images is no multiple of 8.
         FileExistsError: See `output.prepare_folder`.
+        RuntimeError: There was no room for the hands in very many draws; another seed will do.
     """
     folder = Path(folder)
     if any(count % len(SERIALS) for count in num_images.values()):
