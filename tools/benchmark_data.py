@@ -102,6 +102,7 @@ class Records(Dataset):
 
 def measure_workers(reader, folder, cache, workers, reads, length):
     """Read with forked workers; memory is that of all processes while they wait."""
+    others = psutil.Process().children()
     dataset = None if reader == "no data" else open_data(reader, folder, cache)
     length = length if dataset is None else len(dataset)
     numbers = np.random.default_rng(0).integers(length, size=reads).tolist()
@@ -113,7 +114,8 @@ def measure_workers(reader, folder, cache, workers, reads, length):
     for _ in loader:
         pass
     seconds = time.perf_counter() - start
-    parent, children = megabytes(), [megabytes(process) for process in psutil.Process().children()]
+    parent = megabytes()
+    children = [megabytes(process) for process in psutil.Process().children() if process not in others]
     return {"reader": reader, "records": length, "workers": len(children), "samples_per_s": reads / seconds,
             "worker_uss_mb": statistics.mean(child["uss_mb"] for child in children),
             "all_pss_mb": parent["pss_mb"] + sum(child["pss_mb"] for child in children)}
