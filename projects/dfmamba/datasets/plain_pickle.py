@@ -1,7 +1,8 @@
 """Pickles of plain data: numbers, texts, containers and numpy's arrays. Nothing in them is run.
 
 A pickle is a program that may call every function that it can name. Here it can name a few harmless ones, all of them
-ours: numpy's own would follow what the pickle says about the memory of an array.
+ours: numpy's own would follow what the pickle says about the memory of an array. It can still ask for more memory than
+there is.
 """
 
 import pickle
