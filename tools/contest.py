@@ -77,9 +77,11 @@ def load_contestants(paths: Sequence[Path], options: Sequence[str]) -> list:
     for path, config in zip(paths[1:], configs[1:], strict=True):
         other = flatten(config)
         for key in sorted(rules.keys() | other.keys()):
-            if key.split(".")[0] in SAME and rules.get(key) != other.get(key):
-                raise ConfigError(f"{path} differs from {first.filename} in {key}: {other.get(key)!r} and "
-                                 f"{rules.get(key)!r}. A contest is between models; all the rest must be the same.")
+            values = other.get(key), rules.get(key)
+            is_leaf = not any(isinstance(value, dict | list) for value in values)
+            if key.split(".")[0] in SAME and is_leaf and values[0] != values[1]:
+                raise ConfigError(f"{path} differs from {first.filename} in {key}: {values[0]!r} and "
+                                  f"{values[1]!r}. A contest is between models; all the rest must be the same.")
     return configs
 
 
@@ -129,6 +131,8 @@ def read_truth(config) -> dict:
     from mmengine.registry import init_default_scope
     from mmpose.registry import DATASETS
 
+    from dfmamba.engine.report import data_fingerprint
+
     init_default_scope(config.default_scope)
     dataset = DATASETS.build({**config.test_dataloader.dataset, "pipeline": []})
     samples = [dataset.get_data_info(number) for number in range(len(dataset))]
@@ -139,7 +143,7 @@ def read_truth(config) -> dict:
         "joints": np.concatenate([sample["keypoints_cam"] for sample in samples]),
         "valid": np.concatenate([sample["keypoints_visible"] for sample in samples]) > 0,
         "sequence": np.array([numbers[name] for name in names]),
-        "source": dict(dataset.metainfo.get("data_source", {})),
+        "source": data_fingerprint(dataset),
     }
 
 
@@ -151,14 +155,14 @@ def errors_of(runs: Sequence[Run], truth: dict) -> tuple:
     from dfmamba.evaluation.result_files import read_result_file
     from dfmamba.skeleton import TWO_HANDS
 
-    aligned_truth = root_align(truth["joints"], TWO_HANDS)
+    aligned_truth = root_align(truth["joints"], TWO_HANDS.root_of_joint)
     valid = truth["valid"] & truth["valid"][:, list(TWO_HANDS.root_of_joint)]
     errors = []
     for run in runs:
         table = read_result_file("interhand26m", run.predictions)
         row = {sample: number for number, sample in enumerate(table.ids)}
         pred = table.joints_mm[[row[sample] for sample in truth["ids"]]]
-        errors.append(joint_errors(root_align(pred, TWO_HANDS), aligned_truth))
+        errors.append(joint_errors(root_align(pred, TWO_HANDS.root_of_joint), aligned_truth))
     return np.array(errors), valid
 
 
@@ -281,13 +285,14 @@ def contest(args: argparse.Namespace) -> None:
         receipts = [json.loads(run.receipt.read_text()) for run in runs[row["config"]]]
         row["parameters_m"] = count_parameters(MODELS.build(config.model)) / 1e6
         row["training_s"] = sum(receipt["training_s"] for receipt in receipts) / len(receipts)
-    header = (f"{date.today()}: contest on {truth['source'].get('name', 'the data set of the configs')} "
-              f"({len(truth['ids'])} test images, {truth['sequence'].max() + 1} sequences), seeds "
-              f"{', '.join(map(str, args.seeds))}. MPJPE: root-relative, mean over all valid joints (micro). Training "
-              f"seconds: {args.jobs} runs at a time, {threads} threads each.")
+    source = truth["source"]
+    header = (f"{date.today()}: contest on {'SYNTHETIC hands, ' if source['synthetic'] else ''}{source['dataset']} "
+              f"{source.get('digest', '')} ({len(truth['ids'])} test images, {truth['sequence'].max() + 1} sequences), "
+              f"seeds {', '.join(map(str, args.seeds))}. MPJPE: root-relative, mean over all valid joints (micro). "
+              f"Training seconds: {args.jobs} runs at a time, {threads} threads each.")
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "contest.md").write_text(as_markdown(table, header))
-    write_json(args.out / "contest.json", {"header": header, "data": truth["source"], "results": table})
+    write_json(args.out / "contest.json", {"header": header, "data": source, "results": table})
     plot(table, args.out / "contest.png")
     print(as_markdown(table, header))
 

@@ -61,7 +61,8 @@ def bootstrap(ours: SequenceErrors, theirs: SequenceErrors | None = None, level:
         return (errors.sums[seeds].mean(axis=1) * weights).sum(axis=1) / (weights * errors.counts).sum(axis=1)
 
     weights = rng.multinomial(sequences, np.full(sequences, 1 / sequences), draws)
-    drawn = mean_of(ours, weights) - (mean_of(theirs, weights) if theirs else 0)
+    with np.errstate(invalid="ignore"):  # draws of sequences without any joint that counts are left out below
+        drawn = mean_of(ours, weights) - (mean_of(theirs, weights) if theirs else 0)
     mean = _mean(ours) - (_mean(theirs) if theirs else 0)
     low, high = np.nanpercentile(drawn, [50 * (1 - level), 50 * (1 + level)])
     return Interval(mean, float(low), float(high))
