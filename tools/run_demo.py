@@ -1,16 +1,48 @@
-"""The main job in one go: make the synthetic set, train nano on it, test it, and say where everything is."""
+"""The main job in one go: make a synthetic set, train nano on it, test it, and say where everything is."""
 
 import argparse
 import json
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIG = "configs/demo/dfmamba_interhand_demo.py"
-DATA = "data/synthetic_interhand26m"
 VIEW_SPREAD = "30"  # degrees: hands seen from the front, which a small model learns in minutes
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The demo of one data set.
+
+    Attributes:
+        config: Name in configs/demo, without the ending.
+        train: Training images.
+        test: Test images.
+        error: Main number of the protocol, in the table of metrics.
+        constant: The best constant pose in the same protocol.
+        test_split: Name of the split that is tested.
+    """
+
+    config: str
+    train: int
+    test: int
+    error: str
+    constant: str
+    test_split: str = "test"
+
+
+DEMOS = {
+    "interhand26m": Demo("dfmamba_interhand_demo", 2400, 200, "interhand/MPJPE_rr_macro_all_mm",
+                         "interhand/constant_pose_macro_all_mm"),
+    "rhp": Demo("dfmamba_rhp_demo", 800, 120, "rhp/EPE_rr_macro_mm", "rhp/constant_pose_rr_macro_mm"),
+    "nyu": Demo("dfmamba_nyu_demo", 240, 60, "nyu/mean_error_abs_mm", "nyu/constant_pose_at_true_centre_mm"),
+    "dexycb": Demo("dfmamba_dexycb_demo", 640, 128, "dexycb_true_bone/MPJPE_rr_macro_mm",
+                   "dexycb_true_bone/constant_pose_rr_macro_mm"),
+    "assemblyhands": Demo("dfmamba_assemblyhands_demo", 320, 80, "assemblyhands_true_bone/MPJPE_rr_macro_mm",
+                          "assemblyhands_true_bone/constant_pose_rr_macro_mm", test_split="val"),
+}
 
 
 def run(title: str, *command: str) -> None:
@@ -23,30 +55,40 @@ def run(title: str, *command: str) -> None:
     print(f"=== {title}: {time.monotonic() - start:.0f} s", flush=True)
 
 
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data-set", choices=DEMOS, default="interhand26m", help="layout (default: interhand26m)")
+    parser.add_argument("--train", type=int, help="training images (default: the demo's own, see docs/demos.md)")
+    parser.add_argument("--test", type=int, help="test images (default: likewise)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the data (default: 0)")
+    parser.add_argument("--work-dir", help="where results go (default: work_dirs/<name of the config>)")
+    return parser.parse_args()
+
+
 def main() -> None:
     """Run the three steps."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--train", type=int, default=2400, help="training images (default: 2400)")
-    parser.add_argument("--test", type=int, default=200, help="test images (default: 200)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the data (default: 0)")
-    parser.add_argument("--work-dir", default="work_dirs/dfmamba_interhand_demo", help="where results go")
-    args = parser.parse_args()
+    args = parse_args()
+    demo = DEMOS[args.data_set]
+    train, test = (default if count is None else count
+                   for count, default in ((args.train, demo.train), (args.test, demo.test)))
+    config, data = f"configs/demo/{demo.config}.py", f"data/synthetic_{args.data_set}"
+    folder = args.work_dir or f"work_dirs/{demo.config}"
 
     start = time.monotonic()
-    run("Make the synthetic data", "tools/make_dataset.py", "interhand26m", "--out", DATA,
-        "--train", str(args.train), "--test", str(args.test), "--seed", str(args.seed), "--view-spread", VIEW_SPREAD)
-    run("Train nano", "tools/train.py", CONFIG, "--work-dir", args.work_dir)
-    work_dir = ROOT / args.work_dir
+    run("Make the synthetic data", "tools/make_dataset.py", args.data_set, "--out", data, "--train", str(train),
+        f"--{demo.test_split}", str(test), "--seed", str(args.seed), "--view-spread", VIEW_SPREAD)
+    run("Train nano", "tools/train.py", config, "--work-dir", folder)
+    work_dir = ROOT / folder
     checkpoint = (work_dir / "last_checkpoint").read_text().strip()
-    run("Test it on held-out synthetic images", "tools/test.py", CONFIG, checkpoint, "--work-dir", args.work_dir,
-        "--out", f"{args.work_dir}/result.json")
+    run("Test it on held-out synthetic images", "tools/test.py", config, checkpoint, "--work-dir", folder,
+        "--out", f"{folder}/result.json")
 
     metrics = json.loads((work_dir / "result.json").read_text())["metrics"]
-    error, constant = (metrics[f"interhand/{name}_all_mm"] for name in ("MPJPE_rr_macro", "constant_pose_macro"))
-    print(f"\nMPJPE all, macro: {error:.1f} mm; the best constant pose: {constant:.1f} mm; "
-          f"{1 - error / constant:.0%} better")
+    error, constant = metrics[demo.error], metrics[demo.constant]
+    print(f"\n{demo.error}: {error:.1f}; the best constant pose: {constant:.1f}; {1 - error / constant:.0%} better")
     print(f"Done in {(time.monotonic() - start) / 60:.1f} minutes. All figures above are of SYNTHETIC hands.")
-    print(f"Table and protocol  {args.work_dir}/result.json\nPictures:")
+    print(f"Table and protocol  {folder}/result.json\nPictures:")
     for picture in sorted(work_dir.glob("*.png")) + sorted(work_dir.glob("*.jpg")):
         print(f"  {picture.relative_to(ROOT)}")
 
