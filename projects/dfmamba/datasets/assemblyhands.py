@@ -75,6 +75,7 @@ class AssemblyHandsDataset(HandDataset):
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split: expected one of {SPLITS}, got {split!r}")
+        self.split = split
         default = f"annotations/{split}/assemblyhands_{split}_"
         self.calib_file = str(Path(data_root) / (calib_file or default + "ego_calib_v1-1.json"))
         self.joint_file = str(Path(data_root) / (joint_file or default + "joint_3d_v1-1.json"))
@@ -94,6 +95,14 @@ class AssemblyHandsDataset(HandDataset):
             "assemblyhands", PARSER_VERSION, [*sources, *([invalid] if invalid else [])],
             lambda: parse_assemblyhands(*sources, invalid, Faults(self.faulty)), {"invalid_file": bool(invalid)})
         return np.arange(len(self.index.columns["annotation_id"])), dict(self.index.skipped)
+
+    def needed_paths(self) -> dict[str, Path]:
+        """See `HandDataset`."""
+        paths = {"ann_file": Path(self.ann_file), "calib_file": Path(self.calib_file),
+                 "joint_file": Path(self.joint_file)}
+        if self.invalid_file is not None:
+            paths["invalid_file"] = Path(self.data_root) / self.invalid_file
+        return paths | super().needed_paths()
 
     def describe_source(self) -> dict[str, Any]:
         """See `HandDataset`."""

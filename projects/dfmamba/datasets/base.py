@@ -32,6 +32,7 @@ wrist of the joint's own hand; of NYU it is the centre of the crop, for all join
 """
 
 import copy
+import json
 import pickle
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -60,8 +61,9 @@ class HandDataset(BaseDataset):
     calls `open_index`) and makes the sample of one row (`make_sample`). The index is mapped from the disk and shared by
     all processes, so millions of records open at once and cost the workers of a data loader no memory.
 
-    `metainfo` also holds `data_source` for checkpoints and result files: annotation file, number of samples, selection
-    and what the adapter adds. To join data sets with mmengine's `ConcatDataset`, give it `ignore_keys=['data_source']`.
+    `metainfo` also holds `data_source` for checkpoints and result files: annotation file, number of samples, selection,
+    what the adapter adds, and a `fingerprint` of all that, which the log repeats. To join data sets with mmengine's
+    `ConcatDataset`, give it `ignore_keys=['data_source']`.
 
     Args:
         data_root: Folder that the other paths are relative to.
@@ -111,6 +113,8 @@ class HandDataset(BaseDataset):
         self.faulty, self.cache_dir = faulty, cache_dir
         self.image_faults = Faults(faulty, "sample with a faulty image")
         self.rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self.skipped: dict[str, int] = {}  # how many records are left out, by reason
+        self.num_records = 0  # in the annotations, whether used or skipped
         self._digests: list[str] = []
         super().__init__(ann_file=ann_file, metainfo=metainfo, data_root=data_root,
                          data_prefix=dict(data_prefix or {"img": ""}), indices=indices, serialize_data=False,
@@ -162,6 +166,8 @@ class HandDataset(BaseDataset):
         self._digests = []
         rows, skipped = self.load_annotations()
         total = len(rows)
+        self.skipped = {reason: count for reason, count in skipped.items() if count}
+        self.num_records = total + sum(skipped.values())
         logger = MMLogger.get_current_instance()
         logger.info(describe_usage(type(self).__name__, total, skipped))
         self.rows = np.asarray(rows, dtype=np.int64)[:: self.sample_interval]
@@ -174,9 +180,24 @@ class HandDataset(BaseDataset):
         if len(self.rows) < total:
             logger.info(f"{type(self).__name__}: sample_interval={self.sample_interval}, indices={self._indices} "
                         f"select {len(self.rows)} of {total} samples")
-        self._metainfo["data_source"] = self.describe_source()
+        self._metainfo["data_source"] = self._source_with_fingerprint()
+        logger.info(f"{type(self).__name__}: data fingerprint {self._metainfo['data_source']['fingerprint']}")
         self._pickled_metainfo = pickle.dumps({key: self._metainfo[key] for key in METAINFO_KEYS})
         self._fully_initialized = True
+
+    def _source_with_fingerprint(self) -> dict[str, Any]:
+        """Return `describe_source` with a short text that changes with the annotations, the options and the samples.
+
+        Where the files lie does not matter: equal fingerprints on two machines mean equal data.
+        """
+        source = self.describe_source()
+        options = {key: value for key, value in source.items() if key not in ("ann_file", "indices")}
+        content = json.dumps(options, sort_keys=True, default=str).encode() + self.rows.astype("<i8").tobytes()
+        return source | {"fingerprint": f"{self._metainfo['dataset_name']}-{sha256(content).hexdigest()[:12]}"}
+
+    def needed_paths(self) -> dict[str, Path]:
+        """Return the files and folders that must be there, by the argument that they come from; adapters add to it."""
+        return {"data_prefix['img']": Path(self.data_prefix["img"])}
 
     def _select(self, indices: int | Sequence[int]) -> NDArray[np.int64]:
         """Return the rows that `indices` names."""
@@ -201,7 +222,7 @@ class HandDataset(BaseDataset):
     def get_subset_(self, indices: int | Sequence[int]) -> None:
         """Keep only the samples that `indices` names (an integer: the first so many)."""
         self.rows = self._select(indices)
-        self._metainfo = self._metainfo | {"data_source": self.describe_source()}
+        self._metainfo = self._metainfo | {"data_source": self._source_with_fingerprint()}
 
     @force_full_init
     def get_subset(self, indices: int | Sequence[int]) -> "HandDataset":
@@ -222,12 +243,12 @@ class HandDataset(BaseDataset):
         """
         sample = self.get_data_info(idx)
         img_path, record = sample["img_path"], sample["id"]  # transforms may change the dictionary
-        fault = self._find_image_fault(img_path, record)
+        fault = self.find_image_fault(img_path, record)
         if fault is None:
             try:
                 return self.pipeline(sample)
             except Exception as error:
-                fault = self._find_image_fault(img_path, record, decode=True)
+                fault = self.find_image_fault(img_path, record, decode=True)
                 if fault is None:  # the pipeline's own
                     raise
                 fault.__cause__ = error
@@ -236,7 +257,7 @@ class HandDataset(BaseDataset):
         self.image_faults.add(fault)
         return None
 
-    def _find_image_fault(self, img_path: str, record: int, decode: bool = False) -> Exception | None:
+    def find_image_fault(self, img_path: str, record: int, decode: bool = False) -> Exception | None:
         """Return an error that names file and record if an image is missing, cut short, too large or damaged."""
         try:
             self.require("data_prefix['img']", img_path, f"the image of record {record}")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dfmamba.datasets.annotation_index import Index
 from dfmamba.datasets.base import HandDataset
 from dfmamba.datasets.dexycb_annotations import BOXES, PARSER_VERSION, parse_dexycb
-from dfmamba.datasets.dexycb_calibration import intrinsics_file
+from dfmamba.datasets.dexycb_calibration import intrinsics_file, intrinsics_path
 from dfmamba.datasets.dexycb_recordings import Selection, list_meta_files
 from dfmamba.datasets.dexycb_splits import SEQUENCES_PER_SUBJECT, SERIALS, SUBJECTS, get_split
 from dfmamba.datasets.files import Faults
@@ -109,6 +109,12 @@ class DexYCBDataset(HandDataset):
             {"box": self.box, "recordings": sha256(names.encode()).hexdigest()}
             | {name: repr(value) for name, value in self.selection._asdict().items()})
         return np.arange(len(self.index.columns["image_id"])), self.index.skipped
+
+    def needed_paths(self) -> dict[str, Path]:
+        """See `HandDataset`."""
+        root = Path(self.data_root)
+        return {f"serial {serial}": intrinsics_path(root, serial) for serial in self.selection.serials} | {
+            f"subject {subject}": root / subject for subject in self.selection.subjects} | super().needed_paths()
 
     def describe_source(self) -> dict[str, Any]:
         """See `HandDataset`; the selection is spelled out where it is not the split's."""

@@ -27,6 +27,7 @@ PARSER_VERSION = 1  # another number makes old indices useless
 BOXES = ("joints", "segmentation")
 BOX_ENLARGEMENT = 1.2  # ours, of the tight box of the joints: as in InterHand2.6M and RHD
 HAND_CLASS = 255  # in `seg`
+EMPTY_RECORDING = "recording without files"  # a reason to skip, counted by recordings, not by records
 NO_HAND = -1  # all of joint_3d and joint_2d, in metres and pixels
 MIN_VIEWS_FOR_WORKERS = 256  # for fewer, starting processes takes longer than reading
 
@@ -142,7 +143,7 @@ def parse_dexycb(root: str | Path, selection: Selection, box: str = "joints", fa
         rows.append(_rows_of(labels, recordings[sequence], sequence, camera))
     columns = {name: np.concatenate([getattr(part, name) for part in rows]) for name in Rows._fields}
     if empty := count_empty(recordings, selection):
-        skipped["recording without files"] = empty
+        skipped[EMPTY_RECORDING] = empty
     return AnnotationColumns(columns | _side_tables(recordings, selection, cameras), dict(skipped) | faults.skipped)
 
 

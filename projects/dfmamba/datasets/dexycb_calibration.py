@@ -12,13 +12,18 @@ from numpy.typing import NDArray
 from dfmamba.datasets.files import fault, get_array, get_key, read_yaml
 
 
+def intrinsics_path(root: Path, serial: str) -> Path:
+    """Return where a camera's intrinsics should be."""
+    return root / "calibration" / "intrinsics" / f"{serial}_640x480.yml"
+
+
 def intrinsics_file(root: Path, serial: str) -> Path:
     """Return the file with a camera's intrinsics.
 
     Raises:
         FileNotFoundError: There is no such file.
     """
-    path = root / "calibration" / "intrinsics" / f"{serial}_640x480.yml"
+    path = intrinsics_path(root, serial)
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path} (the intrinsics of a camera)")
     return path

@@ -73,6 +73,7 @@ class InterHand26MDataset(HandDataset):
             raise ValueError(f"split: expected one of {SPLITS}, got {split!r}")
         if not hand_types or isinstance(hand_types, str) or not set(hand_types) <= set(HAND_TYPES):
             raise ValueError(f"hand_types: expected a list of some of {list(HAND_TYPES)}, got {hand_types!r}")
+        self.split = split
         self.hand_types = tuple(hand_types)
         self.root_depth = root_depth
         default = f"annotations/{split}/InterHand2.6M_{split}_"
@@ -107,6 +108,14 @@ class InterHand26MDataset(HandDataset):
         known, wanted = index.columns["annotation_id"], annotation_id
         self.rootnet_row = np.searchsorted(known, wanted).clip(max=max(len(known) - 1, 0))
         return known[self.rootnet_row] == wanted if len(known) else np.zeros(len(wanted), dtype=bool)
+
+    def needed_paths(self) -> dict[str, Path]:
+        """See `HandDataset`."""
+        paths = {"ann_file": Path(self.ann_file), "camera_file": Path(self.camera_file),
+                 "joint_file": Path(self.joint_file)}
+        if self.root_depth != "gt":
+            paths["root_depth"] = Path(self.data_root) / self.root_depth
+        return paths | super().needed_paths()
 
     def describe_source(self) -> dict[str, Any]:
         """See `HandDataset`."""

@@ -82,7 +82,7 @@ class NYUDataset(HandDataset):
                              f"camera 1, got {centres!r}")
         if not half_mm > 0:
             raise ValueError(f"half_mm: expected a positive number, got {half_mm!r}")
-        self.camera, self.truth, self.half_mm, self.centres = camera, truth, half_mm, centres
+        self.split, self.camera, self.truth, self.half_mm, self.centres = split, camera, truth, half_mm, centres
         self.index: Index
         super().__init__(data_root=data_root, ann_file=ann_file or f"{split}/joint_data.mat",
                          data_prefix=data_prefix or {"img": split}, **kwargs)
@@ -99,6 +99,11 @@ class NYUDataset(HandDataset):
                               half_mm=self.half_mm),
             {"camera": self.camera, "truth": self.truth, "half_mm": float(self.half_mm)})
         return np.arange(len(self.index.columns["frame"])), dict(self.index.skipped)
+
+    def needed_paths(self) -> dict[str, Path]:
+        """See `HandDataset`."""
+        centres = {"centres": Path(self.data_root) / self.centres} if self.centres != "joints" else {}
+        return {"ann_file": Path(self.ann_file), **centres, **super().needed_paths()}
 
     def describe_source(self) -> dict[str, Any]:
         """See `HandDataset`."""

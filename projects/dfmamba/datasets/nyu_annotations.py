@@ -87,7 +87,8 @@ def parse_nyu(joint_file: str | Path, centre_file: str | Path | None = None, fau
     good = _without_faulty(there, faults, (
         (usable, joint_file, f"14 finite joints in front of the camera in {truth!r}", joints),
         ((reach > REACH_MM[0]) & (reach < REACH_MM[1]), joint_file,
-         f"joints in mm in {truth!r}, the farthest {REACH_MM[0]:g} to {REACH_MM[1]:g} mm from the palm", reach),
+         f"joints in mm, not in m, in {truth!r}, the farthest {REACH_MM[0]:g} to {REACH_MM[1]:g} mm from the palm",
+         reach),
         (_meets_image(centre_uvd, half_mm), centre_path, f"a finite centre (px, px, mm) whose box of +-{half_mm} mm "
          f"meets the image of {IMAGE_SIZE[0]} x {IMAGE_SIZE[1]} px", centre_uvd)))
     skipped = {} if there.all() else {"no centre": int((~there).sum())}

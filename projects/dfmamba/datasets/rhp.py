@@ -80,7 +80,7 @@ class RHPDataset(HandDataset):
         ann_file = self.require("ann_file", self.ann_file)
         masks = Path(self.data_prefix["mask"]).absolute()
         sources = [ann_file]
-        if not is_coco(ann_file) and self.hand in ("prominent", "most_pixels"):
+        if self.needs_masks:
             sources.append(self.require("data_prefix['mask']", masks, "masks decide on the hand; hand='most_visible' "
                                         "needs none"))
         self.index = self.open_index(
@@ -88,6 +88,16 @@ class RHPDataset(HandDataset):
             lambda: parse_rhp(ann_file, masks, self.hand, self.validity, Faults(self.faulty)),
             {"hand": self.hand, "validity": self.validity})
         return np.arange(len(self.index.columns["image_id"])), self.index.skipped
+
+    @property
+    def needs_masks(self) -> bool:
+        """Whether masks decide on the hand."""
+        return not is_coco(self.ann_file) and self.hand in ("prominent", "most_pixels")
+
+    def needed_paths(self) -> dict[str, Path]:
+        """See `HandDataset`."""
+        masks = {"data_prefix['mask']": Path(self.data_prefix["mask"])} if self.needs_masks else {}
+        return {"ann_file": Path(self.ann_file), **masks, **super().needed_paths()}
 
     def describe_source(self) -> dict[str, Any]:
         """See `HandDataset`."""
