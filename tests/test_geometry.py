@@ -6,6 +6,7 @@ import pytest
 from dfmamba.geometry import (
     back_project,
     camera_to_world,
+    fit_affine,
     invert_rigid,
     look_at,
     metres_to_mm,
@@ -102,3 +103,9 @@ def test_mirror_images_by_hand():
     assert mirror_points(points, width=10).tolist() == [[9.0, 5.0, 100.0], [0.0, 6.0, -3.0]]
     assert points[0, 0] == 0  # the argument stays
     assert mirror_box([[1.0, 2.0, 4.0, 6.0]], width=10).tolist() == [[5.0, 2.0, 8.0, 6.0]]
+
+
+def test_affine_map_of_three_points():
+    # u = 2 x + 100, v = -3 x + y + 5
+    source, target = [[0, 0], [1, 0], [0, 1]], [[100, 5], [102, 2], [100, 6]]
+    np.testing.assert_allclose(fit_affine(source, target), [[2, 0, 100], [-3, 1, 5]], atol=1e-12)

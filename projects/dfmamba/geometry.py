@@ -138,6 +138,18 @@ def square_box(box_xywh: ArrayLike, enlarge: float = 1.0) -> Array:
     return np.concatenate([centre - side / 2, side, side], axis=-1)
 
 
+def fit_affine(source: ArrayLike, target: ArrayLike) -> Array:
+    """Return the affine map (2, 3) that takes points (n, 2) to others with the least squares of distances.
+
+    Three points or more that are not on a line say what it is.
+    """
+    source = np.asarray(source, dtype=np.float64)
+    centre = source.mean(axis=0)  # keeps the system well conditioned for points far from the origin
+    system = np.column_stack([source - centre, np.ones(len(source))])
+    linear = np.linalg.lstsq(system, np.asarray(target, dtype=np.float64), rcond=None)[0].T  # (2, 3)
+    return np.column_stack([linear[:, :2], linear[:, 2] - linear[:, :2] @ centre])
+
+
 def mirror_points(points_px: ArrayLike, width: int) -> Array:
     """Mirror points (..., 2 or more) of an image left to right: u becomes width - 1 - u, the rest stays.
 

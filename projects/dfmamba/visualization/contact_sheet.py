@@ -23,6 +23,7 @@ def make_contact_sheet(
     title: str = "",
     columns: int | None = None,
     legend: bool = True,
+    only_truth: bool = False,
 ) -> NDArray[np.uint8]:
     """Lay out tiles row by row, each with its caption below it.
 
@@ -32,6 +33,7 @@ def make_contact_sheet(
         title: Line above everything.
         columns: Tiles in a row; None makes the sheet about square.
         legend: Whether to show the colours of fingers and truth.
+        only_truth: The tiles show no prediction, and the colours are those of the true joints.
 
     Returns:
         (H', W', 3) uint8 RGB.
@@ -55,7 +57,7 @@ def make_contact_sheet(
     pen = ImageDraw.Draw(sheet)
     pen.text((GAP_PX, GAP_PX // 2), _shorten(title, title_font, sheet.width - 2 * GAP_PX), TEXT, title_font)
     if legend:
-        _draw_legend(pen, GAP_PX, top - line_px - 6, font)
+        _draw_legend(pen, GAP_PX, top - line_px - 6, font, only_truth)
     for number, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
         x, y = GAP_PX + number % columns * cell[0], top + number // columns * cell[1]
         sheet.paste(PilImage.fromarray(tile), (x, y))
@@ -83,10 +85,11 @@ def _shorten(text: str, font: ImageFont.FreeTypeFont, width_px: int) -> str:
     return short
 
 
-def _draw_legend(pen: ImageDraw.ImageDraw, x: float, y: float, font: ImageFont.FreeTypeFont) -> None:
-    entries = [*FINGER_COLORS.items(), ("truth", TRUTH_COLOR)]
-    pen.text((x, y), "prediction:", TEXT, font)
-    x += font.getlength("prediction:") + 8
+def _draw_legend(pen: ImageDraw.ImageDraw, x: float, y: float, font: ImageFont.FreeTypeFont, only_truth: bool) -> None:
+    entries = [*FINGER_COLORS.items(), *([] if only_truth else [("truth", TRUTH_COLOR)])]
+    label = "annotated joints:" if only_truth else "prediction:"
+    pen.text((x, y), label, TEXT, font)
+    x += font.getlength(label) + 8
     for name, color in entries:
         if name == "truth":
             x += 14

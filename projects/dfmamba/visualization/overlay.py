@@ -17,6 +17,23 @@ SUBPIXEL_BITS = 4
 FAR_PX = 10_000  # farther points, such as those of a hand behind the camera, would overflow
 
 
+def to_rgb(image: NDArray, bgr: bool = True) -> Image:
+    """Make an image (H, W, C) fit for drawing: one channel becomes grey, BGR becomes RGB.
+
+    Anything but uint8, such as depth, is stretched to 0-255; in depth in mm, 0 is no reading and becomes black.
+    """
+    pixels = np.asarray(image)
+    if pixels.dtype != np.uint8:
+        readings = pixels[pixels != 0]
+        low, high = (float(readings.min()), float(readings.max())) if readings.size else (0.0, 1.0)
+        pixels = np.where((pixels == 0) & (low > 0), 0, (pixels - low) / max(high - low, 1e-6) * 255).astype(np.uint8)
+    if pixels.shape[2] == 1:
+        pixels = pixels.repeat(3, axis=2)
+    elif bgr:
+        pixels = pixels[..., ::-1]
+    return np.ascontiguousarray(pixels)
+
+
 def draw_skeleton(
     image: Image,
     points_px: ArrayLike,

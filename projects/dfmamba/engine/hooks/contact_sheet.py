@@ -16,7 +16,7 @@ from dfmamba.evaluation.functional import joint_errors, root_align
 from dfmamba.geometry import back_project
 from dfmamba.skeleton import Skeleton, skeleton_with
 from dfmamba.visualization.contact_sheet import make_contact_sheet, save_image
-from dfmamba.visualization.overlay import draw_skeleton, draw_truth
+from dfmamba.visualization.overlay import draw_skeleton, draw_truth, to_rgb
 
 
 @HOOKS.register_module()
@@ -90,7 +90,8 @@ def draw_sample(image: torch.Tensor, sample: Any, tile_px: int, bgr: bool = True
     skeleton = skeleton_with(len(truth))
     if sample.metainfo.get("mirrored", False):
         image = image.flip(-1)
-    enlarged = cv2.resize(_to_rgb(image, bgr), (tile_px, tile_px), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+    picture = to_rgb(_numpy(image).transpose(1, 2, 0), bgr)
+    enlarged = cv2.resize(picture, (tile_px, tile_px), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
     # The truth first and broader: where both coincide it stays visible as a black rim around the prediction.
     tile = draw_truth(enlarged, _to_tile(truth[:, :2], sample, tile_px), valid, skeleton)
     predicted_px = _to_tile(predicted[:, :2], sample, tile_px)
@@ -141,18 +142,6 @@ def _to_tile(points_px: NDArray, sample: Any, tile_px: int) -> NDArray:
     info = sample.metainfo
     centre, scale = (np.asarray(info[key]).reshape(-1)[:2] for key in ("input_center", "input_scale"))
     return ((points_px - centre) / scale + 0.5) * tile_px
-
-
-def _to_rgb(image: torch.Tensor, bgr: bool) -> NDArray[np.uint8]:
-    """Turn a (C, H, W) tensor into an (H, W, 3) image; anything but uint8, such as depth, is stretched to 0-255."""
-    array = image.detach().cpu().float().numpy().transpose(1, 2, 0)
-    if image.dtype != torch.uint8:
-        array = (array - array.min()) / max(float(np.ptp(array)), 1e-6) * 255
-    if array.shape[2] == 1:
-        array = array.repeat(3, axis=2)
-    elif bgr:
-        array = array[..., ::-1]
-    return np.ascontiguousarray(array.astype(np.uint8))
 
 
 def _numpy(values: Any) -> NDArray:
