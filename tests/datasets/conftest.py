@@ -17,9 +17,11 @@ REAL_SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "interhand26m"
 def log(caplog):
     """Catch what goes to mmengine's logger, which does not propagate."""
     logger = MMLogger.get_current_instance()
+    level = logger.level  # a tool that another test called may have made it quiet
     logger.addHandler(caplog.handler)
-    caplog.set_level(logging.INFO)
+    logger.setLevel(logging.INFO)
     yield caplog
+    logger.setLevel(level)
     logger.removeHandler(caplog.handler)
 
 
