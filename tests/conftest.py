@@ -1,3 +1,6 @@
+"""What all tests share. It imports nothing but pytest: the operators' tests also run where there is torch alone."""
+
+import logging
 import os
 
 import pytest
@@ -13,3 +16,17 @@ def own_cache(tmp_path_factory):
         del os.environ["DFMAMBA_CACHE_DIR"]
     else:
         os.environ["DFMAMBA_CACHE_DIR"] = before
+
+
+@pytest.fixture
+def log(caplog):
+    """Catch what goes to mmengine's logger, which does not propagate."""
+    from mmengine.logging import MMLogger
+
+    logger = MMLogger.get_current_instance()
+    level = logger.level  # a tool that another test called may have made it quiet
+    logger.addHandler(caplog.handler)
+    logger.setLevel(logging.INFO)
+    yield caplog
+    logger.setLevel(level)
+    logger.removeHandler(caplog.handler)

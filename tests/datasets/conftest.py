@@ -1,4 +1,3 @@
-import logging
 import shutil
 from pathlib import Path
 
@@ -7,22 +6,9 @@ import nyu_fixture
 import pytest
 from dexycb_fixture import write_dexycb
 from interhand_fixture import contents, write_annotations, write_images
-from mmengine.logging import MMLogger
 from rhp_fixture import write_rhp
 
 REAL_SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "interhand26m"
-
-
-@pytest.fixture
-def log(caplog):
-    """Catch what goes to mmengine's logger, which does not propagate."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level  # a tool that another test called may have made it quiet
-    logger.addHandler(caplog.handler)
-    logger.setLevel(logging.INFO)
-    yield caplog
-    logger.setLevel(level)
-    logger.removeHandler(caplog.handler)
 
 
 @pytest.fixture

@@ -6,24 +6,10 @@ import assemblyhands_fixture as fixture
 import numpy as np
 import pytest
 from assemblyhands_fixture import CROP, FIRST, contents, open_assemblyhands, paths, write_annotations
+from file_changes import set_at
 
 from dfmamba.datasets import parse_assemblyhands
 from dfmamba.datasets.files import Faults
-
-
-def set_at(*keys_and_value):
-    """A change of the files: set or, with the value `del`, remove what the keys lead to."""
-    *keys, last, value = keys_and_value
-
-    def change(files):
-        place = files
-        for key in keys:
-            place = place[key]
-        if value == "del":
-            del place[last]
-        else:
-            place[last] = value
-    return change
 
 
 def of_image(key, value):

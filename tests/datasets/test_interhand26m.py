@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from file_changes import set_at
 from interhand_fixture import contents, write_annotations, write_images
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -60,21 +61,6 @@ def test_cameras_of_a_frame_share_its_coordinates(tmp_path):
     table = parse_interhand26m(*paths(tmp_path)).columns
     assert table["frame"][0] == table["frame"][1]
     assert len(table["world_mm"]) == 3  # frames 3, 9, 12; the records of 15 and 18 are skipped
-
-
-def set_at(*keys_and_value):
-    """A change of the files: set or, with the value `del`, remove what the keys lead to."""
-    *keys, last, value = keys_and_value
-
-    def change(files):
-        place = files
-        for key in keys:
-            place = place[key]
-        if value == "del":
-            del place[last]
-        else:
-            place[last] = value
-    return change
 
 
 NAN = float("nan")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from file_changes import set_at
 from PIL import Image
 from rhp_fixture import coco, frame, frames, open_rhp, sides_of, write_coco, write_rhp
 
@@ -155,21 +156,6 @@ def test_bad_mask(rhp_root, damage):
 
 
 # ---- the JSON files
-
-
-def set_at(*keys_and_value):
-    """A change of the JSON: set or, with the value `del`, remove what the keys lead to."""
-    *keys, last, value = keys_and_value
-
-    def change(content):
-        place = content
-        for key in keys:
-            place = place[key]
-        if value == "del":
-            del place[last]
-        else:
-            place[last] = value
-    return change
 
 
 JSON_FAULTS = {

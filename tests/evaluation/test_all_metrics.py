@@ -1,12 +1,10 @@
 """What the five metrics have in common, each against its protocol's function; on one process and on two."""
 
-import logging
 
 import numpy as np
 import pytest
 import torch
 from mmengine.dataset import DefaultSampler
-from mmengine.logging import MMLogger
 from mmpose.registry import METRICS
 
 import dfmamba.evaluation.metrics  # noqa: F401  (registers them)
@@ -152,16 +150,6 @@ def test_the_result_file_has_the_predictions(name, tmp_path):
     given = given if name == "RHPEPE" else np.ones(pred.shape[:2], dtype=bool)
     np.testing.assert_allclose(table.joints_mm[given], pred[given], atol=1e-3)
     assert (table.valid == given).all()
-
-
-@pytest.fixture
-def log(caplog):
-    """Catch what goes to mmengine's logger, which does not propagate."""
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
-    caplog.set_level(logging.INFO)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 def test_a_failure_to_write_does_not_lose_the_numbers(tmp_path, log):

@@ -1,10 +1,8 @@
 import json
-import logging
 
 import numpy as np
 import pytest
 import torch
-from mmengine.logging import MMLogger
 from mmpose.registry import METRICS
 
 from dfmamba.evaluation import PROTOCOLS, InterHandMPJPE, format_scores
@@ -12,16 +10,6 @@ from dfmamba.skeleton import TWO_HANDS
 
 FOCAL, CENTRE = np.array([1000.0, 500.0]), np.array([160.0, 120.0])
 RIGHT_DEPTH, LEFT_DEPTH = 1000.0, 800.0
-
-
-@pytest.fixture
-def log(caplog):
-    """Catch what goes to mmengine's logger, which does not propagate."""
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
-    caplog.set_level(logging.INFO)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 def make_sample(hands, number=0, rng=None):

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..base import BaseModule, register_backbone
+from ..base import register_backbone
 from ..blocks import ConvBlock, GatedBlock, init_weights
-from ..layers.layer_norm import LayerNorm2d
 from .levels import check_frozen, resolve_indices
+from .staged import StagedBackbone
 from .vmamba import VSSBlock
 
 # Options of a block type that a stage may set; anything else in a stage is a mistake of the user's.
@@ -101,7 +101,7 @@ class Stage(nn.Module):
 
 
 @register_backbone
-class DFMamba(BaseModule):
+class DFMamba(StagedBackbone):
     """The DF-Mamba backbone.
 
     Feature maps go in and out as (batch, channels, height, width); any input size works, square or not.
@@ -193,42 +193,9 @@ class DFMamba(BaseModule):
             self.stages.append(Stage(channels, stage["channels"], steps, stage["block"], drop_path, with_cp, **options))
             channels, stride = stage["channels"], stage["stride"]
 
-        self.stage_info = [
-            {"num_chs": stage["channels"], "reduction": stage["stride"], "module": f"stages.{number}"}
-            for number, stage in enumerate(stages)
-        ]
-        self.feature_info = [self.stage_info[i] for i in self.out_indices]
-        self.out_norms = nn.ModuleList(
-            LayerNorm2d(info["num_chs"]) if out_norm else nn.Identity() for info in self.feature_info
-        )
+        self.finish([stage["channels"] for stage in stages], [stage["stride"] for stage in stages], out_norm)
         self.apply(init_weights)
-        self._freeze()
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the maps of `out_indices` for images (batch, in_channels, height, width)."""
-        # Channels-last as the token blocks leave their maps, so that the convolutions need not turn them around.
-        x = self.stem(x.contiguous(memory_format=torch.channels_last))
-        maps: list[Tensor] = []
-        for number, stage in enumerate(self.stages):
-            x = stage(x)
-            if number in self.out_indices:
-                maps.append(self.out_norms[len(maps)](x))
-        return tuple(maps)
-
-    def train(self, mode: bool = True) -> "DFMamba":
-        """Set the training mode, and keep frozen parts and (with `norm_eval`) batch normalisation out of it."""
-        super().train(mode)
-        self._freeze()
-        if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
-        return self
-
-    def _freeze(self) -> None:
-        """Take the frozen parts out of training."""
-        for part in [self.stem, *self.stages][: self.frozen_stages + 1]:
-            part.eval().requires_grad_(False)
+        self.freeze()
 
 
 def _resolve(arch: str | Mapping[str, Any], blocks: Sequence[str] | None) -> tuple[int, list[dict[str, Any]]]:

@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..base import BaseModule
 from ..blocks import SSM
-from ..layers.layer_norm import LayerNorm2d
 from .levels import check_frozen, resolve_indices
+from .staged import StagedBackbone
 
 STRIDES = (4, 8, 16, 32)
 
@@ -35,7 +34,7 @@ class TokenStage(nn.Module):
         return x.transpose(1, 2).unflatten(2, size)
 
 
-class FourStageBackbone(BaseModule):
+class FourStageBackbone(StagedBackbone):
     """A stem of stride 4 and four stages, of which those of `out_indices` are returned.
 
     Subclasses say what a stem, a downsampling and a block are. Feature maps go in and out as (batch, channels, height,
@@ -92,14 +91,10 @@ class FourStageBackbone(BaseModule):
             blocks = [self.make_block(widths[number], arch["expand"], rate, **block) for rate in drop_path]
             self.stages.append(TokenStage(downsample, blocks, with_cp))
 
-        self.feature_info = [
-            {"num_chs": widths[i], "reduction": STRIDES[i], "module": f"stages.{i}"} for i in self.out_indices
-        ]
-        self.out_norms = nn.ModuleList(
-            LayerNorm2d(info["num_chs"]) if out_norm else nn.Identity() for info in self.feature_info
-        )
+        built = len(self.stages)
+        self.finish(widths[:built], STRIDES[:built], out_norm)
         self.apply(_init_weights)
-        self._freeze()
+        self.freeze()
 
     def make_stem(self, in_channels: int, channels: int) -> nn.Module:
         """Return what makes the map of stride 4 from the image."""
@@ -112,32 +107,6 @@ class FourStageBackbone(BaseModule):
     def make_block(self, channels: int, expand: float, drop_path: float, **block: Any) -> nn.Module:
         """Return a block, called with tokens (batch, H*W, channels) and (H, W)."""
         raise NotImplementedError
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the maps of `out_indices` for images (batch, in_channels, height, width)."""
-        # Channels-last as the token blocks leave their maps, so that the convolutions need not turn them around.
-        x = self.stem(x.contiguous(memory_format=torch.channels_last))
-        maps: list[Tensor] = []
-        for number, stage in enumerate(self.stages):
-            x = stage(x)
-            if number in self.out_indices:
-                maps.append(self.out_norms[len(maps)](x))
-        return tuple(maps)
-
-    def train(self, mode: bool = True) -> "FourStageBackbone":
-        """Set the training mode, and keep frozen parts and (with `norm_eval`) batch normalisation out of it."""
-        super().train(mode)
-        self._freeze()
-        if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
-        return self
-
-    def _freeze(self) -> None:
-        """Take the frozen parts out of training."""
-        for part in [self.stem, *self.stages][: self.frozen_stages + 1]:
-            part.eval().requires_grad_(False)
 
 
 def resolve_arch(arch: str | Mapping[str, Any], archs: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
