@@ -14,16 +14,12 @@
 #         head=dict(num_joints=14, input_size=(176, 176), depth_bins=450, anchor_depths=(150.0, 225.0, 300.0),
 #                   decoder={{_base_.codec}}))
 
+_base_ = ['../data_loading.py']
+
 dataset_type = 'NYUDataset'
 data_root = 'data/nyu_hand_dataset_v2/dataset'
 input_size = (176, 176)
 codec = dict(type='A2JCodec', input_size=input_size, depth_bins=450, depth_range_mm=450.0)
-
-# All that the pose estimator, the metrics and the pictures read.
-meta_keys = ('id', 'img_id', 'img_path', 'dataset_name', 'seq_name', 'capture', 'camera', 'frame_idx', 'subject',
-             'ori_shape', 'img_shape', 'input_size', 'input_center', 'input_scale', 'rotation', 'flip_indices',
-             'hand_type', 'hand_type_valid', 'rel_root_depth', 'rel_root_valid', 'abs_depth', 'root_depth', 'focal',
-             'principal_pt')
 
 train_pipeline = [
     dict(type='LoadNYUDepth'),
@@ -32,37 +28,20 @@ train_pipeline = [
     dict(type='CropDepthCube', input_size=input_size, half_depth_mm=150.0),
     dict(type='RandomDepthErasing', prob=0.5, area=(0.02, 0.4), aspect=0.3),
     dict(type='GenerateTarget', encoder=codec),
-    dict(type='PackPoseInputs', meta_keys=meta_keys),
+    dict(type='PackPoseInputs', meta_keys={{_base_.meta_keys}}),
 ]
 test_pipeline = [
     dict(type='LoadNYUDepth'),
     dict(type='CropDepthCube', input_size=input_size, half_depth_mm=150.0),
-    dict(type='PackPoseInputs', meta_keys=meta_keys),
+    dict(type='PackPoseInputs', meta_keys={{_base_.meta_keys}}),
 ]
 
-train_dataloader = dict(
-    batch_size=4,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(type=dataset_type, split='train', data_root=data_root, centres='nyu_center_train.mat',
-                 pipeline=train_pipeline))
-val_dataloader = dict(
-    batch_size=32,
-    num_workers=4,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
-    dataset=dict(type=dataset_type, split='test', data_root=data_root, centres='nyu_center_test.mat', test_mode=True,
-                 pipeline=test_pipeline))
-test_dataloader = dict(
-    batch_size=32,
-    num_workers=4,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
-    dataset=dict(type=dataset_type, split='test', data_root=data_root, centres='nyu_center_test.mat', test_mode=True,
-                 pipeline=test_pipeline))
+train_dataloader = dict(batch_size=4, dataset=dict(
+    type=dataset_type, split='train', data_root=data_root, centres='nyu_center_train.mat', pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(
+    type=dataset_type, split='test', data_root=data_root, centres='nyu_center_test.mat', pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(
+    type=dataset_type, split='test', data_root=data_root, centres='nyu_center_test.mat', pipeline=test_pipeline))
 
 val_evaluator = dict(type='NYUMeanError')
 test_evaluator = dict(type='NYUMeanError')

@@ -1,0 +1,27 @@
+# What the data sets share: the keys that travel with a sample, and the settings of the loaders.
+
+# All that the pose estimator, the metrics and the pictures read, of any data set; a sample has what its set knows.
+meta_keys = ('id', 'img_id', 'img_path', 'dataset_name', 'seq_name', 'capture', 'camera', 'frame_idx', 'subject',
+             'ori_shape', 'img_shape', 'input_size', 'input_center', 'input_scale', 'rotation', 'flip',
+             'flip_direction', 'flip_indices', 'hand_type', 'hand_type_valid', 'rel_root_depth', 'rel_root_valid',
+             'abs_depth', 'root_depth', 'focal', 'principal_pt', 'extrinsic')
+
+train_dataloader = dict(
+    batch_size=12,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True))
+val_dataloader = dict(
+    batch_size=32,
+    num_workers=4,
+    persistent_workers=True,
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+    dataset=dict(test_mode=True))
+test_dataloader = dict(
+    batch_size=32,
+    num_workers=4,
+    persistent_workers=True,
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+    dataset=dict(test_mode=True))
