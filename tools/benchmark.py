@@ -21,6 +21,7 @@ import csv
 import gc
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -348,7 +349,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Print a Markdown table, and write it with a CSV file and a plot if asked to."""
     args = parse_args()
-    models = {name: build(name, args.size) for name in args.models}
+    try:
+        models = {name: build(name, args.size) for name in args.models}
+    except (ValueError, RuntimeError, FileNotFoundError) as error:  # RuntimeError: a name that timm does not know
+        sys.exit(f"tools/benchmark.py: {error}")
     rows = measure(args, models)
     header = (f"{date.today()}, {platform.machine()}, torch {torch.__version__}, {args.device}, forward only, "
               f"{args.size}x{args.size}, median of {args.rounds} interleaved rounds; speed: over "

@@ -1,0 +1,81 @@
+"""tools/benchmark.py measures what its table says, for every kind of model, and says what does not run."""
+
+import csv
+import importlib
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from dfmamba.models.backbones import DFMamba
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run the tool; return the rows of its CSV file."""
+    monkeypatch.syspath_prepend(ROOT / "tools")  # the process that measures memory imports it by name
+    tool = importlib.import_module("benchmark")
+    threads = torch.get_num_threads()
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["benchmark", *arguments, "--threads", "1", "--rounds", "2", "--out",
+                                         str(tmp_path)])
+        tool.main()
+        with (tmp_path / "benchmark.csv").open() as file:
+            return list(csv.DictReader(file))
+
+    yield call
+    torch.set_num_threads(threads)
+
+
+def test_table_csv_and_plot(run, tmp_path, capsys):
+    rows = run("--models", "dfmamba_nano", "vmamba_nano", "--size", "64", "--batch", "1", "2", "--dtypes", "float32",
+               "bfloat16", "--runtimes", "eager", "folded", "graph", "--no-memory")
+    keys = [(row["model"], row["batch"], row["dtype"], row["runtime"]) for row in rows]
+    assert len(keys) == len(set(keys)) == 2 * 2 * 2 * 2  # all but the graphs
+    printed = capsys.readouterr().out
+    assert printed.count("a CUDA graph needs a GPU") == 2 * 2 * 2
+    assert {row["parameters_m"] for row in rows if row["model"] == "dfmamba_nano"} == {
+        str(sum(parameter.numel() for parameter in DFMamba("nano").parameters()) / 1e6)}
+    reference = {row["batch"]: float(row["median_ms"]) for row in rows
+                 if (row["model"], row["dtype"], row["runtime"]) == ("dfmamba_nano", "float32", "eager")}
+    for row in rows:
+        low, median, high = (float(row[f"{which}_ms"]) for which in ("low", "median", "high"))
+        assert 0 < low <= median <= high
+        assert float(row["images_per_s"]) == pytest.approx(1000 / median)
+        assert float(row["speed"]) == pytest.approx(reference[row["batch"]] / median)
+    table = (tmp_path / "benchmark.md").read_text()
+    assert table.count("| dfmamba_nano |") == table.count("| vmamba_nano |") == 8
+    assert table.splitlines()[0] in printed
+    with Image.open(tmp_path / "benchmark.png") as picture:
+        assert picture.width > picture.height
+
+
+def test_memory_holds_weights_and_maps_and_grows_with_the_batch(run):
+    rows = run("--models", "resnet18", "--size", "128", "--batch", "1", "16", "--runtimes", "eager")
+    one, many = (float(row["memory_mb"]) for row in rows)
+    weights_mb = float(rows[0]["parameters_m"]) * 1e6 * 4 / 2**20
+    widest_map_mb = 64 * 64 * 64 * 4 / 2**20  # of the stem, one image
+    assert weights_mb < one < many
+    assert many - one > 15 * widest_map_mb
+
+
+def test_a_whole_model_and_a_model_of_timm(run):
+    pytest.importorskip("mmpose")
+    config = ROOT / "configs" / "demo" / "dfmamba_interhand_demo.py"
+    rows = run("--models", str(config), "timm:resnet10t", "--size", "96", "--batch", "1", "--runtimes", "eager",
+               "--no-memory")
+    assert [row["model"] for row in rows] == ["dfmamba_interhand_demo", "timm:resnet10t"]
+    assert float(rows[0]["parameters_m"]) > sum(p.numel() for p in DFMamba("nano").parameters()) / 1e6
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("dfmamba_huge", "expected one of resnet18, .*got 'dfmamba_huge'"), ("timm:nobody", "nobody"),
+    ("configs/absent.py", "absent.py")])
+def test_a_model_that_is_not_there_gets_one_line(run, name, message):
+    pytest.importorskip("mmpose")
+    with pytest.raises(SystemExit, match=f"tools/benchmark.py: .*{message}"):
+        run("--models", name)
