@@ -1,4 +1,4 @@
-"""What VMamba and Spatial-Mamba must both do as backbones, and what a user may get wrong."""
+"""What VMamba and Spatial-Mamba must both do as backbones, their published sizes, what a user may get wrong."""
 
 import subprocess
 import sys
@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from dfmamba.models.backbones import SPATIAL_MAMBA_ARCHS, VMAMBA_ARCHS, DFMamba, SpatialMamba, VMamba
-from dfmamba.models.cost import count_parameters
+from dfmamba.models.classifier import ImageClassifier
+from dfmamba.models.cost import count_as_published, count_multiply_adds, count_parameters
 
 BACKBONES = {"VMamba": (VMamba, VMAMBA_ARCHS), "SpatialMamba": (SpatialMamba, SPATIAL_MAMBA_ARCHS)}
 both = pytest.mark.parametrize("backbone", [VMamba, SpatialMamba])
@@ -35,6 +36,27 @@ def test_architectures_have_their_widths_and_depths(name, arch):
         model = backbone(arch, out_indices=(0, 1, 2, 3))
     assert [info["num_chs"] for info in model.feature_info] == list(archs[arch]["widths"])
     assert [len(stage.blocks) for stage in model.stages] == list(archs[arch]["depths"])
+
+
+PUBLISHED = pytest.mark.parametrize(("backbone", "parameters", "multiply_adds"), [
+    pytest.param(VMamba, 30.2e6, 4.9e9, id="VMamba"), pytest.param(SpatialMamba, 27e6, 4.5e9, id="SpatialMamba")])
+
+
+@PUBLISHED
+def test_tiny_as_a_classifier_has_the_published_size(backbone, parameters, multiply_adds):
+    with torch.device("meta"):
+        assert count_parameters(ImageClassifier(backbone("tiny", out_indices=(3,)))) == pytest.approx(
+            parameters, rel=0.01)
+
+
+@pytest.mark.slow
+@PUBLISHED
+def test_tiny_as_a_classifier_has_the_published_multiply_adds(backbone, parameters, multiply_adds):
+    # The papers counted normalisations too, and 9 N + 1 operations a channel for the scan; ours counts less.
+    classifier = ImageClassifier(backbone("tiny", out_indices=(3,)))
+    as_published = count_as_published(classifier, (3, 224, 224))
+    assert as_published == pytest.approx(multiply_adds, rel=0.01)
+    assert 0.98 * as_published < count_multiply_adds(classifier, (3, 224, 224)) < as_published
 
 
 @both

@@ -1,14 +1,11 @@
-"""Spatial-Mamba's block against its equations, and its published size."""
+"""Spatial-Mamba's block against its equations."""
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from dfmamba.models.backbones import SpatialMamba
 from dfmamba.models.backbones.spatial_mamba import SpatialMambaBlock, StateFusion, StateFusionSSM
 from dfmamba.models.blocks import SSM
-from dfmamba.models.classifier import ImageClassifier
-from dfmamba.models.cost import count_as_published, count_multiply_adds, count_parameters
 
 SIZE = (3, 4)
 
@@ -104,20 +101,3 @@ def test_block_is_its_equation():
     hidden = F.gelu(F.linear(F.layer_norm(y, (4,), norm.weight, norm.bias), ffn[0].weight, ffn[0].bias))
     y = y + F.linear(hidden, ffn[2].weight, ffn[2].bias)
     torch.testing.assert_close(block(x, SIZE), y)
-
-
-@pytest.fixture(scope="module")
-def classifier():
-    return ImageClassifier(SpatialMamba("tiny", out_indices=(3,)))
-
-
-def test_tiny_has_the_published_parameters(classifier):
-    assert count_parameters(classifier) == pytest.approx(27e6, rel=0.01)
-
-
-@pytest.mark.slow
-def test_tiny_has_the_published_multiply_adds(classifier):
-    # 4.5 G were counted with normalisations and 9 N + 1 operations a channel for the scan; ours counts less.
-    published = count_as_published(classifier, (3, 224, 224))
-    assert published == pytest.approx(4.5e9, rel=0.01)
-    assert 0.98 * published < count_multiply_adds(classifier, (3, 224, 224)) < published

@@ -1,14 +1,11 @@
-"""VMamba's block against its equations, and its published size."""
+"""VMamba's block against its equations."""
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from dfmamba.models.backbones import VMamba
 from dfmamba.models.backbones.vmamba import CrossScanSSM, VSSBlock
 from dfmamba.models.blocks import SSM
-from dfmamba.models.classifier import ImageClassifier
-from dfmamba.models.cost import count_as_published, count_multiply_adds, count_parameters
 
 SIZE = (3, 4)
 
@@ -86,20 +83,3 @@ def test_one_direction_starts_as_mamba_does():
 
 def test_scans_are_counted():
     assert CrossScanSSM(8, num_states=3).multiply_adds(10) == 4 * SSM(8, num_states=3).multiply_adds(10)
-
-
-@pytest.fixture(scope="module")
-def classifier():
-    return ImageClassifier(VMamba("tiny", out_indices=(3,)))
-
-
-def test_tiny_has_the_published_parameters(classifier):
-    assert count_parameters(classifier) == pytest.approx(30.2e6, rel=0.01)
-
-
-@pytest.mark.slow
-def test_tiny_has_the_published_multiply_adds(classifier):
-    # 4.9 G were counted with normalisations and 9 N + 1 operations a channel for the scan; ours counts less.
-    published = count_as_published(classifier, (3, 224, 224))
-    assert published == pytest.approx(4.9e9, rel=0.01)
-    assert 0.98 * published < count_multiply_adds(classifier, (3, 224, 224)) < published

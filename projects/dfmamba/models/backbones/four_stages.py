@@ -1,7 +1,7 @@
 """What VMamba and Spatial-Mamba share: a stem and four stages of token blocks at strides 4, 8, 16 and 32."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -37,46 +37,53 @@ class TokenStage(nn.Module):
 class FourStageBackbone(StagedBackbone):
     """A stem of stride 4 and four stages, of which those of `out_indices` are returned.
 
-    Subclasses say what a stem, a downsampling and a block are. Feature maps go in and out as (batch, channels, height,
-    width); any input size works: a level of stride s has ceil(size / s) positions.
+    Subclasses name architectures and say what a stem, a downsampling and a block are. Feature maps go in and out as
+    (batch, channels, height, width); any input size works: a level of stride s has ceil(size / s) positions.
 
     Args:
-        arch: A name in `archs`, or a dictionary `{'widths': 4 ints, 'depths': 4 ints, 'expand': float}`.
-        archs: The named architectures.
+        arch: 'nano' (tests and demos), 'tiny', 'small', 'base' (published sizes), or a dictionary
+            `{'widths': 4 ints, 'depths': 4 ints, 'expand': inner width of the scans over the channels}`.
         in_channels: Channels of the image: 3, or 1 for depth.
         out_indices: Stages whose maps are returned, from 0; None for (1, 2, 3), the strides 8, 16 and 32. Stages behind
             the last of them are not built.
+        num_states: N of the scans.
+        rank: Width of the bottleneck of the step size; None for ceil(channels / 16).
+        ffn_ratio: Hidden width of the feed-forward networks over the channels.
         drop_path_rate: Rate of the last block; it grows linearly from 0.
         out_norm: Whether each returned map passes a layer normalisation of its own.
         frozen_stages: Stages that do not train: -1 none, 0 the stem, n the stem and the first n stages.
         norm_eval: Keep all batch normalisation in evaluation mode while training.
         with_cp: Recompute the blocks in the backward pass to save memory (gradient checkpointing).
         init_cfg: mmengine's initialisation, such as `dict(type='Pretrained', checkpoint=...)`.
-        **block: Arguments of every block.
 
     Attributes:
+        archs: The named architectures.
         feature_info: For each returned map dict(num_chs=channels, reduction=stride, module=name of its stage).
 
     Raises:
         ValueError: An unknown or incomplete architecture, or an index out of range.
     """
 
+    archs: ClassVar[Mapping[str, Mapping[str, Any]]]
+
     def __init__(
         self,
-        arch: str | Mapping[str, Any],
-        archs: Mapping[str, Mapping[str, Any]],
+        arch: str | Mapping[str, Any] = "tiny",
         in_channels: int = 3,
         out_indices: Sequence[int] | None = None,
+        num_states: int = 1,
+        rank: int | None = None,
+        ffn_ratio: float = 4.0,
         drop_path_rate: float = 0.0,
         out_norm: bool = True,
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
-        **block: Any,
     ) -> None:
         super().__init__(init_cfg)
-        arch = resolve_arch(arch, archs)
+        arch = resolve_arch(arch, self.archs)
+        block = {"expand": arch["expand"], "ffn_ratio": ffn_ratio, "num_states": num_states, "rank": rank}
         widths, depths = arch["widths"], arch["depths"]
         self.out_indices = resolve_indices(out_indices, STRIDES)
         self.frozen_stages = check_frozen(frozen_stages, len(STRIDES))
@@ -88,7 +95,7 @@ class FourStageBackbone(StagedBackbone):
         for number in range(max(self.out_indices) + 1):
             drop_path, rates = rates[: depths[number]], rates[depths[number] :]
             downsample = self.make_downsample(widths[number - 1], widths[number]) if number else nn.Identity()
-            blocks = [self.make_block(widths[number], arch["expand"], rate, **block) for rate in drop_path]
+            blocks = [self.make_block(widths[number], drop_path=rate, **block) for rate in drop_path]
             self.stages.append(TokenStage(downsample, blocks, with_cp))
 
         built = len(self.stages)
@@ -104,8 +111,13 @@ class FourStageBackbone(StagedBackbone):
         """Return what halves a map between two stages."""
         raise NotImplementedError
 
-    def make_block(self, channels: int, expand: float, drop_path: float, **block: Any) -> nn.Module:
-        """Return a block, called with tokens (batch, H*W, channels) and (H, W)."""
+    def make_block(self, channels: int, **block: Any) -> nn.Module:
+        """Return a block, called with tokens (batch, H*W, channels) and (H, W).
+
+        Args:
+            channels: Channels of its tokens.
+            **block: `expand`, `ffn_ratio`, `num_states`, `rank` and `drop_path`.
+        """
         raise NotImplementedError
 
 

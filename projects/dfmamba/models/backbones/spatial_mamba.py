@@ -20,7 +20,6 @@ depthwise 3x3 convolution, and with sigma = SiLU
 """
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -145,38 +144,9 @@ class Stem(nn.Module):
 
 @register_backbone
 class SpatialMamba(FourStageBackbone):
-    """The Spatial-Mamba backbone, at strides 4, 8, 16 and 32.
+    """The Spatial-Mamba backbone, at strides 4, 8, 16 and 32. Arguments: see `FourStageBackbone`."""
 
-    Args:
-        arch: 'nano' (tests and demos), 'tiny', 'small', 'base' (published sizes), or a dictionary
-            `{'widths': 4 ints, 'depths': 4 ints, 'expand': inner width of the scan over the channels}`.
-        in_channels: As for `FourStageBackbone`.
-        out_indices: As for `FourStageBackbone`.
-        num_states: N of the scan.
-        rank: Width of the bottleneck of the step size; None for ceil(channels / 16).
-        ffn_ratio: Hidden width of the feed-forward networks over the channels.
-        **options: `drop_path_rate`, `out_norm`, `frozen_stages`, `norm_eval`, `with_cp` and `init_cfg` of
-            `FourStageBackbone`.
-
-    Attributes:
-        feature_info: For each returned map dict(num_chs=channels, reduction=stride, module=name of its stage).
-
-    Raises:
-        ValueError: An unknown or incomplete architecture, or an index out of range.
-    """
-
-    def __init__(
-        self,
-        arch: str | Mapping[str, Any] = "tiny",
-        in_channels: int = 3,
-        out_indices: Sequence[int] | None = None,
-        num_states: int = 1,
-        rank: int | None = None,
-        ffn_ratio: float = 4.0,
-        **options: Any,
-    ) -> None:
-        block: dict[str, Any] = {"num_states": num_states, "rank": rank, "ffn_ratio": ffn_ratio}
-        super().__init__(arch, SPATIAL_MAMBA_ARCHS, in_channels, out_indices, **block, **options)
+    archs = SPATIAL_MAMBA_ARCHS
 
     def make_stem(self, in_channels: int, channels: int) -> nn.Module:
         """Return a `Stem`."""
@@ -194,9 +164,9 @@ class SpatialMamba(FourStageBackbone):
             nn.BatchNorm2d(channels),
         )
 
-    def make_block(self, channels: int, expand: float, drop_path: float, **block: Any) -> nn.Module:
+    def make_block(self, channels: int, **block: Any) -> nn.Module:
         """Return a `SpatialMambaBlock`."""
-        return SpatialMambaBlock(channels, expand, drop_path=drop_path, **block)
+        return SpatialMambaBlock(channels, **block)
 
 
 def _conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> list[nn.Module]:

@@ -14,7 +14,6 @@ where Conv is a depthwise 3x3 convolution and S the sum of four selective scans,
 """
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -122,38 +121,9 @@ class VSSBlock(nn.Module):
 
 @register_backbone
 class VMamba(FourStageBackbone):
-    """The VMamba backbone, at strides 4, 8, 16 and 32.
+    """The VMamba backbone, at strides 4, 8, 16 and 32. Arguments: see `FourStageBackbone`."""
 
-    Args:
-        arch: 'nano' (tests and demos), 'tiny', 'small', 'base' (released sizes), or a dictionary
-            `{'widths': 4 ints, 'depths': 4 ints, 'expand': inner width of the scans over the channels}`.
-        in_channels: As for `FourStageBackbone`.
-        out_indices: As for `FourStageBackbone`.
-        num_states: N of the scans.
-        rank: Width of the bottleneck of the step size; None for ceil(channels / 16).
-        ffn_ratio: Hidden width of the feed-forward networks over the channels.
-        **options: `drop_path_rate`, `out_norm`, `frozen_stages`, `norm_eval`, `with_cp` and `init_cfg` of
-            `FourStageBackbone`.
-
-    Attributes:
-        feature_info: For each returned map dict(num_chs=channels, reduction=stride, module=name of its stage).
-
-    Raises:
-        ValueError: An unknown or incomplete architecture, or an index out of range.
-    """
-
-    def __init__(
-        self,
-        arch: str | Mapping[str, Any] = "tiny",
-        in_channels: int = 3,
-        out_indices: Sequence[int] | None = None,
-        num_states: int = 1,
-        rank: int | None = None,
-        ffn_ratio: float = 4.0,
-        **options: Any,
-    ) -> None:
-        block: dict[str, Any] = {"num_states": num_states, "rank": rank, "ffn_ratio": ffn_ratio}
-        super().__init__(arch, VMAMBA_ARCHS, in_channels, out_indices, **block, **options)
+    archs = VMAMBA_ARCHS
 
     def make_stem(self, in_channels: int, channels: int) -> nn.Module:
         """Return two strided 3x3 convolutions, each with a layer normalisation, and a GELU between."""
@@ -163,9 +133,9 @@ class VMamba(FourStageBackbone):
         """Return a strided 3x3 convolution with layer normalisation."""
         return _halve(in_channels, channels)
 
-    def make_block(self, channels: int, expand: float, drop_path: float, **block: Any) -> nn.Module:
+    def make_block(self, channels: int, **block: Any) -> nn.Module:
         """Return a `VSSBlock`."""
-        return VSSBlock(channels, expand, drop_path=drop_path, **block)
+        return VSSBlock(channels, **block)
 
 
 def _halve(in_channels: int, out_channels: int) -> nn.Sequential:
