@@ -13,6 +13,7 @@ Runtimes: `eager`; `folded` (batch norms folded into convolutions, channels-last
 
     python tools/benchmark.py --models resnet50 dfmamba_tiny timm:swin_tiny_patch4_window7_224
     python tools/benchmark.py --models configs/dfmamba_interhand.py configs/baselines/*_interhand.py --out DIR
+    python tools/benchmark.py --models configs/{baselines/resnet50,dfmamba}_interhand.py:backbone
 """
 
 import argparse
@@ -31,7 +32,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.fx.experimental.optimization import fuse
 
 from dfmamba.models import backbones
 from dfmamba.models.backbones import ARCHS, DFMamba
@@ -39,6 +39,7 @@ from dfmamba.models.cost import count_multiply_adds, count_parameters
 from dfmamba.models.folding import fold_for_inference
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+BACKBONE_OF = ".py:backbone"
 RUNTIMES = ("eager", "folded", "compiled", "graph")
 torch._dynamo.config.cache_size_limit = 256  # many models of one class, each compiled for its own sizes
 
@@ -93,19 +94,24 @@ def timm_backbone(name: str, size: int) -> nn.Module:
         return timm.create_model(name, features_only=True)
 
 
+def build_from_config(path: str) -> nn.Module:
+    """Return the estimator of a config."""
+    from mmengine.registry import init_default_scope
+    from mmpose.registry import MODELS
+
+    from dfmamba.engine.config import load_config
+
+    config = load_config(path)
+    init_default_scope(config.default_scope)
+    return MODELS.build(config.model)
+
+
 class WholeModel(nn.Module):
-    """An estimator of a config as a function of the image: backbone, neck and head, without decoding."""
+    """An estimator as a function of the image: backbone, neck and head, without decoding."""
 
-    def __init__(self, config: str) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        from mmengine.registry import init_default_scope
-        from mmpose.registry import MODELS
-
-        from dfmamba.engine.config import load_config
-
-        cfg = load_config(config)
-        init_default_scope(cfg.default_scope)
-        self.model = MODELS.build(cfg.model)
+        self.model = model
 
     def forward(self, images: torch.Tensor) -> object:
         """Return the raw outputs of the head."""
@@ -122,18 +128,21 @@ BACKBONES: dict[str, Callable[[], nn.Module]] = {
 
 
 def build(name: str, size: int) -> nn.Module:
-    """Return a model by its name: one of BACKBONES, `timm:<model>`, or the path of a config.
+    """Return a model by its name: one of BACKBONES, `timm:<model>`, the path of a config, or path:backbone.
 
     Raises:
         ValueError: There is no such model.
     """
     torch.manual_seed(0)
     if name.endswith(".py"):
-        return WholeModel(name).eval()
+        return WholeModel(build_from_config(name)).eval()
+    if name.endswith(BACKBONE_OF):
+        return build_from_config(name.removesuffix(":backbone")).backbone.eval()
     if name.startswith("timm:"):
         return timm_backbone(name.removeprefix("timm:"), size).eval()
     if name not in BACKBONES:
-        raise ValueError(f"model: expected one of {', '.join(BACKBONES)}, timm:<model> or a config, got {name!r}")
+        raise ValueError(f"model: expected one of {', '.join(BACKBONES)}, timm:<model>, "
+                         f"a config or <config>:backbone, got {name!r}")
     return BACKBONES[name]().eval()
 
 
@@ -146,7 +155,7 @@ def prepare(model: nn.Module, setting: Setting, images: torch.Tensor) -> Callabl
     try:
         model = copy.deepcopy(model).to(images.device, images.dtype)
         if setting.runtime == "folded":
-            return fold(model)
+            return fold_for_inference(model)
         if setting.runtime == "compiled":
             model = torch.compile(model, fullgraph=True, dynamic=False)
         elif setting.runtime == "graph":
@@ -155,13 +164,6 @@ def prepare(model: nn.Module, setting: Setting, images: torch.Tensor) -> Callabl
     except Exception as error:  # of the compiler or a kernel: the table says so and goes on
         raise UnavailableError(f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}") from error
     return model
-
-
-def fold(model: nn.Module) -> nn.Module:
-    """Return a model without batch norms: by `fold_for_inference`, or for a torchvision ResNet by torch.fx."""
-    if any(type(module).__module__.startswith("torchvision") for module in model.modules()):
-        return fuse(model).to(memory_format=torch.channels_last)
-    return fold_for_inference(model)
 
 
 def captured(model: nn.Module, images: torch.Tensor) -> Callable[[torch.Tensor], object]:
@@ -270,6 +272,8 @@ def measure(args: argparse.Namespace, models: dict[str, nn.Module]) -> list[Row]
 
 def label(name: str) -> str:
     """Return a model's name as the table shows it: a config without folder and ending."""
+    if name.endswith(BACKBONE_OF):
+        return f"{Path(name).stem} backbone"
     return Path(name).stem if name.endswith(".py") else name
 
 
@@ -328,8 +332,8 @@ def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["resnet50", "dfmamba_tiny"], metavar="MODEL",
-                        help=f"what is compared: {', '.join(BACKBONES)}, timm:<model>, or the path of a config for its "
-                        "whole model (default: resnet50 dfmamba_tiny)")
+                        help=f"what is compared: {', '.join(BACKBONES)}, timm:<model>, the path of a config for its "
+                        "whole model, or <path>:backbone for its backbone (default: resnet50 dfmamba_tiny)")
     parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=["eager", "folded"],
                         help="how they run (default: eager folded)")
     parser.add_argument("--dtypes", nargs="+", choices=list(DTYPES), default=["float32"],

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from dfmamba.models import DFMamba
+from dfmamba.models.backbones import TimmBackbone
 from dfmamba.models.blocks import GatedBlock, NoMixer
 from dfmamba.models.folding import FoldedDSSM, PackedLinear, can_pack, fold_for_inference
 
@@ -19,7 +20,8 @@ def with_history(model):
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.normal_()
                 module.running_var.uniform_(0.5, 2)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def assert_same_maps(model, images, tolerance):
@@ -57,6 +59,36 @@ def test_tiny_folded():
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     assert all(isinstance(block.mixer, FoldedDSSM | NoMixer)
                for block in folded.modules() if isinstance(block, GatedBlock))
+
+
+def mmpose_resnet(depth):
+    backbones = pytest.importorskip("mmpose.models.backbones")
+    return backbones.ResNet(depth)
+
+
+def timm_resnet(name):
+    pytest.importorskip("timm")
+    return TimmBackbone(name)
+
+
+def torchvision_resnet(name):
+    models = pytest.importorskip("torchvision.models")
+    return nn.Sequential(getattr(models, name)(), nn.Unflatten(0, (1, -1)))  # one "map": the logits
+
+
+@pytest.mark.parametrize(("make", "name"), [
+    (torchvision_resnet, "resnet18"), (torchvision_resnet, "resnet50"), (timm_resnet, "resnet18"),
+    (timm_resnet, "resnet50"), (timm_resnet, "seresnet50"), (mmpose_resnet, 18), (mmpose_resnet, 50)])
+def test_resnets_of_others_are_folded_too(make, name):
+    folded = assert_same_maps(with_history(make(name)), torch.randn(1, 3, 64, 64), tolerance=2e-5)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+
+
+def test_a_batch_norm_with_an_activation_inside_stays():
+    layers = pytest.importorskip("timm.layers")
+    model = with_history(nn.Sequential(nn.Conv2d(3, 4, 3), layers.BatchNormAct2d(4), nn.Unflatten(0, (1, -1))))
+    folded = assert_same_maps(model, torch.randn(2, 3, 8, 8), tolerance=1e-6)
+    assert isinstance(folded[1], layers.BatchNormAct2d)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.bfloat16, 0.1)])

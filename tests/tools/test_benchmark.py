@@ -63,13 +63,16 @@ def test_memory_holds_weights_and_maps_and_grows_with_the_batch(run):
     assert many - one > 15 * widest_map_mb
 
 
-def test_a_whole_model_and_a_model_of_timm(run):
+def test_a_whole_model_its_backbone_and_a_model_of_timm(run):
     pytest.importorskip("mmpose")
     config = ROOT / "configs" / "demo" / "dfmamba_interhand_demo.py"
-    rows = run("--models", str(config), "timm:resnet10t", "--size", "96", "--batch", "1", "--runtimes", "eager",
-               "--no-memory")
-    assert [row["model"] for row in rows] == ["dfmamba_interhand_demo", "timm:resnet10t"]
-    assert float(rows[0]["parameters_m"]) > sum(p.numel() for p in DFMamba("nano").parameters()) / 1e6
+    rows = run("--models", str(config), f"{config}:backbone", "timm:resnet10t", "--size", "96", "--batch", "1",
+               "--runtimes", "eager", "folded", "--no-memory")
+    whole, _, backbone, *others = rows
+    assert [row["model"] for row in others] == [backbone["model"], "timm:resnet10t", "timm:resnet10t"]
+    assert (whole["model"], backbone["model"]) == ("dfmamba_interhand_demo", "dfmamba_interhand_demo backbone")
+    assert float(backbone["parameters_m"]) * 1e6 == sum(p.numel() for p in DFMamba("nano", out_norm=False).parameters())
+    assert float(backbone["parameters_m"]) < float(whole["parameters_m"])
 
 
 @pytest.mark.parametrize(("name", "message"), [

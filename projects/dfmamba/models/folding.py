@@ -1,6 +1,7 @@
 """Folding for inference: the same function of the image with fewer and faster steps."""
 
 import copy
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import TypeGuard
 
@@ -11,13 +12,16 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..ops import dssm
 from .blocks import DSSM, GatedBlock, Size
 
+# Classes of torchvision, timm and mmpose in which the output of conv1 goes to bn1, and so on.
+_RESNET_PARTS = {"ResNet", "BasicBlock", "Bottleneck"}
 _TYPICAL_TOKENS = 256  # oneDNN chooses the layout of packed weights for about so many rows
 
 
 def fold_for_inference(model: nn.Module) -> nn.Module:
     """Return a copy of a model that computes the same with fewer and faster steps, for inference only.
 
-    Folded are: batch normalisation into the convolution before it; the three projections that DSSM computes from its
+    Folded are: batch normalisation into the convolution before it, in `Sequential`s, and in the ResNets of torchvision,
+    timm and mmpose, so that a comparison with them is fair; the three projections that DSSM computes from its
     input into one; A = -exp(A_log) into a constant. On the CPU in float32, where torch was built with oneDNN, the
     linear layers of the token blocks run there with packed weights, those in front of a GELU together with it: torch
     itself calls MKL, which is about half as fast on AMD processors. Results differ from the model's by rounding.
@@ -26,12 +30,16 @@ def fold_for_inference(model: nn.Module) -> nn.Module:
     type: keep the model.
 
     Args:
-        model: A backbone, or any model around it; only `Sequential`s and the token blocks of `dfmamba` are changed.
+        model: A backbone, or any model around it.
     """
-    model = copy.deepcopy(model).eval().requires_grad_(False)
+    model = copy.deepcopy(model)
+    model.eval()  # no chain of calls: mmpose's backbones return None
+    model.requires_grad_(False)
     for module in list(model.modules()):
         if isinstance(module, nn.Sequential):
-            _fold_batch_norm(module)
+            _fold_batch_norms(module, pairwise(name for name, _ in module.named_children()))
+        elif type(module).__name__ in _RESNET_PARTS:
+            _fold_batch_norms(module, [(f"conv{number}", f"bn{number}") for number in (1, 2, 3)])
         elif isinstance(module, GatedBlock):
             _fold_block(module)
     for module in model.modules():
@@ -85,12 +93,13 @@ class FoldedDSSM(nn.Module):
         return dssm(x, *sampling, delta, self.A, B, C, self.mixer.D, self.mixer.delta_bias, size=size)
 
 
-def _fold_batch_norm(layers: nn.Sequential) -> None:
-    """Fold each batch normalisation right behind a convolution into it."""
-    for (conv_name, conv), (norm_name, norm) in pairwise(list(layers.named_children())):
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            setattr(layers, conv_name, fuse_conv_bn_eval(conv, norm).requires_grad_(False))
-            setattr(layers, norm_name, nn.Identity())
+def _fold_batch_norms(module: nn.Module, pairs: Iterable[tuple[str, str]]) -> None:
+    """Fold batch normalisations into the convolutions in front of them; pairs of names that are not such are left."""
+    for conv_name, norm_name in pairs:
+        conv, norm = getattr(module, conv_name, None), getattr(module, norm_name, None)
+        if isinstance(conv, nn.Conv2d) and type(norm) is nn.BatchNorm2d:  # timm's subclass has an activation in it
+            setattr(module, conv_name, fuse_conv_bn_eval(conv, norm).requires_grad_(False))
+            setattr(module, norm_name, nn.Identity())
 
 
 def _fold_block(block: GatedBlock) -> None:
