@@ -26,7 +26,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from datetime import date
+from datetime import date, datetime
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -56,6 +56,9 @@ class Setting:
     dtype: str
     threads: int
     batch: int
+
+    def __str__(self) -> str:
+        return f"{self.runtime}, {self.dtype}, {self.threads} threads, batch {self.batch}"
 
 
 @dataclass(frozen=True)
@@ -254,11 +257,14 @@ def measure(args: argparse.Namespace, models: dict[str, nn.Module]) -> list[Row]
             functions: dict[tuple[str, Setting], Callable] = {}
             for name, model in models.items():
                 for setting in settings:
+                    say(f"preparing {label(name)}, {setting}")
                     try:
                         functions[name, setting] = prepare(model, setting, images[setting.dtype])
                     except UnavailableError as error:
-                        print(f"{name} does not run {setting.runtime} in {setting.dtype}: {error}", flush=True)
+                        say(f"{name} does not run {setting.runtime} in {setting.dtype}: {error}")
+            say(f"timing {len(functions)} of them in turns, {args.rounds} rounds")
             times = compare(functions, images, args.rounds)
+            say("measuring memory")
             first = next(iter(models)), Setting("eager", "float32", threads, batch)
             reference = statistics.median(times[first]) if first in times else float("nan")
             for name, setting in functions:
@@ -268,6 +274,11 @@ def measure(args: argparse.Namespace, models: dict[str, nn.Module]) -> list[Row]
                 rows.append(Row(label(name), *cost[name], **asdict(setting), low_ms=low, median_ms=median, high_ms=high,
                                 images_per_s=1e3 / median, speed=reference / median, memory_mb=memory))
     return rows
+
+
+def say(text: str) -> None:
+    """Tell the user who waits where the tool is; the table alone goes to the standard output."""
+    print(f"{datetime.now():%H:%M:%S} {text}", file=sys.stderr, flush=True)
 
 
 def label(name: str) -> str:
