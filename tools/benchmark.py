@@ -1,8 +1,9 @@
 """Time backbones and whole models against each other on this machine, interleaved in one run.
 
 Ratios mean something, milliseconds little. For each model: parameters, multiply-adds of one image, and for each data
-type, runtime, number of threads and batch size the median time of an image with the quartiles, the speed over the first
-model named (eager, float32, same threads and batch), and the memory that a forward pass needs. All weights are random.
+type, runtime, number of threads and batch size the median of images a second with the quartiles, the speed over the
+first model named (eager, float32, same threads and batch), and the memory that weights and a forward pass need. All
+weights are random. The CSV file has the times too.
 
 Multiply-adds are torch's count of matrix products and convolutions, plus the scans and samplings by the formulas of
 `SSM.multiply_adds` and `DSSM.multiply_adds`: 4 N + 2 for each token and channel of a scan with N states, 4 K for
@@ -268,7 +269,7 @@ def measure(args: argparse.Namespace, models: dict[str, nn.Module]) -> list[Row]
             first = next(iter(models)), Setting("eager", "float32", threads, batch)
             reference = statistics.median(times[first]) if first in times else float("nan")
             for name, setting in functions:
-                low, median, high = statistics.quantiles(times[name, setting], n=4)
+                low, median, high = statistics.quantiles(times[name, setting], n=4, method="inclusive")
                 left_out = args.no_memory or setting.runtime == "compiled"  # there a compiler's memory is in the way
                 memory = float("nan") if left_out else memory_of_forward(name, args.size, setting, args.device)
                 rows.append(Row(label(name), *cost[name], **asdict(setting), low_ms=low, median_ms=median, high_ms=high,
@@ -289,15 +290,37 @@ def label(name: str) -> str:
 
 
 def as_markdown(rows: list[Row]) -> str:
-    """Return the table."""
-    lines = ["| model | params M | mult-adds G | type | runtime | threads | batch | ms an image (quartiles) "
-             "| images/s | speed | memory MB |", "|---|---|---|---|---|---|---|---|---|---|---|"]
-    lines += [
-        f"| {row.model} | {row.parameters_m:.2f} | {row.multiply_adds_g:.2f} | {row.dtype} | {row.runtime} "
-        f"| {row.threads} | {row.batch} | {row.median_ms:.1f} ({row.low_ms:.1f}-{row.high_ms:.1f}) "
-        f"| {row.images_per_s:.1f} | {row.speed:.2f} x | {format(row.memory_mb, '.0f').replace('nan', '-')} |"
-        for row in rows]
+    """Return a table of speed, and one of memory where it was measured, for each number of threads and batch size."""
+    columns = list(dict.fromkeys((row.dtype, row.runtime) for row in rows))
+    parts = []
+    for threads, batch in dict.fromkeys((row.threads, row.batch) for row in rows):
+        chosen = [row for row in rows if (row.threads, row.batch) == (threads, batch)]
+        parts += [f"Images a second, {threads} threads, batch {batch}:", _pivot(chosen, columns, _speed)]
+        if any(row.memory_mb == row.memory_mb for row in chosen):  # not NaN
+            parts += [f"Memory of weights and a forward pass in MB, {threads} threads, batch {batch}:",
+                      _pivot(chosen, columns, _memory)]
+    return "\n\n".join(parts)
+
+
+def _pivot(rows: list[Row], columns: list[tuple[str, str]], cell: Callable[[Row], str]) -> str:
+    """Return a table with a line for each model and a column for each data type and runtime."""
+    names = " | ".join(f"{runtime}, {dtype}" for dtype, runtime in columns)
+    lines = [f"| model | params M | mult-adds G | {names} |", "|---" * (3 + len(columns)) + "|"]
+    for name in dict.fromkeys(row.model for row in rows):
+        of_model = {(row.dtype, row.runtime): row for row in rows if row.model == name}
+        first = next(iter(of_model.values()))
+        cells = [cell(of_model[column]) if column in of_model else "does not run" for column in columns]
+        lines.append(f"| {name} | {first.parameters_m:.2f} | {first.multiply_adds_g:.2f} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _speed(row: Row) -> str:
+    slow, fast = 1e3 / row.high_ms, 1e3 / row.low_ms
+    return f"{row.images_per_s:.1f} ({slow:.1f}-{fast:.1f}), {row.speed:.2f} x"
+
+
+def _memory(row: Row) -> str:
+    return "-" if row.memory_mb != row.memory_mb else f"{row.memory_mb:.0f}"
 
 
 def write(rows: list[Row], header: str, folder: Path) -> None:
