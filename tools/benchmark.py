@@ -219,7 +219,7 @@ def resident_mb(field: str) -> float:
 
 
 def memory_of_forward(name: str, size: int, setting: Setting, device: str) -> float:
-    """Return the MB that the weights and two forward passes need at most, in a process of its own."""
+    """Return the MB that weights and a forward pass need at most, in a process of its own."""
     with get_context("spawn").Pool(1) as pool:
         return pool.apply(_memory_of_forward, (name, size, setting, device))
 
@@ -230,13 +230,15 @@ def _memory_of_forward(name: str, size: int, setting: Setting, device: str) -> f
     dtype = DTYPES[setting.dtype]
     images = torch.randn(setting.batch, 3, size, size, device=device, dtype=dtype)
     nn.Conv2d(3, 8, 3)(torch.randn(1, 3, 32, 32))  # the libraries load with the first use
-    if not images.is_cuda:
-        Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
+    with torch.device("meta"):
+        build(name, size)
     before = resident_mb("VmRSS")
-    model = build(name, size)
-    function = prepare(model, setting, images)
-    del model
-    gc.collect()
+    function = prepare(build(name, size), setting, images)
+    gc.collect()  # the model that was copied
+    if images.is_cuda:
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
     for _ in range(2):
         function(images)
     if images.is_cuda:
