@@ -40,7 +40,7 @@ DEMOS = {
     "nyu": Demo("dfmamba_nyu_demo", 240, 60, "nyu/mean_error_abs_mm", "nyu/constant_pose_at_true_centre_mm"),
     "dexycb": Demo("dfmamba_dexycb_demo", 640, 128, "dexycb_true_bone/MPJPE_rr_macro_mm",
                    "dexycb_true_bone/constant_pose_rr_macro_mm"),
-    "assemblyhands": Demo("dfmamba_assemblyhands_demo", 320, 80, "assemblyhands_true_bone/MPJPE_rr_macro_mm",
+    "assemblyhands": Demo("dfmamba_assemblyhands_demo", 1200, 80, "assemblyhands_true_bone/MPJPE_rr_macro_mm",
                           "assemblyhands_true_bone/constant_pose_rr_macro_mm", test_split="val"),
 }
 
