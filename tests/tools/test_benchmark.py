@@ -31,12 +31,12 @@ def run(tmp_path, monkeypatch):
     torch.set_num_threads(threads)
 
 
-def test_table_csv_and_plot(run, tmp_path, capsys):
+def test_table_csv_and_plot(run, tmp_path, capfd):
     rows = run("--models", "dfmamba_nano", "vmamba_nano", "--size", "64", "--batch", "1", "2", "--dtypes", "float32",
                "bfloat16", "--runtimes", "eager", "folded", "graph", "--no-memory")
     keys = [(row["model"], row["batch"], row["dtype"], row["runtime"]) for row in rows]
     assert len(keys) == len(set(keys)) == 2 * 2 * 2 * 2  # all but the graphs
-    printed, told = capsys.readouterr()
+    printed, told = capfd.readouterr()
     assert told.count("a CUDA graph needs a GPU") == 2 * 2 * 2
     assert {row["parameters_m"] for row in rows if row["model"] == "dfmamba_nano"} == {
         str(sum(parameter.numel() for parameter in DFMamba("nano").parameters()) / 1e6)}
