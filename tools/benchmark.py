@@ -21,6 +21,7 @@ import argparse
 import copy
 import csv
 import gc
+import os
 import platform
 import statistics
 import sys
@@ -41,6 +42,7 @@ from dfmamba.models.backbones import ARCHS, DFMamba
 from dfmamba.models.cost import count_multiply_adds, count_parameters
 from dfmamba.models.folding import fold_for_inference
 
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**32)}  # glibc; bytes
 Result = TypeVar("Result")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BACKBONE_OF = ".py:backbone"
@@ -257,10 +259,12 @@ def _memory_of_forward(name: str, size: int, setting: Setting, device: str) -> f
 def measure(args: argparse.Namespace) -> list[Row]:
     """Time all models in all settings; those of the same threads and batch size are interleaved.
 
-    Each number of threads and batch size has a process of its own: in one that had run another batch size before,
-    ResNet-50 took 1.6 times as long for 8 images, and DF-Mamba as long as ever.
+    Each number of threads and batch size has a process of its own, which keeps freed memory. As it comes, glibc gives
+    blocks above 32 MB back at once, and their pages fault in anew with every use: ResNet-50's eager batches of 8 took
+    1.6 times as long, or not, depending on what the process had done before.
     """
     rows = []
+    os.environ.update(KEEP_MEMORY)
     for threads in args.threads:
         for batch in args.batch:
             rows += in_new_process(_measure, args, threads, batch)
@@ -269,6 +273,8 @@ def measure(args: argparse.Namespace) -> list[Row]:
 
 @torch.no_grad()
 def _measure(args: argparse.Namespace, threads: int, batch: int) -> list[Row]:
+    for name in KEEP_MEMORY:  # not in the processes in which memory is measured
+        os.environ.pop(name)
     torch.set_num_threads(threads)
     settings = [Setting(runtime, dtype, threads, batch) for dtype in args.dtypes for runtime in args.runtimes]
     images = {dtype: torch.randn(batch, 3, args.size, args.size, device=args.device).to(DTYPES[dtype])
