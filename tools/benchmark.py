@@ -229,13 +229,9 @@ def resident_mb(field: str) -> float:
     return int(line.split()[1]) / 1024
 
 
-def memory_of_forward(name: str, size: int, setting: Setting, device: str) -> float:
-    """Return the MB that weights and a forward pass need at most, in a process of its own."""
-    return in_new_process(_memory_of_forward, name, size, setting, device)
-
-
 @torch.no_grad()
-def _memory_of_forward(name: str, size: int, setting: Setting, device: str) -> float:
+def memory_of_forward(name: str, size: int, setting: Setting, device: str) -> float:
+    """Return the MB that weights and a forward pass need at most; to be called in a new process."""
     torch.set_num_threads(setting.threads)
     dtype = DTYPES[setting.dtype]
     images = torch.randn(setting.batch, 3, size, size, device=device, dtype=dtype)
@@ -263,12 +259,13 @@ def measure(args: argparse.Namespace) -> list[Row]:
     blocks above 32 MB back at once, and their pages fault in anew with every use: ResNet-50's eager batches of 8 took
     1.6 times as long, or not, depending on what the process had done before.
     """
-    rows = []
-    os.environ.update(KEEP_MEMORY)
-    for threads in args.threads:
-        for batch in args.batch:
-            rows += in_new_process(_measure, args, threads, batch)
-    return rows
+    os.environ.update(KEEP_MEMORY)  # the new processes inherit it
+    try:
+        return [row for threads in args.threads for batch in args.batch
+                for row in in_new_process(_measure, args, threads, batch)]
+    finally:
+        for name in KEEP_MEMORY:
+            del os.environ[name]
 
 
 @torch.no_grad()
@@ -299,7 +296,7 @@ def _measure(args: argparse.Namespace, threads: int, batch: int) -> list[Row]:
     for name, setting in functions:
         low, median, high = statistics.quantiles(times[name, setting], n=4, method="inclusive")
         left_out = args.no_memory or setting.runtime == "compiled"  # there a compiler's memory is in the way
-        memory = float("nan") if left_out else memory_of_forward(name, args.size, setting, args.device)
+        memory = float("nan") if left_out else in_new_process(memory_of_forward, name, args.size, setting, args.device)
         rows.append(Row(label(name), *cost[name], **asdict(setting), low_ms=low, median_ms=median, high_ms=high,
                         images_per_s=1e3 / median, speed=reference / median, memory_mb=memory))
     return rows

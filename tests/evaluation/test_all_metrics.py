@@ -1,6 +1,5 @@
 """What the five metrics have in common, each against its protocol's function; on one process and on two."""
 
-
 import numpy as np
 import pytest
 import torch

@@ -5,7 +5,6 @@ import importlib
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
 from dfmamba.models.backbones import DFMamba
@@ -16,9 +15,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Run the tool; return the rows of its CSV file."""
-    monkeypatch.syspath_prepend(ROOT / "tools")  # the process that measures memory imports it by name
+    monkeypatch.syspath_prepend(ROOT / "tools")  # its processes import it by name
     tool = importlib.import_module("benchmark")
-    threads = torch.get_num_threads()
 
     def call(*arguments):
         monkeypatch.setattr("sys.argv", ["benchmark", *arguments, "--threads", "1", "--rounds", "2", "--out",
@@ -27,8 +25,7 @@ def run(tmp_path, monkeypatch):
         with (tmp_path / "benchmark.csv").open() as file:
             return list(csv.DictReader(file))
 
-    yield call
-    torch.set_num_threads(threads)
+    return call
 
 
 def test_table_csv_and_plot(run, tmp_path, capfd):
