@@ -39,7 +39,7 @@ from torch import nn
 
 from dfmamba.models import backbones
 from dfmamba.models.backbones import ARCHS, DFMamba
-from dfmamba.models.cost import count_multiply_adds, count_parameters
+from dfmamba.models.cost import RawEstimator, count_multiply_adds, count_parameters
 from dfmamba.models.folding import fold_for_inference
 
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**32)}  # glibc; bytes
@@ -115,18 +115,6 @@ def build_from_config(path: str) -> nn.Module:
     return MODELS.build(config.model)
 
 
-class WholeModel(nn.Module):
-    """An estimator as a function of the image: backbone, neck and head, without decoding."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: torch.Tensor) -> object:
-        """Return the raw outputs of the head."""
-        return self.model(images, None, mode="tensor")
-
-
 BACKBONES: dict[str, Callable[[], nn.Module]] = {
     **{name: (lambda name=name: torchvision_backbone(name)) for name in ("resnet18", "resnet50")},
     **{f"dfmamba_{arch}": (lambda arch=arch: DFMamba(arch)) for arch in ARCHS},
@@ -144,7 +132,7 @@ def build(name: str, size: int) -> nn.Module:
     """
     torch.manual_seed(0)
     if name.endswith(".py"):
-        return WholeModel(build_from_config(name)).eval()
+        return RawEstimator(build_from_config(name)).eval()
     if name.endswith(BACKBONE_OF):
         return build_from_config(name.removesuffix(":backbone")).backbone.eval()
     if name.startswith("timm:"):

@@ -77,22 +77,10 @@ def input_shape(config) -> tuple[int, int, int]:
 
 def measure(path: Path) -> Row:
     """Build a config's model and count."""
-    import torch
     from mmengine.registry import MODELS, init_default_scope
-    from torch import nn
 
     from dfmamba.engine.config import load_config
-    from dfmamba.models.cost import count_multiply_adds, count_parameters
-
-    class Tensors(nn.Module):
-        """A model as a function of the images alone, without decoding."""
-
-        def __init__(self, model: nn.Module) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, images: torch.Tensor) -> object:
-            return self.model(images, None, mode="tensor")
+    from dfmamba.models.cost import RawEstimator, count_multiply_adds, count_parameters
 
     config = load_config(path)
     init_default_scope(config.default_scope)
@@ -100,7 +88,7 @@ def measure(path: Path) -> Row:
     shape = input_shape(config)
     name = config.model.backbone.get("model") or config.model.backbone.get("arch") or config.model.backbone.get("depth")
     return Row(path, f"{config.model.backbone.type} {name}", shape, count_parameters(model.backbone) / 1e6,
-               count_parameters(model) / 1e6, count_multiply_adds(Tensors(model), shape) / 1e9)
+               count_parameters(model) / 1e6, count_multiply_adds(RawEstimator(model), shape) / 1e9)
 
 
 def main() -> None:

@@ -12,6 +12,22 @@ from torch.utils.flop_counter import FlopCounterMode
 ImageShape = tuple[int, int, int]
 
 
+class RawEstimator(nn.Module):
+    """An estimator as a function of the images alone: backbone, neck and head, without decoding.
+
+    Args:
+        model: An estimator of mmpose's interface.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> object:
+        """Return the raw outputs of the head for images (B, C, H, W)."""
+        return self.model(images, None, mode="tensor")
+
+
 def count_parameters(model: nn.Module) -> int:
     """Return the number of parameters, trained or not."""
     return sum(parameter.numel() for parameter in model.parameters())
