@@ -387,12 +387,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=256, help="side of the square image in px (default: 256)")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8], help="batch sizes (default: 1 8)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="CPU threads (default: 1 2)")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds; each times everything once (default: 7)")
+    parser.add_argument("--rounds", type=int, default=7,
+                        help="rounds, at least 2; each times everything once (default: 7)")
     parser.add_argument("--device", default="cpu", help="torch device (default: cpu)")
     parser.add_argument("--no-memory", action="store_true",
                         help="leave out the memory (default: measure it, except of compiled models)")
     parser.add_argument("--out", type=Path, help="folder for benchmark.md, .csv and .png (default: print only)")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.rounds < 2:
+        parser.error(f"--rounds: expected at least 2, for quartiles, got {args.rounds}")
+    return args
 
 
 def main() -> None:

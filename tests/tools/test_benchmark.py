@@ -65,11 +65,12 @@ def test_memory_holds_weights_and_maps_and_grows_with_the_batch(run, tmp_path):
     assert many - one > 15 * widest_map_mb
 
 
-def test_a_whole_model_its_backbone_and_a_model_of_timm(run):
+def test_a_whole_model_its_backbone_and_a_model_of_timm(run, tmp_path, capfd):
     pytest.importorskip("mmpose")
     config = ROOT / "configs" / "demo" / "dfmamba_interhand_demo.py"
     rows = run("--models", str(config), f"{config}:backbone", "timm:resnet10t", "--size", "96", "--batch", "1",
                "--runtimes", "eager", "folded", "--no-memory")
+    assert capfd.readouterr().out == (tmp_path / "benchmark.md").read_text()  # nothing that a library prints
     whole, _, backbone, *others = rows
     assert [row["model"] for row in others] == [backbone["model"], "timm:resnet10t", "timm:resnet10t"]
     assert (whole["model"], backbone["model"]) == ("dfmamba_interhand_demo", "dfmamba_interhand_demo backbone")

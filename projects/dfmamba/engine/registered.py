@@ -4,7 +4,9 @@ import difflib
 import functools
 import inspect
 import pydoc
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from importlib import import_module
 from typing import Any
 
@@ -46,7 +48,8 @@ def _registries(scope: str) -> Iterator[Registry]:
 def _fill(registry: Registry) -> None:
     """Import the modules that register into a registry; warn, once, where a package cannot be imported."""
     try:
-        registry.import_from_location()
+        with redirect_stdout(sys.stderr):  # mmdet prints at import, and our tools' standard output is for results
+            registry.import_from_location()
     except ImportError as error:
         MMLogger.get_current_instance().warning(f"{registry.scope}'s {registry.name} registry is incomplete: {error}")
 
