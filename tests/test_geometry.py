@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from dfmamba.geometry import (
     back_project,
@@ -14,6 +15,7 @@ from dfmamba.geometry import (
     mirror_points,
     move_rigidly,
     project,
+    rotation_to_optical_axis,
     square_box,
     tight_box,
     turn_about_optical_axis,
@@ -96,6 +98,17 @@ def test_turned_points_project_to_turned_image_points():
     before, after = (project(joints, (400.0, 400.0), CENTRE) - CENTRE
                      for joints in (points, turn_about_optical_axis(points, 90)))
     np.testing.assert_allclose(after, before[:, ::-1] * (-1, 1))  # (u, v) to (-v, u), about the principal point
+
+
+@pytest.mark.parametrize("direction", [(0, 0, 2), (3, 0, 4), (0, -3, 4), (1, -2, 2), (-9, 5, 0.5)])
+def test_rotation_to_the_optical_axis_is_the_smallest(direction):
+    """Its rotation vector is perpendicular to both directions, and as long as the angle between them."""
+    rotation = rotation_to_optical_axis(direction)
+    np.testing.assert_allclose(rotation @ direction, [0, 0, np.linalg.norm(direction)], atol=1e-12)
+    axis = np.cross(direction, [0, 0, 1])
+    angle = np.arctan2(np.linalg.norm(axis), direction[2])
+    vector = axis / (np.linalg.norm(axis) or 1) * angle
+    np.testing.assert_allclose(rotation, Rotation.from_rotvec(vector).as_matrix(), atol=1e-12)
 
 
 def test_mirror_images_by_hand():

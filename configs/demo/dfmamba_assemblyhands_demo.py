@@ -14,6 +14,7 @@ test_pipeline = [
     dict(type='MirrorLeftHand'),
     dict(type='AddBoneLength'),
     dict(type='GetBBoxCenterScale', padding=1.25),
+    dict(type='AddViewRotation'),
     dict(type='TopdownAffine', input_size=(64, 64)),
     dict(type='PackPoseInputs', meta_keys={{_base_.detnet_meta_keys}}),
 ]

@@ -96,6 +96,15 @@ def turn_about_optical_axis(points: ArrayLike, angle_deg: float) -> Array:
     return np.asarray(points) @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
 
 
+def rotation_to_optical_axis(direction: ArrayLike) -> Array:
+    """Return the smallest rotation (3, 3) that takes a camera-space direction (3,) with z > 0 to the optical axis."""
+    x, y, z = np.asarray(direction, dtype=np.float64) / np.linalg.norm(direction)
+    # Rodrigues' formula about the axis (y, -x, 0), whose angle has the cosine z
+    return np.array([[1 - x * x / (1 + z), -x * y / (1 + z), -x],
+                     [-x * y / (1 + z), 1 - y * y / (1 + z), -y],
+                     [x, y, z]])
+
+
 def xywh_to_xyxy(box_xywh: ArrayLike) -> Array:
     """Turn (..., x, y, w, h) into (..., x0, y0, x1, y1), both in px; the far corner is x + w, y + h."""
     box = np.asarray(box_xywh)

@@ -21,7 +21,14 @@ from rhp_fixture import write_rhp
 from torch import nn
 
 import dfmamba.register  # noqa: F401
-from dfmamba.datasets import AssemblyHandsDataset, DexYCBDataset, InterHand26MHandsDataset, NYUDataset, RHPDataset
+from dfmamba.datasets import (
+    AssemblyHandsDataset,
+    DexYCBDataset,
+    InterHand26MHandsDataset,
+    NYUDataset,
+    RHPDataset,
+    RotateCameraJoints,
+)
 from dfmamba.skeleton import NYU_14
 
 CONFIG = Config.fromfile(Path(__file__).parents[2] / "configs" / "_base_" / "pipelines" / "detnet.py")
@@ -69,16 +76,20 @@ def perfect_model(monkeypatch):
     return predict
 
 
+@pytest.mark.parametrize("along_line_of_sight", [False, True])
 @pytest.mark.parametrize("make", [interhand, rhp, dexycb, assemblyhands])
-def test_truth_in_truth_out(make, tmp_path, perfect_model):
+def test_truth_in_truth_out(make, along_line_of_sight, tmp_path, perfect_model):
     dataset, codec = make(tmp_path), KEYPOINT_CODECS.build(CONFIG.detnet_codec)
     *steps, pack = CONFIG.detnet_test_pipeline
-    crop, pack = Compose(steps), Compose([pack])
+    crop, pack = Compose(steps + [{"type": "AddViewRotation"}] * along_line_of_sight), Compose([pack])
     checked = np.zeros(2, dtype=int)  # joints of right and left hands
     for number in range(len(dataset)):
         truth = dataset.get_data_info(number)
         results = crop(dataset.get_data_info(number))
-        targets = codec.encode(results["transformed_keypoints"], results["keypoints_visible"], results["keypoints_cam"])
+        joints = RotateCameraJoints()(dict(results))["keypoints_cam"]  # as in training; results keep the truth
+        targets = codec.encode(results["transformed_keypoints"], results["keypoints_visible"], joints)
+        if along_line_of_sight:
+            assert np.abs(joints - results["keypoints_cam"]).max() > 1
         known = results["bone_length"][0] > 0
         sample = perfect_model(pack(results)["data_samples"], targets)
         if known:

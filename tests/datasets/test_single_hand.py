@@ -11,6 +11,7 @@ from mmpose.structures.bbox import get_warp_matrix
 import dfmamba.register  # noqa: F401
 from dfmamba.datasets import (
     AddBoneLength,
+    AddViewRotation,
     CropDepthCube,
     InterHand26MDataset,
     MirrorLeftHand,
@@ -158,6 +159,46 @@ class TestRotateCameraJoints:
         np.testing.assert_array_equal(RotateCameraJoints()({"keypoints_cam": joints})["keypoints_cam"], joints)
 
 
+class TestAddViewRotation:
+    CAMERA = {"focal": np.array([400.0, 500.0]), "principal_pt": np.array([320.0, 240.0])}  # noqa: RUF012
+
+    def rotation(self, *centre):
+        return AddViewRotation()({"bbox_center": np.array([centre])} | self.CAMERA)["view_rotation"]
+
+    def test_by_hand(self):
+        np.testing.assert_allclose(self.rotation(320.0, 240.0), np.eye(3))
+        half = np.sqrt(0.5)  # 45 degrees to the right, 45 degrees up
+        np.testing.assert_allclose(self.rotation(720.0, 240.0), [[half, 0, -half], [0, 1, 0], [half, 0, half]])
+        np.testing.assert_allclose(self.rotation(320.0, -260.0), [[1, 0, 0], [0, half, half], [0, -half, half]])
+
+    def test_equal_crops_get_equal_joints(self):
+        """A stick across the line of sight looks the same before the camera and at its side: the targets must, too."""
+        targets = []
+        for degrees in (0, 40):
+            side, away = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
+            centre, across = 600 * np.array([side, 0, away]), np.array([away, 0, -side])
+            joints = (centre + np.outer([-50, 0, 50], across))[None]
+            sample = {"bbox_center": project(centre, **self.camera())[None], "keypoints_cam": joints} | self.CAMERA
+            targets.append(RotateCameraJoints()(AddViewRotation()(sample))["keypoints_cam"])
+        np.testing.assert_allclose(targets[0], [[[-50, 0, 600], [0, 0, 600], [50, 0, 600]]], atol=1e-9)
+        np.testing.assert_allclose(targets[1], targets[0], atol=1e-9)
+
+    def camera(self):
+        return {"focal": self.CAMERA["focal"], "principal_point": self.CAMERA["principal_pt"]}
+
+    def test_the_crop_turns_about_the_line_of_sight(self):
+        """First to the axis, then about it: the other way round gives other joints."""
+        sample = {"keypoints_cam": np.array([[[600.0, 0, 600], [600, 7, 600]]]), "bbox_rotation": np.array([90.0]),
+                  "bbox_center": np.array([[720.0, 240.0]])} | self.CAMERA
+        turned = RotateCameraJoints()(AddViewRotation()(sample))["keypoints_cam"]
+        depth = 600 * np.sqrt(2)
+        np.testing.assert_allclose(turned, [[[0, 0, depth], [7, 0, depth]]], atol=1e-9)
+
+    def test_what_is_missing_is_named(self):
+        with pytest.raises(ValueError, match="got no bbox_center, focal "):
+            AddViewRotation()({"principal_pt": np.zeros(2)})
+
+
 class TestAddBoneLength:
     def make(self, visible=()):
         joints = np.random.default_rng(0).uniform(-50, 50, (1, 21, 3))
@@ -198,4 +239,5 @@ def test_examples_can_be_shown():
     assert repr(ToSingleHand()) == "ToSingleHand()"
     assert repr(MirrorLeftHand()) == "MirrorLeftHand()"
     assert repr(RotateCameraJoints()) == "RotateCameraJoints()"
+    assert repr(AddViewRotation()) == "AddViewRotation()"
     assert repr(AddBoneLength()) == "AddBoneLength(bone=('wrist', 'middle1'), num_joints=21)"

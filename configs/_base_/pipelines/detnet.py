@@ -26,7 +26,7 @@ detnet_meta_keys = (
     'id', 'img_id', 'img_path', 'dataset_name', 'seq_name', 'capture', 'camera', 'frame_idx', 'subject', 'ori_shape',
     'img_shape', 'input_size', 'input_center', 'input_scale', 'rotation', 'flip_indices', 'hand_type',
     'hand_type_valid', 'abs_depth', 'root_depth', 'focal', 'principal_pt', 'extrinsic', 'one_of_two_hands', 'mirrored',
-    'bone_length')
+    'bone_length', 'view_rotation')
 
 detnet_train_pipeline = [
     dict(type='LoadImage'),

@@ -28,11 +28,18 @@ if find_spec("mmpose"):
     from dfmamba.datasets.interhand26m_hands import InterHand26MHandsDataset
     from dfmamba.datasets.nyu import NYUDataset
     from dfmamba.datasets.rhp import RHPDataset
-    from dfmamba.datasets.single_hand import AddBoneLength, MirrorLeftHand, RotateCameraJoints, ToSingleHand
+    from dfmamba.datasets.single_hand import (
+        AddBoneLength,
+        AddViewRotation,
+        MirrorLeftHand,
+        RotateCameraJoints,
+        ToSingleHand,
+    )
     from dfmamba.datasets.transforms import InvalidateBlankImage, RandomBoxJitter, RandomChannelGain, RandomHandFlip
 
     __all__ += ["HandDataset", "InterHand26MDataset", "InvalidateBlankImage", "RandomBoxJitter", "RandomChannelGain",
                 "RandomHandFlip"]
     __all__ += ["AssemblyHandsDataset", "CropDepthCube", "DexYCBDataset", "LoadNYUDepth", "NYUDataset", "RHPDataset",
                 "RandomCubeTurn", "RandomDepthBoxJitter", "RandomDepthErasing"]
-    __all__ += ["AddBoneLength", "InterHand26MHandsDataset", "MirrorLeftHand", "RotateCameraJoints", "ToSingleHand"]
+    __all__ += ["AddBoneLength", "AddViewRotation", "InterHand26MHandsDataset", "MirrorLeftHand", "RotateCameraJoints",
+                "ToSingleHand"]

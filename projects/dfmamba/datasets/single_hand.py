@@ -6,6 +6,8 @@ left out, and `AddBoneLength` stands in:
     LoadImage, ToSingleHand, MirrorLeftHand, GetBBoxCenterScale, RandomBoxJitter, TopdownAffine, RotateCameraJoints,
     RandomChannelGain, GenerateTarget, PackPoseInputs
 
+For wide lenses `AddViewRotation` may stand before TopdownAffine, in both pipelines.
+
 The contract of `datasets/base.py` holds behind `ToSingleHand` and `MirrorLeftHand`, of the mirrored image. Behind
 `RotateCameraJoints` the joints in space belong to the crop: their projection is `transformed_keypoints`.
 """
@@ -15,7 +17,7 @@ from mmcv.transforms import BaseTransform
 from mmpose.registry import TRANSFORMS
 
 from dfmamba.datasets.transforms import RandomHandFlip
-from dfmamba.geometry import turn_about_optical_axis
+from dfmamba.geometry import back_project, rotation_to_optical_axis, turn_about_optical_axis
 from dfmamba.skeleton import LEFT, ONE_HAND, SIDES, TWO_HANDS, hand_slice, skeleton_with
 
 
@@ -91,22 +93,57 @@ class MirrorLeftHand(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RotateCameraJoints(BaseTransform):
-    """Turn `keypoints_cam` about the optical axis as the crop was turned, for targets in 3D.
+    """Turn `keypoints_cam` as the crop was turned, for targets in 3D: about the optical axis, or the line of sight.
 
-    It is exact, also for crops beside the principal point: the turned joints project to `transformed_keypoints` with
-    the principal point moved as any other point of the image. (fx and fy must be equal; a camera whose differ sees no
-    rigid motion in a turned image.) For training: focal and principal_pt stay those of the image.
+    With `view_rotation` (see `AddViewRotation`) the joints are first turned by it, to a camera that looks at the crop's
+    centre. The turn is exact, without it also for crops beside the principal point: the turned joints project to
+    `transformed_keypoints` with the principal point moved as any other point of the image. (fx and fy must be equal; a
+    camera whose differ sees no rigid motion in a turned image.) For training: focal and principal_pt stay those of the
+    image.
 
-    Required keys: keypoints_cam. Read if there: bbox_rotation (1,) in degrees, as `RandomBoxJitter` draws it: the box
-    turns clockwise in the image (y down), and so the content of the crop counter-clockwise; or cube_rotation, as
-    `RandomCubeTurn` draws it: the content turns counter-clockwise. (Its scale is no matter for targets up to scale.)
+    Required keys: keypoints_cam. Read if there: view_rotation (3, 3); bbox_rotation (1,) in degrees, as
+    `RandomBoxJitter` draws it: the box turns clockwise in the image (y down), and so the content of the crop
+    counter-clockwise; or cube_rotation, as `RandomCubeTurn` draws it: the content turns counter-clockwise. (Its scale
+    is no matter for targets up to scale.)
     """
 
     def transform(self, results: dict) -> dict:
         """Turn the joints; the array is replaced, not written to."""
         angle = results.get("bbox_rotation", results.get("cube_rotation", 0.0))
-        turned = turn_about_optical_axis(results["keypoints_cam"], -np.reshape(angle, -1)[0])
-        results["keypoints_cam"] = turned.astype(results["keypoints_cam"].dtype)
+        joints = results["keypoints_cam"]
+        seen = joints @ results["view_rotation"].T if "view_rotation" in results else joints
+        results["keypoints_cam"] = turn_about_optical_axis(seen, -np.reshape(angle, -1)[0]).astype(joints.dtype)
+        return results
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+@TRANSFORMS.register_module()
+class AddViewRotation(BaseTransform):
+    """Add the rotation to a camera that looks at the centre of the crop, for joints along its axes.
+
+    A crop does not tell where in the image it lies. Seen by a wide lens, one and the same crop is a hand before the
+    camera or a hand at its side, turned by as many degrees as lie between the two; no network can tell. So let it learn
+    joints along the line of sight: in training `RotateCameraJoints` turns them by this rotation, and `DetNetHead` turns
+    predictions back, for which it needs the meta key `view_rotation`. It belongs into both pipelines or into none.
+
+    Stands behind `GetBBoxCenterScale` and `RandomBoxJitter`. Required keys: bbox_center (1, 2), focal (2,) and
+    principal_pt (2,), in px of the image. Added: view_rotation (3, 3), R X in the turned camera's frame, the smallest
+    rotation that takes the ray through the crop's centre to the optical axis.
+
+    Raises:
+        ValueError: One of these keys is not there.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Work the rotation out."""
+        missing = [key for key in ("bbox_center", "focal", "principal_pt") if key not in results]
+        if missing:
+            raise ValueError(f"AddViewRotation: expected a camera and a box in the sample, got no {', '.join(missing)} "
+                             "(bbox_center comes from GetBBoxCenterScale)")
+        centre = back_project(results["bbox_center"][0], 1.0, results["focal"], results["principal_pt"])
+        results["view_rotation"] = rotation_to_optical_axis(centre)
         return results
 
     def __repr__(self) -> str:

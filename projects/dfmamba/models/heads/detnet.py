@@ -141,7 +141,8 @@ class DetNetHead(BaseHead):
 
         Args:
             feats: One map (B, C, H, W).
-            batch_data_samples: Samples with the meta key `bone_length` (1,) in mm, unless the head has a length.
+            batch_data_samples: Samples with the meta key `bone_length` (1,) in mm, unless the head has a length; and
+                `view_rotation` (3, 3) if it was trained with `AddViewRotation`.
             test_cfg: `flip_test` is refused: a mirrored right hand is a left one, which this head never sees.
 
         Returns:
@@ -168,6 +169,8 @@ class DetNetHead(BaseHead):
         assert self.decoder is not None
         points, scores, locations = self.decoder.decode(heatmaps, location_maps)
         joints = locations - locations[:, [self.decoder.origin]]
+        if "view_rotation" in sample.metainfo:
+            joints = joints @ np.asarray(sample.metainfo["view_rotation"], dtype=joints.dtype)  # R^T X of each joint
         scale_free = joints / np.maximum(self.decoder.bone_length(joints), 1e-6)
         joints_mm = scale_free * self._bone_length_of(sample)
         return InstanceData(
