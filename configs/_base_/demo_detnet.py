@@ -1,6 +1,6 @@
-# What the demo twins under DetNet's head share: 64 px crops, maps of 16 x 16 cells, a small neck and head, 60 epochs;
-# but AssemblyHands' twin has 30. A twin lists this file beside its leaf config and assigns each of these variables to the
-# key of its name.
+# What the demo twins under DetNet's head share: 64 px crops, joints along the line of sight, maps of 16 x 16 cells, a
+# small neck and head, 60 epochs; but AssemblyHands' twin has 30. A twin lists this file beside its leaf config and
+# assigns each of these variables to the key of its name.
 
 demo_codec = dict(type='DetNetCodec', input_size=(64, 64), map_size=(16, 16))
 demo_model = dict(
