@@ -26,6 +26,7 @@ from dfmamba.skeleton import HAND_JOINTS, ONE_HAND, WRIST
 
 MIDDLE1 = HAND_JOINTS.index("middle1")
 RIGHT_HAND, LEFT_HAND, TWO_HANDS = 0, 1, 2  # numbers of the fixture's samples
+CAMERA = {"focal": np.array([400.0, 500.0]), "principal_pt": np.array([320.0, 240.0])}
 
 
 @pytest.fixture
@@ -160,10 +161,8 @@ class TestRotateCameraJoints:
 
 
 class TestAddViewRotation:
-    CAMERA = {"focal": np.array([400.0, 500.0]), "principal_pt": np.array([320.0, 240.0])}  # noqa: RUF012
-
     def rotation(self, *centre):
-        return AddViewRotation()({"bbox_center": np.array([centre])} | self.CAMERA)["view_rotation"]
+        return AddViewRotation()({"bbox_center": np.array([centre])} | CAMERA)["view_rotation"]
 
     def test_by_hand(self):
         np.testing.assert_allclose(self.rotation(320.0, 240.0), np.eye(3))
@@ -178,18 +177,15 @@ class TestAddViewRotation:
             side, away = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
             centre, across = 600 * np.array([side, 0, away]), np.array([away, 0, -side])
             joints = (centre + np.outer([-50, 0, 50], across))[None]
-            sample = {"bbox_center": project(centre, **self.camera())[None], "keypoints_cam": joints} | self.CAMERA
+            sample = {"bbox_center": project(centre, *CAMERA.values())[None], "keypoints_cam": joints} | CAMERA
             targets.append(RotateCameraJoints()(AddViewRotation()(sample))["keypoints_cam"])
         np.testing.assert_allclose(targets[0], [[[-50, 0, 600], [0, 0, 600], [50, 0, 600]]], atol=1e-9)
         np.testing.assert_allclose(targets[1], targets[0], atol=1e-9)
 
-    def camera(self):
-        return {"focal": self.CAMERA["focal"], "principal_point": self.CAMERA["principal_pt"]}
-
     def test_the_crop_turns_about_the_line_of_sight(self):
         """First to the axis, then about it: the other way round gives other joints."""
         sample = {"keypoints_cam": np.array([[[600.0, 0, 600], [600, 7, 600]]]), "bbox_rotation": np.array([90.0]),
-                  "bbox_center": np.array([[720.0, 240.0]])} | self.CAMERA
+                  "bbox_center": np.array([[720.0, 240.0]])} | CAMERA
         turned = RotateCameraJoints()(AddViewRotation()(sample))["keypoints_cam"]
         depth = 600 * np.sqrt(2)
         np.testing.assert_allclose(turned, [[[0, 0, depth], [7, 0, depth]]], atol=1e-9)

@@ -9,7 +9,8 @@ left out, and `AddBoneLength` stands in:
 For wide lenses `AddViewRotation` may stand before TopdownAffine, in both pipelines.
 
 The contract of `datasets/base.py` holds behind `ToSingleHand` and `MirrorLeftHand`, of the mirrored image. Behind
-`RotateCameraJoints` the joints in space belong to the crop: their projection is `transformed_keypoints`.
+`RotateCameraJoints` the joints in space belong to the crop: their projection is `transformed_keypoints`, but with
+`AddViewRotation` only at the crop's centre.
 """
 
 import numpy as np
@@ -95,11 +96,11 @@ class MirrorLeftHand(BaseTransform):
 class RotateCameraJoints(BaseTransform):
     """Turn `keypoints_cam` as the crop was turned, for targets in 3D: about the optical axis, or the line of sight.
 
-    With `view_rotation` (see `AddViewRotation`) the joints are first turned by it, to a camera that looks at the crop's
-    centre. The turn is exact, without it also for crops beside the principal point: the turned joints project to
-    `transformed_keypoints` with the principal point moved as any other point of the image. (fx and fy must be equal; a
-    camera whose differ sees no rigid motion in a turned image.) For training: focal and principal_pt stay those of the
-    image.
+    It is exact, also for crops beside the principal point: the turned joints project to `transformed_keypoints` with
+    the principal point moved as any other point of the image. (fx and fy must be equal; a camera whose differ sees no
+    rigid motion in a turned image.) With `view_rotation` (see `AddViewRotation`) the joints are first turned by it, to
+    a camera that looks at the crop's centre, and only what lies there projects to where the crop shows it. For
+    training: focal and principal_pt stay those of the image.
 
     Required keys: keypoints_cam. Read if there: view_rotation (3, 3); bbox_rotation (1,) in degrees, as
     `RandomBoxJitter` draws it: the box turns clockwise in the image (y down), and so the content of the crop
