@@ -39,7 +39,7 @@ class DurableCheckpointHook(CheckpointHook):
             ids = [uuid.uuid4().hex]
             broadcast_object_list(ids)
             hub.update_info(TRAINING_ID, ids[0])
-        # The iteration that the last written state is of: a resumed training has one, and writes it again if it changes.
+        # The iteration that the last written state is of; a resumed training has such a state, too.
         self.saved_at = runner.iter if runner.iter and hub.get_info(KEPT) else -1
         if is_main_process() and self.folder.is_dir():
             remove_leftovers(self.folder, "*.pth")
