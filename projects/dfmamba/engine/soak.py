@@ -18,6 +18,7 @@ import torch
 
 from dfmamba.engine.checkpoint_file import open_checkpoint
 from dfmamba.engine.checkpoint_folder import BEST_PREFIX, newest_checkpoint
+from dfmamba.engine.runner import ReproducibleRunner
 from dfmamba.io import atomic
 
 WRITE_STAGES = ("half written", "before the rename", "after the rename")
@@ -32,6 +33,7 @@ class Fault:
         name: For the table.
         at_s: Seconds after the start of the child at which it gets `signal_number`.
         signal_number: That signal.
+        at_iter: Iteration after which it sends itself `signal_number`.
         write: Number of the atomic write, from 0, in which it is killed; None for none.
         stage: Where in that write, one of `WRITE_STAGES`.
         max_file_bytes: Files cannot become longer, as on a full disk.
@@ -39,13 +41,15 @@ class Fault:
 
     name: str
     at_s: float | None = None
+    at_iter: int | None = None
     signal_number: int = signal.SIGKILL
     write: int | None = None
     stage: str = WRITE_STAGES[0]
     max_file_bytes: int | None = None
 
 
-def run_in_child(work: Callable[[], None], log: Path, fault: Fault | None = None, limit_s: float = 600.0) -> int:
+def run_in_child(work: Callable[[], None], log: Path, fault: Fault | None = None, limit_s: float = 600.0,
+                 before: Callable[[], None] | None = None) -> int:
     """Call `work` in a forked child and return its exit code, -N if signal N ended it.
 
     Args:
@@ -53,6 +57,7 @@ def run_in_child(work: Callable[[], None], log: Path, fault: Fault | None = None
         log: File that both output streams are appended to.
         fault: What happens to it.
         limit_s: After so long it is killed.
+        before: Called in the child first.
 
     Raises:
         TimeoutError: It took longer.
@@ -61,7 +66,7 @@ def run_in_child(work: Callable[[], None], log: Path, fault: Fault | None = None
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
-        _run_and_exit(work, log, fault)
+        _run_and_exit(work, log, fault, before)
     start, sent = time.monotonic(), False
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
@@ -78,15 +83,21 @@ def run_in_child(work: Callable[[], None], log: Path, fault: Fault | None = None
         time.sleep(0.005)
 
 
-def _run_and_exit(work: Callable[[], None], log: Path, fault: Fault | None) -> None:
+def _run_and_exit(work: Callable[[], None], log: Path, fault: Fault | None,
+                  before: Callable[[], None] | None) -> None:
     """Do the work of a child and end it, whatever happens."""
     code = 1
     try:
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(output, 1)
         os.dup2(output, 2)
+        sys.stdout, sys.stderr = (open(handle, "w", buffering=1, closefd=False) for handle in (1, 2))  # noqa: SIM115
+        if before is not None:
+            before()
         if fault is not None and fault.write is not None:
             _kill_in_write(fault.write, fault.stage)
+        if fault is not None and fault.at_iter is not None:
+            _signal_after(fault.at_iter, fault.signal_number)
         if fault is not None and fault.max_file_bytes is not None:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that writing fails with an error
             resource.setrlimit(resource.RLIMIT_FSIZE, (fault.max_file_bytes, fault.max_file_bytes))
@@ -116,6 +127,51 @@ def _kill_in_write(number: int, stage: str) -> None:
         real_sync(handle)
 
     atomic.os.fsync = sync  # type: ignore[assignment]
+
+
+def _signal_after(iteration: int, number: int) -> None:
+    """Make the training of this process send itself a signal, once it has taken so many steps."""
+    _after_each_step(lambda runner: os.kill(os.getpid(), number) if runner.iter == iteration else None)
+
+
+def record_memory(table: Path, every: int) -> None:
+    """Make the training of this process note its memory and its workers' in a CSV file, every so many steps."""
+    table.write_text("step,training MiB,workers MiB\n")
+
+    def record(runner: ReproducibleRunner) -> None:
+        if runner.iter % every == 0:
+            workers = [int(path.name) for path in Path("/proc").glob("[0-9]*") if _parent_of(path) == os.getpid()]
+            with table.open("a") as file:
+                file.write(f"{runner.iter},{_own_mib(os.getpid()):.1f},{sum(map(_own_mib, workers)):.1f}\n")
+
+    _after_each_step(record)
+
+
+def _after_each_step(act: Callable[[ReproducibleRunner], None]) -> None:
+    """Make the trainings of this process call a function where they look for signals: after each step."""
+    real_check = ReproducibleRunner.stop_if_asked
+
+    def check(self: ReproducibleRunner, saved: Path | None = None) -> None:
+        act(self)
+        real_check(self, saved)
+
+    ReproducibleRunner.stop_if_asked = check  # type: ignore[method-assign]
+
+
+def _parent_of(process: Path) -> int:
+    try:
+        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:  # it has ended
+        return -1
+
+
+def _own_mib(process: int) -> float:
+    """Return the memory of a process that it shares with no other, in MiB; 0 if it has ended."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
 
 
 def find_unreadable(folder: Path, had_state: bool) -> list[str]:
