@@ -47,26 +47,14 @@ class PlainUnpickler(_PythonUnpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Return what stands for `module.name` in a pickle of numpy 1 or 2, of Python 2 or 3."""
         place = module.replace("numpy.core", "numpy._core").replace("__builtin__", "builtins")
-        if f"{place}.{name}" == "numpy.ndarray":
-            return "ndarray"  # only ever the first argument of `_reconstruct`
-        allowed: dict[str, Callable] = {
-            "numpy.dtype": lambda code, *_: _PickledDtype(code),
-            "numpy._core.multiarray._reconstruct": lambda *_: _PickledArray((0,)),  # its state follows
-            "numpy._core.multiarray.scalar": lambda dtype, data: _plain_array(_as_bytes(data), dtype, ())[()],
-            "numpy._core.numeric._frombuffer": lambda *args: _plain_array(*args).copy("K"),
-            "_codecs.encode": lambda text, encoding: _as_bytes(text, encoding),
-            "builtins.bytes": lambda *_: b"",  # protocol 2 calls it for the empty bytes only
-            "builtins.bytearray": lambda *args: bytearray(_as_bytes(*args)) if args else bytearray(),
-            "builtins.set": lambda items=(): set(_plain_keys(items)),
-            "builtins.frozenset": lambda items=(): frozenset(_plain_keys(items)),
-            "builtins.complex": lambda real, imaginary: complex(real, imaginary),
-            "collections.OrderedDict": lambda items=(): OrderedDict(zip(*_plain_pairs(items), strict=True)),
-        }
-        if f"{place}.{name}" not in allowed:
+        stand_in = plain_globals().get(f"{place}.{name}")
+        if stand_in is None:
             raise pickle.UnpicklingError(f"the name {module}.{name}, which is not plain data and is not loaded")
+        if not callable(stand_in):
+            return stand_in
 
         def call(*args: Any) -> Any:
-            made = allowed[f"{place}.{name}"](*args)
+            made = stand_in(*args)
             self.charge(_size_of(made))
             return made
 
@@ -154,6 +142,24 @@ def _check_new(mapping: Any, keys: list[Any]) -> None:
         raise pickle.UnpicklingError("a key that comes twice in one dictionary")
 
 
+def plain_globals() -> dict[str, Any]:
+    """Return all that a pickle of plain data may name, and what stands for it: inert functions of ours, made anew."""
+    return {
+        "numpy.ndarray": "ndarray",  # only ever the first argument of `_reconstruct`
+        "numpy.dtype": lambda code, *_: _PickledDtype(code),
+        "numpy._core.multiarray._reconstruct": lambda *_: _PickledArray((0,)),  # its state follows
+        "numpy._core.multiarray.scalar": lambda dtype, data: _plain_array(_as_bytes(data), dtype, ())[()],
+        "numpy._core.numeric._frombuffer": lambda *args: _plain_array(*args).copy("K"),
+        "_codecs.encode": lambda text, encoding: _as_bytes(text, encoding),
+        "builtins.bytes": lambda *_: b"",  # protocol 2 calls it for the empty bytes only
+        "builtins.bytearray": lambda *args: bytearray(_as_bytes(*args)) if args else bytearray(),
+        "builtins.set": lambda items=(): set(_plain_keys(items)),
+        "builtins.frozenset": lambda items=(): frozenset(_plain_keys(items)),
+        "builtins.complex": lambda real, imaginary: complex(real, imaginary),
+        "collections.OrderedDict": lambda items=(): OrderedDict(zip(*_plain_pairs(items), strict=True)),
+    }
+
+
 class _PickledDtype:
     """A type of numbers or texts. Of the state that follows it in a pickle only the order of bytes is taken.
 
@@ -195,3 +201,6 @@ def _as_bytes(text: str | bytes, encoding: str = "latin1") -> bytes:
 def _plain_array(data: Any, dtype: _PickledDtype, shape: tuple[int, ...], order: str = "C") -> NDArray:
     """Return a view of bytes as an array."""
     return np.frombuffer(data, dtype=dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
+
+
+PICKLED_TYPES = (_PickledDtype, _PickledArray)  # the types of stand-ins whose state follows in a pickle

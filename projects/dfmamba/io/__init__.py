@@ -1,1 +1,1 @@
-"""Reading files that others wrote: what is opened, how far it may unfold, and which images are whole."""
+"""Reading and writing files safely, once for everybody. Needs numpy, OpenCV, Pillow and PyYAML at most."""
