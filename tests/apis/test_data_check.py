@@ -215,7 +215,8 @@ def test_damaged_and_missing_images_are_found(name, whole, copied):
     assert str(path) in wrong(check(name, root))["images"]
     content = cv2.imencode(".jpg", cv2.imread(str(first_image(name, whole(name)))))[1].tobytes()
     path.write_bytes(content[: len(content) // 2] + b"\xff\xd9")  # an end mark behind half of a JPEG
-    assert ("got a JPEG" if name == "nyu" else "whose data stop before its last block") in wrong(check(name, root))["images"]
+    fault = "got a JPEG" if name == "nyu" else "whose data stop before its last block"
+    assert fault in wrong(check(name, root))["images"]
     path.unlink()
     assert f"no such file or folder: {path}" in wrong(check(name, root))["images"]
 
