@@ -32,8 +32,8 @@ class DurableCheckpointHook(CheckpointHook):
         """Take over what the checkpoint knew; clear away what killed processes left half written."""
         if not isinstance(runner, ReproducibleRunner):
             runner.logger.warning(f"{type(runner).__name__} writes checkpoints that a kill can destroy, and resumes "
-                                  "with other random numbers. Build it with RUNNERS.build(config), or set runner_type = "
-                                  "'ReproducibleRunner'.")
+                                  "with other random numbers. Build it with RUNNERS.build(config), or set "
+                                  "runner_type = 'ReproducibleRunner'.")
         self.folder = Path(runner.work_dir)
         if self.out_dir is not None:
             self.folder = Path(self.out_dir) / Path(runner.work_dir).name
