@@ -81,6 +81,8 @@ class HandDataset(BaseDataset):
             another sample for a missing or broken image; both are counted and logged. In test mode a broken image is
             an error in any case.
         cache_dir: Folder of the annotation indices, see `dfmamba.datasets.annotation_index`.
+        verify_index: Compare a stored index with its checksums when it is opened, however large it is (small ones are
+            compared in any case); a damaged one is rebuilt.
 
     Raises:
         FileNotFoundError: A file or the image folder does not exist.
@@ -106,16 +108,17 @@ class HandDataset(BaseDataset):
         metainfo: dict | None = None,
         faulty: str = "raise",
         cache_dir: str | None = None,
+        verify_index: bool = False,
     ) -> None:
         if not isinstance(sample_interval, int) or sample_interval < 1:
             raise ValueError(f"sample_interval: expected a positive integer, got {sample_interval!r}")
         self.sample_interval = sample_interval
-        self.faulty, self.cache_dir = faulty, cache_dir
+        self.faulty, self.cache_dir, self.verify_index = faulty, cache_dir, verify_index
         self.image_faults = Faults(faulty, "sample with a faulty image")
         self.rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self.skipped: dict[str, int] = {}  # how many records are left out, by reason
         self.num_records = 0  # in the annotations, whether used or skipped
-        self._digests: list[str] = []
+        self.opened: list[Index] = []  # by `open_index`
         super().__init__(ann_file=ann_file, metainfo=metainfo, data_root=data_root,
                          data_prefix=dict(data_prefix or {"img": ""}), indices=indices, serialize_data=False,
                          pipeline=list(pipeline), test_mode=test_mode, lazy_init=lazy_init, max_refetch=max_refetch)
@@ -141,12 +144,13 @@ class HandDataset(BaseDataset):
         Args:
             layout: Name of the parser.
             version: Version of the parser; another one makes old indices useless.
-            sources: Files whose content decides, or folders whose listing (names, sizes) does.
+            sources: Files whose content decides, or folders whose listing (names, sizes, times of change) does.
             build: Calls the parser; only called if there is no index yet. Faults belong to `Faults(self.faulty)`.
             options: The arguments that change the rows; `faulty` is added.
         """
-        index = open_index(layout, version, sources, build, {**options, "faulty": self.faulty}, self.cache_dir)
-        self._digests.append(index.digest)
+        index = open_index(layout, version, sources, build, {**options, "faulty": self.faulty}, self.cache_dir,
+                           self.verify_index or None)
+        self.opened.append(index)
         return index
 
     def describe_source(self) -> dict[str, Any]:
@@ -154,7 +158,8 @@ class HandDataset(BaseDataset):
 
         `digest` changes with any entry of the annotations, whichever of them are used.
         """
-        digest = self._digests[0] if len(self._digests) == 1 else sha256("".join(self._digests).encode()).hexdigest()
+        digests = [index.digest for index in self.opened]
+        digest = digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
         return {"dataset": type(self).__name__, "ann_file": self.ann_file, "num_samples": len(self.rows),
                 "sample_interval": self.sample_interval, "indices": self._indices, "digest": digest[:16]}
 
@@ -163,7 +168,7 @@ class HandDataset(BaseDataset):
         if self._fully_initialized:
             return
         self.require("data_prefix['img']", self.data_prefix["img"])
-        self._digests = []
+        self.opened = []
         rows, skipped = self.load_annotations()
         total = len(rows)
         self.skipped = {reason: count for reason, count in skipped.items() if count}
@@ -213,8 +218,21 @@ class HandDataset(BaseDataset):
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict[str, Any]:
-        """Return sample number `idx` before the pipeline, with the metainfo that mmpose's transforms ask for."""
-        sample = self.make_sample(int(self.rows[idx]))
+        """Return sample number `idx` before the pipeline, with the metainfo that mmpose's transforms ask for.
+
+        Raises:
+            ValueError: The annotation index is damaged.
+        """
+        row = int(self.rows[idx])
+        for index in self.opened:
+            index.check_lengths()
+        try:
+            sample = self.make_sample(row)
+        except (IndexError, UnicodeDecodeError) as error:  # a number or name that no parser wrote
+            places = ", ".join(str(index.folder or "memory") for index in self.opened)
+            raise ValueError(f"{type(self).__name__}: row {row} of the annotation index cannot be read ({error}): the "
+                             f"index is damaged: {places}. Start again with verify_index=True, which rebuilds it."
+                             ) from error
         sample["sample_idx"] = idx if idx >= 0 else len(self) + idx
         return sample | pickle.loads(self._pickled_metainfo)  # a copy, which transforms may change
 
