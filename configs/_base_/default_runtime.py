@@ -20,6 +20,7 @@ custom_hooks = [
     dict(type='SyncBuffersHook'),
     dict(type='PlainCheckpointHook'),
     dict(type='FirstBatchCheckHook'),
+    dict(type='SkippedSamplesHook'),
     dict(type='LossCurveHook'),
     dict(type='ProgressHook'),
 ]

@@ -49,7 +49,15 @@ from numpy.typing import NDArray
 
 from dfmamba.datasets.annotation_index import AnnotationColumns, Index, open_index
 from dfmamba.datasets.files import Faults, check_image_content, check_image_end, describe_usage, read_image_size
+from dfmamba.datasets.skipped_samples import (
+    IMAGE_DAMAGED,
+    IMAGE_MISSING,
+    PIPELINE,
+    SkippedSamples,
+    describe_skipped,
+)
 
+LOGGED_FAULTS = 5  # faulty images that are named in the log, of each data set
 METAINFO_KEYS = ("dataset_name", "upper_body_ids", "lower_body_ids", "flip_pairs", "flip_indices",
                  "dataset_keypoint_weights", "skeleton_links")
 
@@ -75,11 +83,11 @@ class HandDataset(BaseDataset):
             numbers. It is logged.
         test_mode: Fail where a pipeline returns no sample, instead of taking another one.
         lazy_init: Do not read the annotations yet.
-        max_refetch: How often to try another sample in training where the pipeline returns None.
+        max_refetch: How often to try another sample in training where one is left out; then it is an error.
         metainfo: Replaces the class's `METAINFO` (the form mmpose documents in `parse_pose_metainfo`).
         faulty: 'raise' stops at a faulty record or image; 'skip' leaves faulty records out, and in training takes
-            another sample for a missing or broken image; both are counted and logged. In test mode a broken image is
-            an error in any case.
+            another sample for a missing or broken image; both are counted and logged (the samples by
+            `count_skipped_samples`, over all workers). In test mode a broken image is an error in any case.
         cache_dir: Folder of the annotation indices, see `dfmamba.datasets.annotation_index`.
         verify_index: Compare a stored index with its checksums when it is opened, however large it is (small ones are
             compared in any case); a damaged one is rebuilt.
@@ -114,10 +122,11 @@ class HandDataset(BaseDataset):
             raise ValueError(f"sample_interval: expected a positive integer, got {sample_interval!r}")
         self.sample_interval = sample_interval
         self.faulty, self.cache_dir, self.verify_index = faulty, cache_dir, verify_index
-        self.image_faults = Faults(faulty, "sample with a faulty image")
+        Faults(faulty)  # refuses an unknown policy
         self.rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self.skipped: dict[str, int] = {}  # how many records are left out, by reason
         self.num_records = 0  # in the annotations, whether used or skipped
+        self.skipped_samples = SkippedSamples(0)  # while loading; by row
         self.opened: list[Index] = []  # by `open_index`
         super().__init__(ann_file=ann_file, metainfo=metainfo, data_root=data_root,
                          data_prefix=dict(data_prefix or {"img": ""}), indices=indices, serialize_data=False,
@@ -176,6 +185,7 @@ class HandDataset(BaseDataset):
         logger = MMLogger.get_current_instance()
         logger.info(describe_usage(type(self).__name__, total, skipped))
         self.rows = np.asarray(rows, dtype=np.int64)[:: self.sample_interval]
+        self.skipped_samples = SkippedSamples(int(self.rows.max(initial=-1)) + 1)
         if self._indices is not None:
             self.rows = self._select(self._indices)
         if len(self.rows) == 0:
@@ -249,6 +259,27 @@ class HandDataset(BaseDataset):
         subset.get_subset_(indices)
         return subset
 
+    @force_full_init
+    def __getitem__(self, idx: int) -> Any:
+        """Return sample number `idx` after the pipeline; in training another one, drawn by lot, if it is left out.
+
+        Raises:
+            ValueError: No sample can be used; or see `prepare_data`.
+            FileNotFoundError: See `prepare_data`.
+        """
+        if self.test_mode:
+            if (data := self.prepare_data(idx)) is None:
+                raise ValueError(f"{type(self).__name__}: sample {idx}: expected a sample from the pipeline, got None, "
+                                 "and none may be left out in test mode")
+            return data
+        for _ in range(self.max_refetch + 1):
+            if (data := self.prepare_data(idx)) is not None:
+                return data
+            idx = self._rand_another()
+        raise ValueError(f"{type(self).__name__}: expected a sample that can be used, got none in "
+                         f"{self.max_refetch + 1} tries: {describe_skipped(len(self), self.count_skipped_samples())}. "
+                         "Look at the images and the pipeline; tools/check_data.py names the first faulty files")
+
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline on sample number `idx`.
 
@@ -264,16 +295,32 @@ class HandDataset(BaseDataset):
         fault = self.find_image_fault(img_path, record)
         if fault is None:
             try:
-                return self.pipeline(sample)
+                return self._count_if_none(idx, self.pipeline(sample))
             except Exception as error:
                 fault = self.find_image_fault(img_path, record, decode=True)
                 if fault is None:  # the pipeline's own
                     raise
                 fault.__cause__ = error
-        if self.test_mode:
+        if self.test_mode or self.faulty == "raise":
             raise fault
-        self.image_faults.add(fault)
+        missing = isinstance(fault, FileNotFoundError)
+        reason = IMAGE_MISSING if missing else getattr(fault, "reason", IMAGE_DAMAGED)
+        number = self.skipped_samples.add(int(self.rows[idx]), reason)
+        if 0 < number <= LOGGED_FAULTS:
+            more = "; further ones are only counted" if number == LOGGED_FAULTS else ""
+            MMLogger.get_current_instance().warning(f"skipped a sample with a faulty image: {fault}{more}")
         return None
+
+    def _count_if_none(self, idx: int, data: Any) -> Any:
+        """Count a sample of which the pipeline leaves nothing; return what it returned."""
+        if data is None:
+            self.skipped_samples.add(int(self.rows[idx]), PIPELINE)
+        return data
+
+    @force_full_init
+    def count_skipped_samples(self) -> dict[str, int]:
+        """Return how many samples were left out at least once while loading, by reason, in all processes here."""
+        return self.skipped_samples.count(self.rows)
 
     def find_image_fault(self, img_path: str, record: int, decode: bool = False) -> Exception | None:
         """Return an error that names file and record if an image is missing, cut short, too large or damaged."""

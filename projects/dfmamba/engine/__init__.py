@@ -8,7 +8,8 @@ from dfmamba.engine.hooks import (
     LossCurveHook,
     PlainCheckpointHook,
     ProgressHook,
+    SkippedSamplesHook,
 )
 
 __all__ = ["BatchError", "ConfigError", "ContactSheetHook", "FirstBatchCheckHook", "LossCurveHook",
-           "PlainCheckpointHook", "ProgressHook", "UserError", "load_config"]
+           "PlainCheckpointHook", "ProgressHook", "SkippedSamplesHook", "UserError", "load_config"]
