@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 FORMAT_VERSION = 2  # part of the name of the cache folder
 MANIFEST = "manifest.json"
 PLAIN_KINDS = "biufS"  # numpy's kinds: bool, integers, floating point, bytes of a fixed width
-CHECKED_BYTES = 2**28  # smaller indices are compared with their checksums whenever they are opened: 0.1 s at the most
+CHECKED_BYTES = 2**28  # smaller indices are compared with their checksums whenever they are opened: 0.2 s at the most
 BLOCK_BYTES = 2**22
 _COLUMN_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 _DTYPE = re.compile(rf"[<>|][{PLAIN_KINDS}]\d{{1,9}}", re.ASCII)
