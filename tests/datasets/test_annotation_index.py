@@ -159,8 +159,12 @@ def start(source, cache, calls, seconds=0.0):
     return process, queue
 
 
-def test_processes_that_open_at_once_build_once(source, tmp_path):
+@pytest.mark.parametrize("damaged", [False, True])
+def test_processes_that_open_at_once_build_once(source, tmp_path, damaged):
     calls = tmp_path / "calls"
+    if damaged:
+        open_index("toy", 1, [source], Parser(source), {}, tmp_path / "cache")
+        swap(stored(tmp_path / "cache"))
     started = [start(source, tmp_path / "cache", calls, 0.5) for _ in range(4)]
     results = [queue.get(timeout=30) for _, queue in started]
     for process, _ in started:
@@ -408,16 +412,16 @@ def test_listing_of_a_folder(tmp_path):
 
 
 @pytest.mark.parametrize("keep", ["nothing", "times", "time of change"])
-def test_listing_shows_a_file_of_the_same_size(tmp_path, quick, keep):
-    """Rewritten, or swapped by renaming, at once; or later, with the time of change set back."""
+def test_listing_shows_a_file_of_the_same_size(tmp_path, monkeypatch, keep):
+    """Swapped by renaming, perhaps with the time of change set back; or rewritten within a tick of a coarse clock."""
+    if keep != "times":
+        monkeypatch.setattr(source_digests, "UNSETTLED_NS", 0)  # no file is so young that its content counts
     path, memory = tmp_path / "masks/0.png", tmp_path / "memory.json"
     path.parent.mkdir()
     path.write_bytes(b"12")
-    if keep != "times":
-        settle(path)
     first = digest_sources([path.parent], memory)
     status = path.stat()
-    if keep == "times":  # as if within one tick of a coarse clock: the content of young files counts
+    if keep == "times":
         path.write_bytes(b"21")
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     else:

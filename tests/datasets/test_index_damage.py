@@ -94,7 +94,7 @@ def test_any_flipped_byte_is_noticed(tmp_path, log):
     expected = all_samples(open_interhand(tmp_path))
     (manifest,) = (tmp_path / "cache").rglob("manifest.json")
     rng = np.random.default_rng(0)
-    files = sorted(manifest.parent.iterdir())
+    files, content = sorted(manifest.parent.iterdir()), json.loads(manifest.read_text())
     assert len(files) > 10
     rebuilt = 0
     for file, _ in itertools.product(files, range(FLIPS)):
@@ -104,6 +104,7 @@ def test_any_flipped_byte_is_noticed(tmp_path, log):
         assert_same(all_samples(open_interhand(tmp_path)), expected)
         warnings = [record.getMessage() for record in log.records if record.levelname == "WARNING"]
         if file == manifest and not warnings:  # white space became other white space
+            assert json.loads(manifest.read_text()) == content
             flip(file, position, bits)
             continue
         assert len(warnings) == 1, (file, position, bits)
@@ -209,6 +210,19 @@ def test_forged_manifest(opener, log, name):
 OTHER_CONTENTS = {"not UTF-8": b"\xff\xfe{", "NUL": b"\0" * 50, "deep": b"[" * 100_000, "null": b"null", "text": b'"x"',
                   "a manifest of version 1": b'{"format": 1, "columns": {}, "skipped": {}, "digest": "0"}',
                   "a huge number": b"[" + b"9" * 10_000 + b"]"}
+
+
+@pytest.mark.parametrize(("old", "new"), [('"root invalid": 2', '"root invalid": 3'), ('"digest": "', '"digest": "0'),
+                                          ('"dtype": "<i4"', '"dtype": "<f4"'), ("source.json", "source.jsom")])
+def test_manifest_that_says_something_else(opener, log, old, new):
+    before = opener()
+    manifest = opener.folder / "manifest.json"
+    assert old in manifest.read_text()
+    overwrite(manifest, manifest.read_text().replace(old, new))
+    after = opener()
+    assert opener.builds == 2
+    assert log.text.count("is damaged and is rebuilt") == 1
+    assert (after.skipped, after.digest) == (before.skipped, before.digest)
 
 
 @pytest.mark.parametrize("name", OTHER_CONTENTS)

@@ -111,6 +111,7 @@ def test_a_training_that_leaves_nothing_out_says_so_once(config):
     assert re.findall(r"(\w+): (.*samples left out.*)", log) == [("training", "0 of 10 samples left out")]
 
 
+@pytest.mark.slow
 def test_resumed_training_goes_on_counting(config, files):
     whole, _ = train(config, "whole")
     for path in (f"{files['data_root']}/images/{number}.png" for number in MISSING):  # the images have come
@@ -133,6 +134,7 @@ def test_checkpoint_in_the_midst_of_an_epoch_has_the_marks(config):
     assert set(part["rows"][IMAGE_DAMAGED]) >= {0, 3}
 
 
+@pytest.mark.slow
 def test_result_of_a_test(config, files, tmp_path):
     trained, _ = train(config, "trained")
     good = sorted(set(range(19)) - {*MISSING, *DAMAGED})
