@@ -50,8 +50,10 @@ def reopen(parser, cache, options=None, version=1, layout="toy"):
 
 
 def stored(cache):
-    """The folder of the only index."""
+    """The folder of the only index, whose files a test may damage."""
     (manifest,) = Path(cache).glob("annotation_index_v2/*/*/manifest.json")
+    for path in manifest.parent.iterdir():
+        path.chmod(0o644)
     return manifest.parent
 
 
