@@ -40,11 +40,11 @@ def browse(args: argparse.Namespace) -> Path:
     from rich.progress import track
 
     from dfmamba.apis.browse import draw_results, run_pipeline
-    from dfmamba.apis.data_check import build_dataset, inner_datasets
+    from dfmamba.apis.data_check import build_dataset, inner_configs
     from dfmamba.engine.cli import require_keys
     from dfmamba.engine.config import load_config
     from dfmamba.engine.errors import UserError
-    from dfmamba.evaluation.report import is_synthetic
+    from dfmamba.engine.report import is_synthetic
     from dfmamba.visualization.contact_sheet import make_contact_sheet, save_image
 
     console = Console(soft_wrap=True)
@@ -52,7 +52,7 @@ def browse(args: argparse.Namespace) -> Path:
     config = load_config(args.config, args.cfg_options)
     require_keys(config, f"{args.split}_dataloader")
     init_default_scope(config.get("default_scope", "mmengine"))
-    dataset = build_dataset(next(inner_datasets(config[f"{args.split}_dataloader"].dataset)) | {"lazy_init": True})
+    dataset = build_dataset(next(inner_configs(config[f"{args.split}_dataloader"].dataset)) | {"lazy_init": True})
     try:
         with console.status("reading the annotations, or their index"):
             dataset.full_init()
@@ -66,7 +66,7 @@ def browse(args: argparse.Namespace) -> Path:
     except ValueError as error:
         raise UserError(str(error)) from error
     fingerprint = dataset.metainfo["data_source"]["fingerprint"]
-    title = (f"{'SYNTHETIC data; ' if is_synthetic(dataset.data_root) else ''}{args.config}, {args.split}, "
+    title = (f"{'SYNTHETIC data; ' if is_synthetic(dataset) else ''}{args.config}, {args.split}, "
              f"{fingerprint}{', raw' if args.raw else ''}")
     path = args.out or Path(f"{Path(args.config).stem}_{args.split}.jpg")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -356,3 +356,36 @@ def test_the_tool(copied, tmp_path, capsys):
     arguments["cfg_options"].append("train_dataloader.dataset.split=val")
     assert tool.check(Namespace(**arguments)) == 0
     assert "train, val, test: AssemblyHandsDataset" in capsys.readouterr().out
+
+
+# ---- the index
+
+
+@every_set
+def test_damaged_index_is_rebuilt_and_told(name, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr("dfmamba.datasets.index_files.CHECKED_BYTES", 0)  # as if it were too large for a look
+    cache = str(tmp_path / "cache")
+    before = check(name, whole(name), cache_dir=cache)
+    assert finding(before, "index").level == OK
+    assert "checksums agree" in finding(before, "index").text
+    column = max(Path(cache).rglob("*.npy"), key=lambda path: path.stat().st_size)
+    content = bytearray(column.read_bytes())
+    content[-1] ^= 1
+    column.chmod(0o644)
+    column.write_bytes(content)
+    report = check(name, whole(name), cache_dir=cache)
+    assert finding(report, "index").level == WARNING
+    assert f"was damaged and has been rebuilt: {column}: expected the checksum" in finding(report, "index").text
+    assert report.fingerprint == before.fingerprint
+    assert finding(check(name, whole(name), cache_dir=cache), "index").level == OK
+
+
+def test_index_that_cannot_be_stored_or_is_damaged_meanwhile(whole, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    assert finding(check("rhp", whole("rhp"), cache_dir=str(tmp_path / "file")), "index").level == WARNING
+
+    def refuse(index):
+        raise ValueError(f"{index.folder}/side.npy: expected another checksum")
+    monkeypatch.setattr("dfmamba.apis.data_check.verify_index", refuse)
+    report = check("rhp", whole("rhp"), cache_dir=str(tmp_path / "cache"))
+    assert f"Delete {tmp_path}/cache" in wrong(report)["index"]

@@ -155,4 +155,4 @@ def test_broken_image(assemblyhands_root, damage, kind, message):
         assert str(image) in str(error.value)
     tolerant = open_assemblyhands(assemblyhands_root, pipeline=CROP, faulty="skip")
     assert tolerant[0]["id"] in (12, 13, 14)  # another sample
-    assert tolerant.image_faults.count >= 1
+    assert tolerant.count_skipped_samples()

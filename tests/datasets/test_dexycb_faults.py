@@ -1,5 +1,6 @@
 """Broken and hostile files of DexYCB: an error that names the file or, with faulty='skip', a counted skip."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from dexycb_fixture import (
 )
 
 import dfmamba.datasets.files
+from dfmamba.datasets import source_digests
 from dfmamba.datasets.dexycb_annotations import parse_dexycb
+from dfmamba.datasets.skipped_samples import IMAGE_DAMAGED, IMAGE_MISSING
 
 NAN = float("nan")
 
@@ -77,11 +80,10 @@ def test_fault_of_a_label_file(dexycb_root, name, monkeypatch, tmp_path):
     damage, message = LABEL_FAULTS[name]
     path = view_folder(dexycb_root, number=1, camera=1) / "labels_000000.npz"
     damage(path)
-    cache_dir = str(tmp_path / "cache")  # the index goes by names and sizes: damage may leave both as they are
     with pytest.raises(ValueError, match=message) as error:
-        open_dexycb(dexycb_root, cache_dir=cache_dir)
+        open_dexycb(dexycb_root)
     assert str(path) in str(error.value)
-    tolerant = open_dexycb(dexycb_root, cache_dir=cache_dir, faulty="skip")
+    tolerant = open_dexycb(dexycb_root, faulty="skip")
     assert len(tolerant) == 39
     assert tolerant.index.skipped == {"faulty record": 1, "no hand": 16}
     assert [tolerant.get_data_info(i)["id"] for i in range(5)] == [0, 2, 4, 5, 8]  # the faulty one was 7
@@ -287,6 +289,31 @@ def test_bad_image(dexycb_root, how):
     assert "record 0" in str(error.value)
     tolerant = open_dexycb(dexycb_root, faulty="skip", **arguments)
     assert tolerant[0]["id"] != 0  # another sample
-    assert tolerant.image_faults.skipped["sample with a faulty image"] >= 1  # the other one is drawn by lot
+    assert tolerant.count_skipped_samples() == {IMAGE_MISSING if how == "missing" else IMAGE_DAMAGED: 1}
     with pytest.raises(kind, match=message):  # a test never leaves out a sample
         open_dexycb(dexycb_root, faulty="skip", test_mode=True, **arguments)[0]
+
+
+def test_label_file_rewritten_at_the_same_size(dexycb_root):
+    path = view_folder(dexycb_root) / "labels_000000.npz"
+    arrays = dict(np.load(path))
+    np.savez(path, **arrays)  # not compressed: the size does not depend on the numbers
+    before = open_dexycb(dexycb_root)
+    size, times = path.stat().st_size, (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    arrays["joint_3d"][..., 2] += 0.1
+    np.savez(path, **arrays)
+    os.utime(path, ns=times)  # as copying tools do; the time of the entry tells
+    assert path.stat().st_size == size
+    after = open_dexycb(dexycb_root)
+    moved = after.get_data_info(0)["keypoints_cam"] - before.get_data_info(0)["keypoints_cam"]
+    np.testing.assert_allclose(moved[..., 2], 100, atol=1e-3)
+    assert after.metainfo["data_source"]["fingerprint"] != before.metainfo["data_source"]["fingerprint"]
+
+
+def test_a_copy_of_the_data_has_the_same_fingerprint(dexycb_root, tmp_path, monkeypatch):
+    """Its files have other times, so it is read once; what is found there is the same."""
+    monkeypatch.setattr(source_digests, "UNSETTLED_NS", 0)  # no file is so young that its content counts
+    copy = shutil.copytree(dexycb_root, tmp_path / "copy", copy_function=shutil.copyfile)
+    one, two = open_dexycb(dexycb_root), open_dexycb(copy)
+    assert one.index.folder != two.index.folder
+    assert one.metainfo["data_source"]["fingerprint"] == two.metainfo["data_source"]["fingerprint"]

@@ -252,3 +252,18 @@ def test_bad_image(rhp_root, damage):
 def test_unusable_arguments(rhp_root, arguments, message):
     with pytest.raises(ValueError, match=message):
         open_rhp(rhp_root, **arguments)
+
+
+def test_mask_swapped_at_the_same_size(rhp_root):
+    """Frame 0 has more pixels of the right hand, frame 1 of the left one: their masks change places."""
+    before = open_rhp(rhp_root)
+    masks = [rhp_root / f"evaluation/mask/{number:05d}.png" for number in (0, 1)]
+    contents = [path.read_bytes() for path in masks]
+    assert len({len(content) for content in contents}) == 1
+    for path, content in zip(masks, reversed(contents), strict=True):
+        path.write_bytes(content)
+    after = open_rhp(rhp_root)
+    sides = [[int(dataset.get_data_info(number)["hand_type"][0].argmax()) for number in (0, 1)]
+             for dataset in (before, after)]
+    assert sides == [[0, 1], [1, 0]]
+    assert after.metainfo["data_source"]["fingerprint"] != before.metainfo["data_source"]["fingerprint"]

@@ -31,7 +31,7 @@ class DexYCBDataset(HandDataset):
     among those of its subject (object number times 5 plus trial), `subject` the position in the official list (-1 for
     another folder), `camera` the serial number. Root depth is the true depth of the wrist.
 
-    The index is built anew when a YAML file changes, or the names or sizes of the files of a view do.
+    The index is rebuilt when a YAML file changes, or the names, sizes or times of change of the files of a view do.
 
     Args:
         setup: 's0' (default of the toolkit), 's1' (unseen subjects), 's2' (unseen cameras) or 's3' (unseen grasped
