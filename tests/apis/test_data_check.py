@@ -162,7 +162,7 @@ def assemblyhands_in_metres(root):
 @pytest.mark.parametrize(("name", "damage", "meaning"), [
     ("interhand", interhand_in_metres, "too small by 1000: metres where mm belong"),
     ("rhp", rhp_in_mm, "too large by 1000: mm taken for metres"),
-    ("nyu", nyu_in_metres, "joints in mm, not in m"),
+    ("nyu", nyu_in_metres, "too small by 1000: metres where mm belong"),
     ("dexycb", dexycb_in_mm, "too large by 1000: mm taken for metres"),
     ("assemblyhands", assemblyhands_in_metres, "too small by 1000: metres where mm belong"),
 ])
@@ -173,7 +173,7 @@ def test_another_unit_is_named(name, damage, meaning, copied):
     assert any(meaning in text for text in problems.values()), problems
 
 
-def test_centimetres_pass_the_parser_and_are_named(copied):
+def test_centimetres_are_named(copied):
     root = copied("assemblyhands")
 
     def joints(content):
@@ -182,8 +182,7 @@ def test_centimetres_pass_the_parser_and_are_named(copied):
                 frame["world_coord"] = scaled(frame["world_coord"], 0.1)
 
     change_json(root / "annotations/val/assemblyhands_val_joint_3d_v1-1.json", joints)
-    problems = wrong(check("assemblyhands", root))
-    assert "too small by 10: centimetres where mm belong" in problems.get("bone lengths", ""), problems
+    assert "too small by 10: centimetres where mm belong" in wrong(check("assemblyhands", root))["annotations"]
 
 
 ANNOTATIONS = {"interhand": "annotations/test/InterHand2.6M_test_camera.json", "rhp": "evaluation/mask",

@@ -13,10 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dfmamba.apis.file_facts import FileFacts
 from dfmamba.datasets.base import HandDataset
 from dfmamba.datasets.files import read_image_size
-from dfmamba.datasets.record_checks import describe_factor
+from dfmamba.datasets.validation import describe_factor
 from dfmamba.geometry import project
 from dfmamba.skeleton import NUM_HAND_JOINTS, Skeleton, skeleton_with
 
@@ -60,6 +59,7 @@ class Samples:
         focal, principal_pt: (n, 1, 2) px.
         bbox: (n, 4) px, x0, y0, x1, y1.
         hand_type: (n, 2).
+        image_sizes: (n, 2) px, width and height that the files or the format say; 0 where they do not.
     """
 
     def __init__(self, samples: Sequence[Mapping[str, Any]]) -> None:
@@ -71,6 +71,7 @@ class Samples:
         self.valid = stack("keypoints_visible")[:, 0] > 0
         self.focal, self.principal_pt = stack("focal")[:, None], stack("principal_pt")[:, None]
         self.bbox, self.hand_type = stack("bbox")[:, 0], stack("hand_type")[:, 0] > 0
+        self.image_sizes = np.stack([sample["image_size"] for sample in samples]).astype(np.int64)
         self.skeleton: Skeleton = skeleton_with(self.valid.shape[1])
 
     def name(self, number: int) -> str:
@@ -78,12 +79,19 @@ class Samples:
         return f"record {self.samples[number]['id']} ({self.samples[number]['img_path']})"
 
 
-def check_samples(samples: Samples, facts: FileFacts, image_sizes: NDArray[np.int64]) -> list[Finding]:
-    """Run all checks that need no pixels; `image_sizes` (n, 2) are those of the image files, 0 where unknown."""
+def check_samples(samples: Samples, points_px: NDArray[np.float64],
+                  image_sizes: NDArray[np.int64]) -> list[Finding]:
+    """Run all checks that need no pixels.
+
+    Args:
+        samples: The sampled records.
+        points_px: (n, K, 2), the joints in the image that the files have beside those in space; NaN without any.
+        image_sizes: (n, 2), those of the image files, 0 where unknown.
+    """
     finite = check_numbers(samples)
     if finite.level == WRONG:
         return [finite]
-    return [check_bones(samples), check_depth(samples), check_contract(samples), check_projection(samples, facts),
+    return [check_bones(samples), check_depth(samples), check_contract(samples), check_projection(samples, points_px),
             check_boxes_in_images(samples, image_sizes), check_joints_in_boxes(samples), check_validity(samples)]
 
 
@@ -144,9 +152,9 @@ def check_contract(samples: Samples) -> Finding:
     return _gap_finding("projection", "keypoints and the projection of keypoints_cam", samples, gap, CONTRACT_PX, 0.0)
 
 
-def check_projection(samples: Samples, facts: FileFacts) -> Finding:
+def check_projection(samples: Samples, points_px: NDArray[np.float64]) -> Finding:
     """The projection of `keypoints_cam` meets the points in the image that the files themselves have."""
-    gap = np.linalg.norm(_projected(samples) - facts.points_px, axis=-1)
+    gap = np.linalg.norm(_projected(samples) - points_px, axis=-1)
     name = "projection against the file"
     if not (samples.valid & np.isfinite(gap)).any():
         return Finding(name, OK, "the files have no points in the image; the boxes are the only witness")
