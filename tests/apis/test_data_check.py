@@ -272,6 +272,42 @@ def test_a_wrong_camera_is_found(name, damage, where, copied):
     assert "camera of this image" in problems[where]
 
 
+def base_to_tip(points):
+    """RHD's order, wrist first and each finger from its tip, with the fingers turned round."""
+    wrist, fingers = points[:1], np.array(points[1:]).reshape(5, 4, -1)
+    return [*wrist, *fingers[:, ::-1].reshape(20, -1).tolist()]
+
+
+def test_another_order_of_joints_is_found(copied):
+    """As in own data in RHD's layout; the points in the image have the same order, so that the projection is right."""
+    root = copied("rhp")
+
+    def change(content):
+        for annotation in content["annotations"]:
+            annotation.update(joint_cam=base_to_tip(annotation["joint_cam"]),
+                              joint_img=base_to_tip(annotation["joint_img"]), joint_valid=[1] * 21)
+
+    change_json(root / "RHD_evaluation.json", change)
+    problems = wrong(check("rhp", root, ann_file="RHD_evaluation.json"))
+    assert list(problems) == ["order of joints"]
+    assert "Is it fingers from base to tip" in problems["order of joints"]
+
+
+@pytest.mark.slow
+def test_swapped_sides_are_found(tmp_path):
+    root = tmp_path / "rhp"
+    write_rhp(root, {"test": 10}, seed=0)
+    own = {"ann_file": "RHD_evaluation.json", "validity": "annotated"}
+    assert finding(check("rhp", root, **own), "order of joints").level == OK
+
+    def change(content):
+        for annotation in content["annotations"]:
+            annotation["hand_type"] = {"right": "left", "left": "right"}[annotation["hand_type"]]
+
+    change_json(root / "RHD_evaluation.json", change)
+    assert "right and left hands swapped" in wrong(check("rhp", root, **own))["order of joints"]
+
+
 def test_fingerprint_belongs_to_the_data_and_not_to_the_place(whole, copied):
     first = check("rhp", whole("rhp")).fingerprint
     assert first.startswith("rhp-")

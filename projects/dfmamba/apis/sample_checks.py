@@ -13,11 +13,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dfmamba.apis.bone_checks import (
+    MIN_VOTES,
+    WRONG_VOTES,
+    count_wrong_bends,
+    describe_unlikely_bones,
+    find_other_order,
+    measure_bones,
+)
 from dfmamba.datasets.base import HandDataset
 from dfmamba.datasets.files import read_image_size
 from dfmamba.datasets.validation import describe_factor
 from dfmamba.geometry import project
-from dfmamba.skeleton import NUM_HAND_JOINTS, Skeleton, skeleton_with
+from dfmamba.skeleton import LEFT, NUM_HAND_JOINTS, ONE_HAND, SIDES, Skeleton, skeleton_with
 
 OK, WARNING, WRONG = "ok", "warning", "wrong"
 
@@ -91,8 +99,9 @@ def check_samples(samples: Samples, points_px: NDArray[np.float64],
     finite = check_numbers(samples)
     if finite.level == WRONG:
         return [finite]
-    return [check_bones(samples), check_depth(samples), check_contract(samples), check_projection(samples, points_px),
-            check_boxes_in_images(samples, image_sizes), check_joints_in_boxes(samples), check_validity(samples)]
+    return [check_bones(samples), check_order(samples), check_depth(samples), check_contract(samples),
+            check_projection(samples, points_px), check_boxes_in_images(samples, image_sizes),
+            check_joints_in_boxes(samples), check_validity(samples)]
 
 
 def check_numbers(samples: Samples) -> Finding:
@@ -126,6 +135,31 @@ def check_bones(samples: Samples) -> Finding:
                    f"{text}; {bad.sum()} of {known.sum()} are not from {BONE_MM[0]:g} to {BONE_MM[1]:g} mm, such as "
                    f"{samples.skeleton.names[child[bone]]} with {lengths[number, bone]:.3g} mm in "
                    f"{samples.name(number)}")
+
+
+def check_order(samples: Samples) -> Finding:
+    """Joints are in the order that they should be in, and hands of the side that they are said to be."""
+    name, skeleton = "order of joints", samples.skeleton
+    if not skeleton.roots:  # NYU: of its points, not even the wrist has a fixed place in a hand
+        unlikely = describe_unlikely_bones(measure_bones(samples.keypoints_cam, samples.valid, skeleton))
+        return Finding(name, WRONG, f"unlikely bones: {unlikely}") if unlikely else Finding(name, OK, "as in hands")
+    joints = samples.keypoints_cam.reshape(-1, NUM_HAND_JOINTS, 3)
+    valid = samples.valid.reshape(-1, NUM_HAND_JOINTS)
+    bones = measure_bones(joints, valid)
+    if other := find_other_order(joints, valid):
+        examples = describe_unlikely_bones(bones) or "of many fingers"
+        return Finding(name, WRONG, f"the bones are not those of hands ({examples}), but they would be in another "
+                       f"order of the joints. Is it {other}?")
+    if unlikely := describe_unlikely_bones(bones):
+        return Finding(name, WRONG, f"unlikely bones: {unlikely}. Are joints mixed up?")
+    sides = np.arange(len(SIDES)) == LEFT
+    is_left = samples.hand_type[:, LEFT] if skeleton is ONE_HAND else np.tile(sides, len(samples.valid))
+    wrong, votes = count_wrong_bends(joints, valid, is_left)
+    text = f"{votes - wrong} of {votes} bent hands bend towards their palm"
+    if votes >= MIN_VOTES and wrong >= WRONG_VOTES * votes:
+        return Finding(name, WRONG, f"{text}, the others backwards. Are right and left hands swapped, or is an axis "
+                       "mirrored, such as y up taken for y down?")
+    return Finding(name, OK, f"as in hands; {text}")
 
 
 def check_depth(samples: Samples) -> Finding:
