@@ -308,6 +308,19 @@ def test_swapped_sides_are_found(tmp_path):
     assert "right and left hands swapped" in wrong(check("rhp", root, **own))["order of joints"]
 
 
+def test_joints_of_a_hand_that_is_not_named(copied):
+    root = copied("interhand")
+
+    def change(content):
+        for annotation in content["annotations"]:
+            annotation.update(hand_type="right", joint_valid=[[1]] * 42)
+
+    change_json(root / "annotations/test/InterHand2.6M_test_data.json", change)
+    validity = finding(check("interhand", root), "validity")
+    assert validity.level == WARNING
+    assert "3 records have valid joints of a hand that 'hand_type' does not name" in validity.text
+
+
 def test_fingerprint_belongs_to_the_data_and_not_to_the_place(whole, copied):
     first = check("rhp", whole("rhp")).fingerprint
     assert first.startswith("rhp-")

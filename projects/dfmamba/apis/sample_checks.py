@@ -261,6 +261,9 @@ def check_validity(samples: Samples) -> Finding:
     counts = [(sides[:, 0] & ~sides[:, 1]).sum(), (sides[:, 1] & ~sides[:, 0]).sum(), sides.all(axis=1).sum()]
     text = (f"{invalid:.1%} of the joints of hands that are there are not annotated; "
             + ", ".join(f"{count} {name}" for count, name in zip(counts, ("right", "left", "both"), strict=True)))
+    if strangers := int((samples.valid & ~there).any(axis=1).sum()):
+        return Finding("validity", WARNING, f"{text}; {strangers} records have valid joints of a hand that 'hand_type' "
+                       "does not name")
     return Finding("validity", WRONG if invalid == 1 else OK, text)
 
 

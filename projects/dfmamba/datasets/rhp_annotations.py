@@ -174,7 +174,8 @@ def parse_rhp(ann_file: str | Path, mask_folder: str | Path | None = None, hand:
             faulty: its number was there before, a key is missing, a shape is wrong, a file name leaves the folder, a
             mask has no hand though joints are visible, or joints, camera, box or image size are no hand's (see
             `dfmamba.datasets.validation`); or the hands of the whole set are too small or too large. (Hands with a
-            valid joint behind the camera, or without a valid joint, are left out and counted.)
+            valid joint behind the camera or without a valid joint, and frames whose mask and flags agree that there is
+            no hand to choose, are left out and counted.)
     """
     path, faults = Path(ann_file), faults or Faults()
     check_choices(path, hand, validity)

@@ -129,14 +129,17 @@ class Hands:
 
     @np.errstate(invalid="ignore", over="ignore")  # faulty joints, whose records are told apart by `finite`
     def _measure(self, rows: slice) -> None:
-        joints, valid = in_float32(self.joints_of(rows)), self.valid[rows]
-        self.finite[rows] = (np.isfinite(joints).all(axis=2) | ~valid).all(axis=1)
-        self.nearest_mm[rows] = np.where(valid, joints[..., 2], np.inf).min(axis=1)
-        self.farthest_mm[rows] = np.where(valid, np.abs(joints).max(axis=2), 0).max(axis=1)
-        hands = joints.reshape(len(joints), *self._shape, 3)
-        distance = np.linalg.norm(hands - joints[:, self.origins, None], axis=3)
-        reach = np.where(valid.reshape(distance.shape), distance, 0).max(axis=2)
-        self.reach_mm[rows] = np.where(self.valid_joints[rows] > 1, reach, np.nan)
+        valid = self.valid[rows]
+        # Axis by axis: numpy's reductions over an axis of three numbers take ten times as long.
+        axes = np.moveaxis(in_float32(self.joints_of(rows)), -1, 0)
+        largest = np.maximum(np.maximum(np.abs(axes[0]), np.abs(axes[1])), np.abs(axes[2]))  # NaN stays NaN
+        self.finite[rows] = np.all(np.isfinite(largest) | ~valid, axis=1)
+        self.nearest_mm[rows] = np.where(valid, axes[2], np.inf).min(axis=1)
+        self.farthest_mm[rows] = np.where(valid, largest, 0).max(axis=1)
+        hands = axes.reshape(3, len(valid), *self._shape)
+        x, y, z = hands - axes[:, :, self.origins, None]
+        squares = np.where(valid.reshape(x.shape), x * x + y * y + z * z, 0).max(axis=2)
+        self.reach_mm[rows] = np.where(self.valid_joints[rows] > 1, np.sqrt(squares), np.nan)
 
     def facts(self, path: Path | Callable[[int], Path], key: str, unit: str, behind: str = "") -> list[Fact]:
         """Return all that should be true of the joints.
