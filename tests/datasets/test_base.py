@@ -75,9 +75,9 @@ def damage_inside(path):
 
 BREAKS = {
     "missing": (lambda path: path.unlink(), FileNotFoundError, "no such file or folder: .*the image of record 101"),
-    "empty": (lambda path: path.write_bytes(b""), ValueError, "the image of record 101: .*cannot be decoded"),
+    "empty": (lambda path: path.write_bytes(b""), ValueError, "the image of record 101: .*got an empty file"),
     "cut short": (lambda path: path.write_bytes(path.read_bytes()[:-200]), ValueError, "record 101: .*end is missing"),
-    "a text": (lambda path: path.write_text("<html>"), ValueError, "the image of record 101: .*cannot be decoded"),
+    "a text": (lambda path: path.write_text("<html>"), ValueError, "the image of record 101: .*got a web page"),
     "damaged inside": (damage_inside, ValueError, "the image of record 101: .*damaged inside"),
 }
 

@@ -87,16 +87,16 @@ def break_image(path, kind):
 
 
 BROKEN_IMAGES = {
-    "half written": (ValueError, "complete PNG file"),
-    "only a header": (ValueError, "complete PNG file"),
-    "empty": (ValueError, "cannot be decoded"),
-    "text": (ValueError, "cannot be decoded"),
+    "half written": (ValueError, "a PNG whose end is missing"),
+    "only a header": (ValueError, "a PNG whose end is missing"),
+    "empty": (ValueError, "an empty file"),
+    "text": (ValueError, "an unknown format"),
     "16 bit, one channel": (ValueError, "8 bits and three channels .*got uint16"),
     "8 bit, one channel": (ValueError, r"8 bits and three channels .*got uint8 and shape \(480, 640\)"),
     "16 bit, three channels": (ValueError, "8 bits and three channels .*got uint16"),
     "four channels": (ValueError, r"three channels .*\(480, 640, 4\)"),
     "huge header": (ValueError, "expected an image of at most .*"),
-    "another size": (ValueError, r"expected a depth image of \(640, 480\) px .*got \(320, 240\)"),
+    "another size": (ValueError, "expected an image of 640 x 480 px, as annotated, got 320 x 240 px"),
     "missing": (FileNotFoundError, "depth_1_0000001.png"),
 }
 

@@ -66,7 +66,7 @@ FILE_FAULTS = {  # change, file, message
     "joints in a cell": (replace("joint_uvd", cell), JOINTS, "'joint_uvd', which is a cell, structure or object"),
     "joints in a structure": (replace("joint_uvd", lambda array: {"a": array}), JOINTS, "a cell, structure or object"),
     "joints as text": (replace("joint_uvd", lambda _: "rm -rf"), JOINTS, "expected real numbers in 'joint_uvd'"),
-    "complex joints": (replace("joint_uvd", lambda array: array + 1j), JOINTS, "real numbers in .*complex128"),
+    "complex joints": (replace("joint_uvd", lambda array: array + 1j), JOINTS, "complex128 in place of real num"),
     "one camera": (replace("joint_uvd", lambda array: array[:1]), JOINTS, r"\(3, frames, 36, 3\).*\(1, 3, 36, 3\)"),
     "14 points": (replace("joint_uvd", lambda array: array[:, :, :14]), JOINTS, r"got shape \(3, 3, 14, 3\)"),
     "no depth": (replace("joint_uvd", lambda array: array[..., :2]), JOINTS, r"got shape \(3, 3, 36, 2\)"),

@@ -16,6 +16,7 @@ import os
 import re
 import signal
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -201,9 +202,9 @@ def _(small):
         entry[key] = None
 
 
-@odd("complex joints", faulty("real numbers|complex"), "npz")
-@odd("complex joints of a pickle", faulty("real numbers|complex"), "pickle")
-@odd("complex joints of a MATLAB file", refused("real numbers|complex"), "MATLAB")
+@odd("complex joints", faulty("real numbers", record=False), "npz")
+@odd("complex joints of a pickle", refused("real numbers"), "pickle")
+@odd("complex joints of a MATLAB file", refused("real numbers"), "MATLAB")
 def _(small):
     for entry, key in small.entries(every=False):
         entry[key] = entry[key].astype(np.complex128) + 1j
@@ -367,7 +368,7 @@ for _name, _text, _words in (
         ("absolute file name", "/etc/passwd", "stays in the folder"),
         ("file name that leads out", "a/../../secret.png", "stays in the folder"),
         ("file name that leads out by backslashes", "a\\..\\..\\secret.png", "stays in the folder"),
-        ("file name with NUL", "a\0.png", "stays in the folder|NUL|matching regex"),
+        ("file name with NUL", "a\0.png", "stays in the folder|characters|matching regex"),
         ("file name of 4 MB", "a" * 4_000_000, "stays in the folder|characters|length"),
         ("empty file name", "", "stays in the folder|characters|length")):
     odd(_name, faulty(_words, file="data", record=False), "names")(
@@ -527,6 +528,18 @@ def time_limit():
     signal.signal(signal.SIGALRM, before)
 
 
+@pytest.fixture(scope="module")
+def complete_set(tmp_path_factory):
+    """Return a function that gives a set without anything odd, written once."""
+    @cache
+    def complete(set_name: str):
+        root = tmp_path_factory.mktemp(set_name)
+        small = SETS[set_name]()
+        small.write(root)
+        return small.open(root)
+    return complete
+
+
 def use(small: SmallSet, root: Path, look_at_images: bool, **policy):
     """Open the set and get all samples, as a training would; return the data set and its samples."""
     dataset = small.open(root, **({"pipeline": small.pipeline} if look_at_images else {}), **policy)
@@ -534,8 +547,8 @@ def use(small: SmallSet, root: Path, look_at_images: bool, **policy):
 
 
 @pytest.mark.parametrize(("name", "set_name"), pairs())
-def test_odd_input(name, set_name, tmp_path, time_limit):
-    small, item = SETS[set_name](), ODD[name]
+def test_odd_input(name, set_name, tmp_path, complete_set, time_limit):
+    small, item, complete = SETS[set_name](), ODD[name], complete_set(set_name)
     item.change(small)
     root = tmp_path / small.arguments.pop("folder", "set")
     root.mkdir()
@@ -544,9 +557,6 @@ def test_odd_input(name, set_name, tmp_path, time_limit):
     end = item.but.get(set_name, item.end)
     if end.how in ("faulty", "refused"):
         check_errors(small, root, end, images)
-    whole = SETS[set_name]()
-    whole.write(tmp_path / "whole")
-    complete, _ = use(whole, tmp_path / "whole", False)
     if end.how == "faulty":
         check_skip(small, root, complete, images)
     elif end.how == "skipped":
@@ -580,7 +590,7 @@ def check_skip(small: SmallSet, root: Path, complete, images: bool) -> None:
         assert len(dataset) == len(complete)
         with pytest.raises((ValueError, FileNotFoundError)):  # a test never leaves out a sample
             use(small, root, images, faulty="skip", test_mode=True)
-        first = complete.get_data_info(0)["img_path"].replace(str(root.parent / "whole"), str(root))
+        first = str(root / Path(complete.get_data_info(0)["img_path"]).relative_to(complete.data_root))
         assert all(sample["img_path"] != first for sample in samples)
         return
     assert 0 < len(dataset) < len(complete)

@@ -26,6 +26,7 @@ from dfmamba.datasets.files import (
     get_array,
     get_integer,
     get_key,
+    get_text,
     read_json,
     shorten,
 )
@@ -37,7 +38,6 @@ from dfmamba.datasets.validation import (
     box_fact,
     camera_facts,
     check_typical_reach,
-    get_text,
     get_two_hands,
     image_size_fact,
     in_float32,

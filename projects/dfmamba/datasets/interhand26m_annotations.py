@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from dfmamba.datasets.annotation_index import AnnotationColumns
 from dfmamba.datasets.files import MAX_NAME_LENGTH, Faults, check_relative_path, fault, get_array, get_key
-from dfmamba.datasets.json_records import DECODING_ERRORS, RecordDecoder, read_json_as
+from dfmamba.datasets.json_records import RecordDecoder, decode_entry, read_json_as
 from dfmamba.datasets.validation import (
     ONE_HAND_HINT,
     Fact,
@@ -160,7 +160,7 @@ def _read_images(path: Path, raws: Sequence[msgspec.Raw], sequences: _Names, cam
                  faults: Faults) -> Columns:
     """Read the images."""
     def check(image: _Image) -> _Image:
-        check_relative_path(path, f"{image.id} of the images", image.file_name)
+        image.file_name = check_relative_path(path, f"{image.id} of the images", image.file_name)
         return image
 
     chunks: list[Columns] = [{
@@ -314,10 +314,7 @@ def _join_frames(path: Path, columns: Columns, faults: Faults) -> tuple[Columns,
     def read_row(record: int, capture: int, frame: int) -> tuple:
         text = get_key(path, record, get_key(path, record, captures, str(capture), "the capture"), str(frame),
                        "the frame")
-        try:
-            entry = msgspec.json.decode(text)
-        except DECODING_ERRORS as error:
-            raise fault(path, record, f"a frame {frame} in the official layout", error) from error
+        entry = decode_entry(path, record, text, f"a frame {frame}")
         return (get_two_hands(path, record, entry, "world_coord", 3).astype(np.float32),)
 
     columns, row, rows = _join_side_table(columns, columns["frame_idx"], read_row, faults)

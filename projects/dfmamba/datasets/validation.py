@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dfmamba.datasets.files import MAX_IMAGE_PIXELS, MAX_NAME_LENGTH, Faults, fault, get_array, get_key, shorten
+from dfmamba.datasets.files import MAX_IMAGE_PIXELS, Faults, fault, get_array, get_key
 from dfmamba.skeleton import NUM_HAND_JOINTS, SIDES, TWO_HANDS, Skeleton, hand_slice
 
 TYPICAL_REACH_MM = 180.0  # wrist to the tip of the middle finger
@@ -292,7 +292,7 @@ def pinhole_of_matrix(path: Path, record: object, matrix: NDArray) -> tuple[NDAr
     return focal, principal_point
 
 
-# ---- boxes, images, sides, ids, texts
+# ---- boxes, images, sides, ids
 
 
 def box_fact(path: Path | Callable[[int], Path], boxes_xywh: NDArray,
@@ -331,22 +331,6 @@ def first_of_each(path: Path, what: str, ids: NDArray[np.integer]) -> Fact:
     first = np.zeros(len(ids), dtype=np.bool_)
     first[np.unique(ids, return_index=True)[1]] = True
     return Fact(path, f"each {what} once", first, lambda row: f"{ids[row]} a second time")
-
-
-def get_text(path: Path, record: object, mapping: Any, key: str) -> str:
-    """Return `mapping[key]`, a text that can be stored.
-
-    Raises:
-        ValueError: There is no such key, no text, or one that is empty, too long, has a NUL or cannot be encoded.
-    """
-    text = get_key(path, record, mapping, key)
-    try:
-        if isinstance(text, str) and 0 < len(text) <= MAX_NAME_LENGTH and "\0" not in text and text.encode():
-            return text
-    except UnicodeEncodeError:
-        pass
-    raise fault(path, record, f"a text of 1 to {MAX_NAME_LENGTH} characters without NUL for {key!r}",
-                ascii(text[:100] if isinstance(text, str) else shorten(text)))
 
 
 def get_two_hands(path: Path, record: object, mapping: Mapping[str, Any], key: str, *shape: int) -> NDArray[np.float64]:
