@@ -202,7 +202,7 @@ def _read_flags(text: bytes) -> bytes:
     """Return 42 bools as bytes, of a list of numbers or of lists of one number."""
     flags = np.asarray(msgspec.json.decode(text), dtype=np.float64).squeeze()
     if flags.shape == (NUM_HAND_JOINTS,):
-        raise ValueError(f"{NUM_HAND_JOINTS} of them. {ONE_HAND_HINT}")
+        raise ValueError(f"{NUM_HAND_JOINTS} numbers. {ONE_HAND_HINT}")
     if flags.shape != (TWO_HANDS.num_joints,) or not np.isfinite(flags).all():
         raise ValueError(f"shape {flags.shape}, {np.isfinite(flags).sum()} finite numbers")
     return (flags > 0).tobytes()
