@@ -82,6 +82,12 @@ def break_image(path, kind):
         path.write_bytes(start_of_png(30000, 30000))
     elif kind == "another size":
         write_depth(path, np.full((240, 320), 800))
+    elif kind in ("JPEG", "WEBP"):  # looks the same, but 256 green + blue is not what it was
+        Image.fromarray(np.dstack([depth % 256] * 3).astype(np.uint8)).save(path, kind)
+    elif kind == "turned":
+        exif = Image.Exif()
+        exif[0x0112] = 3
+        Image.fromarray(np.dstack([depth % 256] * 3).astype(np.uint8)).save(path, "PNG", exif=exif)
     elif kind == "missing":
         path.unlink(missing_ok=True)
 
@@ -97,6 +103,9 @@ BROKEN_IMAGES = {
     "four channels": (ValueError, r"three channels .*\(480, 640, 4\)"),
     "huge header": (ValueError, "expected an image of at most .*"),
     "another size": (ValueError, "expected an image of 640 x 480 px, as annotated, got 320 x 240 px"),
+    "JPEG": (ValueError, "a depth image as PNG or BMP, which keep every byte, .*got a JPEG"),
+    "WEBP": (ValueError, "a depth image as PNG or BMP, which keep every byte, .*got a WEBP"),
+    "turned": (ValueError, "with the EXIF orientation 1, got a PNG with the orientation 3"),
     "missing": (FileNotFoundError, "depth_1_0000001.png"),
 }
 

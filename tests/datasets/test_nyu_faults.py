@@ -25,7 +25,7 @@ from dfmamba.datasets.files import Faults
     ("0 0 800\n0 0 far\n0 0 820\n", "record 1: expected x, y, z in mm or 'invalid', got '0 0 far'"),
     ("0 0 800\n0 0 nan\n0 0 820\n", "record 1: expected a finite centre"),
     ("0 0 800\n0 0 -810\n0 0 820\n", "record 1: expected a finite centre"),
-    ("\0\0\xff\n" * 3, "record 0: expected x, y, z in mm or 'invalid'"),
+    ("\0\0\xff\n" * 3, "expected a text in UTF-8"),
 ])
 def test_fault_of_v2v_centres(nyu_root, text, message):
     (nyu_root / V2V_CENTRES).write_text(text, encoding="latin1")

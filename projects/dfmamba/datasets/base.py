@@ -59,6 +59,7 @@ from dfmamba.io.images import (
     check_image_content,
     check_image_file,
     check_image_size,
+    check_lossless,
 )
 from dfmamba.io.regular_files import check_regular
 
@@ -126,6 +127,7 @@ class HandDataset(BaseDataset):
     """
 
     TREE: ClassVar[str] = ""  # what `data_root` should hold, 5 to 8 lines, shown when a file is missing
+    LOSSLESS_IMAGES: ClassVar[bool] = False  # whether the bytes of the images are numbers, see `check_lossless`
     _fully_initialized: bool = False
     _metainfo: dict
     _pickled_metainfo: bytes  # what goes into every sample; copied five times faster than by `copy.deepcopy`
@@ -328,7 +330,10 @@ class HandDataset(BaseDataset):
             decode: Find damage inside, too, see `dfmamba.io.images`.
         """
         try:
-            check_image_size(img_path, check_image_file(img_path), image_size)
+            header = check_image_file(img_path)
+            check_image_size(img_path, header, image_size)
+            if self.LOSSLESS_IMAGES:
+                check_lossless(img_path, header)
             if decode:
                 check_image_content(img_path)
         except (FileNotFoundError, NotADirectoryError):
@@ -370,7 +375,9 @@ class HandDataset(BaseDataset):
     def _missing_image(self, img_path: str, record: int) -> FileNotFoundError:
         """Return the error for an image that is not there, which says how many are not."""
         if self._missing_counts is None:
-            self._missing_counts = int((~self.images_present(self.rows)).sum()), len(self.rows)
+            row_of_image = dict(zip(self.image_names(self.rows), self.rows.tolist(), strict=True))  # each image once
+            rows = np.array(list(row_of_image.values()), dtype=np.int64)
+            self._missing_counts = int((~self.images_present(rows)).sum()), len(rows)
         missing, total = self._missing_counts
         return self._not_found(
             "data_prefix['img']", Path(img_path).absolute(),

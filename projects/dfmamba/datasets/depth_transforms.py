@@ -24,7 +24,7 @@ from mmpose.registry import TRANSFORMS
 from numpy.typing import NDArray
 
 from dfmamba.datasets.nyu_annotations import IMAGE_SIZE
-from dfmamba.io.images import LOSSLESS_FORMATS, ImageError, check_image_file, check_image_size
+from dfmamba.io.images import ImageError, check_image_file, check_image_size, check_lossless
 
 A2J_MEAN_MM, A2J_STD_MM = -0.66877532422628, 28.329582076876047  # of the clipped cube, from A2J's nyu_{mean,std}.npy
 
@@ -56,8 +56,7 @@ class LoadNYUDepth(BaseTransform):
     Raises:
         FileNotFoundError: There is no such file.
         ImageError: The file is no complete 8-bit image of that size with three channels, in a format that keeps its
-            bytes: a JPEG changes them, and 256 green + blue is no depth any more. One that an EXIF orientation turns
-            is refused, too, for depth is read as it lies in the file.
+            bytes (`check_lossless`).
     """
 
     def __init__(self, image_size: tuple[int, int] = IMAGE_SIZE) -> None:
@@ -67,9 +66,7 @@ class LoadNYUDepth(BaseTransform):
         """Read the image of a sample."""
         path = Path(results["img_path"])
         header = check_image_file(path)  # before its pixels: a wrong header could ask for any amount of memory
-        if header.kind not in LOSSLESS_FORMATS or header.orientation != 1:
-            raise ImageError(f"{path}: expected a depth image as {' or '.join(LOSSLESS_FORMATS)}, which keep every "
-                             f"byte, with the EXIF orientation 1, got a {header.kind} with {header.orientation}")
+        check_lossless(path, header)
         check_image_size(path, header, self.image_size)
         image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if image is None:

@@ -31,6 +31,7 @@ from dfmamba.io.regular_files import open_regular, open_text, read_bytes
 
 MAX_ARRAY_BYTES = 2**30  # of all arrays of one file; NYU's training file, the largest official one, has 0.4 GB
 MAX_PICKLE_BYTES = 2**30  # RHD's training file has 0.1 GB
+MAX_YAML_ITEMS = 1_000_000
 MAX_YAML_BYTES = 2**18  # the largest official file has 0.01 MB; PyYAML takes half a minute for 1 MB
 FAULT_POLICIES = ("raise", "skip")
 
@@ -143,7 +144,7 @@ def read_yaml(path: Path) -> Any:
     with open_text(path, MAX_YAML_BYTES) as file:
         try:
             result = yaml.load(file.read(), _PlainLoader)
-            check_expansion(result)
+            check_expansion(result, MAX_YAML_ITEMS)
             return result
         except ContentError as error:
             raise broken_file(path, "a YAML file of plain data", error) from error
@@ -304,17 +305,13 @@ def shorten(value: object, length: int = 100) -> str:
     return short.repr(value)[:length]
 
 
-def _has_more_items(value: object, limit: int) -> bool:
-    """Whether nested lists have more items than that, each counted as often as it is named."""
-    waiting, items = [value], 0
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, list | tuple):
-            items += len(value)
-            if items > limit:
-                return True
-            waiting.extend(value)
-    return False
+def _size_along_the_first_items(value: object) -> int:
+    """Return how many numbers nested lists hold if all are as long as the first ones; numpy refuses them else."""
+    size = 1
+    while isinstance(value, list | tuple) and value:
+        size *= len(value)
+        value = value[0]
+    return size
 
 
 def get_key(path: Path, record: object, mapping: Any, key: str, what: str = "the key") -> Any:
@@ -364,7 +361,7 @@ def get_array(path: Path, record: object, mapping: Any, key: str, shape: tuple[i
         ValueError: There is no such key, or the shape is another one.
     """
     value = get_key(path, record, mapping, key, what)
-    if _has_more_items(value, 100 + 10 * math.prod(shape)):
+    if _size_along_the_first_items(value) > 100 + 10 * math.prod(shape):
         raise fault(path, record, f"numbers of shape {shape} for {key!r}", f"far more: {shorten(value)}")
     try:
         array = _real_numbers(value)

@@ -58,6 +58,7 @@ class NYUDataset(HandDataset):
     """
 
     METAINFO: ClassVar[dict] = mmpose_metainfo(NYU_14, "nyu", joint_colors(NYU_14))
+    LOSSLESS_IMAGES: ClassVar[bool] = True
     TREE: ClassVar[str] = """\
   {split}/joint_data.mat                 {split} = train or test
   {split}/depth_1_0000001.png            depth_<camera>_<frame from 1>.png

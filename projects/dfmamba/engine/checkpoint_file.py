@@ -31,8 +31,8 @@ from dfmamba.engine.plain_values import map_nested, to_plain
 from dfmamba.engine.registered import did_you_mean, nearest
 
 PARTS_WITH_OBJECTS = {"meta", "message_hub"}  # of a checkpoint; the others hold tensors and plain values
-WAY_OUT = ("A checkpoint holds tensors and plain containers. If you trust whoever made the file, keep its weights alone: "
-           "torch.save(torch.load(FILE, weights_only=False)['state_dict'], 'weights.pth')")
+WAY_OUT = ("A checkpoint holds tensors and plain containers. If you trust whoever made the file, keep its weights "
+           "alone: torch.save(torch.load(FILE, weights_only=False)['state_dict'], 'weights.pth')")
 
 
 class _History:
@@ -50,7 +50,7 @@ class _History:
         return HistoryBuffer(values, counts)
 
 
-def _stand_ins() -> list[tuple[Any, str]]:
+def _stand_ins() -> list[Any]:
     """Return what the names in files of mmengine stand for, made anew for each file."""
     named = {**plain_globals(), "mmengine.logging.history_buffer.HistoryBuffer": _History,
              "builtins.slice": lambda *parts: slice(*parts),
@@ -119,8 +119,9 @@ def _load(path: Path, map_location: Any = "cpu", mmap: bool | None = None) -> An
             raise ConfigError(f"{path}: names {refused}, which is no plain data; nothing of the file was run. "
                               f"{WAY_OUT}") from error
         reason = re.sub(r"(?s).*WeightsUnpickler error: *|Please file an issue.*?: ", "", str(error)).strip()
-        raise ConfigError(f"{path}: not a whole checkpoint ({reason[:100].splitlines()[0] if reason else 'it ends early'}"
-                          "). Was it cut short, or is it no file of torch.save?") from error
+        reason = reason[:100].splitlines()[0] if reason else "it ends early"
+        raise ConfigError(f"{path}: not a whole checkpoint ({reason}). Was it cut short, or is it no file of "
+                          "torch.save?") from error
 
 
 def _refused_name(path: Path, message: str) -> str | None:

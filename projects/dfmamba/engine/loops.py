@@ -9,7 +9,7 @@ from torch.utils.data import BatchSampler, DataLoader
 from dfmamba.engine.errors import ConfigError
 from dfmamba.engine.reproducible import seed_random_numbers, seeded_loader
 
-VALIDATED_AT = "last_validation_iter"  # in the message hub: after how many steps the last finished validation took place
+VALIDATED_AT = "last_validation_iter"  # in the message hub: how many steps the last finished validation came after
 
 
 def skip_batches(dataloader: DataLoader, count: int) -> None:
@@ -19,8 +19,8 @@ def skip_batches(dataloader: DataLoader, count: int) -> None:
         ConfigError: The batches are made by a batch sampler of another kind than torch's own.
     """
     if type(dataloader.batch_sampler) is not BatchSampler:
-        raise ConfigError(f"train_dataloader.batch_sampler: {type(dataloader.batch_sampler).__name__} cannot begin in the "
-                          "middle of an epoch. Resume from a checkpoint of an epoch's end.")
+        raise ConfigError(f"train_dataloader.batch_sampler: {type(dataloader.batch_sampler).__name__} cannot begin in "
+                          "the middle of an epoch. Resume from a checkpoint of an epoch's end.")
     dataloader.sampler.skip(count * dataloader.batch_sampler.batch_size)  # type: ignore[attr-defined]
 
 

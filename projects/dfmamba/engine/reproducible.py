@@ -130,7 +130,8 @@ def seeded_loader(dataloader: Mapping[str, Any], seed: int) -> dict[str, Any]:
 
 
 @FUNCTIONS.register_module()
-def start_worker(worker_id: int, num_workers: int, rank: int, seed: int, disable_subprocess_warning: bool = False) -> None:
+def start_worker(worker_id: int, num_workers: int, rank: int, seed: int,
+                 disable_subprocess_warning: bool = False) -> None:
     """Begin a loader's worker: as mmengine does, but deaf to the signals that ask the training to save and stop.
 
     A terminal and a scheduler send them to all processes; a worker that ends at once would tear the training down

@@ -36,6 +36,7 @@ class ReproducibleRunner(Runner):
 
     _stop_request: StopRequest | None = None
     _weights_must_fit = False
+    _has_loaded: bool
 
     def build_train_loop(self, loop: Any) -> Any:
         """Build a loop that resumes exactly; see `Runner`."""
@@ -155,8 +156,8 @@ class ReproducibleRunner(Runner):
         for line in describe_changes(meta.get("settings", {}), settings_of(self.cfg)):
             self.logger.warning(f"a setting has changed: {line}")
         if self.iter >= self.max_iters:
-            self.logger.warning(f"nothing is left to train: {filename} is at iteration {self.iter} of {self.max_iters}. "
-                                "To train longer, set train_cfg.max_epochs (or max_iters) higher.")
+            self.logger.warning(f"nothing is left to train: {filename} is at iteration {self.iter} of {self.max_iters}."
+                                " To train longer, set train_cfg.max_epochs (or max_iters) higher.")
 
     @property
     def _bare_model(self) -> nn.Module:
@@ -172,12 +173,13 @@ class ReproducibleRunner(Runner):
         lacks = [key for key in ("state_dict", "optimizer", "param_schedulers", "message_hub") if key not in content
                  and not (key == "param_schedulers" and self.param_schedulers is None)]
         if lacks or not isinstance(meta, dict) or not all(isinstance(meta.get(key), int) for key in ("epoch", "iter")):
-            raise ConfigError(f"{filename}: cannot be resumed from, it lacks {', '.join(lacks or ['meta.epoch, meta.iter'])}"
-                              ". To begin a new training with its weights, use --cfg-options load_from=...")
+            what = ", ".join(lacks) or "meta.epoch, meta.iter"
+            raise ConfigError(f"{filename}: cannot be resumed from, it lacks {what}."
+                              " To begin a new training with its weights, use --cfg-options load_from=...")
         if meta.get("num_processes", get_world_size()) != get_world_size():
             raise ConfigError(f"{filename}: was written by {meta['num_processes']} processes, this training has "
-                              f"{get_world_size()}: its batches would be others. Start as many, or begin a new training "
-                              "with its weights (load_from).")
+                              f"{get_world_size()}: its batches would be others. Start as many, or begin a new "
+                              "training with its weights (load_from).")
         batches = meta.get("batches_per_epoch")
         inside = bool(batches) and meta["iter"] % batches != 0 and isinstance(self.train_loop, ExactEpochLoop)
         if inside and batches != len(self.train_dataloader):
@@ -185,15 +187,16 @@ class ReproducibleRunner(Runner):
                               f"{len(self.train_dataloader)} now. Keep data and batch size until the epoch's end.")
         groups, own = (_group_sizes(state) for state in (content["optimizer"], self.optim_wrapper.state_dict()))
         if groups != own:
-            raise ConfigError(f"{filename}: its optimizer has groups of {groups} weights, this training's has {own}. Does "
-                              "it belong to this config?")
+            raise ConfigError(f"{filename}: its optimizer has groups of {groups} weights, this training's has {own}. "
+                              "Does it belong to this config?")
 
     def _load_schedules(self, states: Any) -> None:
         pairs = [("", self.param_schedulers, states)] if not isinstance(self.param_schedulers, dict) else [
             (name, schedulers, states[name]) for name, schedulers in self.param_schedulers.items()]
         for name, schedulers, state in pairs:
             if len(schedulers) != len(state):
-                raise ValueError(f"param_scheduler {name}: {len(state)} schedules in the checkpoint, {len(schedulers)} now")
+                raise ValueError(f"param_scheduler {name}: {len(state)} schedules in the checkpoint, {len(schedulers)} "
+                                 "now")
             for scheduler, one in zip(schedulers, state, strict=True):
                 scheduler.load_state_dict(one)
 
@@ -213,8 +216,8 @@ class ReproducibleRunner(Runner):
         keeper = next((hook for hook in self.hooks if hasattr(hook, "save_interrupted")), None)
         if saved is None and keeper is not None:
             saved = keeper.save_interrupted(self)
-        raise TrainingStopped(f"stopped by a signal after iteration {self.iter} of {self.max_iters}; "
-                              + (f"saved: {saved}. Go on with --resume." if saved else "nothing could be saved"), number)
+        outcome = f"saved: {saved}. Go on with --resume." if saved else "nothing could be saved"
+        raise TrainingStopped(f"stopped by a signal after iteration {self.iter} of {self.max_iters}; {outcome}", number)
 
     def save_checkpoint(self, out_dir: str, filename: str, file_client_args: dict | None = None,
                         save_optimizer: bool = True, save_param_scheduler: bool = True, meta: dict | None = None,
@@ -236,7 +239,8 @@ class ReproducibleRunner(Runner):
             OSError: It cannot be written; an older file of the name is as it was.
         """
         if file_client_args or backend_args:
-            raise ConfigError("default_hooks.checkpoint: expected a folder on a disk, got arguments for another storage")
+            raise ConfigError("default_hooks.checkpoint: expected a folder on a disk, got arguments for another "
+                              "storage")
         epoch, iteration = (self.epoch + 1, self.iter) if by_epoch else (self.epoch, self.iter + 1)
         weights = self._bare_model.state_dict()
         path = Path(out_dir) / filename

@@ -8,8 +8,8 @@ from mmengine.config import Config
 from dfmamba.engine.config import RUNNER_KEYS, flatten
 
 # Changes of these say nothing about the training: where things lie, and what is shown.
-UNSAID_KEYS = {"work_dir", "resume", "load_from", "launcher", "log_level", "vis_backends", "visualizer", "experiment_name",
-               "custom_imports", "log_processor", "default_scope"}
+UNSAID_KEYS = {"work_dir", "resume", "load_from", "launcher", "log_level", "vis_backends", "visualizer",
+               "experiment_name", "custom_imports", "log_processor", "default_scope"}
 # A checkpoint brings these along with the state of the optimizer and of the schedules.
 RESTORED_KEYS = ("optim_wrapper.optimizer.", "param_scheduler.", "randomness.seed")
 

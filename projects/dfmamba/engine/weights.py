@@ -3,7 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 from mmengine.logging import MMLogger
@@ -67,8 +68,8 @@ def weights_in(content: Mapping[str, Any], source: str) -> "OrderedDict[str, Ten
     found = next((content[key] for key in WEIGHT_KEYS if isinstance(content.get(key), Mapping)), content)
     weights = OrderedDict((str(name), value) for name, value in found.items() if isinstance(value, Tensor))
     if not weights:
-        raise ConfigError(f"{source}: holds no weights: expected a dict of tensors, or one under {WEIGHT_KEYS}, got the "
-                          f"keys {[str(key) for key in list(content)[:8]]}")
+        raise ConfigError(f"{source}: holds no weights: expected a dict of tensors, or one under {WEIGHT_KEYS}, got "
+                          f"the keys {[str(key) for key in list(content)[:8]]}")
     metadata = getattr(found, "_metadata", None)
     if metadata is not None:
         weights._metadata = metadata  # type: ignore[attr-defined]  # versions of the layers, which torch reads
@@ -90,7 +91,8 @@ def load_weights(model: nn.Module, content: Mapping[str, Any], source: str, whol
     Raises:
         ConfigError: Nothing fits; not all fits, though `whole` is asked for; or a weight is NaN or infinite.
     """
-    model = model.module if is_model_wrapper(model) else model
+    if is_model_wrapper(model):
+        model = cast(nn.Module, model.module)
     own = model.state_dict()
     weights, renamed = _best_names(weights_in(content, source), own)
     refuse_non_finite(weights, source)
@@ -107,7 +109,8 @@ def load_weights(model: nn.Module, content: Mapping[str, Any], source: str, whol
         raise ConfigError(f"{source}: does not fit the model: {fit.describe()}. Does the checkpoint belong to this "
                           "config and these --cfg-options?")
     if fit.loaded == 0:
-        raise ConfigError(f"{source}: no weight fits the model: {fit.describe()}. Is it the checkpoint of another model?")
+        raise ConfigError(f"{source}: no weight fits the model: {fit.describe()}. Is it the checkpoint of another "
+                          "model?")
     model.load_state_dict(fitting, strict=False)
     return fit
 
@@ -121,16 +124,17 @@ def refuse_non_finite(weights: Mapping[str, Tensor], source: str) -> None:
     for name, value in weights.items():
         if (value.is_floating_point() or value.is_complex()) and not torch.isfinite(value).all():
             bad = int((~torch.isfinite(value)).sum())
-            raise ConfigError(f"{source}: {bad} of {value.numel()} numbers of the weight {name} are NaN or infinite. The "
-                              "training that wrote it has diverged.")
+            raise ConfigError(f"{source}: {bad} of {value.numel()} numbers of the weight {name} are NaN or infinite. "
+                              "The training that wrote it has diverged.")
 
 
-def _best_names(weights: "OrderedDict[str, Tensor]", own: Mapping[str, Tensor]) -> tuple["OrderedDict[str, Tensor]", str]:
+def _best_names(weights: "OrderedDict[str, Tensor]", own: Mapping[str, Tensor]
+                ) -> tuple["OrderedDict[str, Tensor]", str]:
     """Return the weights under the names that fit best, and how these were made."""
     candidates: dict[str, Callable[[str], str]] = {"": str}
     for prefix in PREFIXES:
-        candidates[f" (names without '{prefix}')"] = lambda name, prefix=prefix: name.removeprefix(prefix)
-        candidates[f" (names with '{prefix}' before them)"] = lambda name, prefix=prefix: prefix + name
+        candidates[f" (names without '{prefix}')"] = partial(_without, prefix)
+        candidates[f" (names with '{prefix}' before them)"] = prefix.__add__
 
     def fits(rename: Callable[[str], str]) -> int:
         return sum(rename(name) in own and own[rename(name)].shape == value.shape for name, value in weights.items())
@@ -140,6 +144,10 @@ def _best_names(weights: "OrderedDict[str, Tensor]", own: Mapping[str, Tensor]) 
     if not text:
         renamed._metadata = getattr(weights, "_metadata", OrderedDict())  # type: ignore[attr-defined]
     return renamed, text
+
+
+def _without(prefix: str, name: str) -> str:
+    return name.removeprefix(prefix)
 
 
 def _adapt_first_layer(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:

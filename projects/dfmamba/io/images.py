@@ -137,6 +137,20 @@ def check_image_size(path: str | Path, header: ImageHeader, expected: Sequence[i
                          f"{header.width} x {header.height} px{hint}")
 
 
+def check_lossless(path: str | Path, header: ImageHeader) -> None:
+    """Refuse an image whose bytes are numbers, such as depths, in a format that changes them, or to be turned.
+
+    A JPEG of a depth image looks the same, but 256 green + blue is off by metres. Such images are read as they lie in
+    the file, without the turn that an EXIF orientation asks for.
+
+    Raises:
+        ImageError: It is one.
+    """
+    if header.kind not in LOSSLESS_FORMATS or header.orientation != 1:
+        raise ImageError(f"{path}: expected a depth image as {' or '.join(LOSSLESS_FORMATS)}, which keep every byte, "
+                         f"with the EXIF orientation 1, got a {header.kind} with the orientation {header.orientation}")
+
+
 def check_image_content(path: str | Path) -> NDArray:
     """Return the decoded image as it lies in the file (not turned); refuse one that is damaged or cut short inside.
 

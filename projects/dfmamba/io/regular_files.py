@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 MAX_FILE_BYTES = 16 * 2**30  # all annotations of InterHand2.6M together have 3 GB
+MAX_TEXT_BYTES = 2**28  # of a text that is read as a whole; the longest official list has 5 MB
 KINDS = {
     stat.S_ISDIR: "a folder",
     stat.S_ISFIFO: "a pipe (FIFO)",
@@ -81,7 +82,7 @@ def open_text(path: str | Path, max_bytes: int = MAX_FILE_BYTES) -> TextIO:
     return io.TextIOWrapper(file, encoding=encoding)
 
 
-def read_text(path: str | Path, max_bytes: int = MAX_FILE_BYTES) -> str:
+def read_text(path: str | Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
     """Return a text, see `open_text`; all ends of lines become those of Unix.
 
     Raises:
