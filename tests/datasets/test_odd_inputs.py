@@ -604,3 +604,12 @@ def test_the_list_is_long_and_reaches_every_set():
         reached = [param for param in pairs() if param.values[1] == set_name]
         assert len(reached) >= 30, set_name
     assert {param.values[0] for param in pairs()} == set(ODD)
+
+
+@pytest.mark.parametrize("set_name", SETS)
+def test_every_sample_says_the_size_of_its_image(set_name, complete_set):
+    dataset = complete_set(set_name)
+    for sample in (dataset.get_data_info(i) for i in range(len(dataset))):
+        height, width = cv2.imread(sample["img_path"]).shape[:2]
+        assert sample["image_size"].tolist() == [width, height]
+        assert sample["image_size"].dtype == np.int32
