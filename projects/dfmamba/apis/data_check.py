@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmpose.registry import DATASETS
 
-from dfmamba.apis.file_facts import FileFacts, read_file_facts
+from dfmamba.apis.file_facts import read_points
 from dfmamba.apis.sample_checks import OK, WARNING, WRONG, Finding, Samples, check_images, check_samples
 from dfmamba.datasets.annotation_index import verify_index
 from dfmamba.datasets.base import HandDataset
@@ -204,10 +204,10 @@ def _check_records(dataset: HandDataset, num_samples: int, report: SplitReport, 
     findings = []
     try:
         with progress.waiting("reading what the files say a second time"):
-            facts = read_file_facts(dataset, samples.samples)
+            points_px = read_points(dataset, samples.samples)
     except (ValueError, KeyError, IndexError, OSError) as error:
-        facts = FileFacts(np.full((*samples.valid.shape, 2), np.nan), np.zeros((len(chosen), 2), dtype=np.int64))
+        points_px = np.full((*samples.valid.shape, 2), np.nan)
         findings.append(Finding("second witness", WARNING, f"cannot be read: {type(error).__name__}: {error}"))
     with progress.counting("images", len(chosen)) as on_image:
-        image_findings, sizes = check_images(dataset, samples, facts.image_sizes, on_image)
-    return findings + image_findings + check_samples(samples, facts, sizes)
+        image_findings, sizes = check_images(dataset, samples, samples.image_sizes, on_image)
+    return findings + image_findings + check_samples(samples, points_px, sizes)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dfmamba.datasets.annotation_index import Index
 from dfmamba.datasets.base import HandDataset
-from dfmamba.datasets.dexycb_annotations import BOXES, PARSER_VERSION, parse_dexycb
+from dfmamba.datasets.dexycb_annotations import BOXES, IMAGE_SIZE, PARSER_VERSION, parse_dexycb
 from dfmamba.datasets.dexycb_calibration import intrinsics_file, intrinsics_path
 from dfmamba.datasets.dexycb_recordings import Selection, list_meta_files
 from dfmamba.datasets.dexycb_splits import SEQUENCES_PER_SUBJECT, SERIALS, SUBJECTS, get_split
@@ -166,5 +166,6 @@ class DexYCBDataset(HandDataset):
             "principal_pt": np.array(principal_point, dtype=np.float32),
             "bbox": xywh_to_xyxy(table["bbox_xywh"][row])[None].astype(np.float32),
             "bbox_score": np.ones(1, dtype=np.float32),
+            "image_size": np.array(IMAGE_SIZE, dtype=np.int32),
             "rotation": 0,
         }
