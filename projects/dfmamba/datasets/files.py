@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dfmamba.datasets.plain_pickle import PlainUnpickler
+from dfmamba.errors import DataError
 
 MAX_IMAGE_PIXELS = 64_000_000  # 12 times the largest picture of the five data sets; 192 MB as 8-bit RGB
 MAX_ARRAY_BYTES = 4 * 2**30  # of all arrays of one file; the largest official file holds 14 MB
@@ -77,10 +78,10 @@ def read_json(path: Path, object_hook: Callable[[dict], Any] | None = None) -> A
         raise broken_file(path, "a complete JSON file", error) from error
 
 
-def broken_file(path: Path, expected: str, error: object) -> ValueError:
+def broken_file(path: Path, expected: str, error: object) -> DataError:
     """Return the error for a file that cannot be read as a whole."""
-    return ValueError(f"{path}: expected {expected}, got a fault: {error}. Is the download cut short? "
-                      "Fetch the file again.")
+    return DataError(f"{path}: expected {expected}, got a fault: {error}. Is the download cut short? "
+                     "Fetch the file again.")
 
 
 def read_pickle(path: Path) -> Any:
@@ -260,9 +261,9 @@ def check_image_content(path: Path) -> None:
         raise ValueError(f"{path}: expected an image, got one that is damaged inside. Fetch the file again.")
 
 
-def fault(path: Path, record: object, expected: str, got: object) -> ValueError:
+def fault(path: Path, record: object, expected: str, got: object) -> DataError:
     """Return the error for a faulty record of an annotation file."""
-    return ValueError(f"{path}: record {record}: expected {expected}, got {got}")
+    return DataError(f"{path}: record {record}: expected {expected}, got {got}")
 
 
 def shorten(value: object, length: int = 100) -> str:

@@ -1,13 +1,6 @@
-"""What `tools/train.py` and `tools/test.py` share.
-
-Errors that are the user's to mend come as one message, without a traceback. `DFMAMBA_TRACEBACK=1` shows it all
-the same.
-"""
+"""What `tools/train.py` and `tools/test.py` share: common options, whole configs, the runner."""
 
 import argparse
-import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,22 +8,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from dfmamba.engine.errors import ConfigError, UserError
-
-EXIT_USER_ERROR = 2
-
-
-def run_tool(name: str, work: Callable[[], None]) -> None:
-    """Call `work`; on the user's mistake write `name: message` to stderr and leave with exit code 2."""
-    try:
-        work()
-    except (UserError, FileNotFoundError) as error:
-        if os.environ.get("DFMAMBA_TRACEBACK"):
-            raise
-        sys.stderr.write(f"{name}: {error}\n")
-        sys.exit(EXIT_USER_ERROR)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{name}: interrupted\n")
-        sys.exit(130)
+from dfmamba.io.outputs import check_output_folder
 
 
 def apply_common_options(config: Config, args: argparse.Namespace) -> None:
@@ -40,11 +18,13 @@ def apply_common_options(config: Config, args: argparse.Namespace) -> None:
 
     Raises:
         ConfigError: A launcher is wanted on a machine without a GPU.
+        UserError: The work folder cannot be written.
     """
     if args.work_dir is not None:
         config.work_dir = args.work_dir
     elif config.get("work_dir") is None:
         config.work_dir = str(Path("work_dirs") / Path(args.config).stem)
+    check_output_folder("--work-dir" if args.work_dir is not None else "work_dir", config.work_dir)
     config.launcher = args.launcher
     if args.launcher != "none" and not torch.cuda.is_available():
         raise ConfigError(f"--launcher {args.launcher}: mmengine's launchers need GPUs, torch sees none "
@@ -79,5 +59,5 @@ def build_runner(config: Config, loop: str) -> Runner:
         raise
     except (ValueError, TypeError, KeyError, AssertionError) as error:
         raise ConfigError(f"{config.filename}: {type(error).__name__}: {error} "
-                          "(DFMAMBA_TRACEBACK=1 shows where)") from error
+                          "(--debug shows where)") from error
     return runner
