@@ -72,3 +72,14 @@ def launch(tool: str, work: Callable[[], int | None], args: argparse.Namespace) 
               file=sys.stderr)
         sys.exit(2)
     run_tool(f"tools/{tool}.py", work, args.debug)
+
+
+def launch_on_every_rank(tool: str, work: Callable[[], None], args: argparse.Namespace) -> None:
+    """Like `launch`, where this process may be one of several: see `dfmamba.engine.distributed.one_voice`."""
+
+    def work_with_one_voice() -> None:
+        from dfmamba.engine.distributed import one_voice
+
+        one_voice(f"tools/{tool}.py", work)
+
+    launch(tool, work_with_one_voice, args)

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from command_line import add_common_arguments, add_config_options, launch, whole_number
+from command_line import add_common_arguments, add_config_options, launch_on_every_rank, whole_number
 
 
 def parse_args() -> argparse.Namespace:
@@ -69,7 +69,7 @@ def test(args: argparse.Namespace) -> None:
 def main() -> None:
     """Run the tool."""
     args = parse_args()
-    launch("test", lambda: test(args), args)
+    launch_on_every_rank("test", lambda: test(args), args)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from command_line import add_common_arguments, add_config_options, launch
+from command_line import add_common_arguments, add_config_options, launch_on_every_rank
 
 
 def parse_args() -> argparse.Namespace:
@@ -75,7 +75,7 @@ def train(args: argparse.Namespace) -> None:
 def main() -> None:
     """Run the tool."""
     args = parse_args()
-    launch("train", lambda: train(args), args)
+    launch_on_every_rank("train", lambda: train(args), args)
 
 
 if __name__ == "__main__":

@@ -164,7 +164,7 @@ def test_digits_may_name_a_folder():
 
 @pytest.mark.parametrize(("option", "message"), [
     ("model.width={type:X}", "model.width: expected a Python literal, .* got {type:X}"),
-    ("+model.extra=dict(type='X', a=1)", r"expected a dict as a literal, such as \{'type': 'Adam'"),
+    ("+model.extra=dict(type='X', a=1)", "expected a dict as a literal"),
     ("model.width=[1,2", r"model.width: expected a list such as \[a,b\], got \[1,2"),
     ("model.width=nan", "model.width: expected a value, got NaN"),
     ("+custom_hooks.7.type=x", "cannot set '\\+custom_hooks.7.type': "),
@@ -178,7 +178,7 @@ def test_an_option_that_is_no_value_is_refused(toy_config_path, option, message)
 def test_a_dict_is_merged_and_its_type_checked(toy_config_path):
     config = load_config(toy_config_path, ["optim_wrapper.optimizer={'type': 'SGD', 'momentum': 0.5}"])
     assert config.optim_wrapper.optimizer == {"type": "SGD", "lr": 0.01, "momentum": 0.5}
-    with pytest.raises(ConfigError, match="nothing is registered as 'SDG'.* Did you mean SGD"):
+    with pytest.raises(ConfigError, match=r"nothing is registered as 'SDG'.* Did you mean SGD"):
         load_config(toy_config_path, ["optim_wrapper.optimizer={'type': 'SDG'}"])
 
 

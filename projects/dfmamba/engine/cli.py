@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from dfmamba.engine.distributed import join_processes
 from dfmamba.engine.errors import ConfigError, UserError
 from dfmamba.io.outputs import check_output_folder
 
@@ -17,7 +17,6 @@ def apply_common_options(config: Config, args: argparse.Namespace) -> None:
     The work folder is, in this order: the option, the config's own, `work_dirs/<name of the config>`.
 
     Raises:
-        ConfigError: A launcher is wanted on a machine without a GPU.
         UserError: The work folder cannot be written.
     """
     if args.work_dir is not None:
@@ -26,9 +25,6 @@ def apply_common_options(config: Config, args: argparse.Namespace) -> None:
         config.work_dir = str(Path("work_dirs") / Path(args.config).stem)
     check_output_folder("--work-dir" if args.work_dir is not None else "work_dir", config.work_dir)
     config.launcher = args.launcher
-    if args.launcher != "none" and not torch.cuda.is_available():
-        raise ConfigError(f"--launcher {args.launcher}: mmengine's launchers need GPUs, torch sees none "
-                          "(torch.cuda.is_available()). Use --launcher none.")
 
 
 def require_keys(config: Config, *keys: str) -> None:
@@ -44,12 +40,13 @@ def require_keys(config: Config, *keys: str) -> None:
 
 
 def build_runner(config: Config, loop: str) -> Runner:
-    """Build a Runner with its data; `loop` is `train_loop` or `test_loop`.
+    """Build a Runner with its data, as one of several processes if there are; `loop` is `train_loop` or `test_loop`.
 
     Raises:
-        ConfigError: A class refuses its arguments.
+        ConfigError: A class refuses its arguments; or see `join_processes`.
         FileNotFoundError: Data is missing.
     """
+    join_processes(config)
     try:
         runner = Runner.from_cfg(config)
         getattr(runner, loop)  # builds the data sets
