@@ -55,8 +55,8 @@ def load_config(path: str | os.PathLike, cfg_options: Sequence[str] | Mapping[st
     """
     try:
         config = _read(Path(path))
-        is_parsed = isinstance(cfg_options, Mapping)
-        merge_options(config, cfg_options if is_parsed else parse_options(cfg_options, flatten(config)))
+        merge_options(config, cfg_options if isinstance(cfg_options, Mapping) else
+                      parse_options(cfg_options, flatten(config)))
         check_types(config)
     except ModuleNotFoundError as error:
         if error.name:

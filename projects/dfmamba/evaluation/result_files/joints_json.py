@@ -77,7 +77,7 @@ def _check_header(path: Path, protocol: str, content: Any) -> None:
 def _read_interhand26m(path: Path, place: str, sample: dict) -> tuple[NDArray, NDArray, dict[str, NDArray]]:
     """Return joints (42, 3), valid (42,) and the fields of a sample."""
     joints, valid = _joints_and_valid(path, place, sample, TWO_HANDS.num_joints)
-    fields = {}
+    fields: dict[str, NDArray] = {}
     if "handedness" in sample:
         fields["handedness"] = numbers_of(path, place, "handedness", sample["handedness"], (2,))
         if not ((fields["handedness"] >= 0) & (fields["handedness"] <= 1)).all():
