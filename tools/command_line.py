@@ -50,8 +50,8 @@ def real_number(low: float | None = None, high: float | None = None) -> Callable
 
 def _between(low: float | None, high: float | None) -> str:
     if high is not None:
-        return f" from {low if low is not None else '-inf':g} to {high:g}"
-    return f", {low:g} or more" if low is not None else ""
+        return f" from {low} to {high}"
+    return f", {low} or more" if low is not None else ""
 
 
 SEED = whole_number(0, 2**32 - 1)  # what NumPy and torch take
