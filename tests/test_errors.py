@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import dfmamba.errors
 from dfmamba.datasets.files import Faults
-from dfmamba.errors import DataError, UserError, message_for_user, run_tool
+from dfmamba.errors import DataError, StoppedError, UserError, message_for_user, run_tool
 from dfmamba.geometry import look_at
 
 TREE = "no such folder: /data\nExpected below data_root:\n  annotations/\n  images/"
@@ -114,6 +114,7 @@ def test_errors_travel_between_processes():
     (lambda: None, 0, ""), (lambda: 0, 0, ""), (lambda: 1, 1, ""),
     (lambda: fail(UserError("x: expected y, got z")), 2, "tool: x: expected y, got z\n"),
     (lambda: fail(KeyboardInterrupt()), 130, "tool: interrupted\n"),
+    (lambda: fail(StoppedError("saved")), 130, "tool: saved\n"),
 ])
 def test_exit_codes(work, code, shown, capsys):
     try:

@@ -34,9 +34,8 @@ def parse_args() -> argparse.Namespace:
 def test(args: argparse.Namespace) -> None:
     """Load config and checkpoint, test, print the table, write JSON and contact sheet."""
     from mmengine.dist import is_main_process
-    from mmengine.model import is_model_wrapper
 
-    from dfmamba.engine.checkpoint import check_checkpoint, require_checkpoint
+    from dfmamba.engine.checkpoint_file import require_checkpoint
     from dfmamba.engine.cli import apply_common_options, build_runner, require_keys
     from dfmamba.engine.config import load_config
     from dfmamba.engine.report import is_synthetic, write_result
@@ -55,8 +54,6 @@ def test(args: argparse.Namespace) -> None:
         sheet = {"type": "ContactSheetHook", "num_samples": args.num_overlays, "title": title}
         config.custom_hooks = [*(config.get("custom_hooks") or []), sheet]
     runner = build_runner(config, "test_loop")
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    check_checkpoint(checkpoint, model)
     metrics = runner.test()
     if is_main_process():
         out = Path(args.out or Path(runner.work_dir) / "result.json")

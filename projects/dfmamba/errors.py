@@ -26,11 +26,22 @@ class DataError(UserError):
     """
 
 
+class StoppedError(Exception):
+    """A tool was asked to stop, and has done so in good order.
+
+    Attributes:
+        exit_code: Of the tool, see `run_tool`.
+    """
+
+    exit_code = EXIT_INTERRUPTED
+
+
 def run_tool(name: str, work: Callable[[], int | None], debug: bool = False) -> None:
     """Call `work`; leave with its exit code unless that is 0 or None. `message_for_user` decides what an error shows.
 
     Exit codes: 0 all is well; 1 a check found something, or the tool has a bug (with a traceback); 2 the user's
-    mistake, told in one message on stderr as `name: message`; 130 interrupted.
+    mistake, told in one message on stderr as `name: message`; 130 interrupted, or 128 plus the number of the signal
+    that stopped it.
 
     Args:
         name: Of the tool, such as `tools/train.py`.
@@ -42,6 +53,9 @@ def run_tool(name: str, work: Callable[[], int | None], debug: bool = False) -> 
     except KeyboardInterrupt:
         _say(f"{name}: interrupted")
         sys.exit(EXIT_INTERRUPTED)
+    except StoppedError as stop:
+        _say(f"{name}: {stop}")
+        sys.exit(stop.exit_code)
     except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain while it ends
         sys.exit(EXIT_FAILED)

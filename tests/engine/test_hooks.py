@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 
 from dfmamba.engine import BatchError
 from dfmamba.engine.hooks import ProgressHook
-from dfmamba.engine.hooks.plain_checkpoint import from_plain, to_plain
+from dfmamba.engine.plain_values import from_plain, to_plain
 
 
 def train(config, name: str, **changes) -> Runner:

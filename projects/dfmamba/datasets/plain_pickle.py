@@ -25,23 +25,28 @@ class PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Return what stands for `module.name` in a pickle of numpy 1 or 2, of Python 2 or 3."""
         place = module.replace("numpy.core", "numpy._core").replace("__builtin__", "builtins")
-        allowed: dict[str, Any] = {
-            "numpy.ndarray": "ndarray",  # only ever the first argument of `_reconstruct`
-            "numpy.dtype": lambda code, *_: _PickledDtype(code),
-            "numpy._core.multiarray._reconstruct": lambda *_: _PickledArray((0,)),  # its state follows
-            "numpy._core.multiarray.scalar": lambda dtype, data: _plain_array(_as_bytes(data), dtype, ())[()],
-            "numpy._core.numeric._frombuffer": lambda *args: _plain_array(*args).copy("K"),
-            "_codecs.encode": lambda text, encoding: _as_bytes(text, encoding),
-            "builtins.bytes": lambda *_: b"",  # protocol 2 calls it for the empty bytes only
-            "builtins.bytearray": lambda *args: bytearray(_as_bytes(*args)) if args else bytearray(),
-            "builtins.set": lambda items=(): set(items),
-            "builtins.frozenset": lambda items=(): frozenset(items),
-            "builtins.complex": lambda real, imaginary: complex(real, imaginary),
-            "collections.OrderedDict": lambda items=(): OrderedDict(items),
-        }
+        allowed = plain_globals()
         if f"{place}.{name}" not in allowed:
             raise pickle.UnpicklingError(f"the name {module}.{name}, which is not plain data and is not loaded")
         return allowed[f"{place}.{name}"]
+
+
+def plain_globals() -> dict[str, Any]:
+    """Return all that a pickle of plain data may name, and what stands for it: inert functions of ours, made anew."""
+    return {
+        "numpy.ndarray": "ndarray",  # only ever the first argument of `_reconstruct`
+        "numpy.dtype": lambda code, *_: _PickledDtype(code),
+        "numpy._core.multiarray._reconstruct": lambda *_: _PickledArray((0,)),  # its state follows
+        "numpy._core.multiarray.scalar": lambda dtype, data: _plain_array(_as_bytes(data), dtype, ())[()],
+        "numpy._core.numeric._frombuffer": lambda *args: _plain_array(*args).copy("K"),
+        "_codecs.encode": lambda text, encoding: _as_bytes(text, encoding),
+        "builtins.bytes": lambda *_: b"",  # protocol 2 calls it for the empty bytes only
+        "builtins.bytearray": lambda *args: bytearray(_as_bytes(*args)) if args else bytearray(),
+        "builtins.set": lambda items=(): set(items),
+        "builtins.frozenset": lambda items=(): frozenset(items),
+        "builtins.complex": lambda real, imaginary: complex(real, imaginary),
+        "collections.OrderedDict": lambda items=(): OrderedDict(items),
+    }
 
 
 class _PickledDtype:
@@ -85,3 +90,6 @@ def _as_bytes(text: str | bytes, encoding: str = "latin1") -> bytes:
 def _plain_array(data: Any, dtype: _PickledDtype, shape: tuple[int, ...], order: str = "C") -> NDArray:
     """Return a view of bytes as an array."""
     return np.frombuffer(data, dtype=dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
+
+
+PICKLED_TYPES = (_PickledDtype, _PickledArray)  # the types of stand-ins whose state follows in a pickle

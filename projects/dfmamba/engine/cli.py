@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from dfmamba.engine.distributed import join_processes
@@ -46,9 +47,13 @@ def build_runner(config: Config, loop: str) -> Runner:
         ConfigError: A class refuses its arguments; or see `join_processes`.
         FileNotFoundError: Data is missing.
     """
+    name = config.get("runner_type") or "ReproducibleRunner"
+    runner_class = RUNNERS.get(name)
+    if runner_class is None:
+        raise ConfigError(f"{config.filename}: runner_type: nothing is registered as {name!r} in mmengine's RUNNERS")
     join_processes(config)
     try:
-        runner = Runner.from_cfg(config)
+        runner = runner_class.from_cfg(config)
         getattr(runner, loop)  # builds the data sets
         if loop == "train_loop" and config.get("val_dataloader") is not None:
             _ = runner.val_loop  # rather now than after the first epoch

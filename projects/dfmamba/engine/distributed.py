@@ -15,7 +15,7 @@ from mmengine.config import Config
 from torch import distributed
 
 from dfmamba.engine.errors import ConfigError
-from dfmamba.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR, message_for_user
+from dfmamba.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR, StoppedError, message_for_user
 
 TIMEOUT_S = 600  # for one exchange; indexing a million records takes a minute
 VARIABLES = {  # of each launcher: rank, number of processes, rank on this machine
@@ -81,6 +81,9 @@ def one_voice(name: str, work: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         if os.environ.get("RANK", "0") != "0":
             sys.exit(EXIT_INTERRUPTED)
+        raise
+    except StoppedError as stop:
+        _leave_unless_first("told", stop.exit_code)
         raise
     except Exception as error:
         if _has_lost_another(error):

@@ -1,1 +1,1 @@
-"""Reading and writing files, once for everybody: numbers in texts, the places where results go."""
+"""Reading and writing files safely, once for everybody. Needs numpy, OpenCV, Pillow and PyYAML at most."""
