@@ -12,7 +12,7 @@ from mmengine.registry import HOOKS
 from dfmamba.engine.checkpoint_folder import BEST_PREFIX, POINTER
 from dfmamba.engine.errors import ConfigError
 from dfmamba.engine.loops import VALIDATED_AT
-from dfmamba.engine.runner import TRAINING_ID
+from dfmamba.engine.runner import TRAINING_ID, ReproducibleRunner
 from dfmamba.io.atomic import remove_leftovers, write_atomically
 
 KEPT = "kept_checkpoints"  # in the message hub: names of the files that this training has written, the oldest first
@@ -30,6 +30,10 @@ class DurableCheckpointHook(CheckpointHook):
 
     def before_train(self, runner: Any) -> None:
         """Take over what the checkpoint knew; clear away what killed processes left half written."""
+        if not isinstance(runner, ReproducibleRunner):
+            runner.logger.warning(f"{type(runner).__name__} writes checkpoints that a kill can destroy, and resumes "
+                                  "with other random numbers. Build it with RUNNERS.build(config), or set "
+                                  "runner_type = 'ReproducibleRunner'.")
         self.folder = Path(runner.work_dir)
         if self.out_dir is not None:
             self.folder = Path(self.out_dir) / Path(runner.work_dir).name
@@ -61,7 +65,8 @@ class DurableCheckpointHook(CheckpointHook):
 
     def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Let a signal end the training during a validation, too: a resumed one validates once more."""
-        runner.stop_if_asked(self._path_of_state(runner))
+        if isinstance(runner, ReproducibleRunner):
+            runner.stop_if_asked(self._path_of_state(runner))
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Save the best weights, and note in the training's state that it is validated."""
