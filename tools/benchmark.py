@@ -37,6 +37,9 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from command_line import add_common_arguments, launch, whole_number
+from dfmamba.errors import UserError
+from dfmamba.io.outputs import check_output_folder
 from dfmamba.models import backbones
 from dfmamba.models.backbones import ARCHS, DFMamba
 from dfmamba.models.cost import RawEstimator, count_multiply_adds, count_parameters
@@ -128,7 +131,7 @@ def build(name: str, size: int) -> nn.Module:
     """Return a model by its name: one of BACKBONES, `timm:<model>`, the path of a config, or path:backbone.
 
     Raises:
-        ValueError: There is no such model.
+        UserError: There is no such model.
     """
     torch.manual_seed(0)
     if name.endswith(".py"):
@@ -138,8 +141,8 @@ def build(name: str, size: int) -> nn.Module:
     if name.startswith("timm:"):
         return timm_backbone(name.removeprefix("timm:"), size).eval()
     if name not in BACKBONES:
-        raise ValueError(f"model: expected one of {', '.join(BACKBONES)}, timm:<model>, "
-                         f"a config or <config>:backbone, got {name!r}")
+        raise UserError(f"model: expected one of {', '.join(BACKBONES)}, timm:<model>, "
+                        f"a config or <config>:backbone, got {name!r}")
     return BACKBONES[name]().eval()
 
 
@@ -384,30 +387,35 @@ def parse_args() -> argparse.Namespace:
                         help="how they run (default: eager folded)")
     parser.add_argument("--dtypes", nargs="+", choices=list(DTYPES), default=["float32"],
                         help="data types of weights and images (default: float32)")
-    parser.add_argument("--size", type=int, default=256, help="side of the square image in px (default: 256)")
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8], help="batch sizes (default: 1 8)")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="CPU threads (default: 1 2)")
-    parser.add_argument("--rounds", type=int, default=7,
-                        help="rounds, at least 2; each times everything once (default: 7)")
+    parser.add_argument("--size", type=whole_number(32), default=256,
+                        help="side of the square image in px (default: 256)")
+    parser.add_argument("--batch", type=whole_number(1), nargs="+", default=[1, 8], help="batch sizes (default: 1 8)")
+    parser.add_argument("--threads", type=whole_number(1), nargs="+", default=[1, 2], help="CPU threads (default: 1 2)")
+    parser.add_argument("--rounds", type=whole_number(2), default=7,
+                        help="rounds, at least 2, for quartiles; each times everything once (default: 7)")
     parser.add_argument("--device", default="cpu", help="torch device (default: cpu)")
     parser.add_argument("--no-memory", action="store_true",
                         help="leave out the memory (default: measure it, except of compiled models)")
     parser.add_argument("--out", type=Path, help="folder for benchmark.md, .csv and .png (default: print only)")
-    args = parser.parse_args()
-    if args.rounds < 2:
-        parser.error(f"--rounds: expected at least 2, for quartiles, got {args.rounds}")
-    return args
+    add_common_arguments(parser)
+    return parser.parse_args()
 
 
-def main() -> None:
-    """Print Markdown tables, and write them with a CSV file and a plot if asked to."""
-    args = parse_args()
+def benchmark(args: argparse.Namespace) -> None:
+    """Print Markdown tables, and write them with a CSV file and a plot if asked to.
+
+    Raises:
+        UserError: A model or the device is unknown, or the folder for the results cannot be written.
+    """
+    if args.out:
+        check_output_folder("--out", args.out)
     try:
+        torch.empty(1, device=args.device)
         with torch.device("meta"):
             for name in args.models:
                 build(name, args.size)
-    except (ValueError, RuntimeError, FileNotFoundError) as error:  # RuntimeError: a name that timm does not know
-        sys.exit(f"tools/benchmark.py: {error}")
+    except (ValueError, RuntimeError, AssertionError) as error:  # also of timm, and of a torch built without CUDA
+        raise UserError(str(error).strip().splitlines()[0]) from error
     rows = measure(args)
     header = (f"{date.today()}, {platform.machine()}, torch {torch.__version__}, {args.device}, forward only, "
               f"{args.size}x{args.size}, median of {args.rounds} interleaved rounds; speed: over "
@@ -415,6 +423,12 @@ def main() -> None:
     print(f"{header}\n\n{as_markdown(rows)}")
     if args.out:
         write(rows, header, args.out)
+
+
+def main() -> None:
+    """Run the tool."""
+    args = parse_args()
+    launch("benchmark", lambda: benchmark(args), args)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,9 @@ from mmpose.datasets import InterHand3DDataset
 from torch.utils.data import DataLoader, Dataset
 
 import dfmamba.codecs  # noqa: F401, registers the codec of our configuration
+from command_line import add_common_arguments, launch, whole_number
 from dfmamba.datasets import InterHand26MDataset
+from dfmamba.io.outputs import check_output_folder
 from dfmamba.synthesis.interhand26m import write_interhand26m
 from dfmamba.synthesis.interhand26m_records import write_interhand26m_records
 
@@ -204,19 +206,20 @@ def parse_args():
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("work_dirs/benchmark_data"), help="folder of the results")
     parser.add_argument("--work", type=Path, help="folder of the generated data; kept (default: a temporary one)")
-    parser.add_argument("--compared", type=int, default=RECORDS_COMPARED, help="records read by both")
-    parser.add_argument("--full", type=int, default=RECORDS_FULL, help="records read by ours alone")
-    parser.add_argument("--reads", type=int, default=50_000, help="random reads")
-    parser.add_argument("--openings", type=int, default=3, help="later openings of ours")
-    parser.add_argument("--workers", type=int, default=8, help="forked workers")
-    parser.add_argument("--images", type=int, default=128, help="images to load and augment")
-    parser.add_argument("--rounds", type=int, default=9, help="rounds over the images")
+    parser.add_argument("--compared", type=whole_number(1), default=RECORDS_COMPARED, help="records read by both")
+    parser.add_argument("--full", type=whole_number(1), default=RECORDS_FULL, help="records read by ours alone")
+    parser.add_argument("--reads", type=whole_number(1), default=50_000, help="random reads")
+    parser.add_argument("--openings", type=whole_number(0), default=3, help="later openings of ours")
+    parser.add_argument("--workers", type=whole_number(1), default=8, help="forked workers")
+    parser.add_argument("--images", type=whole_number(1), default=128, help="images to load and augment")
+    parser.add_argument("--rounds", type=whole_number(1), default=9, help="rounds over the images")
+    add_common_arguments(parser)
     return parser.parse_args()
 
 
-def main():
+def benchmark_data(args):
     """Measure and write the report."""
-    args = parse_args()
+    check_output_folder("--out", args.out)
     args.out.mkdir(parents=True, exist_ok=True)
     machine = [describe_machine()]
     with tempfile.TemporaryDirectory() as temporary:
@@ -226,6 +229,12 @@ def main():
     (args.out / "benchmark_data.json").write_text(json.dumps(result, indent=1))
     (args.out / "benchmark_data.md").write_text(report(result))
     print(report(result))
+
+
+def main():
+    """Run the tool."""
+    args = parse_args()
+    launch("benchmark_data", lambda: benchmark_data(args), args)
 
 
 if __name__ == "__main__":

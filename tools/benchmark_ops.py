@@ -20,6 +20,9 @@ import numpy as np
 import torch
 from torchvision.ops import deform_conv2d
 
+from command_line import add_common_arguments, launch, whole_number
+from dfmamba.errors import UserError
+from dfmamba.io.outputs import check_output_folder
 from dfmamba.ops import available_backends, dssm, selective_scan
 
 # The DSSM blocks of 'tiny' at 256x256 pixels, and one larger map: channels, height, width, states
@@ -215,16 +218,24 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
     parser.add_argument("--dtype", default="float32", choices=["float32", "float16", "bfloat16"])
-    parser.add_argument("--threads", type=int, default=1, help="threads of the CPU (default: 1)")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 32], help="batch sizes (default: 1 32)")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds through all candidates (default: 7)")
+    parser.add_argument("--threads", type=whole_number(1), default=1, help="threads of the CPU (default: 1)")
+    parser.add_argument("--batches", type=whole_number(1), nargs="+", default=[1, 32],
+                        help="batch sizes (default: 1 32)")
+    parser.add_argument("--rounds", type=whole_number(1), default=7, help="rounds through all candidates (default: 7)")
     parser.add_argument("--out", type=Path, default=Path("work_dirs/benchmark_ops"), help="folder for the results")
+    add_common_arguments(parser)
     return parser.parse_args()
 
 
-def main():
-    """Measure, and write and print the results."""
-    args = parse_args()
+def benchmark_ops(args):
+    """Measure, and write and print the results.
+
+    Raises:
+        UserError: There is no such device, or the folder for the results cannot be written.
+    """
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch sees no GPU (torch.cuda.is_available())")
+    check_output_folder("--out", args.out)
     torch.set_num_threads(args.threads)
     dtype = getattr(torch, args.dtype)
     rows = compare(args.device, dtype, args.batches, args.rounds)
@@ -245,6 +256,12 @@ def main():
     if tokens:
         plot(rows, tokens, args.out / "benchmark_ops.png")
     print(text)
+
+
+def main():
+    """Run the tool."""
+    args = parse_args()
+    launch("benchmark_ops", lambda: benchmark_ops(args), args)
 
 
 if __name__ == "__main__":

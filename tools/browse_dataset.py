@@ -6,8 +6,9 @@ With --raw the images as they are on the disk.
 
 import argparse
 import logging
-import sys
 from pathlib import Path
+
+from command_line import SEED, add_common_arguments, add_config_options, launch, whole_number
 
 
 def parse_args() -> argparse.Namespace:
@@ -16,23 +17,22 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("config", help="config file, such as configs/dfmamba_interhand.py")
     parser.add_argument("--split", choices=["train", "val", "test"], default="train", help="whose data loader "
                         "(default: train)")
-    parser.add_argument("--num", type=int, default=24, metavar="N", help="samples, evenly spread (default: 24)")
+    parser.add_argument("--num", type=whole_number(1), default=24, metavar="N",
+                        help="samples, evenly spread (default: 24)")
     parser.add_argument("--out", type=Path, metavar="FILE.jpg|.png", help="the picture (default: "
                         "<name of the config>_<split>.jpg in the current folder)")
     parser.add_argument("--raw", action="store_true", help="whole images, before crop and augmentation")
-    parser.add_argument("--seed", type=int, default=0, help="of the augmentation (default: 0)")
-    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help="change settings of the config, such as data_root=/data/InterHand2.6M")
+    parser.add_argument("--seed", type=SEED, default=0, help="of the augmentation (default: 0)")
+    add_config_options(parser, "data_root=/data/InterHand2.6M")
+    add_common_arguments(parser)
     args = parser.parse_args()
-    if args.num < 1:
-        parser.error(f"--num: expected 1 or more, got {args.num}")
     if args.out is not None and args.out.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         parser.error(f"--out: expected a name that ends in .jpg or .png, got {args.out}")
     return args
 
 
-def browse(args: argparse.Namespace) -> Path:
-    """Draw the sheet; return its path."""
+def browse(args: argparse.Namespace) -> None:
+    """Draw the sheet and write it."""
     import numpy as np
     from mmengine.logging import MMLogger
     from mmengine.registry import init_default_scope
@@ -43,47 +43,38 @@ def browse(args: argparse.Namespace) -> Path:
     from dfmamba.apis.data_check import build_dataset, inner_configs
     from dfmamba.engine.cli import require_keys
     from dfmamba.engine.config import load_config
-    from dfmamba.engine.errors import UserError
     from dfmamba.engine.report import is_synthetic
+    from dfmamba.io.outputs import check_output_file
     from dfmamba.visualization.contact_sheet import make_contact_sheet, save_image
 
+    path = check_output_file("--out", args.out or f"{Path(args.config).stem}_{args.split}.jpg")
     console = Console(soft_wrap=True)
     MMLogger.get_current_instance().setLevel(logging.WARNING)
     config = load_config(args.config, args.cfg_options)
     require_keys(config, f"{args.split}_dataloader")
     init_default_scope(config.get("default_scope", "mmengine"))
     dataset = build_dataset(next(inner_configs(config[f"{args.split}_dataloader"].dataset)) | {"lazy_init": True})
-    try:
-        with console.status("reading the annotations, or their index"):
-            dataset.full_init()
-        np.random.seed(args.seed)  # noqa: NPY002, the transforms draw from NumPy's global generator
-        chosen = np.unique(np.linspace(0, len(dataset) - 1, min(args.num, len(dataset))).round().astype(int))
-        tiles, captions = [], []
-        for number in track(chosen.tolist(), "drawing samples", console=console, transient=True):
-            tile, caption = draw_results(run_pipeline(dataset, number, args.raw), tile_px=320, raw=args.raw)
-            tiles.append(tile)
-            captions.append(caption)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    with console.status("reading the annotations, or their index"):
+        dataset.full_init()
+    np.random.seed(args.seed)  # noqa: NPY002, the transforms draw from NumPy's global generator
+    chosen = np.unique(np.linspace(0, len(dataset) - 1, min(args.num, len(dataset))).round().astype(int))
+    tiles, captions = [], []
+    for number in track(chosen.tolist(), "drawing samples", console=console, transient=True):
+        tile, caption = draw_results(run_pipeline(dataset, number, args.raw), tile_px=320, raw=args.raw)
+        tiles.append(tile)
+        captions.append(caption)
     fingerprint = dataset.metainfo["data_source"]["fingerprint"]
     title = (f"{'SYNTHETIC data; ' if is_synthetic(dataset) else ''}{args.config}, {args.split}, "
              f"{fingerprint}{', raw' if args.raw else ''}")
-    path = args.out or Path(f"{Path(args.config).stem}_{args.split}.jpg")
     path.parent.mkdir(parents=True, exist_ok=True)
     save_image(path, make_contact_sheet(tiles, captions, title, only_truth=True))
     console.print(f"written: {path} ({len(tiles)} of {len(dataset)} samples)")
-    return path
 
 
 def main() -> None:
-    """Run the tool. Imports come late: --help is quick, and a missing environment gets one clear line."""
+    """Run the tool."""
     args = parse_args()
-    try:
-        from dfmamba.engine.cli import run_tool
-    except ImportError as error:
-        sys.exit(f"tools/browse_dataset.py: {error}. Run `make setup` once, then start with .venv/bin/python "
-                 "tools/browse_dataset.py")
-    run_tool("tools/browse_dataset.py", lambda: browse(args))
+    launch("browse_dataset", lambda: browse(args), args)
 
 
 if __name__ == "__main__":

@@ -6,24 +6,22 @@ the records: images, units, depths, projections, boxes. Exit code 0: nothing is 
 
 import argparse
 import logging
-import sys
 from contextlib import contextmanager
 from pathlib import Path
+
+from command_line import add_common_arguments, add_config_options, launch, whole_number
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="config file, such as configs/dfmamba_interhand.py")
-    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help="change settings of the config, such as data_root=/data/InterHand2.6M")
-    parser.add_argument("--samples", type=int, default=200, metavar="N", help="records of each split to look at, "
-                        "evenly spread; 0 for all (default: 200)")
+    add_config_options(parser, "data_root=/data/InterHand2.6M")
+    parser.add_argument("--samples", type=whole_number(0), default=200, metavar="N",
+                        help="records of each split to look at, evenly spread; 0 for all (default: 200)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was found")
-    args = parser.parse_args()
-    if args.samples < 0:
-        parser.error(f"--samples: expected 0 or more, got {args.samples}")
-    return args
+    add_common_arguments(parser)
+    return parser.parse_args()
 
 
 def check(args: argparse.Namespace) -> int:
@@ -37,7 +35,10 @@ def check(args: argparse.Namespace) -> int:
     from dfmamba.apis.data_check import build_dataset, check_split, datasets_of
     from dfmamba.engine.config import load_config
     from dfmamba.evaluation.report import write_json
+    from dfmamba.io.outputs import check_output_file
 
+    if args.json is not None:
+        check_output_file("--json", args.json)
     console = Console(soft_wrap=True)
     MMLogger.get_current_instance().setLevel(logging.WARNING)  # what it tells is in the table
     config = load_config(args.config, args.cfg_options)
@@ -106,14 +107,9 @@ def show(console, report) -> None:
 
 
 def main() -> None:
-    """Run the tool. Imports come late: --help is quick, and a missing environment gets one clear line."""
+    """Run the tool."""
     args = parse_args()
-    try:
-        from dfmamba.engine.cli import run_tool
-    except ImportError as error:
-        sys.exit(f"tools/check_data.py: {error}. Run `make setup` once, then start with .venv/bin/python "
-                 "tools/check_data.py")
-    run_tool("tools/check_data.py", lambda: sys.exit(check(args)))
+    launch("check_data", lambda: check(args), args)
 
 
 if __name__ == "__main__":

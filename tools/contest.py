@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from command_line import SEED, add_common_arguments, add_config_options, launch, whole_number
+
 ROOT = Path(__file__).resolve().parent.parent
 SAME = ("train_dataloader", "test_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "test_evaluator")
 GRADES = ("fewest hidden joints", "middle", "most hidden joints")
@@ -51,12 +53,14 @@ def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", nargs="+", type=Path, help="the contestants; differences are to the first one")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2],
+    parser.add_argument("--seeds", nargs="+", type=SEED, default=[0, 1, 2],
                         help="seeds of the training (default: 0 1 2)")
     parser.add_argument("--out", type=Path, default=Path("work_dirs/contest"),
                         help="folder for runs and report (default: work_dirs/contest)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; they share the cores (default: 1)")
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="settings of all configs")
+    parser.add_argument("--jobs", type=whole_number(1), default=1,
+                        help="runs at a time; they share the cores (default: 1)")
+    add_config_options(parser, "train_cfg.max_epochs=20, in all of them")
+    add_common_arguments(parser)
     return parser.parse_args()
 
 
@@ -260,8 +264,10 @@ def contest(args: argparse.Namespace) -> None:
     from mmpose.registry import MODELS
 
     from dfmamba.evaluation.report import write_json
+    from dfmamba.io.outputs import check_output_folder
     from dfmamba.models.cost import count_parameters
 
+    check_output_folder("--out", args.out)
     configs = load_contestants(args.configs, args.cfg_options)
     names = [path.stem for path in args.configs]
     runs = {name: [Run(path, seed, args.out / name / f"seed{seed}") for seed in args.seeds]
@@ -298,13 +304,9 @@ def contest(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Run the tool. Imports come late: --help is quick, and a missing environment gets one clear line."""
+    """Run the tool."""
     args = parse_args()
-    try:
-        from dfmamba.engine.cli import run_tool
-    except ImportError as error:
-        sys.exit(f"tools/contest.py: {error}. Run `make setup` once, then start with .venv/bin/python tools/contest.py")
-    run_tool("tools/contest.py", lambda: contest(args))
+    launch("contest", lambda: contest(args), args)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,13 @@ import io
 import logging
 import sys
 import tempfile
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distributions, version
+
+from command_line import add_common_arguments
 
 Row = tuple[str, str, str]
 OK, NOTE, FAIL = "ok", "note", "FAIL"
@@ -118,11 +121,13 @@ def check_resume() -> Row:
     return "save and resume", OK if epoch == 1 else FAIL, f"a run resumed after epoch {epoch}, expected 1"
 
 
-def guarded(name: str, check: Callable[[], Row]) -> Row:
-    """Run one check; whatever it raises makes it fail."""
+def guarded(name: str, check: Callable[[], Row], debug: bool) -> Row:
+    """Run one check; whatever it raises makes it fail, and `debug` shows where."""
     try:
         return check()
     except Exception as error:  # the point of the tool is to report any failure
+        if debug:
+            traceback.print_exc()
         return name, FAIL, f"{type(error).__name__}: {first_line(error)}"
 
 
@@ -141,16 +146,18 @@ def first_line(error: Exception) -> str:
 
 def main() -> None:
     """Print all checks, aligned, and leave with 1 when one has failed."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_common_arguments(parser)
+    debug = parser.parse_args().debug
     warnings.simplefilter("ignore")
     rows: list[Row] = [("python", OK, sys.version.split()[0] + " " + sys.executable), *check_packages()]
-    rows += [guarded("cv2", check_cv2), guarded("torch build", check_torch_build),
-             guarded("mmcv operators", check_mmcv_ops)]
+    rows += [guarded("cv2", check_cv2, debug), guarded("torch build", check_torch_build, debug),
+             guarded("mmcv operators", check_mmcv_ops, debug)]
     try:
         rows += check_dssm_backends()
     except Exception as error:
         rows.append(("dssm", FAIL, f"{type(error).__name__}: {first_line(error)}"))
-    rows += [guarded("GPU", check_gpu), guarded("save and resume", check_resume)]
+    rows += [guarded("GPU", check_gpu, debug), guarded("save and resume", check_resume, debug)]
     width = max(len(name) for name, _, _ in rows)
     for name, state, text in rows:
         print(f"{name:<{width}}  {state:<4}  {text}")

@@ -4,9 +4,10 @@ python tools/list_configs.py            # writes docs/configs.md
 """
 
 import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from command_line import add_common_arguments, launch
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
@@ -91,13 +92,8 @@ def measure(path: Path) -> Row:
                count_parameters(model) / 1e6, count_multiply_adds(RawEstimator(model), shape) / 1e9)
 
 
-def main() -> None:
+def write_list() -> None:
     """Write the table."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    try:
-        import mmpose  # noqa: F401
-    except ImportError as error:
-        sys.exit(f"tools/list_configs.py: {error}. Run `make setup` once, then start with .venv/bin/python")
     lines = [HEADER]
     for folder, title in GROUPS.items():
         paths = [path for path in leaves() if path.parent == CONFIGS / folder]
@@ -109,6 +105,14 @@ def main() -> None:
         lines.append("")
     lines.append(BESIDE_TABLE_1)
     (ROOT / "docs" / "configs.md").write_text("\n".join(lines))
+
+
+def main() -> None:
+    """Run the tool."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_common_arguments(parser)
+    args = parser.parse_args()
+    launch("list_configs", write_list, args)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from command_line import add_common_arguments, launch, whole_number
+
 ROOT = Path(__file__).resolve().parent.parent
 VIEW_SPREAD = "30"  # degrees: hands seen from the front, which a small model learns in minutes
 
@@ -51,7 +53,8 @@ def run(title: str, *command: str) -> None:
     start = time.monotonic()
     code = subprocess.call([sys.executable, *command], cwd=ROOT)
     if code:
-        sys.exit(f"demo: '{title}' failed; its message is above")
+        print(f"tools/run_demo.py: '{title}' failed; its message is above", file=sys.stderr)
+        sys.exit(code)
     print(f"=== {title}: {time.monotonic() - start:.0f} s", flush=True)
 
 
@@ -59,16 +62,17 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-set", choices=DEMOS, default="interhand26m", help="layout (default: interhand26m)")
-    parser.add_argument("--train", type=int, help="training images (default: the demo's own, see docs/demos.md)")
-    parser.add_argument("--test", type=int, help="test images (default: likewise)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the data (default: 0)")
+    parser.add_argument("--train", type=whole_number(1),
+                        help="training images (default: the demo's own, see docs/demos.md)")
+    parser.add_argument("--test", type=whole_number(1), help="test images (default: likewise)")
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of the data (default: 0)")
     parser.add_argument("--work-dir", help="where results go (default: work_dirs/<name of the config>)")
+    add_common_arguments(parser)
     return parser.parse_args()
 
 
-def main() -> None:
+def run_demo(args: argparse.Namespace) -> None:
     """Run the three steps."""
-    args = parse_args()
     demo = DEMOS[args.data_set]
     train, test = (default if count is None else count
                    for count, default in ((args.train, demo.train), (args.test, demo.test)))
@@ -91,6 +95,12 @@ def main() -> None:
     print(f"Table and protocol  {folder}/result.json\nPictures:")
     for picture in sorted(work_dir.glob("*.png")) + sorted(work_dir.glob("*.jpg")):
         print(f"  {picture.relative_to(ROOT)}")
+
+
+def main() -> None:
+    """Run the tool."""
+    args = parse_args()
+    launch("run_demo", lambda: run_demo(args), args)
 
 
 if __name__ == "__main__":

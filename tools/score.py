@@ -15,9 +15,10 @@ docs/protocols.md describes protocols and formats.
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from command_line import add_common_arguments, launch
 
 if TYPE_CHECKING:
     from dfmamba.evaluation.scores import JointTable, Scores
@@ -42,6 +43,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--split", default="test", help="dexycb, truth from the folder: split (default: test)")
     parser.add_argument("--validity", default="visible", choices=("visible", "annotated"), help="rhp, truth from the "
                         "data set's files: which joints count (default: visible)")
+    add_common_arguments(parser)
     args = parser.parse_args(arguments)
     if args.root_relative and args.protocol != "dexycb":
         parser.error("--root-relative: only dexycb has absolute numbers to leave out")
@@ -83,7 +85,9 @@ def score(args: argparse.Namespace) -> None:
     from dfmamba.evaluation.report import format_scores, is_synthetic, write_json
     from dfmamba.evaluation.result_files import read_result_file
     from dfmamba.evaluation.scoring import score_tables
+    from dfmamba.io.outputs import check_output_folder
 
+    check_output_folder("--out", args.out)
     protocol = PROTOCOLS[args.protocol]
     truth = read_truth(args)
     results: dict[str, Scores] = {}
@@ -106,15 +110,9 @@ def score(args: argparse.Namespace) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the tool; a user's mistake is one message and exit code 2."""
+    """Run the tool."""
     args = parse_args(arguments)
-    try:
-        score(args)
-    except ImportError as error:
-        sys.exit(f"tools/score.py: {error}. Run `make setup` once, then start with .venv/bin/python tools/score.py")
-    except (ValueError, OSError) as error:
-        print(f"tools/score.py: {error}", file=sys.stderr)
-        sys.exit(2)
+    launch("score", lambda: score(args), args)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+from command_line import SEED, add_common_arguments, launch, real_number, whole_number
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs" / "demo" / "dfmamba_interhand_demo.py"
 OPTIONS = ("train_cfg.max_epochs=3", "train_cfg.val_interval=1", "train_dataloader.batch_size=8",
@@ -26,13 +28,13 @@ TRAIN_IMAGES, TEST_IMAGES, BROKEN_IMAGES = 40, 8, 2
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=30.0, help="how long (default: 30)")
-    parser.add_argument("--seed", type=int, default=0, help="of the faults (default: 0)")
+    parser.add_argument("--minutes", type=real_number(0), default=30.0, help="how long (default: 30)")
+    parser.add_argument("--seed", type=SEED, default=0, help="of the faults (default: 0)")
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/soak"),
                         help="folder for data and trainings; it must be empty or not exist (default: work_dirs/soak)")
-    parser.add_argument("--memory-steps", type=int, default=0, metavar="N", help="instead of faults, train so many "
-                        "steps and plot the memory in use (default: 0, faults)")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks (default: one line for an error)")
+    parser.add_argument("--memory-steps", type=whole_number(0), default=0, metavar="N",
+                        help="instead of faults, train so many steps and plot the memory in use (default: 0, faults)")
+    add_common_arguments(parser)
     return parser.parse_args()
 
 
@@ -212,13 +214,9 @@ def soak(args: argparse.Namespace) -> int:
 
 
 def main() -> None:
-    """Run the tool. Imports come late: --help is quick, and a missing environment gets one clear line."""
+    """Run the tool."""
     args = parse_args()
-    try:
-        from dfmamba.engine.cli import run_tool
-    except ImportError as error:
-        sys.exit(f"tools/soak.py: {error}. Run `make setup` once, then start with .venv/bin/python tools/soak.py")
-    run_tool("tools/soak.py", lambda: sys.exit(soak(args)))
+    launch("soak", lambda: soak(args), args)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 import argparse
 import os
-import sys
 from pathlib import Path
+
+from command_line import add_common_arguments, add_config_options, launch_on_every_rank, whole_number
 
 
 def parse_args() -> argparse.Namespace:
@@ -15,14 +16,14 @@ def parse_args() -> argparse.Namespace:
                         "work_dirs/<name of the config>)")
     parser.add_argument("--out", metavar="RESULT.json", help="where to write metrics, data fingerprint and versions "
                         "(default: result.json in the work folder)")
-    parser.add_argument("--num-overlays", type=int, default=16, metavar="N", help="samples on the contact sheet, "
-                        "spread evenly over the test set; 0 for no sheet (default: 16)")
-    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help="change settings of the config, such as test_dataloader.batch_size=8; an unknown key is "
-                        "an error; +KEY=VALUE adds one")
+    parser.add_argument("--num-overlays", type=whole_number(0), default=16, metavar="N",
+                        help="samples on the contact sheet, spread evenly over the test set; 0 for no sheet "
+                        "(default: 16)")
+    add_config_options(parser, "test_dataloader.batch_size=8")
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none",
                         help="how the processes of a distributed test were started (default: none)")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    add_common_arguments(parser)
     args = parser.parse_args()
     if args.out is not None and not args.out.endswith(".json"):
         parser.error(f"--out: expected a name that ends in .json, got {args.out}")
@@ -40,7 +41,10 @@ def test(args: argparse.Namespace) -> None:
     from dfmamba.engine.hooks import SkippedSamplesHook
     from dfmamba.engine.report import is_synthetic, write_result
     from dfmamba.evaluation.report import format_metrics
+    from dfmamba.io.outputs import check_output_file
 
+    if args.out is not None:
+        check_output_file("--out", args.out)
     config = load_config(args.config, args.cfg_options)
     require_keys(config, "model", "test_dataloader", "test_cfg", "test_evaluator")
     checkpoint = require_checkpoint(args.checkpoint)
@@ -62,13 +66,9 @@ def test(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Run the tool. Imports come late: --help is quick, and a missing environment gets one clear line."""
+    """Run the tool."""
     args = parse_args()
-    try:
-        from dfmamba.engine.cli import run_tool
-    except ImportError as error:
-        sys.exit(f"tools/test.py: {error}. Run `make setup` once, then start with .venv/bin/python tools/test.py")
-    run_tool("tools/test.py", lambda: test(args))
+    launch_on_every_rank("test", lambda: test(args), args)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 import argparse
 import os
-import sys
+
+from command_line import add_common_arguments, add_config_options, launch_on_every_rank
 
 
 def parse_args() -> argparse.Namespace:
@@ -18,13 +19,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--no-validate", action="store_true", help="do not validate while training (default: validate)")
     parser.add_argument("--auto-scale-lr", action="store_true", help="scale the learning rate by the batch size over "
                         "all processes / auto_scale_lr.base_batch_size of the config (default: off)")
-    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help="change settings of the config, such as optim_wrapper.optimizer.lr=1e-4 or "
-                        "train_dataloader.dataset.pipeline.2.prob=0; an unknown key is an error; +KEY=VALUE adds one")
+    add_config_options(parser, "optim_wrapper.optimizer.lr=1e-4 or train_dataloader.dataset.pipeline.2.prob=0")
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none",
                         help="how the processes of a distributed training were started (default: none)")
     # torch.distributed.launch passes it on; torchrun sets the environment variable.
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    add_common_arguments(parser)
     args = parser.parse_args()
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     return args
@@ -73,13 +73,9 @@ def train(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Run the tool. Imports come late: --help is quick, and a missing environment gets one clear line."""
+    """Run the tool."""
     args = parse_args()
-    try:
-        from dfmamba.engine.cli import run_tool
-    except ImportError as error:
-        sys.exit(f"tools/train.py: {error}. Run `make setup` once, then start with .venv/bin/python tools/train.py")
-    run_tool("tools/train.py", lambda: train(args))
+    launch_on_every_rank("train", lambda: train(args), args)
 
 
 if __name__ == "__main__":

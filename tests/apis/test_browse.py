@@ -145,5 +145,5 @@ def test_the_tool(raw, tmp_path):
     out = tmp_path / "out" / "sheet.png"
     arguments = {"config": str(ROOT / "configs" / "dfmamba_nyu.py"), "split": "test", "num": 2, "out": out, "raw": raw,
                  "seed": 0, "cfg_options": [f"data_root={tmp_path}", "test_dataloader.dataset.centres=joints"]}
-    assert tool.browse(Namespace(**arguments)) == out
+    tool.browse(Namespace(**arguments))
     assert cv2.imread(str(out)).shape[1] > 2 * 320

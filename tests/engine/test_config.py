@@ -145,9 +145,41 @@ def test_nearest_ignores_case():
     assert nearest("dfmanba", {"DFMamba", "VMamba", "ResNet"})[0] == "DFMamba"
 
 
-def test_parse_options_reads_numbers_lists_and_text():
-    parsed = parse_options(["a=1", "b=1e-3", "c=[1,2]", "d=(x,y)", "e=True", "f=None", "g=x=y"])
-    assert parsed == {"a": 1, "b": 1e-3, "c": [1, 2], "d": ("x", "y"), "e": True, "f": None, "g": "x=y"}
+@pytest.mark.parametrize(("text", "now", "value"), [
+    ("1", None, 1), ("1e-3", 0.1, 1e-3), ("[1,2]", None, [1, 2]), ("(x,y)", None, ("x", "y")), ("True", None, True),
+    ("None", "text", None), ("x=y", None, "x=y"), ("[(1, 2), [a]]", None, [(1, 2), ["a"]]), ("", "text", ""),
+    ("1,2", None, [1, 2]), ("a,b", ["c"], ["a", "b"]), ("a,b", None, "a,b"), ("1,2", "text", "1,2"),
+    ("/data/a,b", "/data", "/data/a,b"), ("/data/my set", "/data", "/data/my set"), ("'1,2'", None, "1,2"),
+    ('{"a": "b,c", "d": [1]}', None, {"a": "b,c", "d": [1]}), ("512", "dynamic", 512), ("\u0661", 1, "\u0661"),
+])
+def test_parse_options_reads_numbers_lists_literals_and_text(text, now, value):
+    parsed = parse_options([f"x.y={text}"], {"x.y": now})["x.y"]
+    assert (parsed, type(parsed)) == (value, type(value))
+
+
+def test_digits_may_name_a_folder():
+    assert parse_options(["data_root=1_000", "load_from=2024"], {"data_root": "data", "load_from": "x.pth"}) == {
+        "data_root": "1_000", "load_from": "2024"}
+
+
+@pytest.mark.parametrize(("option", "message"), [
+    ("model.width={type:X}", "model.width: expected a Python literal, .* got {type:X}"),
+    ("+model.extra=dict(type='X', a=1)", "expected a dict as a literal"),
+    ("model.width=[1,2", r"model.width: expected a list such as \[a,b\], got \[1,2"),
+    ("model.width=nan", "model.width: expected a value, got NaN"),
+    ("+custom_hooks.7.type=x", "cannot set '\\+custom_hooks.7.type': "),
+    ("=3", "expected KEY=VALUE, got '=3'"),
+])
+def test_an_option_that_is_no_value_is_refused(toy_config_path, option, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(toy_config_path, [option])
+
+
+def test_a_dict_is_merged_and_its_type_checked(toy_config_path):
+    config = load_config(toy_config_path, ["optim_wrapper.optimizer={'type': 'SGD', 'momentum': 0.5}"])
+    assert config.optim_wrapper.optimizer == {"type": "SGD", "lr": 0.01, "momentum": 0.5}
+    with pytest.raises(ConfigError, match=r"nothing is registered as 'SDG'.* Did you mean SGD"):
+        load_config(toy_config_path, ["optim_wrapper.optimizer={'type': 'SDG'}"])
 
 
 def test_a_missing_config_suggests_a_file(toy_config_path):
@@ -155,7 +187,39 @@ def test_a_missing_config_suggests_a_file(toy_config_path):
         load_config(toy_config_path.with_name("toy_confg.py"))
 
 
-def test_a_broken_config_is_the_users_error(tmp_path):
-    (tmp_path / "broken.py").write_text("model = dict(")
-    with pytest.raises(ConfigError, match=r"broken\.py: cannot be read"):
+@pytest.mark.parametrize(("content", "message"), [
+    (b"x = 1\nmodel = dict(", r"line 2: '\(' was never closed: model = dict\("),
+    (b"x = 1\ny = x / 0", r"line 2 of broken\.py: ZeroDivisionError"),
+    (b"import math\nx = unknown", r"line 2 of broken\.py: NameError: name 'unknown'"),
+    (b"import no_such_package\nmodel = dict(type='X')", "no_such_package"),
+    (b"_base_ = ['other.py']", r"names .*/other\.py in _base_, and there is no such file\. .* absolute paths"),
+    (b"_base_ = ['broken.py']", "_base_ goes in a circle"),
+    (b"x = 3\0", "expected a text file in UTF-8, got other bytes"),
+    ("# café".encode("latin-1"), "expected a text file in UTF-8, got other bytes"),
+    (b"\x80\x02}q\x00.", "expected a text file in UTF-8, got other bytes"),
+    (b"custom_imports = dict(imports=['no_such.part'])",
+     "custom_imports: cannot import no_such.part, for it needs no_such.* PYTHONPATH"),
+    (b"custom_imports = dict(imports=['dfmamba.no_such'])", r"cannot import dfmamba.no_such, which is not there"),
+    (b"custom_imports = ['dfmamba']", r"custom_imports: expected dict\(imports="),
+])
+def test_a_broken_config_is_the_users_error(tmp_path, content, message):
+    (tmp_path / "broken.py").write_bytes(content)
+    with pytest.raises(ConfigError, match=message) as error:
         load_config(tmp_path / "broken.py")
+    assert str(error.value).startswith(f"{tmp_path}/broken.py: ")
+
+
+def test_what_is_no_file_is_called_so(tmp_path):
+    with pytest.raises(ConfigError, match="expected a config file, got a folder"):
+        load_config(tmp_path)
+    (tmp_path / "x.txt").touch()
+    with pytest.raises(ConfigError, match=r"x\.txt: cannot be read as a config: OSError: Only py"):
+        load_config(tmp_path / "x.txt")
+
+
+def test_a_module_that_is_there_and_broken_is_no_mistake_in_the_config(tmp_path, monkeypatch):
+    (tmp_path / "broken_module.py").write_text("1 + 'a'")
+    (tmp_path / "config.py").write_text("custom_imports = dict(imports=['broken_module'])")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TypeError):
+        load_config(tmp_path / "config.py")

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from dfmamba.errors import DataError
 from dfmamba.evaluation.protocols import PROTOCOLS
 from dfmamba.evaluation.result_files import (
     is_joints_json,
@@ -113,8 +114,8 @@ def test_nyu_names_are_written_where_frames_are_missing(rng, tmp_path):
 @pytest.mark.parametrize(("text", "message"), [
     (nyu_line(0) + "\n" + nyu_line(1)[:-40], r"nyu.txt: line 2: expected 42 numbers, got .*cut short"),
     (nyu_line(0) + " 5", r"line 1: expected 42 numbers, got 43$"),
-    (nyu_line(0).replace("321.5", "nan"), r"line 1: expected finite numbers, got 'nan' as number 4"),
-    (nyu_line(0).replace("321.5", "x"), r"line 1: expected 42 numbers, got 'x' among them"),
+    (nyu_line(0).replace("321.5", "nan"), r"line 1: expected 42 finite numbers in plain digits, got 'nan' as number 4"),
+    (nyu_line(0).replace("321.5", "x"), r"line 1: expected 42 finite numbers in plain digits, got 'x' as number 4"),
     (nyu_line(0).replace("700", "0"), r"line 1: expected u v d with depths above 0 mm, got 0"),
     (nyu_line(0) + "\n" + nyu_line(0, "a_2.png "), r"line 2: expected an image name in front in all lines or in none"),
     (nyu_line(0, "a_2.png ") + "\n" + nyu_line(0, "b_2.png "), r"line 2: expected each id once, and 2 is in line 1"),
@@ -152,9 +153,9 @@ def test_dexycb_by_hand(tmp_path):
     (dexycb_line(1) + "\n" + dexycb_line(2)[:-9], r"dexycb.txt: line 2: expected 64 numbers, got 6\d\. Is the file"),
     (dexycb_line(1) + ",7", r"line 1: expected 64 numbers, got 65$"),
     (dexycb_line(1).replace(",", " "), r"line 1: expected 64 numbers, got 1\. "),
-    (dexycb_line(1, ["inf"] * 63), r"line 1: expected finite numbers, got 'inf' as number 2"),
-    (dexycb_line(1, [""] * 63), r"line 1: expected 64 numbers, got '' among them"),
-    (dexycb_line("a"), r"line 1: expected 64 numbers, got 'a' among them"),
+    (dexycb_line(1, ["inf"] * 63), r"line 1: expected 64 finite numbers in plain digits, got 'inf' as number 2"),
+    (dexycb_line(1, [""] * 63), r"line 1: expected 64 finite numbers in plain digits, got '' as number 2"),
+    (dexycb_line("a"), r"line 1: expected 64 finite numbers in plain digits, got 'a' as number 1"),
     (dexycb_line(1.5), r"line 1: expected a whole number, 0 or more, as image id, got 1\.5"),
     (dexycb_line(-3), r"expected a whole number, 0 or more"),
     (dexycb_line(4) + "\n" + dexycb_line(4), r"line 2: expected each id once, and 4 is in line 1, got 4 again"),
@@ -208,12 +209,12 @@ def test_assemblyhands_takes_the_mean_of_cameras(tmp_path):
     ({"annotations": {"s": [1]}}, "s: expected a dictionary of frames, got list"),
     ({"annotations": {"s": {"000002": {"world": 1}}}}, "s/000002: expected a dictionary with 'world_coord'"),
     ({"annotations": {"s": {"000002": {"world_coord": world()[:41]}}}},
-     r"s/000002: expected numbers of shape \(42, 3\) for 'world_coord', got shape \(41, 3\)"),
-    ({"annotations": {"s": {"000002": {"world_coord": [["x"] * 3] * 42}}}}, r"s/000002: expected numbers of shape"),
+     r"s/000002: expected finite numbers of shape \(42, 3\) for 'world_coord', got shape \(41, 3\)"),
+    ({"annotations": {"s": {"000002": {"world_coord": [["x"] * 3] * 42}}}}, r"s/000002: expected finite numbers"),
     ({"annotations": {"s": {"000002": {"world_coord": world(float("nan"))}}}},
-     r"s/000002: expected finite numbers for 'world_coord', got 126 that are not"),
+     r"s/000002: expected finite numbers of shape .* for 'world_coord', got 126 that are not, such as nan"),
     ({"annotations": {"s": {"000002": {"world_coord": world(), "joint_valid": [1] * 21}}}},
-     r"expected numbers of shape \(42,\) for 'joint_valid', got shape \(21,\)"),
+     r"expected 0 and 1 of shape \(42,\) for 'joint_valid', got shape \(21,\)"),
     ('{"annotations": {"s": {"000002": {}, "000002": {}}}}', "'000002': expected each key once"),
     ({"annotations": {}}, "expected at least one frame, got none"),
 ])
@@ -275,11 +276,11 @@ def test_optional_entries_may_be_there_for_some(rng, tmp_path):
     (("samples", 1, "id"), None, "sample number 1: expected a dictionary with an 'id'"),
     (("samples", 1, "id"), 10, "sample number 1: expected each id once, and 10 is in sample number 0, got 10 again"),
     (("samples", 1, "hand"), "both", r"sample 11: expected a 'hand' among \('right', 'left'\), got 'both'"),
-    (("samples", 1, "joints"), None, "sample 11: expected numbers of shape"),
+    (("samples", 1, "joints"), None, "sample 11: expected finite numbers of shape"),
     (("samples", 1, "joints"), [[0, 0, 0]] * 20, r"sample 11: .* of shape \(21, 3\) for 'joints', got shape \(20, 3\)"),
-    (("samples", 1, "joints", 4), [0, 0], r"sample 11: expected numbers of shape \(21, 3\) for 'joints'"),
-    (("samples", 1, "joints", 4), [0, 0, float("nan")], "sample 11: expected finite numbers for 'joints', got 1 that"),
-    (("samples", 1, "valid"), [1] * 42, r"sample 11: expected numbers of shape \(21,\) for 'valid', got shape \(42,\)"),
+    (("samples", 1, "joints", 4), [0, 0], r"sample 11: expected finite numbers of shape \(21, 3\) for 'joints'"),
+    (("samples", 1, "joints", 4), [0, 0, float("nan")], "sample 11: .* for 'joints', got 1 that are not, "),
+    (("samples", 1, "valid"), [1] * 42, r"sample 11: expected 0 and 1 of shape \(21,\) for 'valid', got shape \(42,\)"),
 ])
 def test_broken_files_of_ours(place, value, message, rng, tmp_path):
     path = tmp_path / "x.json"
@@ -295,8 +296,8 @@ def test_broken_files_of_ours(place, value, message, rng, tmp_path):
 
 
 @pytest.mark.parametrize(("key", "value", "message"), [
-    ("handedness", [0.5], r"sample 10: expected numbers of shape \(2,\) for 'handedness'"),
-    ("roots", [1, 2, 3], r"sample 10: expected numbers of shape \(2, 3\) for 'roots'"),
+    ("handedness", [0.5], r"sample 10: expected finite numbers of shape \(2,\) for 'handedness'"),
+    ("roots", [1, 2, 3], r"sample 10: expected finite numbers of shape \(2, 3\) for 'roots'"),
     ("hand_type", "both", r"sample 10: expected a 'hand_type' among \['right', 'left', 'interacting'\], got 'both'"),
 ])
 def test_broken_entries_of_interhand26m(key, value, message, rng, tmp_path):
@@ -307,6 +308,65 @@ def test_broken_entries_of_interhand26m(key, value, message, rng, tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=message):
         read_joints_json("interhand26m", path)
+
+
+@pytest.mark.parametrize(("key", "value", "message"), [
+    ("handedness", [7, -3], r"sample 10: expected 'handedness' .* from 0 to 1, got \[7, -3\]"),
+    ("handedness", [True, False], "sample 10: expected finite numbers .* for 'handedness', got 'True', a truth value"),
+    ("joints", [[True, 1, 1]] * 42, "sample 10: expected finite numbers .* for 'joints', got 'True', a truth value"),
+    ("joints", [["1", 1, 1]] * 42, "sample 10: .* got '1', a text"),
+    ("joints", [[1e308, 1, 1]] * 42, r"sample 10: .* got 42 that are not, such as 1e\+308"),
+    ("joints", [[10**400, 1, 1]] * 42, "sample 10: .* got a number of more than 300 digits"),
+    ("joints", [[[1, 1, 1]]] * 42, r"sample 10: .* got shape \(42, 1, 3\)"),
+    ("valid", [2] * 42, "sample 10: expected 0 and 1 for 'valid', got 2"),
+    ("valid", [0.5] * 42, "sample 10: expected 0 and 1 for 'valid', got 0.5"),
+    ("id", True, "sample number 0: expected a dictionary with an 'id'"),
+    ("id", 10.0, "sample number 0: expected a dictionary with an 'id'"),
+    ("hand_type", ["right"], "sample 10: expected a 'hand_type' among"),
+])
+def test_values_of_another_kind_are_refused(key, value, message, rng, tmp_path):
+    path = tmp_path / "x.json"
+    write_result_file("interhand26m", path, make_table("interhand26m", rng, count=2))
+    content = json.loads(path.read_text())
+    content["samples"][0][key] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=message):
+        read_joints_json("interhand26m", path)
+
+
+def test_a_mask_may_be_of_truth_values(rng, tmp_path):
+    path = tmp_path / "x.json"
+    write_result_file("interhand26m", path, make_table("interhand26m", rng, count=1))
+    content = json.loads(path.read_text())
+    content["samples"][0]["valid"] = [True] * 40 + [False] * 2
+    path.write_text(json.dumps(content))
+    assert read_joints_json("interhand26m", path).valid.sum() == 40
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("change", [lambda data: b"\xef\xbb\xbf" + data, lambda data: data.replace(b"\n", b"\r\n")])
+def test_marks_and_line_ends_of_windows_are_read(name, change, rng, tmp_path):
+    plain, odd = tmp_path / "plain", tmp_path / "odd"
+    write_result_file(name, plain, make_table(name, rng, count=3))
+    odd.write_bytes(change(plain.read_bytes()))
+    assert odd.read_bytes() != plain.read_bytes()
+    tables = [read_result_file(name, path) for path in (plain, odd)]
+    assert tables[0].ids == tables[1].ids
+    np.testing.assert_array_equal(tables[0].joints_mm, tables[1].joints_mm)
+
+
+@pytest.mark.parametrize("name", ["nyu", "dexycb"])
+@pytest.mark.parametrize("odd", ["1_000", "\u0661", "\uff11", "1e308", "1+2j", "0x10"])
+def test_odd_numbers_in_texts_are_refused(name, odd, rng, tmp_path):
+    path = tmp_path / "x.txt"
+    write_result_file(name, path, make_table(name, rng, count=2))
+    lines = path.read_text().splitlines()
+    separator = "," if name == "dexycb" else " "
+    words = lines[1].split(separator)
+    words[-1] = odd
+    path.write_text("\n".join([lines[0], separator.join(words)]) + "\n")
+    with pytest.raises(DataError, match=rf"x.txt: line 2: expected \d+ finite numbers .* as number {len(words)}"):
+        read_result_file(name, path)
 
 
 def test_a_file_that_is_cut_short(rng, tmp_path):

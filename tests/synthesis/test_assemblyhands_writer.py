@@ -10,7 +10,7 @@ import pytest
 from dfmamba.synthesis import assemblyhands
 from dfmamba.synthesis.assemblyhands import hand_box, plan_split, write_assemblyhands
 from dfmamba.synthesis.assemblyhands_headset import HEADSETS
-from dfmamba.synthesis.output import NOTE
+from dfmamba.synthesis.output import LIST, NOTE
 
 WRISTS = {"right": 20, "left": 41}
 BLOCKS = {"right": slice(0, 21), "left": slice(21, 42)}
@@ -46,7 +46,7 @@ def records(folder, split="train"):
 
 def digests(folder):
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.rglob("*")) if path.is_file()}
+            for path in sorted(folder.rglob("*")) if path.is_file() and path.name != LIST}
 
 
 def test_tree_and_image_records(dataset):

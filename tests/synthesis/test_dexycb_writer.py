@@ -11,7 +11,7 @@ from dfmamba.synthesis import dexycb, dexycb_plan
 from dfmamba.synthesis.dexycb import make_rig, write_dexycb
 from dfmamba.synthesis.dexycb_plan import SERIALS, SUBJECTS, plan_split
 from dfmamba.synthesis.objects import YCB_THINGS, signed_distance
-from dfmamba.synthesis.output import NOTE
+from dfmamba.synthesis.output import LIST, NOTE
 
 # wrist, then thumb to little finger, each from the base to the tip, as the toolkit names them
 FINGERTIPS, KNUCKLES = (4, 8, 12, 16, 20), (1, 5, 9, 13, 17)
@@ -62,13 +62,13 @@ def with_hand(folder):
 
 def digests(folder):
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.rglob("*")) if path.is_file()}
+            for path in sorted(folder.rglob("*")) if path.is_file() and path.name != LIST}
 
 
 def test_tree(dataset):
     folder, counts = dataset
     assert counts == {("train", "right"): 8, ("train", "no hand"): 8, ("test", "left"): 8}
-    assert sorted(path.name for path in folder.iterdir()) == sorted([*SUBJECTS, "calibration", NOTE])
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*SUBJECTS, "calibration", NOTE, LIST])
     for subject in SUBJECTS:
         assert len(list((folder / subject).iterdir())) == 100
     for recording, meta in recordings(folder):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dfmamba.synthesis.interhand26m import write_interhand26m
-from dfmamba.synthesis.output import NOTE, UNFINISHED
+from dfmamba.synthesis.output import LIST, NOTE
 
 ROOTS = (20, 41)
 
@@ -37,7 +37,7 @@ def records(folder, split):
 
 def digests(folder):
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.rglob("*")) if path.is_file()}
+            for path in sorted(folder.rglob("*")) if path.is_file() and path.name != LIST}
 
 
 def test_counts(dataset):
@@ -190,25 +190,6 @@ def test_the_same_set_is_not_made_twice_and_another_replaces_it(tmp_path):
     assert write_interhand26m(tmp_path, {"test": 2}, seed=0) is None
     assert write_interhand26m(tmp_path, {"test": 1}, seed=0) is not None
     assert len(list(tmp_path.rglob("*.jpg"))) == 1
-
-
-def test_an_unfinished_set_is_made_anew(tmp_path):
-    (tmp_path / NOTE).write_text(UNFINISHED)
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "rest.jpg").write_text("half")
-    assert write_interhand26m(tmp_path, {"test": 1}, seed=0) is not None
-    assert not (tmp_path / "images" / "rest.jpg").exists()
-
-
-def test_other_files_are_not_touched_without_leave(tmp_path):
-    mine = tmp_path / "images" / "mine.jpg"
-    mine.parent.mkdir()
-    mine.write_text("precious")
-    with pytest.raises(FileExistsError, match="--overwrite"):
-        write_interhand26m(tmp_path, {"test": 1}, seed=0)
-    assert mine.read_text() == "precious"
-    assert write_interhand26m(tmp_path, {"test": 1}, seed=0, overwrite=True) is not None
-    assert not mine.exists()
 
 
 @pytest.mark.parametrize(("counts", "seed", "message"), [

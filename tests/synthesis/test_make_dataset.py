@@ -47,6 +47,27 @@ def test_every_layout_is_written(tmp_path, layout, count, annotation):
 def test_a_foreign_folder_gets_one_clear_line(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     result = run("interhand26m", "--out", tmp_path, "--test", 1)
-    assert result.returncode != 0
+    assert result.returncode == 2
     assert "--overwrite" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (("rhp", "--out", "x", "--val", 3), "--val: RHD v1.1 (Rendered Hand Pose) has no such split, only train and test"),
+    (("rhp", "--out", "x", "--num", "1_000"), "--num: expected a whole number, 1 or more, got '1_000'"),
+    (("rhp", "--out", "x", "--num", "0"), "--num: expected a whole number, 1 or more, got '0'"),
+    (("nyu", "--out", "x", "--test", "1", "--view-spread", "nan"),
+     "--view-spread: expected a finite number from 0 to 180, got 'nan'"),
+    (("nyu", "--out", "x", "--test", "1", "--view-spread=-inf"), "expected a finite number from 0 to 180, got '-inf'"),
+    (("nyu", "--out", "x", "--test", "1", "--workers", "0"), "--workers: expected a whole number, 1 or more, got '0'"),
+    (("dexycb", "--out", "x", "--test", "1"), "expected multiples of 8"),
+    (("rhp", "--out", "/dev/null", "--test", "1"), "out: expected a folder, /dev/null is a file"),
+    (("rhp", "--out", "/dev/null/x", "--test", "1"), "/dev/null/x"),
+])
+def test_a_users_mistake_is_one_message(tmp_path, arguments, message):
+    result = subprocess.run([sys.executable, TOOL, *map(str, arguments)], capture_output=True, text=True, check=False,
+                            cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.iterdir())

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dfmamba.synthesis.output import NOTE
+from dfmamba.synthesis.output import LIST, NOTE
 from dfmamba.synthesis.rhp import encode_depth, prominent_side, write_rhp
 
 # RHD's order, as its README tells: the left wrist, then each finger from the tip to the palm; then the right hand.
@@ -43,7 +43,7 @@ def depth_m(folder, number):
 
 def digests(folder):
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.rglob("*")) if path.is_file()}
+            for path in sorted(folder.rglob("*")) if path.is_file() and path.name != LIST}
 
 
 def visible_joints(folder):

@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,9 @@ def test_a_whole_model_its_backbone_and_a_model_of_timm(run, tmp_path, capfd):
 @pytest.mark.parametrize(("name", "message"), [
     ("dfmamba_huge", "expected one of resnet18, .*got 'dfmamba_huge'"), ("timm:nobody", "nobody"),
     ("configs/absent.py", "absent.py")])
-def test_a_model_that_is_not_there_gets_one_line(run, name, message):
+def test_a_model_that_is_not_there_gets_one_line(run, name, message, capfd):
     pytest.importorskip("mmpose")
-    with pytest.raises(SystemExit, match=f"tools/benchmark.py: .*{message}"):
+    with pytest.raises(SystemExit) as stop:
         run("--models", name)
+    assert stop.value.code == 2
+    assert re.fullmatch(f"tools/benchmark.py: .*{message}.*\n", capfd.readouterr().err)

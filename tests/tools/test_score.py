@@ -74,7 +74,7 @@ def test_needs_neither_torch_nor_mmpose(name, tmp_path):
             f"{str(tmp_path / 'out')!r}]\n"
             f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
-                          env={**os.environ, "PYTHONPATH": str(ROOT / "projects")})
+                          env={**os.environ, "PYTHONPATH": f"{ROOT}/projects{os.pathsep}{ROOT}/tools"})
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "curves.png").is_file()
 

@@ -23,6 +23,7 @@ from mmengine.logging import MMLogger
 from numpy.typing import NDArray
 
 from dfmamba.datasets.plain_pickle import PLAIN_KINDS, PlainUnpickler
+from dfmamba.errors import DataError
 from dfmamba.io.images import MAX_IMAGE_PIXELS as MAX_IMAGE_PIXELS  # the parsers take these two from here
 from dfmamba.io.images import read_image_size as read_image_size
 from dfmamba.io.json_files import load_json
@@ -82,10 +83,10 @@ def read_json(path: Path, object_hook: Callable[[dict], Any] | None = None) -> A
             raise broken_file(path, "a complete JSON file", error) from error
 
 
-def broken_file(path: Path, expected: str, error: object) -> ValueError:
+def broken_file(path: Path, expected: str, error: object) -> DataError:
     """Return the error for a file that cannot be read as a whole."""
     hint = "" if isinstance(error, ContentError) else " Is the download cut short? Fetch the file again."
-    return ValueError(f"{path}: expected {expected}, got a fault: {error}.{hint}")
+    return DataError(f"{path}: expected {expected}, got a fault: {error}.{hint}")
 
 
 def read_pickle(path: Path) -> Any:
@@ -286,9 +287,9 @@ def is_storable(name: str) -> bool:
     return len(name) <= MAX_NAME_LENGTH and "\0" not in name and not any("\ud800" <= sign <= "\udfff" for sign in name)
 
 
-def fault(path: Path, record: object, expected: str, got: object) -> ValueError:
+def fault(path: Path, record: object, expected: str, got: object) -> DataError:
     """Return the error for a faulty record of an annotation file."""
-    return ValueError(f"{path}: record {record}: expected {expected}, got {got}")
+    return DataError(f"{path}: record {record}: expected {expected}, got {got}")
 
 
 def shorten(value: object, length: int = 100) -> str:

@@ -1,41 +1,15 @@
-"""What `tools/train.py` and `tools/test.py` share.
-
-Errors that are the user's to mend come as one message, without a traceback. `DFMAMBA_TRACEBACK=1` shows it all
-the same.
-"""
+"""What `tools/train.py` and `tools/test.py` share: common options, whole configs, the runner."""
 
 import argparse
-import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from dfmamba.engine.distributed import join_processes
 from dfmamba.engine.errors import ConfigError, UserError
-from dfmamba.engine.interruption import TrainingStopped
-
-EXIT_USER_ERROR = 2
-
-
-def run_tool(name: str, work: Callable[[], None]) -> None:
-    """Call `work`; on the user's mistake write `name: message` to stderr and leave with exit code 2."""
-    try:
-        work()
-    except (UserError, FileNotFoundError) as error:
-        if os.environ.get("DFMAMBA_TRACEBACK"):
-            raise
-        sys.stderr.write(f"{name}: {error}\n")
-        sys.exit(EXIT_USER_ERROR)
-    except TrainingStopped as stop:
-        sys.stderr.write(f"{name}: {stop}\n")
-        sys.exit(stop.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{name}: interrupted\n")
-        sys.exit(130)
+from dfmamba.io.outputs import check_output_folder
 
 
 def apply_common_options(config: Config, args: argparse.Namespace) -> None:
@@ -44,16 +18,14 @@ def apply_common_options(config: Config, args: argparse.Namespace) -> None:
     The work folder is, in this order: the option, the config's own, `work_dirs/<name of the config>`.
 
     Raises:
-        ConfigError: A launcher is wanted on a machine without a GPU.
+        UserError: The work folder cannot be written.
     """
     if args.work_dir is not None:
         config.work_dir = args.work_dir
     elif config.get("work_dir") is None:
         config.work_dir = str(Path("work_dirs") / Path(args.config).stem)
+    check_output_folder("--work-dir" if args.work_dir is not None else "work_dir", config.work_dir)
     config.launcher = args.launcher
-    if args.launcher != "none" and not torch.cuda.is_available():
-        raise ConfigError(f"--launcher {args.launcher}: mmengine's launchers need GPUs, torch sees none "
-                          "(torch.cuda.is_available()). Use --launcher none.")
 
 
 def require_keys(config: Config, *keys: str) -> None:
@@ -69,14 +41,19 @@ def require_keys(config: Config, *keys: str) -> None:
 
 
 def build_runner(config: Config, loop: str) -> Runner:
-    """Build a Runner with its data; `loop` is `train_loop` or `test_loop`.
+    """Build a Runner with its data, as one of several processes if there are; `loop` is `train_loop` or `test_loop`.
 
     Raises:
-        ConfigError: A class refuses its arguments.
+        ConfigError: A class refuses its arguments; or see `join_processes`.
         FileNotFoundError: Data is missing.
     """
+    name = config.get("runner_type") or "ReproducibleRunner"
+    runner_class = RUNNERS.get(name)
+    if runner_class is None:
+        raise ConfigError(f"{config.filename}: runner_type: nothing is registered as {name!r} in mmengine's RUNNERS")
+    join_processes(config)
     try:
-        runner = RUNNERS.get(config.get("runner_type") or "ReproducibleRunner").from_cfg(config)
+        runner = runner_class.from_cfg(config)
         getattr(runner, loop)  # builds the data sets
         if loop == "train_loop" and config.get("val_dataloader") is not None:
             _ = runner.val_loop  # rather now than after the first epoch
@@ -84,5 +61,5 @@ def build_runner(config: Config, loop: str) -> Runner:
         raise
     except (ValueError, TypeError, KeyError, AssertionError) as error:
         raise ConfigError(f"{config.filename}: {type(error).__name__}: {error} "
-                          "(DFMAMBA_TRACEBACK=1 shows where)") from error
+                          "(--debug shows where)") from error
     return runner

@@ -1,13 +1,18 @@
 """Config files with strict `--cfg-options` and with checked type and keyword names."""
 
+import ast
 import difflib
+import importlib
 import importlib.util
 import inspect
+import math
 import os
-from argparse import ArgumentParser, Namespace
+import re
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NoReturn
 
 from mmengine.config import Config, DictAction
 from mmengine.hooks import Hook
@@ -28,6 +33,7 @@ DATALOADER_KEYWORDS = {"num_batch_per_epoch", "disable_subprocess_warning"}
 # Small dicts that a factory function takes apart: their type is checked, their other keys are that function's affair.
 FACTORY_KEYS = {"init_cfg", "norm_cfg", "act_cfg", "conv_cfg", "upsample_cfg", "padding_cfg", "collate_fn",
                 "worker_init_fn"}
+PATH_KEYS = ("root", "dir", "file", "path", "from")  # keys that end so name files: digits are a name there
 # What lies below is no affair of the registries: `type` is data there, or names a class or function of another library.
 FREE_KEYS = {"metainfo", "init_kwargs", "nms"}
 FREE_TYPES = {"Albumentation"}
@@ -47,40 +53,132 @@ def load_config(path: str | os.PathLike, cfg_options: Sequence[str] | Mapping[st
         FileNotFoundError: There is no such file; the message names the nearest ones.
         ConfigError: The file cannot be read, or an option, a type name or a keyword is unknown.
     """
-    config = _read(Path(path))
-    options = cfg_options if isinstance(cfg_options, Mapping) else parse_options(cfg_options)
-    merge_options(config, options)
-    check_types(config)
+    try:
+        config = _read(Path(path))
+        merge_options(config, cfg_options if isinstance(cfg_options, Mapping) else
+                      parse_options(cfg_options, flatten(config)))
+        check_types(config)
+    except ModuleNotFoundError as error:
+        if error.name:
+            raise
+        raise ConfigError(f"{path}: {error}") from error  # mmengine's, of a config that imports its classes
     return config
 
 
 def _read(path: Path) -> Config:
     if not path.is_file():
-        folder = next(parent for parent in path.absolute().parents if parent.is_dir())
-        files = {str(file.relative_to(folder)) for file in folder.rglob("*.py")} if folder.name else set()
-        suggestions = [os.path.relpath(folder / name) for name in nearest(path.name, files)]
-        raise FileNotFoundError(f"no config file {path.absolute()}.{did_you_mean(suggestions)}")
+        _refuse_no_file(path)
     try:
-        return Config.fromfile(str(path))
-    except (SyntaxError, KeyError, TypeError, ImportError, NameError) as error:
-        raise ConfigError(f"{path}: cannot be read as a config: {type(error).__name__}: {error}") from error
+        config = Config.fromfile(str(path), import_custom_modules=False)
+    except Exception as error:  # a config is a program of the user's, which may raise anything
+        raise ConfigError(f"{path}: cannot be read as a config: {_reason(error)}") from error
+    _import_modules(path, config)
+    return config
 
 
-def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
-    """Turn `KEY=VALUE` strings into a dict; values as in mmengine: numbers, booleans, None, `[a,b]`, `(a,b)`, strings.
+def _refuse_no_file(path: Path) -> NoReturn:
+    if path.exists():
+        raise ConfigError(f"{path}: expected a config file, got {'a folder' if path.is_dir() else 'no regular file'}")
+    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+    files = {str(file.relative_to(folder)) for file in folder.rglob("*.py")} if folder.name else set()
+    suggestions = [os.path.relpath(folder / name) for name in nearest(path.name, files)]
+    raise FileNotFoundError(f"no config file {path.absolute()}.{did_you_mean(suggestions)}")
+
+
+def _reason(error: Exception) -> str:
+    """Say why mmengine cannot read a config."""
+    if isinstance(error, FileNotFoundError):  # the file itself is there
+        missing = re.search(r"""['"](.*)['"]""", str(error))
+        name = missing[1] if missing else error
+        return (f"it, or a config that it inherits, names {name} in _base_, and there is no such file. Paths in _base_ "
+                "are relative to the config: keep it in the folder that it was written for, or name its bases by "
+                "absolute paths.")
+    if isinstance(error, UnicodeDecodeError) or "null bytes" in str(error):
+        return "expected a text file in UTF-8, got other bytes. Is it a checkpoint, or saved in another encoding?"
+    if isinstance(error, SyntaxError):
+        return (f"line {error.lineno}: " if error.lineno else "") + f"{error.msg}: {(error.text or '').strip()}"
+    if isinstance(error, RecursionError):
+        return "_base_ goes in a circle, or the file nests too deep"
+    ran = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name == "<module>"]
+    where = f"line {ran[-1].lineno} of {Path(ran[-1].filename).name}: " if ran else ""
+    return f"{where}{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _import_modules(path: Path, config: Config) -> None:
+    """Import what `custom_imports` names, as mmengine does; an error inside a module that is there keeps its type."""
+    wanted = config.get("custom_imports")
+    if not wanted:
+        return
+    names = wanted.get("imports") if isinstance(wanted, dict) else None
+    names = [names] if isinstance(names, str) else names
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{path}: custom_imports: expected dict(imports=['package.module']), got {wanted!r}")
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            missing = error.name or name
+            if missing.split(".")[0] == "dfmamba" and name != missing and not name.startswith(f"{missing}."):
+                raise  # a module of ours names another one that is not there
+            if not wanted.get("allow_failed_imports"):
+                what = "" if missing == name else f", for it needs {missing}"
+                is_installed = missing != name.split(".")[0] and importlib.util.find_spec(name.split(".")[0])
+                where = ("Run `make setup`, or install it" if is_installed else
+                         "A module of your own must lie in a folder that PYTHONPATH names")
+                raise ConfigError(f"{path}: custom_imports: cannot import {name}{what}, which is not there. "
+                                  f"{where}.") from error
+
+
+def parse_options(pairs: Sequence[str], known: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """Turn `KEY=VALUE` strings into a dict.
+
+    Values are numbers, True, False, None, texts, `[a,b]` and `(a,b)` as in mmengine, and Python literals such as
+    `{'type': 'Adam'}`. A text in quotes is taken as it stands. Commas outside brackets make a list where the key holds
+    a list, or of numbers; in other texts they are part of it, as in the name of a folder.
+
+    Args:
+        pairs: The strings.
+        known: What each dotted key holds now, see `flatten`.
 
     Raises:
-        ConfigError: A string has no `=`, or its brackets do not match.
+        ConfigError: A string has no `=`, its brackets do not match, or a value is no literal, or NaN.
     """
+    options = {}
     for pair in pairs:
-        if "=" not in pair.lstrip("="):
+        key, equals, text = pair.partition("=")
+        if not key or not equals:
             raise ConfigError(f"--cfg-options: expected KEY=VALUE, got '{pair}' (no spaces around the '=')")
-    namespace = Namespace(options=None)
-    try:
-        DictAction([], "options", nargs="+")(ArgumentParser(), namespace, list(pairs))
-    except AssertionError as error:
-        raise ConfigError(f"--cfg-options: {error}") from error
-    return namespace.options
+        options[key] = _parse_value(key, text.strip(), known.get(key.lstrip("+")))
+        if isinstance(options[key], float) and math.isnan(options[key]):
+            raise ConfigError(f"--cfg-options: {key}: expected a value, got NaN")
+    return options
+
+
+def _parse_value(key: str, text: str, now: Any) -> Any:
+    is_list = text[:1] + text[-1:] in ("[]", "()")
+    if is_list or text[:1] == "{" or (text[:1] in ("'", '"') and text[-1:] == text[:1] and len(text) > 1):
+        try:
+            return ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            if not is_list:
+                raise ConfigError(f"--cfg-options: {key}: expected a Python literal, such as {{'type': 'Adam', 'lr': "
+                                  f"0.1}} in quotes of the shell, got {text}") from None
+    if re.match(r"dict\(", text):
+        raise ConfigError(f"--cfg-options: {key}: expected a dict as a literal, such as {{'type': 'Adam', 'lr': 0.1}} "
+                          f"in quotes of the shell, got {text}")
+    if isinstance(now, str) and (key.endswith(PATH_KEYS) or "," in text) and text != "None":
+        return text
+    is_balanced = text.count("[") == text.count("]") and text.count("(") == text.count(")")
+    if is_list or ("," in text and (isinstance(now, list | tuple) or all(map(_is_number, text.split(","))))):
+        if is_balanced:
+            return DictAction._parse_iterable(text)  # which takes words without quotes
+    elif is_balanced or text[:1] not in "[(":
+        return DictAction._parse_int_float_bool(text) if text.isascii() else text
+    raise ConfigError(f"--cfg-options: {key}: expected a list such as [a,b], got {text}")
+
+
+def _is_number(text: str) -> bool:
+    return isinstance(DictAction._parse_int_float_bool(text.strip()), int | float)
 
 
 def merge_options(config: Config, options: Mapping[str, Any]) -> None:
@@ -98,7 +196,7 @@ def merge_options(config: Config, options: Mapping[str, Any]) -> None:
             places = [key, *_places_of_variable(config, key)] if is_variable else [key]
         try:
             config.merge_from_dict(dict.fromkeys(places, value))
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, IndexError, ValueError, AttributeError, AssertionError) as error:
             raise ConfigError(f"--cfg-options: cannot set '{key}': {error}") from error
 
 
@@ -121,7 +219,7 @@ def _check_option(config: Config, key: str, value: Any) -> None:
             return
         else:
             _refuse_unknown(config, key, where, part, node)
-    if isinstance(node, dict) and value is not None:
+    if isinstance(node, dict) and not isinstance(value, dict | None):
         keys = ", ".join(list(node)[:8])
         raise ConfigError(f"--cfg-options: '{key}' holds the keys {keys}; expected {key}.SOMETHING=..., got {value!r}")
 

@@ -1,8 +1,8 @@
 """The errors that are the user's to mend: the tools show their message without a traceback."""
 
+from dfmamba.errors import DataError, UserError
 
-class UserError(ValueError):
-    """A mistake in a config, an option or the data; the message says what was expected, what came, where to look."""
+__all__ = ["BatchError", "ConfigError", "DataError", "UserError"]
 
 
 class ConfigError(UserError):

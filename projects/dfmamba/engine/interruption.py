@@ -9,10 +9,12 @@ import torch
 from mmengine.dist import get_world_size
 from mmengine.logging import MMLogger
 
+from dfmamba.errors import StoppedError
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class TrainingStopped(Exception):  # noqa: N818, it is no error
+class TrainingStopped(StoppedError):  # noqa: N818, it is no error
     """A training was asked to stop, and has saved its state.
 
     Attributes:

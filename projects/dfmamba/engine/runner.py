@@ -260,9 +260,9 @@ class ReproducibleRunner(Runner):
                 if isinstance(schedulers, dict) else [one.state_dict() for one in schedulers])
         self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
         checkpoint |= {key: to_plain(checkpoint[key]) for key in ("meta", "message_hub")}
-        with io.BytesIO() as buffer:
-            torch.save(map_nested(checkpoint, _on_cpu), buffer)
-            write_atomically(path, buffer.getbuffer())
+        buffer = io.BytesIO()  # not in a `with`: closing it under a view would hide the error of a full disk
+        torch.save(map_nested(checkpoint, _on_cpu), buffer)
+        write_atomically(path, buffer.getbuffer())
 
     def _describe_training(self) -> dict[str, Any]:
         metainfo = getattr(self.train_dataloader.dataset, "metainfo", None)

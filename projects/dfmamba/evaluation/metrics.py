@@ -16,6 +16,7 @@ from dfmamba.evaluation.result_files import write_result_file
 from dfmamba.evaluation.result_files.assemblyhands_json import camera_to_world
 from dfmamba.evaluation.scores import JointTable, Protocol, Scores, stack_fields
 from dfmamba.geometry import back_project
+from dfmamba.io.outputs import check_output_file
 from dfmamba.skeleton import RIGHT, TWO_HANDS
 
 
@@ -37,6 +38,9 @@ class HandMetric(BaseMetric):
         collect_device: 'cpu' or 'gpu', where several processes exchange their results.
         collect_dir: Folder for that exchange on the CPU.
         prefix: Prefix of the names of the metrics.
+
+    Raises:
+        UserError: One of the files could not be written.
     """
 
     protocol_name: ClassVar[str]
@@ -44,6 +48,9 @@ class HandMetric(BaseMetric):
     def __init__(self, result_file: str | None = None, details_file: str | None = None, collect_device: str = "cpu",
                  collect_dir: str | None = None, prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        for name, path in (("result_file", result_file), ("details_file", details_file)):
+            if path is not None:
+                check_output_file(name, path)  # rather now than after the test
         self.result_file, self.details_file = result_file, details_file
 
     @property

@@ -38,7 +38,7 @@ from dfmamba.synthesis.contact import sample_pose
 from dfmamba.synthesis.grasp import Grasp, sample_grasp
 from dfmamba.synthesis.interhand26m import skeleton_text
 from dfmamba.synthesis.objects import TOYS, PlacedThing, ThingLook, sample_thing_look
-from dfmamba.synthesis.output import NOTE, SPLITS, Layout, begin_set, generator_for, work
+from dfmamba.synthesis.output import SPLITS, STAGE, Layout, begin_set, finish_set, generator_for, work
 from dfmamba.synthesis.person import ArmHabit, sample_clothes
 from dfmamba.synthesis.poses import FAMILIES
 from dfmamba.synthesis.scene import Camera, Scene, Subject, make_subject, photograph
@@ -313,7 +313,7 @@ def write_assemblyhands(
         view_spread_deg: None: forearms roll by up to 110 degrees to both sides. A smaller number makes an easier set:
             they roll by up to so many degrees from thumb up.
         workers: Number of processes.
-        overwrite: Replace files in a folder that holds no earlier synthetic set.
+        overwrite: See `output.prepare_folder`.
         on_images: Called with the number of new images, for a progress bar.
 
     Returns:
@@ -328,7 +328,7 @@ def write_assemblyhands(
     begun = begin_set(folder, LAYOUT, num_images, seed, view_spread_deg, overwrite)
     if begun is None:
         return None
-    counts, note = begun
+    (counts, note), target, folder = begun, folder, folder / STAGE
     frames = [frame for split, count in counts.items()
               for frame in plan_split(folder, seed, split, count, view_spread_deg)]
     # Sequences one after the other: a process then has to make few subjects.
@@ -337,5 +337,5 @@ def write_assemblyhands(
     for split in counts:
         write_annotations(folder, split, [record for record in records if record.frame.split == split])
     (folder / "annotations" / "skeleton.txt").write_text(skeleton_text(), encoding="utf-8")
-    (folder / NOTE).write_text(note, encoding="utf-8")
+    finish_set(target, LAYOUT, note)
     return Counter((record.frame.split, _kind(annotation)) for record in records for annotation in record.annotations)

@@ -38,7 +38,7 @@ from dfmamba.synthesis.dexycb_plan import (
 )
 from dfmamba.synthesis.grasp import Grasp, sample_grasp
 from dfmamba.synthesis.objects import YCB_THINGS, PlacedThing, ThingLook
-from dfmamba.synthesis.output import NOTE, SPLITS, Layout, begin_set, generator_for, work
+from dfmamba.synthesis.output import SPLITS, STAGE, Layout, begin_set, finish_set, generator_for, work
 from dfmamba.synthesis.person import ArmHabit, sample_clothes
 from dfmamba.synthesis.scene import NONE, Camera, Scene, Subject, aim, make_subject, photograph, see
 from dfmamba.synthesis.shading import Lighting, sample_lighting
@@ -295,7 +295,7 @@ def write_dexycb(
         view_spread_deg: None: cameras stand on all sides but behind the person. A number makes an easier set: they
             stand within about so many degrees to both sides of the person's front.
         workers: Number of processes.
-        overwrite: Replace files in a folder that holds no earlier synthetic set.
+        overwrite: See `output.prepare_folder`.
         on_images: Called with the number of new images, for a progress bar.
 
     Returns:
@@ -313,7 +313,7 @@ def write_dexycb(
     begun = begin_set(folder, LAYOUT, num_images, seed, view_spread_deg, overwrite)
     if begun is None:
         return None
-    counts, note = begun
+    (counts, note), target, folder = begun, folder, folder / STAGE
     recordings = [recording for split, count in counts.items()
                   for recording in plan_split(folder, seed, split, count, view_spread_deg)]
     recordings.sort(key=lambda recording: (recording.subject, recording.position))
@@ -325,5 +325,5 @@ def write_dexycb(
     for recording in recordings:
         write_recording(recording, [record for record in records if record.frame.recording == recording])
     write_calibration(folder, recordings)
-    (folder / NOTE).write_text(note, encoding="utf-8")
+    finish_set(target, LAYOUT, note)
     return Counter((record.frame.recording.split, kind) for record in records for kind in record.kinds)

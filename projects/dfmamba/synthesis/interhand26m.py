@@ -16,7 +16,7 @@ import numpy as np
 
 from dfmamba.geometry import project, tight_box, world_to_camera
 from dfmamba.skeleton import LEFT, NUM_HAND_JOINTS, RIGHT, TWO_HANDS
-from dfmamba.synthesis.output import NOTE, SPLITS, Layout, begin_set, generator_for, work
+from dfmamba.synthesis.output import SPLITS, STAGE, Layout, begin_set, finish_set, generator_for, work
 from dfmamba.synthesis.pairs import ARRANGEMENTS
 from dfmamba.synthesis.poses import FAMILIES
 from dfmamba.synthesis.scene import Camera, Scene, Subject, make_camera, make_scene, make_subject, photograph
@@ -240,7 +240,7 @@ def write_interhand26m(
         view_spread_deg: None: cameras stand all around, and hands turn every way. A number makes an easier set: cameras
             stand within so many degrees to both sides of the front, and hands turn away from it with this deviation.
         workers: Number of processes.
-        overwrite: Replace files in a folder that holds no earlier synthetic set.
+        overwrite: See `output.prepare_folder`.
         on_images: Called with the number of new images, for a progress bar.
 
     Returns:
@@ -254,7 +254,7 @@ def write_interhand26m(
     begun = begin_set(folder, LAYOUT, num_images, seed, view_spread_deg, overwrite)
     if begun is None:
         return None
-    counts, note = begun
+    (counts, note), target, folder = begun, folder, folder / STAGE
     frames = [frame for split, count in counts.items()
               for frame in plan_split(folder, seed, split, count, view_spread_deg)]
     # Captures one after the other: a process then has to make few subjects.
@@ -264,5 +264,5 @@ def write_interhand26m(
     for split in counts:
         write_annotations(folder, seed, split, [r for r in records if r.frame.split == split])
     write_text_files(folder, frames)
-    (folder / NOTE).write_text(note, encoding="utf-8")
+    finish_set(target, LAYOUT, note)
     return Counter((r.frame.split, r.frame.hand_type) for r in records for _ in r.images)

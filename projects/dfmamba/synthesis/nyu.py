@@ -26,7 +26,7 @@ from scipy.io import savemat
 from dfmamba.geometry import NYU_FOCAL, NYU_PRINCIPAL_POINT, Array, back_project, look_at, project, world_to_camera
 from dfmamba.skeleton import FINGERS, HAND_JOINTS, NUM_HAND_JOINTS, NYU_14_OF_36, NYU_36_NAMES, RIGHT, SIDES, hand_slice
 from dfmamba.synthesis.depth_sensor import KINECT, NO_READING, sense_depth
-from dfmamba.synthesis.output import NOTE, SPLITS, Layout, begin_set, generator_for, work
+from dfmamba.synthesis.output import SPLITS, STAGE, Layout, begin_set, finish_set, generator_for, work
 from dfmamba.synthesis.person import RAISED_ARM, sample_person
 from dfmamba.synthesis.scene import NONE, Camera, Scene, Subject, compose_scene, make_subject, photograph, see
 from dfmamba.synthesis.shading import sample_lighting
@@ -265,7 +265,7 @@ def write_nyu(
         view_spread_deg: None: forearms turn about their length as far as they can. A number makes an easier set: they
             turn by so many degrees at most.
         workers: Number of processes.
-        overwrite: Replace files in a folder that holds no earlier synthetic set.
+        overwrite: See `output.prepare_folder`.
         on_images: Called with the number of new frames, for a progress bar.
 
     Returns:
@@ -279,7 +279,7 @@ def write_nyu(
     begun = begin_set(folder, LAYOUT, num_images, seed, view_spread_deg, overwrite)
     if begun is None:
         return None
-    counts, note = begun
+    (counts, note), target, folder = begun, folder, folder / STAGE
     frames = [Frame(seed, folder, split, number, int(split == "test" and number >= FIRST_PERSON_SHARE * count),
                     count >= MIN_IMAGES_FOR_ODD, view_spread_deg)
               for split, count in counts.items() for number in range(count)]
@@ -287,5 +287,5 @@ def write_nyu(
     records = work(draw_frame, frames, workers, lambda record: on_images(1))
     for split in counts:
         write_annotations(folder, split, [record for record in records if record.frame.split == split])
-    (folder / NOTE).write_text(note, encoding="utf-8")
+    finish_set(target, LAYOUT, note)
     return Counter((record.frame.split, SIDES[RIGHT]) for record in records)

@@ -16,7 +16,9 @@ import numpy as np
 from dfmamba import __version__
 
 NOTE = "SYNTHETIC.txt"
-UNFINISHED = "UNFINISHED: the run that wrote here did not end. The same command makes the set anew.\n"
+LIST = "SYNTHETIC.files.txt"  # what a writer has written into the folder, and may delete from it
+STAGE = "UNFINISHED"  # the folder in which a set grows until it is complete
+STAGE_NOTE = "SYNTHETIC data that is not complete yet. The same command makes the set anew.\n"
 SPLITS = ("train", "val", "test")
 PURPOSES = ("subject", "cameras", "frame", "picture", "plan", "sensor")  # new ones at the end: the place is a seed
 
@@ -32,7 +34,7 @@ class Layout:
         name: Its name in `tools/make_dataset.py`.
         title: Official name and version.
         splits: Which of `SPLITS` it has.
-        owned: Names below the root of the folders and files that the writer makes; old ones are deleted.
+        owned: Names below the root of the folders and files that the writer makes.
         generation: Counts changes of what a seed gives; raise it whenever the same command would write other bytes.
     """
 
@@ -58,33 +60,32 @@ def generator_for(seed: int, split: str, purpose: str, *numbers: int) -> np.rand
 
 def begin_set(folder: Path, layout: Layout, num_images: dict[str, int], seed: int, view_spread_deg: float | None,
               overwrite: bool) -> tuple[dict[str, int], str] | None:
-    """Check what is wanted and make the folder ready: how every writer begins.
+    """Check what is wanted and make the folder ready: how every writer begins. It writes into the folder `STAGE`.
 
     Returns:
-        The images of each split that gets any, and the note to write to `NOTE` when all is done; None if this very
-        set is there already.
+        The images of each split that gets any, and the note for `finish_set`; None if this very set is there already.
 
     Raises:
-        ValueError: A split is unknown or not in this layout, a count, the seed or the spread is negative, or there is
-            nothing to write.
+        ValueError: A split is unknown or not in this layout, a count, the seed or the spread is out of range, or
+            there is nothing to write.
         FileExistsError: See `prepare_folder`.
     """
     counts = {split: num_images.get(split, 0) for split in SPLITS}
     unknown = set(num_images) - set(SPLITS)
     absent = [split for split in SPLITS if counts[split] and split not in layout.splits]
     if unknown or absent or min(counts.values()) < 0 or not any(counts.values()):
-        raise ValueError(f"num_images: expected counts for {', '.join(layout.splits)}, not negative and not all 0, "
-                         f"got {num_images}")
+        raise ValueError(f"num_images: expected counts for {', '.join(layout.splits)}, not negative and not all 0, got "
+                         f"{num_images}")
     if seed < 0:
         raise ValueError(f"seed: expected 0 or more, got {seed}")
-    if view_spread_deg is not None and view_spread_deg < 0:
-        raise ValueError(f"view_spread_deg: expected 0 or more, got {view_spread_deg}")
+    if view_spread_deg is not None and not 0 <= view_spread_deg <= 180:
+        raise ValueError(f"view_spread_deg: expected 0 to 180, got {view_spread_deg}")
     counts = {split: count for split, count in counts.items() if count}
     wanted = " ".join(f"--{split} {count}" for split, count in counts.items())
     if view_spread_deg is not None:
         wanted += f" --view-spread {view_spread_deg:g}"
     note = note_text(layout, f"python tools/make_dataset.py {layout.name} --out DIR {wanted} --seed {seed}")
-    if not prepare_folder(folder, note, layout.owned, overwrite):
+    if not prepare_folder(folder, note, layout, overwrite):
         return None
     return counts, note
 
@@ -99,40 +100,92 @@ def note_text(layout: Layout, command: str) -> str:
     )
 
 
-def prepare_folder(folder: Path, note: str, owned: Sequence[str], overwrite: bool) -> bool:
+def prepare_folder(folder: Path, note: str, layout: Layout, overwrite: bool) -> bool:
     """Make an output folder ready, or find the wanted set already in it.
+
+    Nothing in it is changed or deleted before the new set is complete, see `finish_set`.
 
     Args:
         folder: Root of the set.
         note: The wanted set's `note_text`.
-        owned: Names of the folders and files below the root that the writer makes; old ones are deleted.
-        overwrite: Whether to replace these even where no earlier synthetic set is.
+        layout: Its layout.
+        overwrite: Whether to replace a synthetic set of another layout, or to write beside other files.
 
     Returns:
         Whether there is something to do: False if this very set is there.
 
     Raises:
-        FileExistsError: The folder holds something that is no synthetic set, and `overwrite` is off.
+        FileExistsError: The folder holds something else than a synthetic set of this layout, and `overwrite` is off; or
+            something that no writer has made is where the set would come.
         NotADirectoryError: The path is a file.
     """
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"out: expected a folder, {folder} is a file")
-    note_file = folder / NOTE
-    if note_file.is_file():
-        if note_file.read_text(encoding="utf-8") == note:
-            return False
-    elif folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        raise FileExistsError(
-            f"out: expected an empty folder or an earlier synthetic set (one with {NOTE}), but {folder} holds other "
-            f"files. Choose another folder, or add --overwrite, which deletes {', '.join(owned)} there.")
-    folder.mkdir(parents=True, exist_ok=True)
-    note_file.write_text(UNFINISHED, encoding="utf-8")
-    for name in owned:
-        if (folder / name).is_dir():
-            shutil.rmtree(folder / name)
-        else:
-            (folder / name).unlink(missing_ok=True)
+    there = (folder / NOTE).read_text(encoding="utf-8") if (folder / NOTE).is_file() else ""
+    if there == note:
+        return False
+    written, stage = _written(folder), folder / STAGE
+    if stage.exists() and not (stage / NOTE).is_file():
+        raise FileExistsError(f"out: {stage} is in the way, and not of this tool. Move it, or choose another folder.")
+    others = [path for path in folder.iterdir() if path.name not in (NOTE, LIST, STAGE)] if folder.is_dir() else []
+    is_same = f"in the layout of {layout.title}." in there
+    if others and not is_same and not overwrite:
+        what = "a synthetic set of another layout" if there or written else "other files"
+        raise FileExistsError(f"out: expected an empty folder or an earlier synthetic set of {layout.title}, but "
+                              f"{folder} holds {what}, such as {sorted(others)[0].name}. Choose another folder, or "
+                              "add --overwrite, which deletes only what this tool has written there.")
+    _refuse_in_the_way(folder, layout, written)
+    if stage.exists():
+        shutil.rmtree(stage)
+    stage.mkdir(parents=True)
+    (stage / NOTE).write_text(STAGE_NOTE, encoding="utf-8")
     return True
+
+
+def finish_set(folder: Path, layout: Layout, note: str) -> None:
+    """Put a set that is complete in its place, and delete what an earlier one has left there: how every writer ends.
+
+    Raises:
+        FileExistsError: Meanwhile something that no writer has made has come where the set belongs.
+    """
+    stage, old = folder / STAGE, _written(folder)
+    _refuse_in_the_way(folder, layout, old)
+    new = {path.relative_to(stage).as_posix() + "/" * path.is_dir() for path in stage.rglob("*")} - {NOTE}
+    # At no time is something of ours there that the list does not name.
+    (folder / LIST).write_text("".join(f"{name}\n" for name in sorted(old | new)), encoding="utf-8")
+    (folder / NOTE).unlink(missing_ok=True)
+    for name in sorted(old, reverse=True):  # what is in a folder before the folder
+        path = folder / name
+        if not name.endswith("/"):
+            path.unlink(missing_ok=True)
+        elif path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+    for path in list(stage.iterdir()):
+        if path.name != NOTE:
+            path.rename(folder / path.name)
+    shutil.rmtree(stage)
+    (folder / LIST).write_text("".join(f"{name}\n" for name in sorted(new)), encoding="utf-8")
+    (folder / NOTE).write_text(note, encoding="utf-8")
+
+
+def _written(folder: Path) -> set[str]:
+    """Return what writers have written into a folder: names relative to it, those of folders end with a slash."""
+    if not (folder / LIST).is_file():
+        return set()
+    names = (folder / LIST).read_text(encoding="utf-8").splitlines()
+    return {name for name in names if name.strip("/") and not Path(name).is_absolute() and ".." not in Path(name).parts}
+
+
+def _refuse_in_the_way(folder: Path, layout: Layout, written: set[str]) -> None:
+    """Refuse to write where something is that no writer has made."""
+    for name in layout.owned:
+        path = folder / name
+        inside = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path] if path.exists() else []
+        for found in inside:
+            relative = found.relative_to(folder).as_posix()
+            if relative not in written and f"{relative}/" not in written:
+                raise FileExistsError(f"out: {found} is in the way, and not on the list of what this tool has written "
+                                      f"({folder / LIST}). Move it, or choose another folder.")
 
 
 @contextmanager

@@ -35,7 +35,7 @@ from dfmamba.skeleton import (
 )
 from dfmamba.synthesis.contact import capsule_gap
 from dfmamba.synthesis.hand import SEGMENTS
-from dfmamba.synthesis.output import NOTE, SPLITS, Layout, begin_set, generator_for, work
+from dfmamba.synthesis.output import SPLITS, STAGE, Layout, begin_set, finish_set, generator_for, work
 from dfmamba.synthesis.person import FREE_ARMS, Person, sample_person
 from dfmamba.synthesis.render import Fragments
 from dfmamba.synthesis.rhp_files import FOLDERS, SIDE, FrameRecord, file_name, write_annotations, write_skeleton
@@ -253,7 +253,7 @@ def write_rhp(
         view_spread_deg: None: cameras stand all around a hand. A number makes an easier set: they stand within so many
             degrees to both sides of the person's front, and forearms turn as little about their length.
         workers: Number of processes.
-        overwrite: Replace files in a folder that holds no earlier synthetic set.
+        overwrite: See `output.prepare_folder`.
         on_images: Called with the number of new images, for a progress bar.
 
     Returns:
@@ -268,7 +268,7 @@ def write_rhp(
     begun = begin_set(folder, LAYOUT, num_images, seed, view_spread_deg, overwrite)
     if begun is None:
         return None
-    counts, note = begun
+    (counts, note), target, folder = begun, folder, folder / STAGE
     frames = [Frame(seed, folder, split, number, number % SUBJECTS[split], count >= MIN_IMAGES_FOR_ODD,
                     view_spread_deg) for split, count in counts.items() for number in range(count)]
     # One person after the other: a process then has to make few.
@@ -278,5 +278,5 @@ def write_rhp(
     for split in counts:
         write_annotations(folder, split, [record for record in records if record.split == split])
     write_skeleton(folder)
-    (folder / NOTE).write_text(note, encoding="utf-8")
+    finish_set(target, LAYOUT, note)
     return Counter((record.split, "hidden" if record.side is None else SIDES[record.side]) for record in records)

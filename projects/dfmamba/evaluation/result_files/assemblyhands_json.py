@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dfmamba.evaluation.result_files.json_text import numbers_of, read_json, shrink
+from dfmamba.evaluation.result_files.json_text import mask_of, numbers_of, read_json, shrink
 from dfmamba.evaluation.result_files.text import fault
 from dfmamba.evaluation.scores import JointTable
 from dfmamba.geometry import invert_rigid, move_rigidly
@@ -44,7 +44,7 @@ def read_assemblyhands_json(path: str | Path) -> JointTable:
             world = numbers_of(path, place, "world_coord", entry["world_coord"], (TWO_HANDS.num_joints, 3))
             mask = _predicted(world)
             if "joint_valid" in entry:
-                mask = numbers_of(path, place, "joint_valid", entry["joint_valid"], (TWO_HANDS.num_joints,)) > 0
+                mask = mask_of(path, place, "joint_valid", entry["joint_valid"], (TWO_HANDS.num_joints,))
             ids.append(place)
             joints.append(world)
             valid.append(mask)

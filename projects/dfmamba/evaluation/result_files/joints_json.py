@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dfmamba.evaluation.result_files.json_text import numbers_of, read_json, shrink
+from dfmamba.evaluation.result_files.json_text import mask_of, numbers_of, read_json, shrink
 from dfmamba.evaluation.result_files.text import check_unique, fault
 from dfmamba.evaluation.scores import JointTable, stack_fields
 from dfmamba.skeleton import NUM_HAND_JOINTS, ONE_HAND, SIDES, TWO_HANDS, hand_slice
@@ -52,7 +52,7 @@ def read_joints_json(protocol: str, path: str | Path) -> JointTable:
     joints, valid, fields = [], [], []
     for number, sample in enumerate(content["samples"]):
         place = f"sample number {number}"
-        if not isinstance(sample, dict) or not isinstance(sample.get("id"), int | str):
+        if not isinstance(sample, dict) or type(sample.get("id")) not in (int, str):  # True is an int, too
             raise fault(path, place, "a dictionary with an 'id', number or text", str(sample)[:100])
         check_unique(path, place, sample["id"], seen)
         entries = read(path, f"sample {sample['id']!r}", sample)
@@ -77,17 +77,18 @@ def _check_header(path: Path, protocol: str, content: Any) -> None:
 def _read_interhand26m(path: Path, place: str, sample: dict) -> tuple[NDArray, NDArray, dict[str, NDArray]]:
     """Return joints (42, 3), valid (42,) and the fields of a sample."""
     joints, valid = _joints_and_valid(path, place, sample, TWO_HANDS.num_joints)
-    fields = {}
+    fields: dict[str, NDArray] = {}
     if "handedness" in sample:
         fields["handedness"] = numbers_of(path, place, "handedness", sample["handedness"], (2,))
+        if not ((fields["handedness"] >= 0) & (fields["handedness"] <= 1)).all():
+            raise fault(path, place, "'handedness' [right, left], probabilities from 0 to 1", sample["handedness"])
     if "roots" in sample:
         fields["roots_mm"] = numbers_of(path, place, "roots", sample["roots"], (2, 3))
     if "hand_type" in sample:
-        if sample["hand_type"] not in HAND_TYPES:
+        if not isinstance(sample["hand_type"], str) or sample["hand_type"] not in HAND_TYPES:
             raise fault(path, place, f"a 'hand_type' among {list(HAND_TYPES)}", repr(sample["hand_type"]))
         fields["hand_type"] = np.array(HAND_TYPES[sample["hand_type"]])
-        label_valid = numbers_of(path, place, "hand_type_valid", sample.get("hand_type_valid", 1), ())
-        fields["hand_type_valid"] = np.array(label_valid > 0)
+        fields["hand_type_valid"] = mask_of(path, place, "hand_type_valid", sample.get("hand_type_valid", 1), ())
     return joints, valid, fields
 
 
@@ -106,7 +107,7 @@ def _joints_and_valid(path: Path, place: str, sample: dict, count: int) -> tuple
     joints = numbers_of(path, place, "joints", sample.get("joints"), (count, 3))
     if "valid" not in sample:
         return joints, np.ones(count, dtype=bool)
-    return joints, numbers_of(path, place, "valid", sample["valid"], (count,)) > 0
+    return joints, mask_of(path, place, "valid", sample["valid"], (count,))
 
 
 def write_joints_json(protocol: str, path: str | Path, table: JointTable, *, truth: bool = False) -> None:

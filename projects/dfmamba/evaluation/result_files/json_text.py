@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dfmamba.evaluation.result_files.text import fault
+from dfmamba.errors import DataError
+from dfmamba.evaluation.result_files.text import fault, require_file
+from dfmamba.io.numbers import NotNumbersError, plain_array
 
 
 def read_json(path: Path, object_hook: Callable[[dict], Any] | None = None) -> Any:
@@ -23,8 +25,7 @@ def read_json(path: Path, object_hook: Callable[[dict], Any] | None = None) -> A
         FileNotFoundError: There is no such file.
         ValueError: The file is not complete, valid JSON, or has a key twice.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}")
+    require_file(path)
 
     def make(pairs: list[tuple[str, Any]]) -> Any:
         entries = dict(pairs)
@@ -35,17 +36,19 @@ def read_json(path: Path, object_hook: Callable[[dict], Any] | None = None) -> A
         return object_hook(entries) if object_hook else entries
 
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             return json.load(file, object_pairs_hook=make)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: expected a complete JSON file, got a fault: {error}. Is it cut short?") from error
+    except DataError:
+        raise
+    except (ValueError, RecursionError) as error:  # JSON, UTF-8, or a number of more digits than Python takes
+        raise DataError(f"{path}: expected a complete JSON file, got a fault: {error}. Is it cut short?") from error
 
 
 def shrink(record: dict, key: str) -> dict:
     """Turn the nested lists of an entry into an array, a tenth of their memory, as soon as they have been read."""
     if isinstance(record.get(key), list):
-        with contextlib.suppress(TypeError, ValueError):  # ragged: reported with its sample, by numbers_of
-            record[key] = np.array(record[key], dtype=np.float64)
+        with contextlib.suppress(NotNumbersError):  # reported with its sample, by numbers_of
+            record[key] = plain_array(record[key])
     return record
 
 
@@ -53,14 +56,29 @@ def numbers_of(path: Path, place: object, name: str, value: Any, shape: tuple[in
     """Return finite numbers of a shape; trailing axes of length 1 may come in addition.
 
     Raises:
-        ValueError: They are not.
+        DataError: They are not: see `plain_array`.
     """
+    return _array_of(path, place, name, value, shape, "finite numbers")
+
+
+def mask_of(path: Path, place: object, name: str, value: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return a mask of a shape from 0 and 1, or false and true.
+
+    Raises:
+        DataError: It holds something else.
+    """
+    array = _array_of(path, place, name, value, shape, "0 and 1", booleans=True)
+    if not np.isin(array, (0, 1)).all():
+        raise fault(path, place, f"0 and 1 for {name!r}", f"{array[~np.isin(array, (0, 1))][0]:g}")
+    return array > 0
+
+
+def _array_of(path: Path, place: object, name: str, value: Any, shape: tuple[int, ...], what: str, *,
+              booleans: bool = False) -> NDArray[np.float64]:
     try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise fault(path, place, f"numbers of shape {shape} for {name!r}", str(value)[:100]) from None
+        array = plain_array(value, booleans=booleans)
+    except NotNumbersError as error:
+        raise fault(path, place, f"{what} of shape {shape} for {name!r}", error) from None
     if array.shape[: len(shape)] != shape or array.size != np.prod(shape):
-        raise fault(path, place, f"numbers of shape {shape} for {name!r}", f"shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise fault(path, place, f"finite numbers for {name!r}", f"{(~np.isfinite(array)).sum()} that are not")
+        raise fault(path, place, f"{what} of shape {shape} for {name!r}", f"shape {array.shape}")
     return array.reshape(shape)

@@ -46,7 +46,7 @@ def read_nyu_text(path: str | Path) -> JointTable:
 
 def _frame_of(path: Path, line: int, name: str) -> int:
     """Return the frame number in an image name: the last digits before the suffix."""
-    found = re.search(r"(\d+)(\.\w+)?$", name)
+    found = re.search(r"([0-9]{1,9})(\.\w+)?$", name)
     if not found:
         raise fault(path, f"line {line}", "an image name with a frame number, such as depth_1_0000001.png", repr(name))
     return int(found[1])

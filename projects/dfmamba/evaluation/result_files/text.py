@@ -6,10 +6,26 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dfmamba.errors import DataError
+from dfmamba.io.numbers import NotNumbersError, parse_plain_numbers
 
-def fault(path: Path, place: object, expected: str, got: object) -> ValueError:
+
+def fault(path: Path, place: object, expected: str, got: object) -> DataError:
     """Return the error for a faulty place of a file, such as 'line 3' or 'sample 17'."""
-    return ValueError(f"{path}: {place}: expected {expected}, got {got}")
+    return DataError(f"{path}: {place}: expected {expected}, got {got}")
+
+
+def require_file(path: Path) -> None:
+    """Refuse a path where no file is.
+
+    Raises:
+        FileNotFoundError: Nothing is there.
+        DataError: A folder or a device is there.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"no such file: {path}")
+    if not path.is_file():
+        raise DataError(f"{path}: expected a file, got {'a folder' if path.is_dir() else 'no regular file'}")
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -19,8 +35,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         FileNotFoundError: There is no such file.
         ValueError: The file is no text, is empty, or has an empty line before other ones.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}")
+    require_file(path)
     empty = 0
     number = 0
     try:
@@ -42,24 +57,19 @@ def parse_numbers(path: Path, line: int, texts: Sequence[str], count: int) -> ND
     """Return the finite numbers (count,) of a line.
 
     Raises:
-        ValueError: There are more or fewer, one is no number, or one is NaN or infinite.
+        DataError: There are more or fewer, one is no number in plain digits, is NaN or infinite, or absurdly large.
     """
     if len(texts) != count:
         hint = ". Is the file cut short?" if len(texts) < count else ""
         raise fault(path, f"line {line}", f"{count} numbers", f"{len(texts)}{hint}")
     try:
-        numbers = np.array([float(text) for text in texts])
-    except ValueError:
-        wrong = next(text for text in texts if not is_number(text))
-        raise fault(path, f"line {line}", f"{count} numbers", f"{wrong!r} among them") from None
-    if not np.isfinite(numbers).all():
-        place = int(np.flatnonzero(~np.isfinite(numbers))[0])
-        raise fault(path, f"line {line}", "finite numbers", f"{texts[place]!r} as number {place + 1}")
-    return numbers
+        return parse_plain_numbers(texts)
+    except NotNumbersError as error:
+        raise fault(path, f"line {line}", f"{count} finite numbers in plain digits", error) from None
 
 
 def is_number(text: str) -> bool:
-    """Say whether a text is a number (also NaN and infinity)."""
+    """Say whether a text is meant as a number, however it is written: the name of an image is none."""
     try:
         float(text)
     except ValueError:

@@ -1,0 +1,175 @@
+"""Two processes on the CPU, with gloo: the same metrics as one, and one message when something is wrong."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from dfmamba.engine import ConfigError
+from dfmamba.engine.distributed import TIMEOUT_S, join_processes
+
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parents[1]
+TOY = FOLDER / "toy_config.py"
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+
+
+def run(tool, *arguments, cwd, processes=2, env=None):
+    """Run a tool in two processes, or one; return exit code, standard output and standard error."""
+    start, launcher = (TORCHRUN, ["--launcher", "pytorch"]) if processes == 2 else ([], [])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FOLDER), str(ROOT / "projects")]),
+                   "OMP_NUM_THREADS": "1", **(env or {})}
+    done = subprocess.run([sys.executable, *start, str(ROOT / "tools" / f"{tool}.py"), *map(str, arguments), *launcher],
+                          env=environment, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
+    return done.returncode, done.stdout, done.stderr
+
+
+def messages(stderr):
+    """Return our own messages."""
+    return re.findall(r"^tools/\w+\.py: .*$", stderr, re.MULTILINE)
+
+
+@pytest.mark.slow
+@without_gpu
+def test_two_processes_train_and_give_the_metrics_of_one(tmp_path):
+    """Of 7 samples one process gets 4, the other one 3."""
+    options = ["--cfg-options", "num_samples=7"]
+    code, out, err = run("train", TOY, "--work-dir", tmp_path / "work", *options, cwd=tmp_path)
+    assert code == 0, err
+    assert out.count("training done") == 1
+    results = []
+    for processes in (1, 2):
+        file = tmp_path / f"{processes}.json"
+        code, out, err = run("test", TOY, tmp_path / "work" / "epoch_2.pth", "--work-dir", tmp_path / f"of{processes}",
+                             "--out", file, *options, cwd=tmp_path, processes=processes)
+        assert code == 0, err
+        assert len(re.findall(r"^toy/error_px", out, re.MULTILINE)) == 1
+        results.append(json.loads(file.read_text()))
+    assert results[0]["metrics"] == results[1]["metrics"]
+    assert results[1]["data"]["num_samples"] == 7
+
+
+@pytest.mark.slow
+@without_gpu
+def test_two_processes_learn_what_one_learns_from_twice_the_batch(tmp_path):
+    """DDP takes the mean of the gradients: two of two samples are one of four. Eight samples, in order."""
+    shared = ["train_dataloader.sampler.shuffle=False", "train_cfg.max_epochs=1", "optim_wrapper.optimizer.type=SGD"]
+    weights = []
+    for processes, batch in ((1, 4), (2, 2)):
+        folder = tmp_path / str(processes)
+        code, _, err = run("train", TOY, "--work-dir", folder, "--cfg-options", *shared,
+                           f"train_dataloader.batch_size={batch}", cwd=tmp_path, processes=processes)
+        assert code == 0, err
+        weights.append(torch.load(folder / "epoch_1.pth")["state_dict"])
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value)
+
+
+@pytest.mark.slow
+@without_gpu
+@pytest.mark.parametrize("option", ["modle.width=3", "train_dataloader.dataset.fault=zero_weights"])
+def test_a_mistake_that_all_find_is_told_once(tmp_path, option):
+    code, _, err = run("train", TOY, "--work-dir", tmp_path / "work", "--cfg-options", option, cwd=tmp_path)
+    assert code != 0
+    assert len(messages(err)) == 1
+    assert "tools/train.py" not in "".join(re.findall(r'^  File ".*', err, re.MULTILINE))  # torchrun's are there
+
+
+@pytest.mark.slow
+@without_gpu
+@pytest.mark.parametrize(("how", "rank"), [("killed", 1), ("data", 1), ("bug", 0)])
+def test_the_end_of_one_process_ends_the_run(tmp_path, how, rank):
+    config = tmp_path / "config.py"
+    config.write_text(f"_base_ = [{str(TOY)!r}]\n"
+                      "custom_imports = dict(imports=['toy_project', 'failing_process', 'dfmamba.engine'])\n"
+                      f"train_dataloader = dict(dataset=dict(type='FailingHands', how={how!r}, rank={rank}))\n")
+    code, _, err = run("train", config, "--work-dir", tmp_path / "work", cwd=tmp_path)
+    assert code != 0
+    told = messages(err)
+    lost = [message for message in told if f"process {1 - rank} lost contact" in message]
+    assert len(lost) <= 1  # none where torchrun was quicker
+    assert [message for message in told if message not in lost] == (
+        ["tools/train.py: a.json: record 3: broken"] if how == "data" else [])
+    assert len(re.findall(r"^\[rank0\]: ZeroDivisionError: a bug", err, re.MULTILINE)) == (how == "bug")
+    assert "gloo" not in err
+
+
+@pytest.mark.slow
+def test_the_metrics_of_all_protocols_do_not_depend_on_the_number_of_processes(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import json, os, sys\n"
+        "from torch import distributed\n"
+        "from mmengine.dataset import DefaultSampler\n"
+        "from mmpose.registry import METRICS\n"
+        "from test_all_metrics import NUM_JOINTS, make_samples\n"
+        "if 'RANK' in os.environ: distributed.init_process_group('gloo')\n"
+        "found = {}\n"
+        "for name in NUM_JOINTS:\n"
+        "    samples = make_samples(name, count=7)\n"
+        "    metric = METRICS.build({'type': name})\n"
+        "    for number in DefaultSampler(samples, shuffle=False, round_up=False):\n"
+        "        metric.process(None, [samples[number]])\n"
+        "    found[name] = metric.evaluate(len(samples))\n"
+        "if os.environ.get('RANK', '0') == '0': print('FOUND', json.dumps(found, default=float))\n")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "projects"), str(ROOT / "tests" / "evaluation")])}
+    found = []
+    for start in ([], TORCHRUN):
+        done = subprocess.run([sys.executable, *start, str(script)], env=env, cwd=tmp_path, capture_output=True,
+                              text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        found.append(re.search(r"FOUND (.*)", done.stdout)[1])
+    assert len(json.loads(found[0])) == 5
+    assert found[0] == found[1]
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize(("launcher", "message"), [
+    ("pytorch", "RANK, WORLD_SIZE, LOCAL_RANK of a launcher, got none. Start with: torchrun"),
+    ("slurm", "SLURM_PROCID, .* started by srun"), ("mpi", "OMPI_COMM_WORLD_RANK, .* mpirun")])
+def test_a_process_that_no_launcher_started(alone, launcher, message):
+    with pytest.raises(ConfigError, match=message):
+        join_processes(Config({"launcher": launcher}))
+
+
+@without_gpu
+@pytest.mark.parametrize("launcher", ["slurm", "mpi"])
+def test_without_gpus_other_launchers_need_an_address(alone, launcher):
+    names = {"slurm": ("SLURM_PROCID", "SLURM_NTASKS"), "mpi": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE")}
+    for name, value in zip(names[launcher], ("0", "1"), strict=True):
+        alone.setenv(name, value)
+    with pytest.raises(ConfigError, match="MASTER_ADDR and MASTER_PORT"):
+        join_processes(Config({"launcher": launcher}))
+
+
+@without_gpu
+def test_batch_norms_over_processes_need_gpus(alone):
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR"):
+        alone.setenv(name, "0")
+    alone.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="sync_bn"):
+        join_processes(Config({"launcher": "pytorch", "sync_bn": "torch"}))
+
+
+def test_fewer_gpus_than_processes_are_refused(alone):
+    for name, value in {"RANK": "3", "LOCAL_RANK": "3", "WORLD_SIZE": "4", "MASTER_ADDR": "localhost"}.items():
+        alone.setenv(name, value)
+    alone.setattr(torch.cuda, "is_available", lambda: True)
+    alone.setattr(torch.cuda, "device_count", lambda: 2)
+    config = Config({"launcher": "pytorch"})
+    with pytest.raises(ConfigError, match="got process 4 and 2 GPUs"):
+        join_processes(config)
+    assert config.env_cfg.dist_cfg.timeout == TIMEOUT_S
