@@ -33,9 +33,8 @@ def parse_args() -> argparse.Namespace:
 def test(args: argparse.Namespace) -> None:
     """Load config and checkpoint, test, print the table, write JSON and contact sheet."""
     from mmengine.dist import is_main_process
-    from mmengine.model import is_model_wrapper
 
-    from dfmamba.engine.checkpoint import check_checkpoint, require_checkpoint
+    from dfmamba.engine.checkpoint_file import require_checkpoint
     from dfmamba.engine.cli import apply_common_options, build_runner, require_keys
     from dfmamba.engine.config import load_config
     from dfmamba.engine.hooks import SkippedSamplesHook
@@ -52,13 +51,11 @@ def test(args: argparse.Namespace) -> None:
         sheet = {"type": "ContactSheetHook", "num_samples": args.num_overlays, "title": title}
         config.custom_hooks = [*(config.get("custom_hooks") or []), sheet]
     runner = build_runner(config, "test_loop")
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    check_checkpoint(checkpoint, model)
     metrics = runner.test()
     if is_main_process():
         out = Path(args.out or Path(runner.work_dir) / "result.json")
         dataset = runner.test_dataloader.dataset
-        trained_on = next((hook.of_checkpoint for hook in runner.hooks if isinstance(hook, SkippedSamplesHook)), None)
+        trained_on = next((hook.of_checkpoint for hook in runner.hooks if isinstance(hook, SkippedSamplesHook)), [])
         write_result(out, metrics, args.config, str(checkpoint), dataset, args.cfg_options, trained_on)
         warning = "SYNTHETIC data: not comparable with published results\n" if is_synthetic(dataset) else ""
         print(f"\n{warning}{format_metrics(metrics)}\n\nwritten: {out}")

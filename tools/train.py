@@ -34,7 +34,7 @@ def apply_options(config, args: argparse.Namespace) -> None:
     """Write the flags into the config."""
     import torch
 
-    from dfmamba.engine.checkpoint import require_checkpoint
+    from dfmamba.engine.checkpoint_file import require_checkpoint
     from dfmamba.engine.errors import ConfigError
 
     if args.resume is not None:
@@ -59,7 +59,7 @@ def apply_options(config, args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Load the config, train, and say where the results are."""
-    from dfmamba.engine.checkpoint import describe_checkpoints
+    from dfmamba.engine.checkpoint_folder import describe_checkpoints
     from dfmamba.engine.cli import apply_common_options, build_runner, require_keys
     from dfmamba.engine.config import load_config
 

@@ -1,6 +1,7 @@
 """What every config shares: imports, hooks, logging, checkpoints, seed. Written to work_dirs/<config name> by default."""
 
 default_scope = 'mmpose'
+runner_type = 'ReproducibleRunner'
 custom_imports = dict(imports=['dfmamba.register'], allow_failed_imports=False)
 
 default_hooks = dict(
@@ -9,7 +10,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     # A leaf config whose data set is judged by another protocol sets save_best to that metric's name.
     checkpoint=dict(
-        type='CheckpointHook',
+        type='DurableCheckpointHook',
         interval=1,
         max_keep_ckpts=3,
         save_best='interhand/MPJPE_rr_macro_all_mm',
@@ -18,7 +19,6 @@ default_hooks = dict(
 
 custom_hooks = [
     dict(type='SyncBuffersHook'),
-    dict(type='PlainCheckpointHook'),
     dict(type='FirstBatchCheckHook'),
     dict(type='SkippedSamplesHook'),
     dict(type='LossCurveHook'),

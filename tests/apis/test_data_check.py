@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import scipy.io
 import yaml
+from PIL import Image
 
 from dfmamba.apis.data_check import Progress, build_dataset, check_split, datasets_of
 from dfmamba.apis.sample_checks import OK, WARNING, WRONG
@@ -206,14 +207,35 @@ def first_image(name, root):
 
 
 @every_set
-def test_damaged_and_missing_images_are_found(name, copied):
+def test_damaged_and_missing_images_are_found(name, whole, copied):
     root = copied(name)
     path = first_image(name, root)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     assert str(path) in wrong(check(name, root))["images"]
+    content = cv2.imencode(".jpg", cv2.imread(str(first_image(name, whole(name)))))[1].tobytes()
+    path.write_bytes(content[: len(content) // 2] + b"\xff\xd9")  # an end mark behind half of a JPEG
+    fault = "got a JPEG" if name == "nyu" else "whose data stop before its last block"
+    assert fault in wrong(check(name, root))["images"]
     path.unlink()
     assert f"no such file or folder: {path}" in wrong(check(name, root))["images"]
+
+
+@every_set
+def test_image_that_is_loaded_as_annotated_is_right(name, copied):
+    """Data behind the end, and an EXIF orientation that turns the file's pixels to what was annotated."""
+    root = copied(name)
+    path = first_image(name, root)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    turned = Image.fromarray(np.rot90(cv2.imread(str(path))))
+    turned.save(path, "JPEG", exif=exif)
+    path.write_bytes(path.read_bytes() + bytes(3000))
+    found = wrong(check(name, root))
+    if name == "nyu":  # depth is read as it lies in the file, and no JPEG keeps it
+        assert "got a JPEG with the orientation 6" in found["images"]
+    else:
+        assert not {"images", "image sizes"} & set(found)
 
 
 @every_set

@@ -140,8 +140,8 @@ def half(content):
 @pytest.mark.parametrize(("damage", "kind", "message"), [
     (None, FileNotFoundError, r"record 11[\s\S]*data_prefix"),
     (half, ValueError, "record 11: .*cut short"),
-    (lambda content: b"", ValueError, "record 11: .*cannot be decoded"),
-    (lambda content: b"404: not found", ValueError, "record 11: .*cannot be decoded"),
+    (lambda content: b"", ValueError, "record 11: .*expected an image file"),
+    (lambda content: b"404: not found", ValueError, "record 11: .*expected an image file"),
 ])
 def test_broken_image(assemblyhands_root, damage, kind, message):
     image = Path(open_assemblyhands(assemblyhands_root).get_data_info(0)["img_path"])

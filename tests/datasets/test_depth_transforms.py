@@ -82,21 +82,30 @@ def break_image(path, kind):
         path.write_bytes(start_of_png(30000, 30000))
     elif kind == "another size":
         write_depth(path, np.full((240, 320), 800))
+    elif kind in ("JPEG", "WEBP"):  # looks the same, but 256 green + blue is not what it was
+        Image.fromarray(np.dstack([depth % 256] * 3).astype(np.uint8)).save(path, kind)
+    elif kind == "turned":
+        exif = Image.Exif()
+        exif[0x0112] = 3
+        Image.fromarray(np.dstack([depth % 256] * 3).astype(np.uint8)).save(path, "PNG", exif=exif)
     elif kind == "missing":
         path.unlink(missing_ok=True)
 
 
 BROKEN_IMAGES = {
-    "half written": (ValueError, "complete PNG file"),
-    "only a header": (ValueError, "complete PNG file"),
-    "empty": (ValueError, "cannot be decoded"),
-    "text": (ValueError, "cannot be decoded"),
+    "half written": (ValueError, "a PNG whose end is missing"),
+    "only a header": (ValueError, "a PNG whose end is missing"),
+    "empty": (ValueError, "an empty file"),
+    "text": (ValueError, "an unknown format"),
     "16 bit, one channel": (ValueError, "8 bits and three channels .*got uint16"),
     "8 bit, one channel": (ValueError, r"8 bits and three channels .*got uint8 and shape \(480, 640\)"),
     "16 bit, three channels": (ValueError, "8 bits and three channels .*got uint16"),
     "four channels": (ValueError, r"three channels .*\(480, 640, 4\)"),
     "huge header": (ValueError, "expected an image of at most .*"),
-    "another size": (ValueError, r"expected a depth image of \(640, 480\) px .*got \(320, 240\)"),
+    "another size": (ValueError, "expected an image of 640 x 480 px, as annotated, got 320 x 240 px"),
+    "JPEG": (ValueError, "a depth image as PNG or BMP, which keep every byte, .*got a JPEG"),
+    "WEBP": (ValueError, "a depth image as PNG or BMP, which keep every byte, .*got a WEBP"),
+    "turned": (ValueError, "with the EXIF orientation 1, got a PNG with the orientation 3"),
     "missing": (FileNotFoundError, "depth_1_0000001.png"),
 }
 

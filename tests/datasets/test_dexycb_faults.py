@@ -154,13 +154,13 @@ def test_lists_that_name_each_other(dexycb_root, key):
     lists = ["- &a0 [1]", *(f"- &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 11))]
     others = yaml.safe_dump({name: value for name, value in meta(SUBJECTS[0], 0).items() if name != key})
     path.write_text("\n".join(["lists:", *lists, f"{key}: *a10", others]))
-    with pytest.raises(ValueError, match=f"'{key}'.*got") as error:
+    with pytest.raises(ValueError, match=r"plain data, got a fault: expected at most \d+ items") as error:
         open_dexycb(dexycb_root)
     assert len(str(error.value)) < 1000
     path.write_text(yaml.safe_dump(meta(SUBJECTS[0], 0)))
     intrinsics = dexycb_root / f"calibration/intrinsics/{SERIALS[0]}_640x480.yml"
     intrinsics.write_text("\n".join(["lists:", *lists, "color: {fx: *a10, fy: 1, ppx: 1, ppy: 1}"]))
-    with pytest.raises(ValueError, match="for 'fx', got far more"):
+    with pytest.raises(ValueError, match=r"plain data, got a fault: expected at most \d+ items"):
         open_dexycb(dexycb_root)
 
 
@@ -262,13 +262,13 @@ def damage_image(path, how):
         return FileNotFoundError, "no such file"
     if how == "half-written":
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-        return ValueError, "whole image, got one whose end is missing"
+        return ValueError, "whole image, got a JPEG whose end is missing"
     if how == "no image":
         path.write_bytes(b"<html>404</html>")
-        return ValueError, "cannot be decoded"
+        return ValueError, "expected an image file"
     if how == "empty":
         path.write_bytes(b"")
-        return ValueError, "cannot be decoded"
+        return ValueError, "expected an image file"
     content = bytearray(path.read_bytes())  # "huge": a JPEG whose header speaks of 65,500 x 65,500 px
     start = content.index(b"\xff\xc0")
     content[start + 5:start + 9] = (65500).to_bytes(2, "big") * 2

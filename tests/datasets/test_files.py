@@ -6,33 +6,37 @@ import os
 import pickle
 import struct
 import sys
+import time
+import tracemalloc
+import warnings
 import zipfile
 import zlib
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import scipy.io
-from PIL import Image
 
-from dfmamba.datasets import files
+from dfmamba.datasets import files, plain_pickle
 from dfmamba.datasets.files import (
     Faults,
     check_boxes,
-    check_image_end,
     check_relative_path,
     describe_usage,
     get_array,
     get_integer,
     get_key,
-    read_image_size,
+    get_text,
     read_json,
     read_mat,
     read_npz,
     read_pickle,
     read_yaml,
 )
+from dfmamba.datasets.json_records import RecordDecoder, decode_entry, read_json_as
 
 
 def refused(read, path, content, message):
@@ -42,6 +46,14 @@ def refused(read, path, content, message):
         read(path)
     assert str(path) in str(error.value)
     assert not path.with_name("proof").exists()
+
+
+def naming_each_other(depth):
+    """Tuples, each of which names the one before it twice."""
+    value = ()
+    for _ in range(depth):
+        value = (value, value)
+    return value
 
 
 # ---- pickles
@@ -122,7 +134,8 @@ HOSTILE_PICKLES = {
     "array of objects": (lambda: pickle.dumps(np.array([None, 1])), "which is not plain data"),
     "array of structures with objects": (lambda: pickle.dumps(np.zeros(1, dtype=[("a", "O")])), "complete pickle"),
     "type whose flags make numpy follow pointers": (
-        lambda: pickle.dumps(np.zeros(1, "V8"), 2).replace(b"K\x08K\x01K\x00", b"K\x08K\x01K\x3f"), None),
+        lambda: pickle.dumps(np.zeros(1, "V8"), 2).replace(b"K\x08K\x01K\x00", b"K\x08K\x01K\x3f"),
+        "type 'V8', which is not plain data"),
     "array call": (lambda: b"cnumpy\nndarray\n((I99999999999\ntR.", "complete pickle of plain data"),
     "array with less data than its shape": (
         lambda: pickle.dumps(np.arange(4)).replace(b"K\x04\x85", b"K\x09\x85", 1), "complete pickle of plain data"),
@@ -140,10 +153,6 @@ HOSTILE_PICKLES = {
 def test_hostile_pickle(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     make, message = HOSTILE_PICKLES[name]
-    if message is None:  # nothing to refuse: what is dangerous about it is not taken over
-        (tmp_path / "a.pickle").write_bytes(make())
-        assert not read_pickle(tmp_path / "a.pickle").dtype.hasobject
-        return
     refused(read_pickle, tmp_path / "a.pickle", make(), message)
 
 
@@ -156,12 +165,82 @@ def test_pickle_cannot_change_what_the_next_may_call(tmp_path):
     assert not hasattr(set, "a")
 
 
+def call(name, *args):
+    """The opcodes of a call."""
+    return b"c" + name + b"\n(" + b"".join(args) + b"tR"
+
+
+EXPANDING_PICKLES = {
+    "tuples in tuples": (pickle.dumps(naming_each_other(60)), "at most 32 containers in one another"),
+    "tuples in a dictionary": (pickle.dumps({1: naming_each_other(30)}), "at most 50000000 items"),
+    "tuples as a key": (b"\x80\x02})" + b"2\x86" * 60 + b"K\x01s.", "a key of tuples in tuples"),
+    "tuples as one of many keys": (b"\x80\x02}(K\x01K\x01)" + b"2\x86" * 60 + b"K\x01u.",
+                                   "a key of tuples in tuples"),
+    "tuples in a set": (b"\x80\x04\x8f()" + b"2\x86" * 60 + b"\x90.", "a key of tuples in tuples"),
+    "tuples in a frozen set": (b"\x80\x04()" + b"2\x86" * 60 + b"\x91.", "a key of tuples in tuples"),
+    "tuples in a set of Python 2": (b"\x80\x02" + call(b"__builtin__\nset", b"])" + b"2\x86" * 60 + b"a") + b".",
+                                    "a key of tuples in tuples"),
+    "sets in sets": (b"\x80\x04(((\x91\x91\x91.", "a set as a key"),
+    "itself": (b"\x80\x02]q\x00h\x00a.", "contains itself"),
+    "copies of a text": (b"\x80\x02X" + struct.pack("<I", 2**21) + b"a" * 2**21 + b"q\x000"
+                         + call(b"__builtin__\nbytearray", b"h\x00X\x06\0\0\0latin1") * 1000 + b".",
+                         "unfold to more than 16 times the size of the file"),
+    "copies of an array": (b"\x80\x03B" + struct.pack("<I", 2**21) + b"a" * 2**21 + b"q\x000cnumpy\ndtype\n"
+                           + b"X\x02\0\0\0u1\x85Rq\x010" + call(b"numpy.core.numeric\n_frombuffer", b"h\x00", b"h\x01",
+                                                                b"J" + struct.pack("<I", 2**21) + b"\x85",
+                                                                b"X\x01\0\0\0C") * 100 + b".",
+                           "unfold to more than 16 times the size of the file"),
+    "empty lists": (b"\x80\x02" + b"]" * 2**17 + b".", "unfold to more than 16 times the size of the file"),
+    "memory for names": (b"\x80\x02Nr\xff\xff\xff\xff.", None),
+    "deep": (b"\x80\x02N" + b"\x85" * 10**4 + b".", "at most 32 containers"),
+}
+
+
+@pytest.mark.parametrize("name", EXPANDING_PICKLES)
+def test_pickle_that_unfolds(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(plain_pickle, "FREE_BYTES", 2**20)
+    content, message = EXPANDING_PICKLES[name]
+    start = time.perf_counter()
+    tracemalloc.start()
+    try:
+        if message is None:
+            (tmp_path / "a.pickle").write_bytes(content)
+            read_pickle(tmp_path / "a.pickle")
+        else:
+            refused(read_pickle, tmp_path / "a.pickle", content, message)
+        assert tracemalloc.get_traced_memory()[1] < 2**28  # the peak, in bytes
+    finally:
+        tracemalloc.stop()
+    assert time.perf_counter() - start < 20
+
+
+@pytest.mark.parametrize("content", [b"\x80\x02}(K\x01K\x02K\x01K\x03u.", b"\x80\x02}K\x01K\x02sK\x01K\x03s.",
+                                     b"(I1\nI2\nI1\nI3\nd."])
+def test_pickle_with_a_key_twice(tmp_path, content):
+    assert pickle.loads(content) == {1: 3}
+    refused(read_pickle, tmp_path / "a.pickle", content, "a key that comes twice in one dictionary")
+
+
+@pytest.mark.parametrize("array", [np.array([1j]), np.zeros(2, "c8"), np.array([(1, 2)], dtype="i4,i4"),
+                                   np.array(["2026-01-01"], dtype="M8[D]")])
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_pickle_of_other_arrays_than_real_ones(tmp_path, array, protocol):
+    refused(read_pickle, tmp_path / "a.pickle", pickle.dumps({"a": array}, protocol), "not plain data")
+
+
 # ---- YAML
 
 
 def test_plain_yaml_with_tuples(tmp_path):
     (tmp_path / "a.yml").write_text("extrinsics:\n  '8': !!python/tuple\n  - 1.0\n  - !!python/tuple [2, 3]\nname: x\n")
     assert read_yaml(tmp_path / "a.yml") == {"extrinsics": {"8": (1.0, (2, 3))}, "name": "x"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_yaml_and_json_of_windows(tmp_path, encoding):
+    (tmp_path / "a").write_text('{"a": ["ü", 1e-05, -2.5E+3]}', encoding=encoding)
+    for read in (read_yaml, read_json, lambda path: read_json_as(path, dict[str, Any])):
+        assert read(tmp_path / "a") == {"a": ["ü", 1e-05, -2500.0]}
 
 
 HOSTILE_YAML = {
@@ -175,6 +254,19 @@ HOSTILE_YAML = {
     "no YAML": (b"a: [1, 2", "YAML file of plain data"),
     "nested": (b"[" * 10**5, "YAML file of plain data"),
     "no text": (b"a: \xff\xfe", "YAML file of plain data"),
+    "key twice": (b"a: 1\nb: 2\na: 3\n", "the key 'a' twice in one mapping"),
+    "key twice inside": (b"a: [{b: 1, 'b': 2}]", "the key 'b' twice in one mapping"),
+    "merge key": (b"a: &a {b: 1}\nc: {<<: *a, d: 2}\n", "the merge key '<<'"),
+    "merge keys of merge keys": (b"a0: &a0 {x: 1}\n" + b"".join(
+        b"a%d: &a%d {<<: [%s]}\n" % (i, i, b", ".join([b"*a%d" % (i - 1)] * 10)) for i in range(1, 12)),
+        "the merge key"),
+    "lists that name each other": (b"- &a0 [1]\n" + b"".join(
+        b"- &a%d [%s]\n" % (i, b", ".join([b"*a%d" % (i - 1)] * 10)) for i in range(1, 11)), "at most 1000000 items"),
+    "tuples that name each other as a key": (b"- &a0 !!python/tuple [1]\n" + b"".join(
+        b"- &a%d !!python/tuple [*a%d, *a%d]\n" % (i, i - 1, i - 1) for i in range(1, 60)) + b"- {? *a59 : 1}\n",
+        "a key that is not a single value"),
+    "itself": (b"&a [*a]", "contains itself"),
+    "large": (b"#" * (2**18 + 1), "at most 262144 bytes"),
     "unhashable key": (b"? [1, {a: 2}]\n: 5", "YAML file of plain data"),
 }
 
@@ -213,7 +305,18 @@ def test_plain_npz(tmp_path):
     np.testing.assert_array_equal(some["b"], np.eye(2))
 
 
+def npz_with_array_twice():
+    buffer = io.BytesIO(npz(a=np.arange(3)))
+    with zipfile.ZipFile(buffer, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr("a.npy", archive.read("a.npy"))
+    return buffer.getvalue()
+
+
 HOSTILE_NPZ = {
+    "array twice": (npz_with_array_twice, "the array 'a' twice"),
+    "complex": (lambda: npz(a=np.array([1j])), "complex128 in place of real numbers in 'a'"),
+    "structures": (lambda: npz(a=np.zeros(1, "i4,f4")), "in place of real numbers in 'a'"),
     "pickle in an array": (lambda: npz(a=np.array([Call(os.system, "touch proof")])), "Object arrays cannot be loaded"),
     "array of objects": (lambda: npz(a=np.array([None])), "Object arrays cannot be loaded"),
     "more bytes than allowed": (lambda: npz(a=np.zeros(200_000)), "arrays of 16[0-9]* bytes, more than 1000000"),
@@ -248,11 +351,30 @@ def test_plain_mat(tmp_path):
     np.testing.assert_array_equal(result["joints"], np.arange(24.0).reshape(2, 3, 4))
 
 
+def mat_with_array_twice():
+    first, second = mat(joints=np.eye(2)), mat(joints=np.eye(3))
+    return first + second[128:]
+
+
+def mat_that_unfolds():
+    """Says that it is 2 by 2, and holds 5 MB of zeros in 5 kB."""
+    inside = io.BytesIO()
+    scipy.io.savemat(inside, {"joints": np.zeros(625_000)}, do_compression=False)
+    content = bytearray(inside.getvalue()[128:])
+    place = content.index(struct.pack("<2i", 1, 625_000))
+    content[place:place + 8] = struct.pack("<2i", 2, 2)
+    packed = zlib.compress(bytes(content), 9)
+    return inside.getvalue()[:128] + struct.pack("<2i", 15, len(packed)) + packed
+
+
 HOSTILE_MAT = {
+    "array twice": (mat_with_array_twice, "the array 'joints' twice"),
+    "complex": (lambda: mat(joints=np.array([1j])), "complex128 in place of real numbers in 'joints'"),
+    "more bytes than its shape": (mat_that_unfolds, "arrays of [0-9]* bytes, more than 1000000"),
     "cells": (lambda: mat(joints=np.array([[1, "a"]], dtype=object)), "'joints', which is a cell, structure or object"),
     "structure": (lambda: mat(joints={"a": 1}), "'joints', which is a cell, structure or object"),
     "variable missing": (lambda: mat(other=np.eye(2)), r"no variable \['joints'\], only \['other'\]"),
-    "more bytes than allowed": (lambda: mat(joints=np.zeros(200_000)), "arrays of 1600000 bytes, more than 1000000"),
+    "more bytes than allowed": (lambda: mat(joints=np.zeros(200_000)), "arrays of 16000.. bytes, more than 1000000"),
     "cut short": (lambda: mat(joints=np.arange(10**4) % 77.0)[:-200], "complete MATLAB file"),
     "version 7.3": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(600), "complete MATLAB file"),
     "empty": (lambda: b"", "complete MATLAB file"),
@@ -271,6 +393,57 @@ def test_hostile_mat(tmp_path, monkeypatch, name):
 # ---- JSON
 
 
+class Outer(msgspec.Struct):
+    images: list[msgspec.Raw]
+    frames: dict[str, dict[str, msgspec.Raw]] = {}
+
+
+@pytest.mark.parametrize(("content", "key"), [
+    ('{"images": [], "images": [1]}', "images"), ('{"images": [], "unknown": 1, "unknown": 2}', "unknown"),
+    ('{"images": [], "frames": {"0": {}, "0": {"1": 2}}}', "0"),
+    ('{"images": [], "frames": {"0": {"1": 2, "1": 3}}}', "1"),
+    ('{"images": [], "frames": {"0": {"a": 2, "\\u0061": 3}}}', "a"),
+])
+def test_key_twice(tmp_path, content, key):
+    refused(read_json, tmp_path / "a.json", content.encode(), f"the key '{key}' twice in one dictionary")
+    for mark in (b"", b"\xef\xbb\xbf"):
+        refused(lambda path: read_json_as(path, Outer), tmp_path / "a.json", mark + content.encode(),
+                f"each key once, got the key '{key}' twice in one dictionary")
+    refused(lambda path: read_json_as(path, dict[str, Any]), tmp_path / "a.json", content.encode(), f"'{key}' twice")
+    (tmp_path / "a.json").write_text('{"images": [{"a": 1, "a": 2}], "frames": {"0": {"1": 2}, "1": {"1": 3}}}')
+    content = read_json_as(tmp_path / "a.json", Outer)  # a record is for whoever decodes it
+    assert content.frames["1"]["1"] == msgspec.Raw(b"3")
+
+
+class Inner(msgspec.Struct):
+    id: int
+    name: str = ""
+
+
+@pytest.mark.parametrize("text", ['{"id": 1, "id": 2}', '{"id": 1, "name": "", "id" : 1}', '{"id": 1, "\\u0069d": 2}'])
+def test_key_twice_in_a_record(text):
+    raw = msgspec.Raw(text.encode())
+    decoder = RecordDecoder(Path("f"), "a thing", msgspec.json.Decoder(Inner))
+    with pytest.raises(ValueError, match=r"f: record [12]: expected a thing .* got a fault: the key 'id' twice"):
+        decoder.decode(5, raw)
+    with pytest.raises(ValueError, match=r"f: record 7: expected a thing .* got a fault: the key 'id' twice"):
+        decode_entry(Path("f"), 7, raw, "a thing")
+
+
+@pytest.mark.parametrize("text", ['{"id": 1, "name": "a\\\\b"}', '{"id": 1, "x": {"id": 2}}',
+                                  '{"name": "\\"id\\": ", "id": 1}'])
+def test_key_once_in_a_record(text):
+    decoder = RecordDecoder(Path("f"), "a thing", msgspec.json.Decoder(Inner))
+    assert decoder.decode(5, msgspec.Raw(text.encode())).id == 1
+    assert decode_entry(Path("f"), 7, msgspec.Raw(text.encode()), "a thing")["id"] == 1
+
+
+@pytest.mark.parametrize("content", [b'{"images": [{"a": [', b'{"images": ' + b"[" * 10**5 + b"]" * 10**5 + b"}", b"",
+                                     b"\xff\xfe{"])
+def test_broken_json_for_records(tmp_path, content):
+    refused(lambda path: read_json_as(path, Outer), tmp_path / "a.json", content, "expected a complete JSON file")
+
+
 @pytest.mark.parametrize("content", [b"", b'{"a": [1, 2', b"{}}", b"[" * 10**6, b"\xff\xfe", b"a: 1"])
 def test_broken_json(tmp_path, content):
     refused(read_json, tmp_path / "a.json", content, "expected a complete JSON file.*cut short")
@@ -287,10 +460,17 @@ def test_json_hook(tmp_path):
 
 @pytest.mark.parametrize("name", [
     "image.jpg", "Capture0/0001_fist/cam400001/image3.png", "a/./b.png", "a/../b.png", ".hidden", "with space/ä.png",
-    "a..b/c...png", "C/image.png", "-5.png",
+    "a..b/c...png", "C/image.png", "-5.png", "CON/aux.png", "a.png ", "日本/画像.png",
 ])
 def test_name_inside_the_folder(name):
     assert check_relative_path(Path("file"), 5, name) == name
+
+
+@pytest.mark.parametrize(("name", "result"), [
+    ("Capture0\\cam1\\image3.png", "Capture0/cam1/image3.png"), ("a\\b/c.png", "a/b/c.png"), ("a\\..\\b", "a/../b"),
+])
+def test_name_with_separators_of_windows(name, result):
+    assert check_relative_path(Path("file"), 5, name) == result
 
 
 @pytest.mark.parametrize("name", [
@@ -302,60 +482,22 @@ def test_name_that_leads_out(name):
         check_relative_path(Path("file"), 5, name)
 
 
-# ---- pictures
+READERS = {"json": read_json, "records": lambda path: read_json_as(path, dict[str, Any]), "pickle": read_pickle,
+           "yaml": read_yaml, "npz": read_npz, "mat": read_mat}
 
 
-def png_header(width, height):
-    """A PNG that says it has this size, without its pixels."""
-    data = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + data + struct.pack(">I", zlib.crc32(data))
-            + struct.pack(">I", 1000) + b"IDAT")
-
-
-def picture(kind, size=(7, 5)):
-    buffer = io.BytesIO()
-    Image.new("RGB", size, (10, 20, 30)).save(buffer, kind)
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP"])
-def test_image_size(tmp_path, kind):
-    (tmp_path / "a").write_bytes(picture(kind))
-    assert read_image_size(tmp_path / "a") == (7, 5)
-    check_image_end(tmp_path / "a")
-
-
-BAD_PICTURES = {
-    "more pixels than allowed": (png_header(10_000, 10_000), "at most 64000000 pixels, got 10000 x 10000"),
-    "pixels beyond all memory": (png_header(2**31 - 1, 2**31 - 1), "at most 64000000 pixels"),
-    "no width": (png_header(0, 5), "cannot be decoded|expected an image"),
-    "header cut short": (png_header(5, 5)[:20], "cannot be decoded"),
-    "other format": (picture("GIF"), "expected an image file"),
-    "empty": (b"", "cannot be decoded"),
-    "a text": (b"<svg></svg>", "cannot be decoded"),
-}
-
-
-@pytest.mark.parametrize("name", BAD_PICTURES)
-def test_bad_picture(tmp_path, name):
-    content, message = BAD_PICTURES[name]
-    refused(read_image_size, tmp_path / "a.png", content, message)
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-@pytest.mark.parametrize("part", [0.3, 0.6, 0.95])
-def test_half_a_picture(tmp_path, kind, part):
-    pixels = np.random.default_rng(0).integers(0, 256, (100, 100, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind)
-    content = buffer.getvalue()
-    refused(check_image_end, tmp_path / "a", content[: int(part * len(content))], "whole image")
-
-
-def test_missing_files(tmp_path):
-    for read in (read_json, read_pickle, read_yaml, read_npz, read_mat, read_image_size):
-        with pytest.raises(FileNotFoundError, match="nowhere"):
-            read(tmp_path / "nowhere")
+@pytest.mark.parametrize("name", READERS)
+def test_no_file(tmp_path, name):
+    read = READERS[name]
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        read(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"expected a file, got a folder$"):
+        read(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match=r"pipe: expected a file, got a pipe \(FIFO\)$"):
+        read(tmp_path / "pipe")
+    with pytest.raises(ValueError, match=r"/dev/zero: expected a file, got a device$"):
+        read(Path("/dev/zero"))
 
 
 # ---- records
@@ -393,10 +535,45 @@ def test_no_integer(value):
         get_integer(Path("f"), 1, {"a": value}, "a")
 
 
-@pytest.mark.parametrize("value", [[1, 2], [[1, 2, 3]], [1, [2], 3], "abc", None, {"a": 1}, [1, 2, "x"]])
+@pytest.mark.parametrize("value", [
+    [1, 2], [[1, 2, 3]], [1, [2], 3], "abc", None, {"a": 1}, [1, 2, "x"], ["1", "2", "3"], [1, 2, 3j],
+    np.zeros(3, "c8"),
+    np.array(["1", "2", "3"]), np.zeros(3, "f4,f4"), np.array([b"1", b"2", b"3"]), [1, 2, 10**400], [[1], [2, 3], [4]],
+])
 def test_no_array(value):
     with pytest.raises(ValueError, match=r"f: record 1: expected numbers of shape \(3,\) for 'a', got"):
         get_array(Path("f"), 1, {"a": value}, "a", (3,))
+
+
+@pytest.mark.parametrize("value", [[1, None, 2.5], (True, None, False), np.array([1, 2, 3], dtype=">i2"),
+                                   [1, 10**25, 2]])
+def test_array(value):
+    expected = [float("nan") if part is None else float(part) for part in value]
+    result = get_array(Path("f"), 1, {"a": value}, "a", (3,))
+    np.testing.assert_array_equal(result, expected)
+    assert result.dtype == np.float64
+
+
+@pytest.mark.parametrize("value", ["a", "ü" * 500, "0001_fist", " "])
+def test_text(value):
+    assert get_text(Path("f"), 1, {"a": value}, "a") == value
+
+
+@pytest.mark.parametrize("value", ["", "a" * 501, "a" * 2**22, "a\0b", "\ud800", 5, None, ["a"]])
+def test_no_text(value):
+    with pytest.raises(ValueError, match="f: record 1: expected a text of 1 to 500 characters for 'a', got") as error:
+        get_text(Path("f"), 1, {"a": value}, "a")
+    assert len(str(error.value)) < 300
+    str(error.value).encode()
+
+
+def test_array_of_far_too_many_numbers_is_not_made():
+    value = 1.0
+    for _ in range(20):
+        value = [value] * 20
+    with pytest.raises(ValueError, match=r"record 1: expected numbers of shape \(3,\) for 'a', got far more") as error:
+        get_array(Path("f"), 1, {"a": value}, "a", (3,))
+    assert len(str(error.value)) < 300
 
 
 def test_array_may_have_more_axes_of_length_1():

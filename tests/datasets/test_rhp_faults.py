@@ -134,7 +134,7 @@ def test_missing_pickle(rhp_root):
 @pytest.mark.parametrize("damage", ["missing", "half-written", "no image", "huge"])
 def test_bad_mask(rhp_root, damage):
     path = rhp_root / "evaluation/mask/00001.png"
-    kind, message = ValueError, "cannot be decoded"
+    kind, message = ValueError, "cannot be decoded|expected an image file"
     if damage == "missing":
         path.unlink()
         kind, message = FileNotFoundError, "a mask, which decides on the hand"
@@ -235,7 +235,7 @@ def test_bad_image(rhp_root, damage):
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:-20])
-        kind, message = ValueError, "whole image, got one whose end is missing"
+        kind, message = ValueError, "whole image, got a [A-Z]+ whose end is missing"
     with pytest.raises(kind, match=message) as error:
         dataset[1]
     assert str(path) in str(error.value)

@@ -20,7 +20,7 @@ from dfmamba.engine.registered import accepted_keywords, find_registered, neares
         ("param_scheduler.x.gamma=1", "a list of 1 entries", "got 'x'"),
         ("model.width.size=1", "'model.width' is the value 8", "+model.width.size"),
         ("model=3", "'model' holds the keys type, width", "model.SOMETHING"),
-        ("picture=x", "'picture' is a helper variable", "custom_hooks.1.filename"),
+        ("picture=x", "'picture' is a helper variable", "custom_hooks.0.filename"),
         ("train_cfg.max_epochs", "expected KEY=VALUE", "'train_cfg.max_epochs'"),
     ],
 )

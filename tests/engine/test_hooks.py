@@ -6,28 +6,27 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import Runner
 
-from dfmamba.engine import BatchError
+from dfmamba.engine import BatchError, ReproducibleRunner
 from dfmamba.engine.hooks import ProgressHook
-from dfmamba.engine.hooks.plain_checkpoint import from_plain, to_plain
+from dfmamba.engine.plain_values import from_plain, to_plain
 
 
-def train(config, name: str, **changes) -> Runner:
+def train(config, name: str, **changes) -> ReproducibleRunner:
     config = config.copy()
     config.merge_from_dict(changes)
     config.experiment_name = f"{config.experiment_name}_{name}"
-    runner = Runner.from_cfg(config)
+    runner = ReproducibleRunner.from_cfg(config)
     runner.train()
     return runner
 
 
-def log_of(runner: Runner) -> str:
+def log_of(runner: ReproducibleRunner) -> str:
     return "".join(path.read_text() for path in Path(runner.log_dir).glob("*.log"))
 
 
 @pytest.fixture
-def trained(toy_config) -> Runner:
+def trained(toy_config) -> ReproducibleRunner:
     return train(toy_config, "trained")
 
 
@@ -101,7 +100,7 @@ def test_without_a_terminal_there_is_no_bar(toy_config, capsys):
 @pytest.mark.parametrize(("num_samples", "tiles"), [(3, "image0.jpg image4.jpg image7.jpg"), (100, None)])
 def test_the_contact_sheet_shows_samples_spread_over_the_test_set(toy_config, num_samples, tiles):
     toy_config.custom_hooks = [{"type": "ContactSheetHook", "num_samples": num_samples, "tile_px": 100}]
-    runner = Runner.from_cfg(toy_config)
+    runner = ReproducibleRunner.from_cfg(toy_config)
     runner.test()
     hook = next(hook for hook in runner.hooks if type(hook).__name__ == "ContactSheetHook")
     names = [caption.splitlines()[0].split("/")[-1] for caption in hook._captions]

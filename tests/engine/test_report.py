@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from dfmamba.engine.checkpoint import describe_checkpoints
+from dfmamba.engine.checkpoint_folder import describe_checkpoints
 from dfmamba.engine.report import (
     data_fingerprint,
     file_digest,

@@ -7,7 +7,7 @@ default_scope = 'mmpose'
 custom_imports = dict(imports=['toy_project', 'dfmamba.engine'], allow_failed_imports=False, _delete_=True)
 num_samples = 8
 picture = 'curve.png'
-custom_hooks = [dict(type='PlainCheckpointHook'), dict(type='LossCurveHook', filename='loss_' + picture),
+custom_hooks = [dict(type='LossCurveHook', filename='loss_' + picture),
                 dict(type='FirstBatchCheckHook'), dict(type='ProgressHook')]
 dataset = dict(type='ToyHands', num_samples=num_samples)
 model = dict(type='ToyModel', width=8)

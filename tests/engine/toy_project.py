@@ -1,5 +1,7 @@
 """A tiny project for mmengine's Runner: random pictures with hands, a linear model, a metric. Trains in a second."""
 
+import random
+
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
@@ -15,10 +17,10 @@ SIZE = 64
 
 @DATASETS.register_module()
 class ToyHands(Dataset):
-    """Random crops with 21 joints; `fault` is 'zero_weights' or 'nan_target'."""
+    """Random crops with 21 joints; `fault` is 'zero_weights' or 'nan_target'; `noise` draws from every generator."""
 
-    def __init__(self, num_samples: int = 8, fault: str = ""):
-        self.num_samples, self.fault = num_samples, fault
+    def __init__(self, num_samples: int = 8, fault: str = "", noise: float = 0.0):
+        self.num_samples, self.fault, self.noise = num_samples, fault, noise
         self.metainfo = {"sigmas": np.ones(NUM_JOINTS)}
 
     def __len__(self) -> int:
@@ -42,6 +44,8 @@ class ToyHands(Dataset):
         sample.gt_instance_labels = InstanceData(keypoint_labels=torch.from_numpy(labels),
                                                  keypoint_weights=torch.from_numpy(weights))
         image = torch.from_numpy(rng.integers(0, 255, (3, SIZE, SIZE)).astype(np.uint8))
+        if self.noise:
+            image = image * (1 - self.noise * random.random() * np.random.rand() * torch.rand(1))  # noqa: NPY002
         return {"inputs": image, "data_samples": sample}
 
 
@@ -52,11 +56,12 @@ class ToyModel(BaseModel):
     def __init__(self, width: int = 8, dropout: float = 0.0, data_preprocessor: dict | None = None):
         super().__init__(data_preprocessor)
         self.width = width
+        self.dropout = torch.nn.Dropout(dropout)
         self.layer = torch.nn.Linear(3 * width * width, NUM_JOINTS * 3)
 
     def forward(self, inputs, data_samples, mode="tensor"):
         images = torch.nn.functional.adaptive_avg_pool2d(torch.stack(list(inputs)).float() / 255, self.width)
-        points = self.layer(images.flatten(1)).view(-1, NUM_JOINTS, 3) * 32
+        points = self.layer(self.dropout(images.flatten(1))).view(-1, NUM_JOINTS, 3) * 32
         if mode == "loss":
             labels = torch.cat([sample.gt_instance_labels.keypoint_labels for sample in data_samples])
             error = (points - labels).abs()

@@ -6,18 +6,16 @@ records, so that for checks joint by joint a small share may fail.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dfmamba.apis.file_facts import FileFacts
 from dfmamba.datasets.base import HandDataset
-from dfmamba.datasets.files import read_image_size
 from dfmamba.datasets.record_checks import describe_factor
 from dfmamba.geometry import project
+from dfmamba.io.images import ImageError, check_image_content, read_image_size
 from dfmamba.skeleton import NUM_HAND_JOINTS, Skeleton, skeleton_with
 
 OK, WARNING, WRONG = "ok", "warning", "wrong"
@@ -241,13 +239,14 @@ def check_images(dataset: HandDataset, samples: Samples, expected_sizes: NDArray
     for number, sample in enumerate(samples.samples):
         path = sample["img_path"]
         fault = dataset.find_image_fault(path, sample["id"])
-        image = cv2.imread(path, cv2.IMREAD_UNCHANGED) if fault is None else None
-        if image is None:
-            text = str(fault).splitlines()[0] if fault else f"{path}: expected an image, got one that is damaged inside"
-            faults.append(text)
-        else:
-            sizes[number] = read_image_size(Path(path))
-            blank += not image.any()
+        try:
+            if fault is None:
+                blank += not check_image_content(path).any()
+                sizes[number] = read_image_size(path)
+        except ImageError as error:
+            fault = error
+        if fault is not None:
+            faults.append(str(fault).splitlines()[0])
         on_image(1)
     return [_faults_finding(faults, len(sizes), blank), _size_finding(samples, sizes, expected_sizes)], sizes
 

@@ -108,13 +108,17 @@ class AssemblyHandsDataset(HandDataset):
         """See `HandDataset`."""
         return super().describe_source() | {"root_depth": "gt", "invalid_file": self.invalid_file}
 
+    def image_names(self, rows: NDArray[np.int64]) -> list[str]:
+        """See `HandDataset`."""
+        table = self.index.columns
+        return [name.decode() for name in table["file_name"][table["image"][rows]].tolist()]
+
     def make_sample(self, row: int) -> dict[str, Any]:
         """Make the sample of a row; see the table in `dfmamba.datasets.base`."""
         table = self.index.columns
         image = table["image"][row]
         camera = table["camera"][image]
         return {
-            "img_path": str(Path(self.data_prefix["img"]) / table["file_name"][image].decode()),
             "img_id": int(table["image_id"][image]),
             "id": int(table["annotation_id"][row]),
             "seq_name": table["sequence_name"][camera].decode(),

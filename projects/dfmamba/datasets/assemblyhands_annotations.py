@@ -30,6 +30,7 @@ from dfmamba.datasets.files import (
 from dfmamba.datasets.record_checks import Skip, check_hand_size, pinhole_of_matrix
 from dfmamba.datasets.row_table import RowTable
 from dfmamba.geometry import move_rigidly
+from dfmamba.io.regular_files import read_text
 from dfmamba.skeleton import NUM_HAND_JOINTS, SIDES, TWO_HANDS, WRIST, hand_slice
 
 PARSER_VERSION = 1  # another number makes old indices useless
@@ -284,11 +285,11 @@ def _shrink(entry: dict) -> dict:
 def _read_invalid(path: Path) -> set[tuple[str, int]]:
     """Return file name and side of the hands that a file of the toolkit leaves out."""
     hands = set()
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         file_name, _, side = line.strip().rpartition(",")
         if not file_name or side not in ("0", "1"):
             raise fault(path, f"(line {number})", "'file_name,hand' with 0 for right or 1 for left", repr(line[:200]))
-        hands.add((file_name, int(side)))
+        hands.add((check_relative_path(path, f"(line {number})", file_name), int(side)))
     return hands
 
 

@@ -5,7 +5,10 @@ canonical order (`dfmamba.skeleton`); the leading axis of 1 is mmpose's instance
 own `InterHand3DDataset`, so that its heads, codecs and metrics work on our samples.
 
     key                 shape, type         meaning
-    img_path            str                 path of the image
+    img_path            str                 path of the image; `HandDataset` adds it, from `image_names`
+    image_size          (2,) int32          width and height in px that the annotations belong to, 0 (or no such key)
+                                            where unknown; compared with the image's when it is loaded, after its
+                                            EXIF orientation, as OpenCV and mmcv load colour images
     img_id, id          int                 number of the image, and of the annotation
     dataset_name        str                 name of the data set
     seq_name, camera    str                 recording and camera
@@ -33,6 +36,7 @@ wrist of the joint's own hand; of NYU it is the centre of the crop, for all join
 
 import copy
 import json
+import os
 import pickle
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -42,31 +46,57 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
-from mmengine.dataset import BaseDataset, force_full_init
+from mmengine.dataset import BaseDataset, Compose, force_full_init
 from mmengine.logging import MMLogger
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from numpy.typing import NDArray
 
 from dfmamba.datasets.annotation_index import AnnotationColumns, Index, open_index
-from dfmamba.datasets.files import Faults, check_image_content, check_image_end, describe_usage, read_image_size
-from dfmamba.datasets.skipped_samples import (
-    IMAGE_DAMAGED,
-    IMAGE_MISSING,
-    PIPELINE,
-    SkippedSamples,
-    describe_skipped,
+from dfmamba.datasets.files import Faults, describe_usage
+from dfmamba.datasets.skipped_samples import IMAGE_MISSING, PIPELINE, SkippedSamples, describe_skipped, reason_of
+from dfmamba.io.images import (
+    ImageError,
+    check_decoded_image,
+    check_image_content,
+    check_image_file,
+    check_image_size,
+    check_lossless,
 )
+from dfmamba.io.regular_files import check_regular
 
 LOGGED_FAULTS = 5  # faulty images that are named in the log, of each data set
 METAINFO_KEYS = ("dataset_name", "upper_body_ids", "lower_body_ids", "flip_pairs", "flip_indices",
                  "dataset_keypoint_weights", "skeleton_links")
+MISSING_IMAGE_POLICIES = ("raise", "skip")
+UNKNOWN_SIZE = (0, 0)
+
+
+class CheckedPipeline(Compose):
+    """Transforms, one after the other; the image is looked at as soon as one of them has loaded it.
+
+    Raises:
+        ImageError: A part of it is missing, see `check_decoded_image`.
+    """
+
+    def __call__(self, data: dict) -> Any:
+        """Return what the last transform returns; None as soon as one returns None."""
+        path, is_loaded = data["img_path"], "img" in data
+        for transform in self.transforms:
+            data = transform(data)
+            if data is None:
+                return None
+            if not is_loaded and isinstance(data.get("img"), np.ndarray):
+                check_decoded_image(path, data["img"])
+                is_loaded = True
+        return data
 
 
 class HandDataset(BaseDataset):
     """Base of the adapters: rows of a table that become samples one at a time.
 
     An adapter says what it holds (`METAINFO`, `TREE`), opens the index of its annotations (`load_annotations`, which
-    calls `open_index`) and makes the sample of one row (`make_sample`). The index is mapped from the disk and shared by
+    calls `open_index`), names the images of rows (`image_names`) and makes the sample of one row (`make_sample`). The
+    index is mapped from the disk and shared by
     all processes, so millions of records open at once and cost the workers of a data loader no memory.
 
     `metainfo` also holds `data_source` for checkpoints and result files: annotation file, number of samples, selection,
@@ -88,6 +118,8 @@ class HandDataset(BaseDataset):
         faulty: 'raise' stops at a faulty record or image; 'skip' leaves faulty records out, and in training takes
             another sample for a missing or broken image; both are counted and logged (the samples by
             `count_skipped_samples`, over all workers). In test mode a broken image is an error in any case.
+        missing_images: 'raise' stops at the first image that is not there, and counts how many are not; 'skip' leaves
+            out the samples whose image file is missing when the annotations are opened, and counts them.
         cache_dir: Folder of the annotation indices, see `dfmamba.datasets.annotation_index`.
         verify_index: Compare a stored index with its checksums when it is opened, however large it is (small ones are
             compared in any case); a damaged one is rebuilt.
@@ -98,6 +130,7 @@ class HandDataset(BaseDataset):
     """
 
     TREE: ClassVar[str] = ""  # what `data_root` should hold, 5 to 8 lines, shown when a file is missing
+    LOSSLESS_IMAGES: ClassVar[bool] = False  # whether the bytes of the images are numbers, see `check_lossless`
     _fully_initialized: bool = False
     _metainfo: dict
     _pickled_metainfo: bytes  # what goes into every sample; copied five times faster than by `copy.deepcopy`
@@ -115,22 +148,27 @@ class HandDataset(BaseDataset):
         max_refetch: int = 1000,
         metainfo: dict | None = None,
         faulty: str = "raise",
+        missing_images: str = "raise",
         cache_dir: str | None = None,
         verify_index: bool = False,
     ) -> None:
         if not isinstance(sample_interval, int) or sample_interval < 1:
             raise ValueError(f"sample_interval: expected a positive integer, got {sample_interval!r}")
-        self.sample_interval = sample_interval
-        self.faulty, self.cache_dir, self.verify_index = faulty, cache_dir, verify_index
+        if missing_images not in MISSING_IMAGE_POLICIES:
+            raise ValueError(f"missing_images: expected one of {MISSING_IMAGE_POLICIES}, got {missing_images!r}")
         Faults(faulty)  # refuses an unknown policy
+        self.sample_interval, self.missing_images = sample_interval, missing_images
+        self.faulty, self.cache_dir, self.verify_index = faulty, cache_dir, verify_index
         self.rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self.skipped: dict[str, int] = {}  # how many records are left out, by reason
         self.num_records = 0  # in the annotations, whether used or skipped
         self.skipped_samples = SkippedSamples(0)  # while loading; by row
         self.opened: list[Index] = []  # by `open_index`
+        self._missing_counts: tuple[int, int] | None = None  # missing images and all, once it has been asked for
         super().__init__(ann_file=ann_file, metainfo=metainfo, data_root=data_root,
                          data_prefix=dict(data_prefix or {"img": ""}), indices=indices, serialize_data=False,
                          pipeline=list(pipeline), test_mode=test_mode, lazy_init=lazy_init, max_refetch=max_refetch)
+        self.pipeline: CheckedPipeline = CheckedPipeline(self.pipeline.transforms)
 
     @abstractmethod
     def load_annotations(self) -> tuple[NDArray[np.int64], dict[str, int]]:
@@ -138,7 +176,15 @@ class HandDataset(BaseDataset):
 
     @abstractmethod
     def make_sample(self, row: int) -> dict[str, Any]:
-        """Make the sample of a row, as in the module's table but without metainfo."""
+        """Make the sample of a row, as in the module's table but without metainfo and, mostly, `img_path`."""
+
+    def image_names(self, rows: NDArray[np.int64]) -> list[str]:
+        """Return the names of the images of some rows, relative to `data_prefix['img']`, with `/` between their parts.
+
+        Adapters say so without making the samples, for it is asked for all rows at once. This is for those whose
+        `make_sample` gives `img_path`.
+        """
+        return [str(Path(self.make_sample(int(row))["img_path"]).absolute()) for row in rows]
 
     def open_index(
         self,
@@ -170,7 +216,8 @@ class HandDataset(BaseDataset):
         digests = [index.digest for index in self.opened]
         digest = digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
         return {"dataset": type(self).__name__, "ann_file": self.ann_file, "num_samples": len(self.rows),
-                "sample_interval": self.sample_interval, "indices": self._indices, "digest": digest[:16]}
+                "sample_interval": self.sample_interval, "indices": self._indices, "digest": digest[:16]} | (
+                    {"missing_images": self.skipped.get(IMAGE_MISSING, 0)} if self.missing_images == "skip" else {})
 
     def full_init(self) -> None:
         """Read the annotations and select the samples, once."""
@@ -179,6 +226,9 @@ class HandDataset(BaseDataset):
         self.require("data_prefix['img']", self.data_prefix["img"])
         self.opened = []
         rows, skipped = self.load_annotations()
+        if self.missing_images == "skip":
+            present = self.images_present(rows)
+            rows, skipped = rows[present], skipped | {IMAGE_MISSING: int((~present).sum())}
         total = len(rows)
         self.skipped = {reason: count for reason, count in skipped.items() if count}
         self.num_records = total + sum(skipped.values())
@@ -233,11 +283,13 @@ class HandDataset(BaseDataset):
         Raises:
             ValueError: The annotation index is damaged.
         """
-        row = int(self.rows[idx])
+        row = self.rows[idx]
         for index in self.opened:
             index.check_lengths()
         try:
-            sample = self.make_sample(row)
+            sample = self.make_sample(int(row))
+            if "img_path" not in sample:
+                sample["img_path"] = str(Path(self.data_prefix["img"]) / self.image_names(row[None])[0])
         except (IndexError, UnicodeDecodeError) as error:  # a number or name that no parser wrote
             places = ", ".join(str(index.folder or "memory") for index in self.opened)
             raise ValueError(f"{type(self).__name__}: row {row} of the annotation index cannot be read ({error}): the "
@@ -288,24 +340,24 @@ class HandDataset(BaseDataset):
 
         Raises:
             FileNotFoundError: The image does not exist.
-            ValueError: The image cannot be read.
+            ImageError: The image cannot be used: not whole, or of another size than `image_size`.
         """
         sample = self.get_data_info(idx)
-        img_path, record = sample["img_path"], sample["id"]  # transforms may change the dictionary
-        fault = self.find_image_fault(img_path, record)
+        image = sample["img_path"], sample["id"], sample.get("image_size", UNKNOWN_SIZE)  # transforms may change them
+        fault = self.find_image_fault(*image)
         if fault is None:
             try:
                 return self._count_if_none(idx, self.pipeline(sample))
+            except ImageError as error:
+                fault = _name_record(error, image[1])
             except Exception as error:
-                fault = self.find_image_fault(img_path, record, decode=True)
+                fault = self.find_image_fault(*image, decode=True)
                 if fault is None:  # the pipeline's own
                     raise
                 fault.__cause__ = error
         if self.test_mode or self.faulty == "raise":
             raise fault
-        missing = isinstance(fault, FileNotFoundError)
-        reason = IMAGE_MISSING if missing else getattr(fault, "reason", IMAGE_DAMAGED)
-        number = self.skipped_samples.add(int(self.rows[idx]), reason)
+        number = self.skipped_samples.add(int(self.rows[idx]), reason_of(fault))
         if 0 < number <= LOGGED_FAULTS:
             more = "; further ones are only counted" if number == LOGGED_FAULTS else ""
             MMLogger.get_current_instance().warning(f"skipped a sample with a faulty image: {fault}{more}")
@@ -322,19 +374,71 @@ class HandDataset(BaseDataset):
         """Return how many samples were left out at least once while loading, by reason, in all processes here."""
         return self.skipped_samples.count(self.rows)
 
-    def find_image_fault(self, img_path: str, record: int, decode: bool = False) -> Exception | None:
-        """Return an error that names file and record if an image is missing, cut short, too large or damaged."""
+    def find_image_fault(self, img_path: str, record: int, image_size: Sequence[int] | NDArray = UNKNOWN_SIZE,
+                         decode: bool = False) -> Exception | None:
+        """Return an error that names file and record if an image cannot be used.
+
+        Args:
+            img_path: Of the sample.
+            record: The sample's `id`, for the message.
+            image_size: Of the sample; 0 is not compared.
+            decode: Find damage inside, too, see `dfmamba.io.images`.
+        """
         try:
-            self.require("data_prefix['img']", img_path, f"the image of record {record}")
-            read_image_size(Path(img_path))
-            check_image_end(Path(img_path))
+            header = check_image_file(img_path)
+            check_image_size(img_path, header, image_size)
+            if self.LOSSLESS_IMAGES:
+                check_lossless(img_path, header)
             if decode:
-                check_image_content(Path(img_path))
-        except FileNotFoundError as error:
-            return error
-        except ValueError as error:
-            return ValueError(f"the image of record {record}: {error}")
+                check_image_content(img_path)
+        except (FileNotFoundError, NotADirectoryError):
+            return self._missing_image(img_path, record)
+        except (ImageError, OSError) as error:
+            return _name_record(error, record)
         return None
+
+    def images_present(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Say for which rows (n,) there is a file of the image's name. Folders are listed, each once: 1 s a million."""
+        listings: dict[str, set[str]] = {}
+        present = np.zeros(len(rows), dtype=np.bool_)
+        for number, name in enumerate(self.image_names(rows)):
+            folder, _, file_name = name.rpartition("/")
+            if folder not in listings:
+                listings[folder] = _list_files(Path(self.data_prefix["img"]) / folder)
+            present[number] = file_name in listings[folder]
+        return present
+
+    @force_full_init
+    def check_images_present(self, max_headers: int = 200) -> None:
+        """Look at the images before hours of training: all are there, and some, evenly spread, can be used.
+
+        Args:
+            max_headers: How many are looked at; each takes about 0.1 ms.
+
+        Raises:
+            FileNotFoundError: An image is missing; the message counts how many are.
+            ImageError: One is of an unknown format, cut short, or of another size than annotated.
+        """
+        missing = np.flatnonzero(~self.images_present(self.rows))
+        some = np.linspace(0, len(self) - 1, min(max_headers, len(self))).round().astype(int)
+        for number in [*missing[:1], *np.unique(some)]:
+            sample = self.get_data_info(int(number))
+            fault = self.find_image_fault(sample["img_path"], sample["id"], sample.get("image_size", UNKNOWN_SIZE))
+            if fault is not None:
+                raise fault
+
+    def _missing_image(self, img_path: str, record: int) -> FileNotFoundError:
+        """Return the error for an image that is not there, which says how many are not."""
+        if self._missing_counts is None:
+            row_of_image = dict(zip(self.image_names(self.rows), self.rows.tolist(), strict=True))  # each image once
+            rows = np.array(list(row_of_image.values()), dtype=np.int64)
+            self._missing_counts = int((~self.images_present(rows)).sum()), len(rows)
+        missing, total = self._missing_counts
+        return self._not_found(
+            "data_prefix['img']", Path(img_path).absolute(),
+            f"the image of record {record}; {missing} of {total} images are missing",
+            "To keep only the samples whose image is there, set missing_images='skip', for example with "
+            "--cfg-options test_dataloader.dataset.missing_images=skip\n")
 
     def require(self, config_key: str, path: str | Path, what: str = "") -> Path:
         """Return an absolute path that exists.
@@ -346,15 +450,34 @@ class HandDataset(BaseDataset):
 
         Raises:
             FileNotFoundError: There is no such file or folder; the message shows the expected tree.
+            ValueError: It is a pipe, a socket or a device.
         """
         full = Path(path).absolute()
-        if full.exists():
-            return full
-        raise FileNotFoundError(f"{type(self).__name__}: no such file or folder: {full}"
-                                + (f" ({what})" if what else "")
-                                + f"\nIt comes from the configuration key {config_key}, data_root={self.data_root!r}. "
-                                f"Expected below data_root:\n{self.TREE}")
+        if not full.exists():
+            raise self._not_found(config_key, full, what)
+        check_regular(full)
+        return full
+
+    def _not_found(self, config_key: str, path: Path, what: str, advice: str = "") -> FileNotFoundError:
+        """Return the error for a file or folder that is not there."""
+        return FileNotFoundError(f"{type(self).__name__}: no such file or folder: {path}"
+                                 + (f" ({what})" if what else "")
+                                 + f"\nIt comes from the configuration key {config_key}, data_root={self.data_root!r}. "
+                                 f"{advice}Expected below data_root:\n{self.TREE}")
 
     @classmethod
     def _load_metainfo(cls, metainfo: Mapping | None = None) -> dict:
         return parse_pose_metainfo(dict(metainfo or cls.METAINFO))
+
+
+def _name_record(error: Exception, record: int) -> Exception:
+    """Return an error of an image that says whose image it is."""
+    return type(error)(f"the image of record {record}: {error}")
+
+
+def _list_files(folder: Path) -> set[str]:
+    """Return the names of what is in a folder; none if it does not exist."""
+    try:
+        return set(os.listdir(folder))  # noqa: PTH208, names are enough
+    except (FileNotFoundError, NotADirectoryError):
+        return set()

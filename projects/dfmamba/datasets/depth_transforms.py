@@ -23,8 +23,8 @@ from mmcv.transforms.utils import cache_randomness
 from mmpose.registry import TRANSFORMS
 from numpy.typing import NDArray
 
-from dfmamba.datasets.files import read_image_size
 from dfmamba.datasets.nyu_annotations import IMAGE_SIZE
+from dfmamba.io.images import ImageError, check_image_file, check_image_size, check_lossless
 
 A2J_MEAN_MM, A2J_STD_MM = -0.66877532422628, 28.329582076876047  # of the clipped cube, from A2J's nyu_{mean,std}.npy
 
@@ -55,24 +55,25 @@ class LoadNYUDepth(BaseTransform):
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is no complete 8-bit image of that size with three channels.
+        ImageError: The file is no complete 8-bit image of that size with three channels, in a format that keeps its
+            bytes (`check_lossless`).
     """
 
     def __init__(self, image_size: tuple[int, int] = IMAGE_SIZE) -> None:
-        self.image_size = tuple(image_size)
+        self.image_size = (int(image_size[0]), int(image_size[1]))
 
     def transform(self, results: dict) -> dict:
         """Read the image of a sample."""
         path = Path(results["img_path"])
-        size = read_image_size(path)  # before its pixels: a wrong header could ask for any amount of memory
-        if size != self.image_size:
-            raise ValueError(f"{path}: expected a depth image of {self.image_size} px (width, height), got {size}")
+        header = check_image_file(path)  # before its pixels: a wrong header could ask for any amount of memory
+        check_lossless(path, header)
+        check_image_size(path, header, self.image_size)
         image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if image is None:
-            raise ValueError(f"{path}: expected a complete PNG file, got one that cannot be decoded. "
+            raise ImageError(f"{path}: expected a complete {header.kind} file, got one that cannot be decoded. "
                              "Is the download cut short?")
         if image.dtype != np.uint8 or image.shape[2:] != (3,):
-            raise ValueError(f"{path}: expected 8 bits and three channels (depth = 256 green + blue), "
+            raise ImageError(f"{path}: expected 8 bits and three channels (depth = 256 green + blue), "
                              f"got {image.dtype} and shape {image.shape}")
         results["img"] = decode_depth(image)[..., None]
         results["img_shape"] = results["ori_shape"] = image.shape[:2]

@@ -127,6 +127,13 @@ class DexYCBDataset(HandDataset):
         own = self.selection._asdict()
         return description | {key: own[key] for key, value in parts.items() if own[key] != value}
 
+    def image_names(self, rows: NDArray[np.int64]) -> list[str]:
+        """See `HandDataset`."""
+        table = self.index.columns
+        names, serials = table["sequence_name"][table["sequence"][rows]], table["serial"][table["camera"][rows]]
+        return [f"{name.decode()}/{serial.decode()}/color_{frame:06d}.jpg" for name, serial, frame
+                in zip(names.tolist(), serials.tolist(), table["frame_idx"][rows].tolist(), strict=True)]
+
     def make_sample(self, row: int) -> dict[str, Any]:
         """Make the sample of a row; see the table in `dfmamba.datasets.base`."""
         table = self.index.columns
@@ -139,7 +146,6 @@ class DexYCBDataset(HandDataset):
         sides = np.arange(len(SIDES)) == table["sequence_side"][sequence]  # [right, left]
         image_id = int(table["image_id"][row])
         return {
-            "img_path": str(Path(self.data_prefix["img"]) / name / serial / f"color_{frame:06d}.jpg"),
             "img_id": image_id,
             "id": image_id,
             "seq_name": name,

@@ -1,33 +1,38 @@
 """Reading files that others wrote: nothing in them is run, and errors name the file and the record.
 
-The readers refuse what could run code (pickles beyond plain data, YAML objects, arrays of objects) or exhaust the
-memory (pictures and arrays of absurd sizes); `check_relative_path` refuses names that lead out of the data's folder.
+The readers open regular files only (`dfmamba.io.regular_files`). They refuse what could run code (pickles beyond plain
+data, YAML objects, arrays of objects), what could exhaust the memory (arrays of absurd sizes, a few bytes that unfold
+to billions of items), and what says two things at once (a key twice); `check_relative_path` refuses names that lead out
+of the data's folder.
 `Faults` is the policy for faulty records: raise, or count and go on.
 """
 
-import json
 import math
 import re
 import reprlib
-import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import Any, BinaryIO
 
-import cv2
 import numpy as np
 import scipy.io
 import yaml  # type: ignore[import-untyped]
 from mmengine.logging import MMLogger
 from numpy.typing import NDArray
-from PIL import Image
 
-from dfmamba.datasets.plain_pickle import PlainUnpickler
+from dfmamba.datasets.plain_pickle import PLAIN_KINDS, PlainUnpickler
+from dfmamba.io.images import MAX_IMAGE_PIXELS as MAX_IMAGE_PIXELS  # the parsers take these two from here
+from dfmamba.io.images import read_image_size as read_image_size
+from dfmamba.io.json_files import load_json
+from dfmamba.io.limits import ContentError, check_expansion, first_repeated
+from dfmamba.io.regular_files import open_regular, open_text, read_bytes
 
-MAX_IMAGE_PIXELS = 64_000_000  # 12 times the largest picture of the five data sets; 192 MB as 8-bit RGB
-MAX_ARRAY_BYTES = 4 * 2**30  # of all arrays of one file; the largest official file holds 14 MB
-IMAGE_FORMATS = ("PNG", "JPEG", "BMP")
+MAX_ARRAY_BYTES = 2**30  # of all arrays of one file; NYU's training file, the largest official one, has 0.4 GB
+MAX_PICKLE_BYTES = 2**30  # RHD's training file has 0.1 GB
+MAX_YAML_ITEMS = 1_000_000
+MAX_YAML_BYTES = 2**18  # the largest official file has 0.01 MB; PyYAML takes half a minute for 1 MB
 FAULT_POLICIES = ("raise", "skip")
 
 
@@ -68,39 +73,56 @@ def read_json(path: Path, object_hook: Callable[[dict], Any] | None = None) -> A
     """Read a JSON file; `object_hook` may replace each dictionary as soon as it is read.
 
     Raises:
-        ValueError: The file is not complete, valid JSON.
+        ValueError: The file is not complete, valid JSON, or has a key twice in one dictionary.
     """
-    try:
-        with path.open(encoding="utf-8") as file:
-            return json.load(file, object_hook=object_hook)
-    except (ValueError, RecursionError) as error:  # JSON, UTF-8, or a number of more digits than Python takes
-        raise broken_file(path, "a complete JSON file", error) from error
+    with open_text(path) as file:
+        try:
+            return load_json(file, object_hook)
+        except (ValueError, RecursionError) as error:  # JSON, UTF-8, or a number of more digits than Python takes
+            raise broken_file(path, "a complete JSON file", error) from error
 
 
 def broken_file(path: Path, expected: str, error: object) -> ValueError:
     """Return the error for a file that cannot be read as a whole."""
-    return ValueError(f"{path}: expected {expected}, got a fault: {error}. Is the download cut short? "
-                      "Fetch the file again.")
+    hint = "" if isinstance(error, ContentError) else " Is the download cut short? Fetch the file again."
+    return ValueError(f"{path}: expected {expected}, got a fault: {error}.{hint}")
 
 
 def read_pickle(path: Path) -> Any:
-    """Read a pickle of plain data: numbers, texts, containers and arrays; pickles of Python 2 too.
+    """Read a pickle of plain data: numbers, texts, containers and arrays of real numbers; pickles of Python 2 too.
 
     Raises:
-        ValueError: The file is not a complete pickle, or it names a class or function that is not on the list; the
-            error says which.
+        ValueError: The file is not a complete pickle, has a key twice, unfolds to much more than its size (see
+            `plain_pickle` and `check_expansion`), or names a class or function that is not on the list; the error says
+            which.
     """
+    content = read_bytes(path, MAX_PICKLE_BYTES)
     try:
-        with path.open("rb") as file:
-            return PlainUnpickler(file).load()
-    except OSError:
-        raise
+        result = PlainUnpickler(content).load()
+        check_expansion(result)
+        return result
     except Exception as error:  # a damaged pickle may raise anything
         raise broken_file(path, "a complete pickle of plain data and arrays", error) from error
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML's own types, and tuples."""
+    """YAML's own types, and tuples; a key twice in one mapping and keys merged from another one (`<<`) are refused."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Refuse what cannot be merged, or found again, in bounded time; called for every mapping."""
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise ContentError("the merge key '<<', which is not read")
+            if not isinstance(key, yaml.ScalarNode):
+                raise ContentError("a key that is not a single value")
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """Return a mapping."""
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) < len(node.value):
+            repeated = first_repeated(key.value for key, _ in node.value)
+            raise ContentError(f"the key {shorten(repeated)} twice in one mapping")
+        return mapping
 
 
 def _make_tuple(loader: _PlainLoader, node: yaml.SequenceNode) -> tuple:
@@ -108,75 +130,127 @@ def _make_tuple(loader: _PlainLoader, node: yaml.SequenceNode) -> tuple:
 
 
 _PlainLoader.add_constructor("tag:yaml.org,2002:python/tuple", _make_tuple)
+# Numbers without a point, such as 1e-05, are texts to PyYAML; to everybody else they are numbers.
+_PlainLoader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"),
+                                   list("-+0123456789"))
 
 
 def read_yaml(path: Path) -> Any:
     """Read a YAML file of plain data; of Python's own tags only `python/tuple` is known.
 
     Raises:
-        ValueError: The file is no YAML, or names another tag.
+        ValueError: The file is no YAML, names another tag, has a key twice, or unfolds too far (see `check_expansion`).
     """
-    try:
-        with path.open(encoding="utf-8") as file:
-            return yaml.load(file, _PlainLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, TypeError, ValueError) as error:
-        text = " ".join(str(error).split())
-        raise broken_file(path, "a YAML file of plain data", text) from error
+    with open_text(path, MAX_YAML_BYTES) as file:
+        try:
+            result = yaml.load(file.read(), _PlainLoader)
+            check_expansion(result, MAX_YAML_ITEMS)
+            return result
+        except ContentError as error:
+            raise broken_file(path, "a YAML file of plain data", error) from error
+        except (yaml.YAMLError, RecursionError, TypeError, ValueError) as error:
+            raise broken_file(path, "a YAML file of plain data", " ".join(str(error).split())) from error
 
 
 def read_npz(path: Path, names: Iterable[str] | None = None) -> dict[str, NDArray]:
-    """Read arrays of an `.npz` file; arrays of objects (pickles) are refused.
+    """Read arrays of an `.npz` file: real numbers, flags and texts; all others, such as objects (pickles), are refused.
 
     Args:
         path: The file.
         names: Only these arrays, those of them that are there; all by default.
 
     Raises:
-        ValueError: The file is no complete `.npz`, holds objects, or would take more than `MAX_ARRAY_BYTES`.
+        ValueError: The file is no complete `.npz`, an array is of another kind or there twice, or they would take more
+            than `MAX_ARRAY_BYTES`.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            _check_bytes(sum(member.file_size for member in archive.infolist()))
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in (file.files if names is None else names) if name in file.files}
-    except OSError:
-        raise
-    except Exception as error:  # zlib, zipfile and numpy have errors of their own
-        raise broken_file(path, "a complete .npz file of plain arrays", error) from error
+    with open_regular(path) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = archive.infolist()
+                _check_names(member.filename.removesuffix(".npy") for member in members)
+                _check_bytes(sum(member.file_size for member in members))
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                wanted = arrays.files if names is None else names
+                return {name: _plain_array(name, arrays[name]) for name in wanted if name in arrays.files}
+        except Exception as error:  # zlib, zipfile and numpy have errors of their own
+            raise broken_file(path, "a complete .npz file of plain arrays", error) from error
 
 
 def read_mat(path: Path, names: Iterable[str] | None = None) -> dict[str, NDArray]:
-    """Read arrays of a MATLAB file (before version 7.3); cells, structures and objects are refused.
+    """Read arrays of a MATLAB file (before version 7.3); cells, structures, objects and complex numbers are refused.
 
     Args:
         path: The file.
         names: Only these variables, all of which must be there; all by default.
 
     Raises:
-        ValueError: The file is no complete MATLAB file, lacks a variable, or one is not a plain array.
+        ValueError: The file is no complete MATLAB file, lacks a variable or has one twice, one is not a plain array, or
+            they would take more than `MAX_ARRAY_BYTES`.
     """
-    try:
-        there = {name: shape for name, shape, _ in scipy.io.whosmat(str(path))}
-        wanted = list(there if names is None else names)
-        missing = [name for name in wanted if name not in there]
-        if missing:
-            raise ValueError(f"no variable {missing}, only {list(there)}")
-        _check_bytes(sum(8 * math.prod(there[name]) for name in wanted))
-        arrays = scipy.io.loadmat(str(path), variable_names=wanted)
-        for name in wanted:
-            if not isinstance(arrays[name], np.ndarray) or arrays[name].dtype.hasobject:
-                raise ValueError(f"the variable {name!r}, which is a cell, structure or object")
-        return {name: arrays[name] for name in wanted}
-    except Exception as error:  # scipy has errors of its own, also zlib's
-        if isinstance(error, OSError) and error.errno is not None:  # scipy's at the end of a file has no number
-            raise
-        raise broken_file(path, "a complete MATLAB file with plain arrays", error) from error
+    with open_regular(path) as file:
+        try:
+            _check_compressed_bytes(file)
+            listed = scipy.io.whosmat(file)
+            there = {name: shape for name, shape, _ in listed}
+            _check_names(name for name, *_ in listed)
+            wanted = list(there if names is None else names)
+            missing = [name for name in wanted if name not in there]
+            if missing:
+                raise ValueError(f"no variable {missing}, only {list(there)}")
+            _check_bytes(sum(8 * math.prod(there[name]) for name in wanted))
+            arrays = scipy.io.loadmat(file, variable_names=wanted)
+            return {name: _plain_array(name, arrays[name]) for name in wanted}
+        except Exception as error:  # scipy has errors of its own, also zlib's
+            raise broken_file(path, "a complete MATLAB file with plain arrays", error) from error
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """Refuse an array that is there twice: readers take the last one, without a word."""
+    if (repeated := first_repeated(names)) is not None:
+        raise ContentError(f"the array {repeated!r} twice")
+
+
+def _plain_array(name: str, array: Any) -> NDArray:
+    """Return an array of real numbers, flags or texts."""
+    if not isinstance(array, np.ndarray) or array.dtype.hasobject:
+        raise ContentError(f"the variable {name!r}, which is a cell, structure or object")
+    if array.dtype.kind not in PLAIN_KINDS:
+        raise ContentError(f"{array.dtype} in place of real numbers in {name!r}")
+    return array
+
+
+MAT_COMPRESSED, MAT_HEADER_BYTES = 15, 128
+INFLATION = 1032  # zlib makes so many bytes of one at most
+PIECE_BYTES = 2**16
+
+
+def _check_compressed_bytes(file: BinaryIO) -> None:
+    """Refuse a MATLAB file whose compressed variables unfold to more than `MAX_ARRAY_BYTES`, whatever their shapes say.
+
+    Files that are too small for that are not read, so mostly this costs nothing.
+    """
+    size = file.seek(0, 2)
+    file.seek(0)
+    order = {b"IM": "little", b"MI": "big"}.get(file.read(MAT_HEADER_BYTES)[-2:])
+    if order is not None and INFLATION * size > MAX_ARRAY_BYTES:
+        unfolded = 0
+        while len(tag := file.read(8)) == 8:
+            kind, length = (int.from_bytes(part, order) for part in (tag[:4], tag[4:]))  # type: ignore[arg-type]
+            following = file.tell() + length
+            if kind == MAT_COMPRESSED:
+                inflater = zlib.decompressobj()
+                for _ in range(0, length, PIECE_BYTES):
+                    unfolded += len(inflater.decompress(file.read(PIECE_BYTES)))
+                    _check_bytes(unfolded)
+            file.seek(following)
+    file.seek(0)
 
 
 def _check_bytes(size: int) -> None:
     """Refuse arrays that would take too much memory."""
     if size > MAX_ARRAY_BYTES:
-        raise ValueError(f"arrays of {size} bytes, more than {MAX_ARRAY_BYTES}")
+        raise ContentError(f"arrays of {size} bytes, more than {MAX_ARRAY_BYTES}")
 
 
 MAX_NAME_LENGTH = 500  # a column of names is as wide as the longest of them
@@ -184,12 +258,12 @@ _PLAIN_NAME = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*", re.ASCII)
 
 
 def check_relative_path(path: Path, record: object, name: str) -> str:
-    r"""Return a file name of an annotation file if it stays below the data's folder.
+    r"""Return a file name of an annotation file, with `/` between its parts, if it stays below the data's folder.
 
     Args:
         path: The annotation file, for the message.
         record: The record, likewise.
-        name: The name, with `/` or `\`.
+        name: The name, with `/`, or with `\` as tools for Windows write it.
 
     Raises:
         ValueError: The name is empty, absolute, longer than `MAX_NAME_LENGTH`, has a drive or a NUL, or leads out by
@@ -202,62 +276,14 @@ def check_relative_path(path: Path, record: object, name: str) -> str:
     for part in PureWindowsPath(name).parts:  # knows both separators, and drives
         depth += -1 if part == ".." else 1
         inside &= depth >= 0
-    if len(name) > MAX_NAME_LENGTH or depth < 1 or not inside or "\0" in name or PureWindowsPath(name).anchor:
+    if not is_storable(name) or depth < 1 or not inside or PureWindowsPath(name).anchor:
         raise fault(path, record, "a relative file name that stays in the folder of the data", repr(name[:200]))
-    return name
+    return name.replace("\\", "/")
 
 
-def read_image_size(path: Path) -> tuple[int, int]:
-    """Return width and height in px from the header of a PNG, JPEG or BMP; nothing is decoded.
-
-    Raises:
-        ValueError: It is no such picture, or has more than `MAX_IMAGE_PIXELS`.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=IMAGE_FORMATS) as image:
-                width, height = image.size
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{path}: expected an image of at most {MAX_IMAGE_PIXELS} pixels, got: {error}") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise ValueError(f"{path}: expected an image file ({', '.join(IMAGE_FORMATS)}), got one that cannot be "
-                         "decoded. Is the download cut short?") from error
-    if width * height > MAX_IMAGE_PIXELS:
-        raise ValueError(f"{path}: expected an image of at most {MAX_IMAGE_PIXELS} pixels, got {width} x {height}")
-    return width, height
-
-
-_ENDINGS = {b"\x89PNG": b"IEND", b"\xff\xd8": b"\xff\xd9"}  # how a file begins: what stands at its end
-_TAIL_BYTES = 1024  # some writers add a few bytes behind the end
-
-
-def check_image_end(path: Path) -> None:
-    """Refuse a PNG or JPEG that was written or fetched by half: OpenCV fills the rest of a JPEG in grey, silently.
-
-    Raises:
-        ValueError: The mark of the end is not there.
-    """
-    with path.open("rb", buffering=0) as file:
-        head = file.read(4)
-        file.seek(max(0, file.seek(0, 2) - _TAIL_BYTES))
-        tail = file.read()
-    for beginning, ending in _ENDINGS.items():
-        if head.startswith(beginning) and ending not in tail:
-            raise ValueError(f"{path}: expected a whole image, got one whose end is missing. Is the download cut "
-                             "short? Fetch the file again.")
-
-
-def check_image_content(path: Path) -> None:
-    """Refuse an image that OpenCV cannot decode.
-
-    Raises:
-        ValueError: It cannot.
-    """
-    if cv2.imread(str(path), cv2.IMREAD_UNCHANGED) is None:
-        raise ValueError(f"{path}: expected an image, got one that is damaged inside. Fetch the file again.")
+def is_storable(name: str) -> bool:
+    """Say whether a column of names keeps a name: not longer than `MAX_NAME_LENGTH`, no NUL, no half of a surrogate."""
+    return len(name) <= MAX_NAME_LENGTH and "\0" not in name and not any("\ud800" <= sign <= "\udfff" for sign in name)
 
 
 def fault(path: Path, record: object, expected: str, got: object) -> ValueError:
@@ -279,17 +305,13 @@ def shorten(value: object, length: int = 100) -> str:
     return short.repr(value)[:length]
 
 
-def _has_more_items(value: object, limit: int) -> bool:
-    """Whether nested lists have more items than that, each counted as often as it is named."""
-    waiting, items = [value], 0
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, list | tuple):
-            items += len(value)
-            if items > limit:
-                return True
-            waiting.extend(value)
-    return False
+def _size_along_the_first_items(value: object) -> int:
+    """Return how many numbers nested lists hold if all are as long as the first ones; numpy refuses them else."""
+    size = 1
+    while isinstance(value, list | tuple) and value:
+        size *= len(value)
+        value = value[0]
+    return size
 
 
 def get_key(path: Path, record: object, mapping: Any, key: str, what: str = "the key") -> Any:
@@ -319,6 +341,18 @@ def get_integer(path: Path, record: object, mapping: Any, key: str) -> int:
         raise fault(path, record, f"an integer for {key!r}", shorten(value)) from None
 
 
+def get_text(path: Path, record: object, mapping: Any, key: str) -> str:
+    """Return `mapping[key]`, a text for a column of names.
+
+    Raises:
+        ValueError: There is no such key, no text, an empty one, or one that is not storable, see `is_storable`.
+    """
+    text = get_key(path, record, mapping, key)
+    if isinstance(text, str) and text and is_storable(text):
+        return text
+    raise fault(path, record, f"a text of 1 to {MAX_NAME_LENGTH} characters for {key!r}", ascii(shorten(text)))
+
+
 def get_array(path: Path, record: object, mapping: Any, key: str, shape: tuple[int, ...],
               what: str = "the key") -> NDArray[np.float64]:
     """Return `mapping[key]` as numbers of the given shape; trailing axes of length 1 may come in addition.
@@ -327,15 +361,29 @@ def get_array(path: Path, record: object, mapping: Any, key: str, shape: tuple[i
         ValueError: There is no such key, or the shape is another one.
     """
     value = get_key(path, record, mapping, key, what)
-    if _has_more_items(value, 100 + 10 * math.prod(shape)):
+    if _size_along_the_first_items(value) > 100 + 10 * math.prod(shape):
         raise fault(path, record, f"numbers of shape {shape} for {key!r}", f"far more: {shorten(value)}")
     try:
-        array = np.asarray(value, dtype=np.float64)
+        array = _real_numbers(value)
     except (TypeError, ValueError, OverflowError):
         raise fault(path, record, f"numbers of shape {shape} for {key!r}", shorten(value)) from None
     if array.shape[: len(shape)] != shape or array.size != math.prod(shape):
         raise fault(path, record, f"numbers of shape {shape} for {key!r}", f"shape {array.shape}")
     return array.reshape(shape)
+
+
+def _real_numbers(value: Any) -> NDArray[np.float64]:
+    """Return numbers or flags as an array; None, which stands for NaN, as such.
+
+    Raises:
+        TypeError, ValueError, OverflowError: There is something else: text, complex numbers, lists of unequal lengths.
+    """
+    array = np.asarray(value)
+    if array.dtype.kind == "O" and all(part is None or isinstance(part, int | float) for part in array.flat):
+        return array.astype(np.float64)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{array.dtype} in place of numbers")
+    return array.astype(np.float64, copy=False)
 
 
 def check_boxes(path: Path, records: NDArray, boxes_xywh: NDArray) -> None:

@@ -121,6 +121,10 @@ class InterHand26MDataset(HandDataset):
         """See `HandDataset`."""
         return super().describe_source() | {"root_depth": self.root_depth, "hand_types": list(self.hand_types)}
 
+    def image_names(self, rows: NDArray[np.int64]) -> list[str]:
+        """See `HandDataset`."""
+        return [name.decode() for name in self.index.columns["file_name"][rows].tolist()]
+
     def make_sample(self, row: int) -> dict[str, Any]:
         """Make the sample of a row; see the table in `dfmamba.datasets.base`."""
         table = self.index.columns
@@ -139,7 +143,6 @@ class InterHand26MDataset(HandDataset):
             bbox = self.rootnet.columns["bbox_xywh"][rootnet_row]
             abs_depth = self.rootnet.columns["abs_depth_mm"][rootnet_row]
         return {
-            "img_path": str(Path(self.data_prefix["img"]) / table["file_name"][row].decode()),
             "img_id": int(table["image_id"][row]),
             "id": int(table["annotation_id"][row]),
             "seq_name": table["sequence_name"][table["sequence"][row]].decode(),

@@ -16,11 +16,11 @@ from tqdm import tqdm
 
 from dfmamba.datasets.annotation_index import AnnotationColumns
 from dfmamba.datasets.files import Faults, check_relative_path, fault, get_array, get_key
-from dfmamba.datasets.json_records import DECODING_ERRORS, RecordDecoder, read_json_as
+from dfmamba.datasets.json_records import RecordDecoder, decode_entry, read_json_as
 from dfmamba.geometry import world_to_camera
 from dfmamba.skeleton import TWO_HANDS
 
-PARSER_VERSION = 2  # another number makes old indices useless
+PARSER_VERSION = 3  # another number makes old indices useless
 HAND_TYPES = {"right": (True, False), "left": (False, True), "interacting": (True, True)}  # (right, left)
 CHUNK = 50_000  # so many records are Python objects at a time
 
@@ -125,7 +125,7 @@ def _read_images(path: Path, raws: Sequence[msgspec.Raw], sequences: _Names, cam
                  faults: Faults) -> Columns:
     """Read the images."""
     def check(image: _Image) -> _Image:
-        check_relative_path(path, f"{image.id} of the images", image.file_name)
+        image.file_name = check_relative_path(path, f"{image.id} of the images", image.file_name)
         return image
 
     chunks: list[Columns] = [{
@@ -288,10 +288,7 @@ def _join_frames(path: Path, columns: Columns, faults: Faults) -> tuple[Columns,
     def read_row(record: int, capture: int, frame: int) -> tuple:
         text = get_key(path, record, get_key(path, record, captures, str(capture), "the capture"), str(frame),
                        "the frame")
-        try:
-            entry = msgspec.json.decode(text)
-        except DECODING_ERRORS as error:
-            raise fault(path, record, f"a frame {frame} in the official layout", error) from error
+        entry = decode_entry(path, record, text, f"a frame {frame}")
         return (get_array(path, record, entry, "world_coord", (TWO_HANDS.num_joints, 3)).astype(np.float32),)
 
     columns, row, rows = _join_side_table(columns, columns["frame_idx"], read_row, faults)

@@ -46,6 +46,10 @@ class InterHand26MHandsDataset(InterHand26MDataset):
         missing = {"hand without a wrist or with one joint only": int(there.sum() - usable.sum())}
         return 2 * annotations[samples] + sides, skipped | missing
 
+    def image_names(self, rows: NDArray[np.int64]) -> list[str]:
+        """See `HandDataset`."""
+        return super().image_names(rows // 2)
+
     def make_sample(self, row: int) -> dict[str, Any]:
         """Make the sample of a row; see the table in `dfmamba.datasets.base`."""
         annotation, side = divmod(row, 2)

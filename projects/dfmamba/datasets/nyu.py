@@ -51,6 +51,7 @@ class NYUDataset(HandDataset):
     """
 
     METAINFO: ClassVar[dict] = mmpose_metainfo(NYU_14, "nyu", joint_colors(NYU_14))
+    LOSSLESS_IMAGES: ClassVar[bool] = True
     TREE: ClassVar[str] = """\
   {split}/joint_data.mat                 {split} = train or test
   {split}/depth_1_0000001.png            depth_<camera>_<frame from 1>.png
@@ -110,6 +111,10 @@ class NYUDataset(HandDataset):
         return super().describe_source() | {"camera": self.camera, "truth": self.truth, "centres": self.centres,
                                             "half_mm": self.half_mm}
 
+    def image_names(self, rows: NDArray[np.int64]) -> list[str]:
+        """See `HandDataset`."""
+        return [depth_file_name(self.camera, frame) for frame in self.index.columns["frame"][rows].tolist()]
+
     def make_sample(self, row: int) -> dict[str, Any]:
         """Make the sample of a row; see the table in `dfmamba.datasets.base`."""
         columns = self.index.columns
@@ -117,7 +122,6 @@ class NYUDataset(HandDataset):
         keypoints = camera_to_nyu_uvd(joints_cam)
         keypoints[:, 2] -= centre_uvd[2]
         return {
-            "img_path": str(Path(self.data_prefix["img"]) / depth_file_name(self.camera, frame)),
             "img_id": frame + 1,
             "id": frame + 1,  # as in the files' names
             "seq_name": Path(self.data_prefix["img"]).name,

@@ -15,6 +15,7 @@ from dfmamba.datasets.annotation_index import AnnotationColumns
 from dfmamba.datasets.files import Faults, fault, read_mat
 from dfmamba.datasets.record_checks import REACH_MM
 from dfmamba.geometry import NYU_FOCAL, camera_to_nyu_uvd, nyu_uvd_to_camera
+from dfmamba.io.regular_files import read_text
 from dfmamba.skeleton import NYU_14, NYU_14_OF_36, NYU_36_NAMES
 
 PARSER_VERSION = 1  # another number makes old indices useless
@@ -132,7 +133,7 @@ def _read_a2j_centres(path: Path, num_frames: int, joint_file: Path) -> tuple[ND
 
 def _read_v2v_centres(path: Path, num_frames: int, joint_file: Path) -> tuple[NDArray, NDArray[np.bool_]]:
     """Return the centres (N, 3) in px, px, mm, NaN where the file has none, and which of them are there (N,)."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = read_text(path).splitlines()
     if len(lines) != num_frames:
         raise fault(path, "-", f"{num_frames} lines, one for every frame of {joint_file}", f"{len(lines)} lines")
     centres, there = np.full((num_frames, 3), np.nan), np.array([line.split()[:1] != ["invalid"] for line in lines])

@@ -103,12 +103,15 @@ class RHPDataset(HandDataset):
         """See `HandDataset`."""
         return super().describe_source() | {"root_depth": "gt", "hand": self.hand, "validity": self.validity}
 
+    def image_names(self, rows: NDArray[np.int64]) -> list[str]:
+        """See `HandDataset`."""
+        return [name.decode() for name in self.index.columns["file_name"][rows].tolist()]
+
     def make_sample(self, row: int) -> dict[str, Any]:
         """Make the sample of a row; see the table in `dfmamba.datasets.base`."""
         column = {name: values[row] for name, values in self.index.columns.items()}
         image_id = int(column["image_id"])
         return {
-            "img_path": str(Path(self.data_prefix["img"]) / column["file_name"].decode()),
             "img_id": image_id,
             "id": int(column["annotation_id"]),
             "seq_name": FOLDERS[self.split],

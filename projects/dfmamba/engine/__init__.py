@@ -1,15 +1,21 @@
-"""Training and testing around mmengine's Runner: checked configs, hooks, reports. Importing it registers the hooks."""
+"""Training and testing around mmengine's Runner: checked configs, checkpoints, hooks, reports.
 
+Importing it registers the runner, its loops and the hooks, and makes `checkpoint_file` mmengine's loader.
+"""
+
+from dfmamba.engine.checkpoint_file import open_checkpoint
 from dfmamba.engine.config import load_config
 from dfmamba.engine.errors import BatchError, ConfigError, UserError
 from dfmamba.engine.hooks import (
     ContactSheetHook,
+    DurableCheckpointHook,
     FirstBatchCheckHook,
     LossCurveHook,
-    PlainCheckpointHook,
     ProgressHook,
     SkippedSamplesHook,
 )
+from dfmamba.engine.runner import ReproducibleRunner
 
-__all__ = ["BatchError", "ConfigError", "ContactSheetHook", "FirstBatchCheckHook", "LossCurveHook",
-           "PlainCheckpointHook", "ProgressHook", "SkippedSamplesHook", "UserError", "load_config"]
+__all__ = ["BatchError", "ConfigError", "ContactSheetHook", "DurableCheckpointHook", "FirstBatchCheckHook",
+           "LossCurveHook", "ProgressHook", "ReproducibleRunner", "SkippedSamplesHook", "UserError", "load_config",
+           "open_checkpoint"]

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from dfmamba.engine.errors import ConfigError, UserError
+from dfmamba.engine.interruption import TrainingStopped
 
 EXIT_USER_ERROR = 2
 
@@ -28,6 +30,9 @@ def run_tool(name: str, work: Callable[[], None]) -> None:
             raise
         sys.stderr.write(f"{name}: {error}\n")
         sys.exit(EXIT_USER_ERROR)
+    except TrainingStopped as stop:
+        sys.stderr.write(f"{name}: {stop}\n")
+        sys.exit(stop.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write(f"{name}: interrupted\n")
         sys.exit(130)
@@ -71,7 +76,7 @@ def build_runner(config: Config, loop: str) -> Runner:
         FileNotFoundError: Data is missing.
     """
     try:
-        runner = Runner.from_cfg(config)
+        runner = RUNNERS.get(config.get("runner_type") or "ReproducibleRunner").from_cfg(config)
         getattr(runner, loop)  # builds the data sets
         if loop == "train_loop" and config.get("val_dataloader") is not None:
             _ = runner.val_loop  # rather now than after the first epoch

@@ -1,0 +1,35 @@
+"""JSON that others wrote, with Python's own reader: a key that comes twice in one dictionary is refused."""
+
+import json
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from dfmamba.io.limits import ContentError, first_repeated
+
+
+class RepeatedKeyError(ContentError):
+    """Says which key comes twice; readers would take the last one in silence."""
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a dictionary of its items, for `object_pairs_hook` of Python's `json`.
+
+    Raises:
+        RepeatedKeyError: A key comes twice.
+    """
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        raise RepeatedKeyError(f"the key {first_repeated(key for key, _ in pairs)!r} twice in one dictionary")
+    return entries
+
+
+def load_json(file: TextIO, object_hook: Callable[[dict], Any] | None = None) -> Any:
+    """Read JSON; `object_hook` may replace each dictionary as soon as it is read.
+
+    Raises:
+        ValueError: It is not complete, valid JSON, or has a key twice in one dictionary.
+        RecursionError: It is nested too deep.
+    """
+    if object_hook is None:
+        return json.load(file, object_pairs_hook=unique_keys)
+    return json.load(file, object_pairs_hook=lambda pairs: object_hook(unique_keys(pairs)))

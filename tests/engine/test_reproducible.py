@@ -1,0 +1,104 @@
+"""Random numbers follow the place in the training: not the process, not the worker, not the start."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import DefaultSampler, InfiniteSampler
+from mmengine.runner import Runner
+from torch.utils.data import Dataset
+
+from dfmamba.engine.reproducible import SeededDataset, SeededSampler, seed_random_numbers, seeded_loader
+from dfmamba.engine.runner import ReproducibleRunner
+
+
+class Draws(Dataset):
+    """Samples that are what each generator draws."""
+
+    metainfo: dict = {"name": "draws"}  # noqa: RUF012
+
+    def __init__(self, length: int = 11) -> None:
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> list[float]:
+        return [index, random.random(), np.random.rand(), float(torch.rand(()))]  # noqa: NPY002
+
+
+def load(workers: int = 0, epoch: int = 0, skip: int = 0, seed: int = 5) -> list[list[float]]:
+    from mmengine.registry import DATASETS
+
+    if "Draws" not in DATASETS.module_dict:
+        DATASETS.register_module(module=Draws)
+    config = seeded_loader({"dataset": {"type": "Draws"}, "sampler": {"type": "DefaultSampler", "shuffle": True},
+                            "batch_size": 2, "num_workers": workers, "persistent_workers": workers > 0}, seed)
+    loader = ReproducibleRunner.build_dataloader(config, seed=seed)
+    loader.sampler.set_epoch(epoch)
+    loader.sampler.skip(skip)
+    samples = []
+    for batch in loader:
+        samples += [list(map(float, sample)) for sample in zip(*batch, strict=True)] if len(batch) == 4 else batch
+    return samples
+
+
+def test_workers_and_what_was_drawn_before_do_not_matter():
+    first = load()
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    torch.manual_seed(1)
+    assert load() == first
+    assert load(workers=2) == first
+    assert load(workers=1) == first
+
+
+def test_epochs_seeds_and_samples_differ():
+    samples = load()
+    assert len({tuple(sample[1:]) for sample in samples}) == len(samples)
+    assert {tuple(s) for s in load(epoch=1)}.isdisjoint(map(tuple, samples))
+    assert {tuple(s) for s in load(seed=6)}.isdisjoint(map(tuple, samples))
+
+
+def test_a_pass_that_begins_later_is_the_rest_of_the_whole_one():
+    assert load(skip=4) == load()[4:]
+    assert load(workers=1, skip=4) == load()[4:]
+
+
+def test_the_order_is_mmengines_own():
+    plain = DefaultSampler(Draws(), shuffle=True, seed=3)
+    plain.set_epoch(2)
+    seeded = SeededSampler(Draws(), {"type": "DefaultSampler", "shuffle": True}, sample_seed=9, seed=3)
+    seeded.set_epoch(2)
+    assert list(seeded) == list(plain)
+    assert len(seeded) == len(plain)
+    assert not seeded.is_endless
+    assert SeededSampler(Draws(), {"type": "InfiniteSampler"}, 9, 3).is_endless == hasattr(InfiniteSampler, "skip")
+
+
+def test_the_data_set_keeps_its_own_attributes():
+    import pickle
+
+    wrapped = SeededDataset(Draws())
+    assert wrapped.metainfo == {"name": "draws"}
+    assert len(pickle.loads(pickle.dumps(wrapped))) == 11
+    with pytest.raises(AttributeError):
+        _ = wrapped.no_such_thing
+
+
+def test_all_generators_are_set():
+    def draw():
+        return random.random(), np.random.rand(), float(torch.rand(()))  # noqa: NPY002
+
+    seed_random_numbers("step", 0, 1)
+    first = draw()
+    draw()
+    seed_random_numbers("step", 0, 1)
+    assert draw() == first
+    seed_random_numbers("step", 0, 2)
+    assert all(a != b for a, b in zip(draw(), first, strict=True))
+
+
+def test_the_runner_is_mmengines():
+    assert issubclass(ReproducibleRunner, Runner)
