@@ -126,7 +126,7 @@ def test_all_images_broken(root):
     for name in NAMES:
         (root / "images" / name).write_bytes(b"")
     with pytest.raises(ValueError, match=r"expected a sample that can be used, got none in 51 tries: 4 of 4 samples "
-                                         r"left out: image cut short or damaged 4\. Look at the images"):
+                                         rf"left out: {IMAGE_DAMAGED} 4\. Look at the images"):
         toy(root, faulty="skip", max_refetch=50)[0]
 
 

@@ -27,7 +27,7 @@ from dfmamba.skeleton import ONE_HAND, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
 
 MISSING, DAMAGED = (1, 4, 6, 9, 17), (0, 3, 8, 12)
-LEFT_OUT = "9 of 19 samples left out: image missing 5, image cut short or damaged 4"
+LEFT_OUT = "9 of 19 samples left out: image missing 5, image cut short, damaged or of an unknown format 4"
 
 
 @DATASETS.register_module()
@@ -121,7 +121,7 @@ def test_resumed_training_goes_on_counting(config, files):
     assert f"the whole training: {LEFT_OUT}\n" in log
     assert hub_of(f"{resumed.work_dir}/epoch_2.pth") == hub_of(f"{whole.work_dir}/epoch_2.pth")
     _, log = train(config, "other", resume=True, load_from=first, **{"train_dataloader.dataset.indices": 18})
-    assert "the whole training: 4 of 18 samples left out: image cut short or damaged 4\n" in log
+    assert "the whole training: 4 of 18 samples left out: image cut short, damaged or of an unknown format 4\n" in log
 
 
 def test_checkpoint_in_the_midst_of_an_epoch_has_the_marks(config):
@@ -192,7 +192,7 @@ def test_processes_are_joined(files, tmp_path):
     torch.multiprocessing.spawn(leave_out_some, (str(tmp_path), files), nprocs=2)
     for rank in (0, 1):
         messages, rows = json.loads((tmp_path / f"{rank}.json").read_text())
-        assert messages == ["validation: 3 of 19 samples left out: image cut short or damaged 2, image missing 1"]
+        assert messages == [f"validation: 3 of 19 samples left out: {IMAGE_DAMAGED} 2, {IMAGE_MISSING} 1"]
         assert rows == {IMAGE_DAMAGED: [0, 3], IMAGE_MISSING: [1]}
 
 

@@ -53,7 +53,13 @@ from numpy.typing import NDArray
 
 from dfmamba.datasets.annotation_index import AnnotationColumns, Index, open_index
 from dfmamba.datasets.files import Faults, describe_usage
-from dfmamba.datasets.skipped_samples import IMAGE_MISSING, PIPELINE, SkippedSamples, describe_skipped, reason_of
+from dfmamba.datasets.skipped_samples import (
+    IMAGE_DAMAGED,
+    IMAGE_MISSING,
+    PIPELINE,
+    SkippedSamples,
+    describe_skipped,
+)
 from dfmamba.io.images import (
     ImageError,
     check_decoded_image,
@@ -156,9 +162,9 @@ class HandDataset(BaseDataset):
             raise ValueError(f"sample_interval: expected a positive integer, got {sample_interval!r}")
         if missing_images not in MISSING_IMAGE_POLICIES:
             raise ValueError(f"missing_images: expected one of {MISSING_IMAGE_POLICIES}, got {missing_images!r}")
-        Faults(faulty)  # refuses an unknown policy
         self.sample_interval, self.missing_images = sample_interval, missing_images
         self.faulty, self.cache_dir, self.verify_index = faulty, cache_dir, verify_index
+        Faults(faulty)  # refuses an unknown policy
         self.rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self.skipped: dict[str, int] = {}  # how many records are left out, by reason
         self.num_records = 0  # in the annotations, whether used or skipped
@@ -283,13 +289,14 @@ class HandDataset(BaseDataset):
         Raises:
             ValueError: The annotation index is damaged.
         """
-        row = self.rows[idx]
+        row = int(self.rows[idx])
         for index in self.opened:
             index.check_lengths()
         try:
-            sample = self.make_sample(int(row))
+            sample = self.make_sample(row)
             if "img_path" not in sample:
-                sample["img_path"] = str(Path(self.data_prefix["img"]) / self.image_names(row[None])[0])
+                name = self.image_names(self.rows[idx][None])[0]
+                sample["img_path"] = str(Path(self.data_prefix["img"]) / name)
         except (IndexError, UnicodeDecodeError) as error:  # a number or name that no parser wrote
             places = ", ".join(str(index.folder or "memory") for index in self.opened)
             raise ValueError(f"{type(self).__name__}: row {row} of the annotation index cannot be read ({error}): the "
@@ -357,7 +364,9 @@ class HandDataset(BaseDataset):
                 fault.__cause__ = error
         if self.test_mode or self.faulty == "raise":
             raise fault
-        number = self.skipped_samples.add(int(self.rows[idx]), reason_of(fault))
+        missing = isinstance(fault, FileNotFoundError)
+        reason = IMAGE_MISSING if missing else getattr(fault, "reason", IMAGE_DAMAGED)
+        number = self.skipped_samples.add(int(self.rows[idx]), reason)
         if 0 < number <= LOGGED_FAULTS:
             more = "; further ones are only counted" if number == LOGGED_FAULTS else ""
             MMLogger.get_current_instance().warning(f"skipped a sample with a faulty image: {fault}{more}")

@@ -7,11 +7,11 @@ import torch
 from mmengine.logging import MMLogger
 from numpy.typing import NDArray
 
-from dfmamba.io.images import ImageSizeError
+from dfmamba.io.images import ImageError, ImageSizeError
 
 IMAGE_MISSING = "image missing"
-IMAGE_DAMAGED = "image cut short or damaged"
-IMAGE_SIZE = "image of another size"
+IMAGE_DAMAGED = ImageError.reason
+IMAGE_SIZE = ImageSizeError.reason
 PIPELINE = "nothing left by the pipeline"
 REASONS = (IMAGE_MISSING, IMAGE_DAMAGED, IMAGE_SIZE, PIPELINE)
 
@@ -65,13 +65,6 @@ class SkippedSamples:
         """Add marks (num_rows,); those that another process sets meanwhile are kept."""
         is_more = marks > self.marks
         self.marks[is_more] = marks[is_more]
-
-
-def reason_of(fault: Exception) -> str:
-    """Return the reason under which a sample with a faulty image is counted."""
-    if isinstance(fault, ImageSizeError):
-        return IMAGE_SIZE
-    return IMAGE_MISSING if isinstance(fault, FileNotFoundError) else IMAGE_DAMAGED
 
 
 def describe_skipped(total: int, counts: Mapping[str, int]) -> str:
