@@ -1,13 +1,16 @@
 """Random numbers follow the place in the training: not the process, not the worker, not the start."""
 
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.runner import Runner
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from dfmamba.engine.reproducible import SeededDataset, SeededSampler, seed_random_numbers, seeded_loader
 from dfmamba.engine.runner import ReproducibleRunner
@@ -28,14 +31,18 @@ class Draws(Dataset):
         return [index, random.random(), np.random.rand(), float(torch.rand(()))]  # noqa: NPY002
 
 
-def load(workers: int = 0, epoch: int = 0, skip: int = 0, seed: int = 5) -> list[list[float]]:
+def make_loader(workers: int = 0, seed: int = 5) -> DataLoader:
     from mmengine.registry import DATASETS
 
     if "Draws" not in DATASETS.module_dict:
         DATASETS.register_module(module=Draws)
     config = seeded_loader({"dataset": {"type": "Draws"}, "sampler": {"type": "DefaultSampler", "shuffle": True},
                             "batch_size": 2, "num_workers": workers, "persistent_workers": workers > 0}, seed)
-    loader = ReproducibleRunner.build_dataloader(config, seed=seed)
+    return ReproducibleRunner.build_dataloader(config, seed=seed)
+
+
+def load(workers: int = 0, epoch: int = 0, skip: int = 0, seed: int = 5) -> list[list[float]]:
+    loader = make_loader(workers, seed)
     loader.sampler.set_epoch(epoch)
     loader.sampler.skip(skip)
     samples = []
@@ -98,6 +105,22 @@ def test_all_generators_are_set():
     assert draw() == first
     seed_random_numbers("step", 0, 2)
     assert all(a != b for a, b in zip(draw(), first, strict=True))
+
+
+LEAVES_WITH_WORKERS = """
+import sys
+sys.path.insert(0, {folder!r})
+from test_reproducible import make_loader
+batches = iter(make_loader(workers=1))
+next(batches)
+sys.exit(3)  # `batches` is still there
+"""
+
+
+def test_a_process_that_ends_does_not_wait_for_workers_that_are_deaf_to_sigterm():
+    script = LEAVES_WITH_WORKERS.format(folder=str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", script], timeout=60, check=False, capture_output=True)
+    assert done.returncode == 3
 
 
 def test_the_runner_is_mmengines():

@@ -5,8 +5,11 @@ training step draws from the seed, the rank and its number. So a run that was ki
 have drawn, however often it was started and however many workers load its data.
 """
 
+import atexit
+import functools
 import hashlib
 import itertools
+import multiprocessing
 import random
 import signal
 from collections.abc import Iterator, Mapping
@@ -135,8 +138,20 @@ def start_worker(worker_id: int, num_workers: int, rank: int, seed: int,
     """Begin a loader's worker: as mmengine does, but deaf to the signals that ask the training to save and stop.
 
     A terminal and a scheduler send them to all processes; a worker that ends at once would tear the training down
-    before it has saved. Workers end with their training.
+    before it has saved. Workers end with their training, see `end_workers_at_exit`.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     worker_init_fn(worker_id, num_workers, rank, seed, disable_subprocess_warning)
+
+
+@functools.cache
+def end_workers_at_exit() -> None:
+    """Make this process end its workers when it ends: Python would send them SIGTERM, which they ignore, and wait."""
+    atexit.register(_kill_children)
+
+
+def _kill_children() -> None:
+    for child in multiprocessing.active_children():
+        if child.daemon:  # as Python does, which ends only these
+            child.kill()

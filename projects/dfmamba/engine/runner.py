@@ -23,6 +23,7 @@ from dfmamba.engine.errors import ConfigError
 from dfmamba.engine.interruption import StopRequest, TrainingStopped
 from dfmamba.engine.loops import ExactEpochLoop, ExactIterLoop
 from dfmamba.engine.plain_values import from_plain, map_nested, to_plain
+from dfmamba.engine.reproducible import end_workers_at_exit
 from dfmamba.engine.settings import describe_changes, settings_of
 from dfmamba.engine.weights import load_weights, refuse_non_finite
 from dfmamba.io.atomic import write_atomically
@@ -54,6 +55,7 @@ class ReproducibleRunner(Runner):
                      "seed": seed or 0, "disable_subprocess_warning": quiet}
             dataloader = {key: value for key, value in dataloader.items() if key != "disable_subprocess_warning"}
             dataloader["worker_init_fn"] = start
+            end_workers_at_exit()
         return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
 
     def train(self) -> nn.Module:
