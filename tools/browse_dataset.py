@@ -40,10 +40,10 @@ def browse(args: argparse.Namespace) -> None:
     from rich.progress import track
 
     from dfmamba.apis.browse import draw_results, run_pipeline
-    from dfmamba.apis.data_check import build_dataset, inner_datasets
+    from dfmamba.apis.data_check import build_dataset, inner_configs
     from dfmamba.engine.cli import require_keys
     from dfmamba.engine.config import load_config
-    from dfmamba.evaluation.report import is_synthetic
+    from dfmamba.engine.report import is_synthetic
     from dfmamba.io.outputs import check_output_file
     from dfmamba.visualization.contact_sheet import make_contact_sheet, save_image
 
@@ -53,7 +53,7 @@ def browse(args: argparse.Namespace) -> None:
     config = load_config(args.config, args.cfg_options)
     require_keys(config, f"{args.split}_dataloader")
     init_default_scope(config.get("default_scope", "mmengine"))
-    dataset = build_dataset(next(inner_datasets(config[f"{args.split}_dataloader"].dataset)) | {"lazy_init": True})
+    dataset = build_dataset(next(inner_configs(config[f"{args.split}_dataloader"].dataset)) | {"lazy_init": True})
     with console.status("reading the annotations, or their index"):
         dataset.full_init()
     np.random.seed(args.seed)  # noqa: NPY002, the transforms draw from NumPy's global generator
@@ -64,7 +64,7 @@ def browse(args: argparse.Namespace) -> None:
         tiles.append(tile)
         captions.append(caption)
     fingerprint = dataset.metainfo["data_source"]["fingerprint"]
-    title = (f"{'SYNTHETIC data; ' if is_synthetic(dataset.data_root) else ''}{args.config}, {args.split}, "
+    title = (f"{'SYNTHETIC data; ' if is_synthetic(dataset) else ''}{args.config}, {args.split}, "
              f"{fingerprint}{', raw' if args.raw else ''}")
     path.parent.mkdir(parents=True, exist_ok=True)
     save_image(path, make_contact_sheet(tiles, captions, title, only_truth=True))

@@ -38,6 +38,7 @@ def test(args: argparse.Namespace) -> None:
     from dfmamba.engine.checkpoint_file import require_checkpoint
     from dfmamba.engine.cli import apply_common_options, build_runner, require_keys
     from dfmamba.engine.config import load_config
+    from dfmamba.engine.hooks import SkippedSamplesHook
     from dfmamba.engine.report import is_synthetic, write_result
     from dfmamba.evaluation.report import format_metrics
     from dfmamba.io.outputs import check_output_file
@@ -58,7 +59,8 @@ def test(args: argparse.Namespace) -> None:
     if is_main_process():
         out = Path(args.out or Path(runner.work_dir) / "result.json")
         dataset = runner.test_dataloader.dataset
-        write_result(out, metrics, args.config, str(checkpoint), dataset, args.cfg_options)
+        trained_on = next((hook.of_checkpoint for hook in runner.hooks if isinstance(hook, SkippedSamplesHook)), None)
+        write_result(out, metrics, args.config, str(checkpoint), dataset, args.cfg_options, trained_on)
         warning = "SYNTHETIC data: not comparable with published results\n" if is_synthetic(dataset) else ""
         print(f"\n{warning}{format_metrics(metrics)}\n\nwritten: {out}")
 

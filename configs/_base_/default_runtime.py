@@ -20,6 +20,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='SyncBuffersHook'),
     dict(type='FirstBatchCheckHook'),
+    dict(type='SkippedSamplesHook'),
     dict(type='LossCurveHook'),
     dict(type='ProgressHook'),
 ]

@@ -46,9 +46,10 @@ def camera_to_nyu_uvd(points: ArrayLike) -> Array:
 def world_to_camera(points: ArrayLike, rotation: ArrayLike, camera_centre: ArrayLike) -> Array:
     """Move world points (..., 3) to the camera frame: R (X - c), with the camera's centre c in world mm.
 
-    This is InterHand2.6M's convention (`camrot`, `campos`); it is not R X + t.
+    This is InterHand2.6M's convention (`camrot`, `campos`); it is not R X + t. Of many cameras, `rotation` is
+    (..., 3, 3) and `camera_centre` (..., 1, 3).
     """
-    return (np.asarray(points) - np.asarray(camera_centre)) @ np.asarray(rotation).T
+    return (np.asarray(points) - np.asarray(camera_centre)) @ np.swapaxes(np.asarray(rotation), -1, -2)
 
 
 def camera_to_world(points: ArrayLike, rotation: ArrayLike, camera_centre: ArrayLike) -> Array:

@@ -103,6 +103,12 @@ NYU_14 = Skeleton(
 
 # One hand, wrist first, each finger from the base to the tip: DexYCB, MPII, OpenPose, minimal-hand.
 FROM_DEXYCB = (4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17, 0)
+# MANO's own 16 joints, wrist first, each finger from the base, the pinky before the ring finger and the thumb last;
+# then the five tips from the thumb on, as its users add them.
+_MANO_FINGERS = ("index", "middle", "pinky", "ring", "thumb")
+_MANO_NAMES = ("wrist", *(f"{finger}{i}" for finger in _MANO_FINGERS for i in (1, 2, 3)),
+               *(f"{finger}4" for finger in FINGERS))
+FROM_MANO = tuple(_MANO_NAMES.index(joint) for joint in HAND_JOINTS)
 # One hand of RHD, wrist first, each finger from the tip to the base; and RHD's two hands, the LEFT one first.
 FROM_RHD_HAND = (*range(1, NUM_HAND_JOINTS), 0)
 FROM_RHD = (*(NUM_HAND_JOINTS + joint for joint in FROM_RHD_HAND), *FROM_RHD_HAND)

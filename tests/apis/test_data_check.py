@@ -163,7 +163,7 @@ def assemblyhands_in_metres(root):
 @pytest.mark.parametrize(("name", "damage", "meaning"), [
     ("interhand", interhand_in_metres, "too small by 1000: metres where mm belong"),
     ("rhp", rhp_in_mm, "too large by 1000: mm taken for metres"),
-    ("nyu", nyu_in_metres, "joints in mm, not in m"),
+    ("nyu", nyu_in_metres, "too small by 1000: metres where mm belong"),
     ("dexycb", dexycb_in_mm, "too large by 1000: mm taken for metres"),
     ("assemblyhands", assemblyhands_in_metres, "too small by 1000: metres where mm belong"),
 ])
@@ -174,7 +174,7 @@ def test_another_unit_is_named(name, damage, meaning, copied):
     assert any(meaning in text for text in problems.values()), problems
 
 
-def test_centimetres_pass_the_parser_and_are_named(copied):
+def test_centimetres_are_named(copied):
     root = copied("assemblyhands")
 
     def joints(content):
@@ -183,8 +183,7 @@ def test_centimetres_pass_the_parser_and_are_named(copied):
                 frame["world_coord"] = scaled(frame["world_coord"], 0.1)
 
     change_json(root / "annotations/val/assemblyhands_val_joint_3d_v1-1.json", joints)
-    problems = wrong(check("assemblyhands", root))
-    assert "too small by 10: centimetres where mm belong" in problems.get("bone lengths", ""), problems
+    assert "too small by 10: centimetres where mm belong" in wrong(check("assemblyhands", root))["annotations"]
 
 
 ANNOTATIONS = {"interhand": "annotations/test/InterHand2.6M_test_camera.json", "rhp": "evaluation/mask",
@@ -295,6 +294,56 @@ def test_a_wrong_camera_is_found(name, damage, where, copied):
     assert "camera of this image" in problems[where]
 
 
+def base_to_tip(points):
+    """RHD's order, wrist first and each finger from its tip, with the fingers turned round."""
+    wrist, fingers = points[:1], np.array(points[1:]).reshape(5, 4, -1)
+    return [*wrist, *fingers[:, ::-1].reshape(20, -1).tolist()]
+
+
+def test_another_order_of_joints_is_found(copied):
+    """As in own data in RHD's layout; the points in the image have the same order, so that the projection is right."""
+    root = copied("rhp")
+
+    def change(content):
+        for annotation in content["annotations"]:
+            annotation.update(joint_cam=base_to_tip(annotation["joint_cam"]),
+                              joint_img=base_to_tip(annotation["joint_img"]), joint_valid=[1] * 21)
+
+    change_json(root / "RHD_evaluation.json", change)
+    problems = wrong(check("rhp", root, ann_file="RHD_evaluation.json"))
+    assert list(problems) == ["order of joints"]
+    assert "Is it fingers from base to tip" in problems["order of joints"]
+
+
+@pytest.mark.slow
+def test_swapped_sides_are_found(tmp_path):
+    root = tmp_path / "rhp"
+    write_rhp(root, {"test": 10}, seed=0)
+    own = {"ann_file": "RHD_evaluation.json", "validity": "annotated"}
+    assert finding(check("rhp", root, **own), "order of joints").level == OK
+
+    def change(content):
+        for annotation in content["annotations"]:
+            annotation["hand_type"] = {"right": "left", "left": "right"}[annotation["hand_type"]]
+
+    change_json(root / "RHD_evaluation.json", change)
+    assert "right and left hands swapped" in wrong(check("rhp", root, **own))["order of joints"]
+
+
+def test_joints_of_a_hand_that_is_not_named(copied):
+    root = copied("interhand")
+
+    def change(content):
+        both = [annotation for annotation in content["annotations"] if annotation["hand_type"] == "interacting"]
+        assert len(both) == 1
+        both[0]["hand_type"] = "right"
+
+    change_json(root / "annotations/test/InterHand2.6M_test_data.json", change)
+    validity = finding(check("interhand", root), "validity")
+    assert validity.level == WARNING
+    assert "1 records have valid joints of a hand that 'hand_type' does not name" in validity.text
+
+
 def test_fingerprint_belongs_to_the_data_and_not_to_the_place(whole, copied):
     first = check("rhp", whole("rhp")).fingerprint
     assert first.startswith("rhp-")
@@ -356,3 +405,36 @@ def test_the_tool(copied, tmp_path, capsys):
     arguments["cfg_options"].append("train_dataloader.dataset.split=val")
     assert tool.check(Namespace(**arguments)) == 0
     assert "train, val, test: AssemblyHandsDataset" in capsys.readouterr().out
+
+
+# ---- the index
+
+
+@every_set
+def test_damaged_index_is_rebuilt_and_told(name, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr("dfmamba.datasets.index_files.CHECKED_BYTES", 0)  # as if it were too large for a look
+    cache = str(tmp_path / "cache")
+    before = check(name, whole(name), cache_dir=cache)
+    assert finding(before, "index").level == OK
+    assert "checksums agree" in finding(before, "index").text
+    column = max(Path(cache).rglob("*.npy"), key=lambda path: path.stat().st_size)
+    content = bytearray(column.read_bytes())
+    content[-1] ^= 1
+    column.chmod(0o644)
+    column.write_bytes(content)
+    report = check(name, whole(name), cache_dir=cache)
+    assert finding(report, "index").level == WARNING
+    assert f"was damaged and has been rebuilt: {column}: expected the checksum" in finding(report, "index").text
+    assert report.fingerprint == before.fingerprint
+    assert finding(check(name, whole(name), cache_dir=cache), "index").level == OK
+
+
+def test_index_that_cannot_be_stored_or_is_damaged_meanwhile(whole, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    assert finding(check("rhp", whole("rhp"), cache_dir=str(tmp_path / "file")), "index").level == WARNING
+
+    def refuse(index):
+        raise ValueError(f"{index.folder}/side.npy: expected another checksum")
+    monkeypatch.setattr("dfmamba.apis.data_check.verify_index", refuse)
+    report = check("rhp", whole("rhp"), cache_dir=str(tmp_path / "cache"))
+    assert f"Delete {tmp_path}/cache" in wrong(report)["index"]

@@ -41,7 +41,7 @@ def frames() -> dict[int, dict]:
     return {0: frame(10, 21), 1: frame(21, 10), 2: frame(20, 4), 3: frame(), 4: frame(0, 0)}
 
 
-PIXELS = {0: (10, 20), 1: (20, 10), 2: (10, 20), 3: (15, 15), 4: (0, 0)}  # of the left and the right hand
+PIXELS = {0: (10, 20), 1: (20, 10), 2: (10, 20), 3: (15, 15), 4: (0, 5)}  # of the left and the right hand
 
 
 def write_rhp(root: Path, content: dict | None = None, folder: str = "evaluation") -> Path:

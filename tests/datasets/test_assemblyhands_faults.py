@@ -1,11 +1,9 @@
 """Broken and hostile files of AssemblyHands: an error that names file and record, or with 'skip' a counted skip."""
 
-from pathlib import Path
 
-import assemblyhands_fixture as fixture
 import numpy as np
 import pytest
-from assemblyhands_fixture import CROP, FIRST, contents, open_assemblyhands, paths, write_annotations
+from assemblyhands_fixture import FIRST, contents, open_assemblyhands, paths, write_annotations
 from file_changes import set_at
 
 from dfmamba.datasets import parse_assemblyhands
@@ -33,7 +31,6 @@ CAMERA = "HMC_84346135_mono10bit"
 FILE_FAULTS = {  # change, file, message
     "no images": (set_at("data", "images", "del"), 0, "expected the key 'images'"),
     "images no list": (set_at("data", "images", {"1": {}}), 0, "expected a list for 'images', got a dict"),
-    "image without id": (of_image("id", "del"), 0, r"record \(image number 0\): expected the key 'id'"),
     "no calibration": (set_at("calib", "calibration", "del"), 1, "expected the key 'calibration'"),
     "no joints": (set_at("joint", "annotations", "del"), 2, "expected the key 'annotations'"),
 }
@@ -44,19 +41,11 @@ RECORD_FAULTS = {  # change, file, message, samples that stay of 6, faults count
     "one box": (of_annotation("bbox", [1, 2, 3, 4]), 0, "record 11: expected a 'bbox' {'right'.*got", 4, 1),
     "no left": (of_annotation("bbox", {"right": None}), 0, "record 11: expected a 'bbox' .*'left'", 4, 1),
     "short box": (of_annotation("bbox", {"right": [1, 2, 3], "left": None}), 0, r"11: .*\(4,\) for 'right'", 4, 1),
-    "xywh box": (of_annotation("bbox", {"right": [300, 220, 120, 80], "left": [10, 20, 110, 220]}), 0,
-                 "record 11: expected a box .* x0 < x1 and y0 < y1 for 'right'", 5, 1),
-    "NaN box": (of_annotation("bbox", {"right": [NAN, 2, 3, 4], "left": None}), 0, "record 11: expected a box", 4, 1),
     "short flags": (of_annotation("joint_valid", [1] * 21), 0, r"11: .*\(42,\) for 'joint_valid', got shape", 4, 1),
     "ragged flags": (of_annotation("joint_valid", [1] * 41 + [[1, 2]]), 0, "11: .*for 'joint_valid'", 4, 1),
-    "way out": (of_image("file_name", "../../secret.jpg"), 0, "11: .*stays in the folder.*secret", 4, 1),
-    "absolute": (of_image("file_name", "/etc/passwd"), 0, "11: .*stays in the folder.*passwd", 4, 1),
     "drive": (of_image("file_name", "C:\\secret.jpg"), 0, "11: .*stays in the folder.*secret", 4, 1),
-    "half a character": (of_image("seq_name", "9012\ud800"), 0, r"11: expected a text for 'seq_name'.*ud800", 4, 1),
-    "number as name": (of_image("camera", 7), 0, "record 11: expected a text for 'camera', got 7", 4, 1),
+    "number as name": (of_image("camera", 7), 0, "record 11: expected a text .* for 'camera', got '7'", 4, 1),
     "huge number": (of_annotation("bbox", {"right": [10**400, 1, 2, 3], "left": None}), 0, "11: .*for 'right'", 4, 1),
-    "huge image": (of_image("width", 10**9), 0, "11: expected a 'width' and a 'height'.*1000000000", 4, 1),
-    "no height": (of_image("height", 0), 0, "record 11: expected a 'width' and a 'height'", 4, 1),
     "no frame": (of_image("frame_idx", None), 0, "record 11: expected an integer for 'frame_idx'", 4, 1),
     "unknown sequence": (of_image("seq_name", "9999"), 1, "record 11: expected the sequence '9999'", 4, 1),
     "unknown camera": (of_image("camera", "HMC_1"), 1, "11: .*'intrinsics' for the camera 'HMC_1_mono10bit'", 4, 1),
@@ -65,18 +54,9 @@ RECORD_FAULTS = {  # change, file, message, samples that stay of 6, faults count
     "frame not calibrated": (of_camera("extrinsics", "000010", "del"), 1, "11: .*for the frame '000010'", 3, 2),
     "camera not calibrated": (of_camera("extrinsics", "000010", CAMERA, "del"), 1, f"11: .*camera '{CAMERA}'", 4, 1),
     "rotation only": (of_camera("extrinsics", "000010", CAMERA, np.eye(3).tolist()), 1, r"11: .*\(3, 4\)", 4, 1),
-    "scaled": (of_camera("extrinsics", "000010", CAMERA, (2 * np.eye(3, 4)).tolist()), 1, "11: .*a rotation", 4, 1),
-    "mirrored": (of_camera("extrinsics", "000010", CAMERA, np.diag([1, -1, 1, 1])[:3].tolist()), 1,
-                 "record 11: .*a rotation", 4, 1),
-    "NaN translation": (of_camera("extrinsics", "000010", CAMERA, 0, 3, NAN), 1, r"11: expected finite \[R", 4, 1),
     "skewed": (of_camera("intrinsics", CAMERA, 0, 1, 3.5), 1, "record 11: expected 'K'", 3, 2),
-    "endless focal length": (of_camera("intrinsics", CAMERA, 0, 0, float("inf")), 1, "record 11: expected 'K'", 3, 2),
     "joints of no sequence": (set_at("joint", "annotations", FIRST, "del"), 2, "11: expected the sequence", 2, 3),
     "joints of no frame": (of_joints("000010", "del"), 2, "record 11: expected the frame '000010'", 3, 2),
-    "one hand": (of_joints("000010", "world_coord", [[1, 2, 3]] * 21), 2, r"11: .*\(42, 3\) for 'world_coord'", 3, 2),
-    "NaN joint": (of_joints("000010", "world_coord", 4, [0, NAN, 0]), 2, "11: expected finite 'world_coord'", 5, 1),
-    "metres": (of_joints("000012", "world_coord", (np.array(fixture.world()) / 1000).tolist()), 2,
-               "13: expected joints in mm", 5, 1),
 }
 
 
@@ -131,28 +111,3 @@ def test_missing_file(assemblyhands_root, which, key):
 def test_unknown_split(assemblyhands_root):
     with pytest.raises(ValueError, match=r"split: expected one of .*'val'.*got 'demo'"):
         open_assemblyhands(assemblyhands_root, split="demo")
-
-
-def half(content):
-    return content[: len(content) // 2]
-
-
-@pytest.mark.parametrize(("damage", "kind", "message"), [
-    (None, FileNotFoundError, r"record 11[\s\S]*data_prefix"),
-    (half, ValueError, "record 11: .*cut short"),
-    (lambda content: b"", ValueError, "record 11: .*expected an image file"),
-    (lambda content: b"404: not found", ValueError, "record 11: .*expected an image file"),
-])
-def test_broken_image(assemblyhands_root, damage, kind, message):
-    image = Path(open_assemblyhands(assemblyhands_root).get_data_info(0)["img_path"])
-    if damage is None:
-        image.unlink()
-    else:
-        image.write_bytes(damage(image.read_bytes()))
-    for arguments in ({"test_mode": True}, {"test_mode": True, "faulty": "skip"}, {}):
-        with pytest.raises(kind, match=message) as error:
-            open_assemblyhands(assemblyhands_root, pipeline=CROP, **arguments)[0]
-        assert str(image) in str(error.value)
-    tolerant = open_assemblyhands(assemblyhands_root, pipeline=CROP, faulty="skip")
-    assert tolerant[0]["id"] in (12, 13, 14)  # another sample
-    assert tolerant.image_faults.count >= 1

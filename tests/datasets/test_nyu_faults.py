@@ -8,7 +8,6 @@ from nyu_fixture import (
     CROP,
     JOINTS,
     NUM_FRAMES,
-    PALM,
     V2V_CENTRES,
     contents,
     open_nyu,
@@ -77,11 +76,7 @@ FILE_FAULTS = {  # change, file, message
     "centres without depth": (replace("centre_pixel", lambda array: array[..., :2]), CENTRES, r"got shape \(3, 1, 2\)"),
 }
 RECORD_FAULTS = {
-    "NaN joint": (set_value("joint_uvd", (*FRAME_1, 3, 0), np.nan), JOINTS, "record 1: expected 14 finite joints"),
-    "endless joint": (set_value("joint_uvd", (*FRAME_1, 3), np.inf), JOINTS, "record 1: expected 14 finite joints"),
-    "joint behind": (set_value("joint_uvd", (*FRAME_1, PALM, 2), -800), JOINTS, "record 1: .*in front of the camera"),
-    "joints of nothing": (set_value("joint_uvd", FRAME_1, 0), JOINTS, "record 1: .*in front of the camera"),
-    "metres": (lambda arrays: arrays["joint_uvd"][0, 1, :, 2].__imul__(0.001), JOINTS, "1: expected joints in mm"),
+    "joints of nothing": (set_value("joint_uvd", FRAME_1, 0), JOINTS, "record 1: .* all in one point"),
     "NaN centre": (set_value("centre_pixel", (1, 0, 1), np.nan), CENTRES, "record 1: expected a finite centre"),
     "centre without reading": (set_value("centre_pixel", (1, 0, 2), 0), CENTRES, "record 1: expected a finite centre"),
     "centre far away": (set_value("centre_pixel", (1, 0, 0), 5000), CENTRES, "record 1: .*meets the image of 640"),
@@ -178,23 +173,3 @@ def test_missing_file(nyu_root, file, key):
 def test_unusable_arguments(nyu_root, arguments, message):
     with pytest.raises(ValueError, match=message):
         open_nyu(nyu_root, **arguments)
-
-
-@pytest.mark.parametrize(("damage", "kind", "message"), [
-    (None, FileNotFoundError, r"record 1 *[\s\S]*data_prefix"),
-    (lambda content: content[: len(content) // 2], ValueError, "record 1: .*cut short"),
-    (lambda content: b"404: not found", ValueError, "record 1: .*expected an image file"),
-])
-def test_broken_image(nyu_root, damage, kind, message):
-    image = nyu_root / "test/depth_1_0000001.png"
-    if damage is None:
-        image.unlink()
-    else:
-        image.write_bytes(damage(image.read_bytes()))
-    for arguments in ({"test_mode": True}, {"test_mode": True, "faulty": "skip"}, {}):
-        with pytest.raises(kind, match=message) as error:
-            open_nyu(nyu_root, pipeline=CROP, **arguments)[0]
-        assert str(image) in str(error.value)
-    tolerant = open_nyu(nyu_root, pipeline=CROP, faulty="skip")
-    assert tolerant[0]["id"] in (2, 3)  # another sample
-    assert tolerant.image_faults.count >= 1

@@ -2,12 +2,13 @@ import json
 import pickle
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpose.registry import DATASETS
-from rhp_fixture import coco, frame, frames, open_rhp, sides_of, write_coco, write_rhp
+from rhp_fixture import coco, frame, frames, hand_m, open_rhp, sides_of, write_coco, write_rhp
 
 import dfmamba.codecs  # noqa: F401, registers A2JCodec for the base config
 from dfmamba.datasets.rhp import RHPDataset
@@ -307,3 +308,24 @@ def test_published_samples(real_samples):
         np.testing.assert_allclose(record["bbox"], [*(centre - size / 2), *size], atol=1e-3)
         assert 60 < np.linalg.norm(joints[TWO_HANDS.names.index("right_middle1")] - joints[WRIST]) < 110  # mm
         assert Path(sample["img_path"]).is_file()
+
+
+def test_own_data_as_the_docs_say(tmp_path):
+    """One image and one annotation with the keys of docs/data.md."""
+    (tmp_path / "images/session1").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "images/session1/0001.jpg"), np.full((720, 1280, 3), 40, np.uint8))
+    joints = (np.array(hand_m((0.1, 0.02, 0.8))) * 1000).tolist()
+    image = {"id": 7, "file_name": "session1/0001.jpg", "width": 1280, "height": 720,
+             "cam_param": {"focal": [1201.3, 1200.8], "princpt": [640.2, 359.6]}}
+    annotation = {"id": 70, "image_id": 7, "hand_type": "right", "bbox": [412, 220, 190, 204], "joint_cam": joints,
+                  "joint_valid": [1] * 21}
+    for size in ((1280, 720), (0, 0)):
+        write_coco(tmp_path, {"images": [image], "annotations": [annotation]}, "mine.json")
+        dataset = open_rhp(tmp_path, ann_file="mine.json", data_prefix={"img": "images"},
+                           pipeline=[{"type": "mmpose.LoadImage"}])
+        assert dataset.get_data_info(0)["image_size"].tolist() == list(size)
+        sample = dataset[0]
+        assert sample["img"].shape == (720, 1280, 3)
+        np.testing.assert_allclose(sample["keypoints_cam"][0, TWO_HANDS.names.index("right_wrist")], [100, 20, 800])
+        np.testing.assert_allclose(sample["keypoints_cam"][0, TWO_HANDS.names.index("right_thumb4")], [60, -60, 800])
+        image.pop("width", None), image.pop("height", None)

@@ -53,7 +53,8 @@ def test_counts(written):
     sides = [side_of(sample) for sample in samples_of(dataset)]
     assert sides.count(RIGHT) == counts["test", "right"] > 0
     assert sides.count(LEFT) == counts["test", "left"] > 0
-    assert dataset.index.skipped == {"no valid joint": counts["test", "hidden"]} == {"no valid joint": 1}
+    assert dataset.index.skipped == {"no hand in the mask": counts["test", "hidden"]} == {"no hand in the mask": 1}
+    assert dataset_at(root, hand="most_visible").index.skipped == {"no valid joint": 1}
     assert len(dataset_at(root, split="train")) == 1
 
 

@@ -289,3 +289,11 @@ def test_any_damage_ends_in_an_image_or_in_one_error(tmp_path, kind):
                 check(path)
             except ImageError as error:
                 assert str(path) in str(error)  # noqa: PT017
+
+
+def test_half_a_jpeg_whose_data_end_with_a_stuffed_byte(tmp_path):
+    """FF may stand before any marker: one at the cut must not hide what is put behind it."""
+    content = encode(pixels(320, 240), "JPEG")
+    cut = content.index(b"\xff\x00", 2 * len(content) // 3) + 1
+    path = write(tmp_path, content[:cut] + END)
+    refused(check_image_content, path, "data stop before its last block")

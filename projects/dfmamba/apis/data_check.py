@@ -9,14 +9,15 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmpose.registry import DATASETS
 
-from dfmamba.apis.file_facts import FileFacts, read_file_facts
+from dfmamba.apis.file_facts import read_points
 from dfmamba.apis.sample_checks import OK, WARNING, WRONG, Finding, Samples, check_images, check_samples
+from dfmamba.datasets.annotation_index import verify_index
 from dfmamba.datasets.base import HandDataset
 from dfmamba.datasets.dexycb_annotations import EMPTY_RECORDING
 from dfmamba.datasets.files import describe_usage
 from dfmamba.datasets.published_counts import published_records
 from dfmamba.engine.errors import ConfigError
-from dfmamba.evaluation.report import is_synthetic
+from dfmamba.engine.report import is_synthetic
 
 SPLITS = ("train", "val", "test")
 
@@ -71,14 +72,14 @@ class Progress:
         return nullcontext(lambda _: None)
 
 
-def inner_datasets(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def inner_configs(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the configs of the data sets that a data loader reads, without what repeats or joins them."""
     for key in ("dataset", "datasets"):
         if key in config and config["type"] in ("RepeatDataset", "ClassBalancedDataset", "ConcatDataset",
                                                 "CombinedDataset", "MultiSourceDataset"):
             inner = config[key]
             for one in inner if isinstance(inner, list | tuple) else [inner]:
-                yield from inner_datasets(one)
+                yield from inner_configs(one)
             return
     yield dict(config)
 
@@ -94,7 +95,7 @@ def datasets_of(config: Mapping[str, Any]) -> list[tuple[list[str], dict[str, An
     found: list[tuple[list[str], dict[str, Any]]] = []
     for split in SPLITS:
         loader = config.get(f"{split}_dataloader")
-        for one in inner_datasets(loader["dataset"]) if loader else ():
+        for one in inner_configs(loader["dataset"]) if loader else ():
             reduced = {key: value for key, value in one.items() if key not in ("pipeline", "test_mode")}
             reduced |= {"lazy_init": True}
             names = next((names for names, other in found if other == reduced), None)
@@ -132,7 +133,7 @@ def check_split(splits: list[str], dataset: HandDataset, num_samples: int, progr
         progress: What to tell meanwhile.
     """
     paths = {f"{key}: {path}": path.exists() for key, path in dataset.needed_paths().items()}
-    report = SplitReport(splits, type(dataset).__name__, dataset.data_root, is_synthetic(dataset.data_root),
+    report = SplitReport(splits, type(dataset).__name__, dataset.data_root, is_synthetic(dataset),
                          dataset.TREE, paths)
     missing = [path for path, is_there in paths.items() if not is_there]
     if missing:
@@ -141,6 +142,7 @@ def check_split(splits: list[str], dataset: HandDataset, num_samples: int, progr
     report.findings.append(Finding("files", OK, f"all {len(paths)} are there"))
     try:
         with progress.waiting("reading the annotations, or their index"):
+            dataset.verify_index = True  # a damaged one is rebuilt, and `_check_index` says so
             dataset.full_init()
     except (ValueError, OSError) as error:
         report.findings.append(Finding("annotations", WRONG, str(error)))
@@ -148,9 +150,26 @@ def check_split(splits: list[str], dataset: HandDataset, num_samples: int, progr
     report.used, report.skipped = len(dataset), dataset.skipped
     report.source = dict(dataset.metainfo["data_source"])
     report.fingerprint = report.source["fingerprint"]
-    report.findings += [_check_usage(dataset), _check_count(dataset, report.synthetic)]
+    report.findings += [_check_index(dataset), _check_usage(dataset), _check_count(dataset, report.synthetic)]
     report.findings += _check_records(dataset, num_samples, report, progress)
     return report
+
+
+def _check_index(dataset: HandDataset) -> Finding:
+    """Whether the annotations in the index are those that were read from the files."""
+    places = ", ".join(str(index.folder) for index in dataset.opened)
+    try:
+        for index in dataset.opened:
+            verify_index(index)
+    except (ValueError, OSError) as error:
+        return Finding("index", WRONG, f"{error}. Delete {places}")
+    damage = "; ".join(index.replaced for index in dataset.opened if index.replaced)
+    if damage:
+        return Finding("index", WARNING, f"was damaged and has been rebuilt: {damage}. Is the disk faulty?")
+    if any(index.folder is None for index in dataset.opened):
+        return Finding("index", WARNING, "cannot be stored, see the log: the annotations are read at every start")
+    size = sum(index.num_bytes for index in dataset.opened)
+    return Finding("index", OK, f"checksums agree, {size / 1e6:.1f} MB in {places}")
 
 
 def _check_usage(dataset: HandDataset) -> Finding:
@@ -185,10 +204,10 @@ def _check_records(dataset: HandDataset, num_samples: int, report: SplitReport, 
     findings = []
     try:
         with progress.waiting("reading what the files say a second time"):
-            facts = read_file_facts(dataset, samples.samples)
+            points_px = read_points(dataset, samples.samples)
     except (ValueError, KeyError, IndexError, OSError) as error:
-        facts = FileFacts(np.full((*samples.valid.shape, 2), np.nan), np.zeros((len(chosen), 2), dtype=np.int64))
+        points_px = np.full((*samples.valid.shape, 2), np.nan)
         findings.append(Finding("second witness", WARNING, f"cannot be read: {type(error).__name__}: {error}"))
     with progress.counting("images", len(chosen)) as on_image:
-        image_findings, sizes = check_images(dataset, samples, facts.image_sizes, on_image)
-    return findings + image_findings + check_samples(samples, facts, sizes)
+        image_findings, sizes = check_images(dataset, samples, samples.image_sizes, on_image)
+    return findings + image_findings + check_samples(samples, points_px, sizes)

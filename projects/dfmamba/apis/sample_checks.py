@@ -11,12 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dfmamba.apis.file_facts import FileFacts
+from dfmamba.apis.bone_checks import (
+    MIN_VOTES,
+    WRONG_VOTES,
+    count_wrong_bends,
+    describe_unlikely_bones,
+    find_other_order,
+    measure_bones,
+)
 from dfmamba.datasets.base import HandDataset
-from dfmamba.datasets.record_checks import describe_factor
+from dfmamba.datasets.validation import describe_factor
 from dfmamba.geometry import project
 from dfmamba.io.images import ImageError, check_image_content, read_image_size
-from dfmamba.skeleton import NUM_HAND_JOINTS, Skeleton, skeleton_with
+from dfmamba.skeleton import LEFT, NUM_HAND_JOINTS, ONE_HAND, SIDES, Skeleton, skeleton_with
 
 OK, WARNING, WRONG = "ok", "warning", "wrong"
 
@@ -58,6 +65,7 @@ class Samples:
         focal, principal_pt: (n, 1, 2) px.
         bbox: (n, 4) px, x0, y0, x1, y1.
         hand_type: (n, 2).
+        image_sizes: (n, 2) px, width and height that the files or the format say; 0 where they do not.
     """
 
     def __init__(self, samples: Sequence[Mapping[str, Any]]) -> None:
@@ -69,6 +77,7 @@ class Samples:
         self.valid = stack("keypoints_visible")[:, 0] > 0
         self.focal, self.principal_pt = stack("focal")[:, None], stack("principal_pt")[:, None]
         self.bbox, self.hand_type = stack("bbox")[:, 0], stack("hand_type")[:, 0] > 0
+        self.image_sizes = np.stack([sample["image_size"] for sample in samples]).astype(np.int64)
         self.skeleton: Skeleton = skeleton_with(self.valid.shape[1])
 
     def name(self, number: int) -> str:
@@ -76,13 +85,21 @@ class Samples:
         return f"record {self.samples[number]['id']} ({self.samples[number]['img_path']})"
 
 
-def check_samples(samples: Samples, facts: FileFacts, image_sizes: NDArray[np.int64]) -> list[Finding]:
-    """Run all checks that need no pixels; `image_sizes` (n, 2) are those of the image files, 0 where unknown."""
+def check_samples(samples: Samples, points_px: NDArray[np.float64],
+                  image_sizes: NDArray[np.int64]) -> list[Finding]:
+    """Run all checks that need no pixels.
+
+    Args:
+        samples: The sampled records.
+        points_px: (n, K, 2), the joints in the image that the files have beside those in space; NaN without any.
+        image_sizes: (n, 2), those of the image files, 0 where unknown.
+    """
     finite = check_numbers(samples)
     if finite.level == WRONG:
         return [finite]
-    return [check_bones(samples), check_depth(samples), check_contract(samples), check_projection(samples, facts),
-            check_boxes_in_images(samples, image_sizes), check_joints_in_boxes(samples), check_validity(samples)]
+    return [check_bones(samples), check_order(samples), check_depth(samples), check_contract(samples),
+            check_projection(samples, points_px), check_boxes_in_images(samples, image_sizes),
+            check_joints_in_boxes(samples), check_validity(samples)]
 
 
 def check_numbers(samples: Samples) -> Finding:
@@ -118,6 +135,31 @@ def check_bones(samples: Samples) -> Finding:
                    f"{samples.name(number)}")
 
 
+def check_order(samples: Samples) -> Finding:
+    """Joints are in the order that they should be in, and hands of the side that they are said to be."""
+    name, skeleton = "order of joints", samples.skeleton
+    if not skeleton.roots:  # NYU: of its points, not even the wrist has a fixed place in a hand
+        unlikely = describe_unlikely_bones(measure_bones(samples.keypoints_cam, samples.valid, skeleton))
+        return Finding(name, WRONG, f"unlikely bones: {unlikely}") if unlikely else Finding(name, OK, "as in hands")
+    joints = samples.keypoints_cam.reshape(-1, NUM_HAND_JOINTS, 3)
+    valid = samples.valid.reshape(-1, NUM_HAND_JOINTS)
+    bones = measure_bones(joints, valid)
+    if other := find_other_order(joints, valid):
+        examples = describe_unlikely_bones(bones) or "of many fingers"
+        return Finding(name, WRONG, f"the bones are not those of hands ({examples}), but they would be in another "
+                       f"order of the joints. Is it {other}?")
+    if unlikely := describe_unlikely_bones(bones):
+        return Finding(name, WRONG, f"unlikely bones: {unlikely}. Are joints mixed up?")
+    sides = np.arange(len(SIDES)) == LEFT
+    is_left = samples.hand_type[:, LEFT] if skeleton is ONE_HAND else np.tile(sides, len(samples.valid))
+    wrong, votes = count_wrong_bends(joints, valid, is_left)
+    text = f"{votes - wrong} of {votes} bent hands bend towards their palm"
+    if votes >= MIN_VOTES and wrong >= WRONG_VOTES * votes:
+        return Finding(name, WRONG, f"{text}, the others backwards. Are right and left hands swapped, or is an axis "
+                       "mirrored, such as y up taken for y down?")
+    return Finding(name, OK, f"as in hands; {text}")
+
+
 def check_depth(samples: Samples) -> Finding:
     """Joints lie in front of the camera, about as far away as hands do."""
     depth = samples.keypoints_cam[..., 2]
@@ -142,9 +184,9 @@ def check_contract(samples: Samples) -> Finding:
     return _gap_finding("projection", "keypoints and the projection of keypoints_cam", samples, gap, CONTRACT_PX, 0.0)
 
 
-def check_projection(samples: Samples, facts: FileFacts) -> Finding:
+def check_projection(samples: Samples, points_px: NDArray[np.float64]) -> Finding:
     """The projection of `keypoints_cam` meets the points in the image that the files themselves have."""
-    gap = np.linalg.norm(_projected(samples) - facts.points_px, axis=-1)
+    gap = np.linalg.norm(_projected(samples) - points_px, axis=-1)
     name = "projection against the file"
     if not (samples.valid & np.isfinite(gap)).any():
         return Finding(name, OK, "the files have no points in the image; the boxes are the only witness")
@@ -217,6 +259,9 @@ def check_validity(samples: Samples) -> Finding:
     counts = [(sides[:, 0] & ~sides[:, 1]).sum(), (sides[:, 1] & ~sides[:, 0]).sum(), sides.all(axis=1).sum()]
     text = (f"{invalid:.1%} of the joints of hands that are there are not annotated; "
             + ", ".join(f"{count} {name}" for count, name in zip(counts, ("right", "left", "both"), strict=True)))
+    if strangers := int((samples.valid & ~there).any(axis=1).sum()):
+        return Finding("validity", WARNING, f"{text}; {strangers} records have valid joints of a hand that 'hand_type' "
+                       "does not name")
     return Finding("validity", WRONG if invalid == 1 else OK, text)
 
 

@@ -34,9 +34,8 @@ def read_interhand26m_truth(data_file: str | Path) -> JointTable:
         if not path.is_file():
             raise FileNotFoundError(f"no such file: {path} (one of the three annotation files of a split)")
     columns = parse_interhand26m(data_file, camera_file, joint_file).columns
-    ids = columns["annotation_id"].tolist()
-    joints = np.array([joints_in_camera(columns, row) for row in range(len(ids))]).reshape(-1, TWO_HANDS.num_joints, 3)
-    return JointTable(ids, joints, columns["joint_valid"].astype(bool),
+    return JointTable(columns["annotation_id"].tolist(), joints_in_camera(columns, slice(None)),
+                      columns["joint_valid"].astype(bool),
                       {name: columns[name] for name in ("hand_type", "hand_type_valid")}, str(data_file))
 
 

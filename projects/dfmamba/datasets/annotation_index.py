@@ -1,8 +1,9 @@
 """The annotation index: the annotations of a data set in columns, built once and then mapped into memory.
 
 An index is a folder of `.npy` files and a `manifest.json` in a cache folder, never beside the data. It is keyed by the
-content of its sources, the parser and its arguments, so it is built anew when one of them changes. Building happens
-under a lock and in a temporary folder that is renamed at the end; all processes share the mapped pages.
+content of its sources, the parser and its arguments, so it is rebuilt when one of them changes, and when it is damaged.
+Building happens under a lock and in a temporary folder that is renamed at the end; all processes share the mapped
+pages. `dfmamba.datasets.index_files` has the format.
 
 The cache folder is the argument `cache_dir`, else the environment variable `DFMAMBA_CACHE_DIR`, else the user's cache
 folder of the operating system. It may be deleted at any time.
@@ -15,22 +16,29 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import platformdirs
 from filelock import AcquireReturnProxy, FileLock, Timeout
 from mmengine.logging import MMLogger
 from numpy.typing import NDArray
 
+from dfmamba.datasets.index_files import (
+    FORMAT_VERSION,
+    PLAIN_KINDS,
+    Index,
+    digest_of_columns,
+    is_column_name,
+    map_index,
+    verify_index,
+    write_index,
+)
 from dfmamba.datasets.source_digests import digest_sources
 
-FORMAT_VERSION = 1  # of the files below; part of the folder's name
-MANIFEST = "manifest.json"
-PLAIN_KINDS = "biufS"  # numpy's kinds: bool, integers, floating point, bytes of a fixed width
+__all__ = ["AnnotationColumns", "Index", "cache_folder", "digest_of_columns", "map_index", "open_index", "verify_index"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class AnnotationColumns:
         skipped: Number of records left out, by reason.
 
     Raises:
-        TypeError: A column holds something else.
+        TypeError: A column holds something else, or its name is not one of letters, digits and underscores.
     """
 
     columns: dict[str, NDArray]
@@ -51,41 +59,10 @@ class AnnotationColumns:
 
     def __post_init__(self) -> None:
         for name, column in self.columns.items():
+            if not is_column_name(name):
+                raise TypeError(f"column {name!r}: expected a name of letters, digits and underscores")
             if column.dtype.kind not in PLAIN_KINDS:
                 raise TypeError(f"column {name!r}: expected numbers or bytes, got {column.dtype}")
-
-
-class Index:
-    """Annotations in read-only columns.
-
-    A copy of a mapped index for another process (pickle) is only its the name of its folder, and is mapped anew there.
-
-    Attributes:
-        columns: Name to array.
-        skipped: Number of records left out, by reason.
-        digest: Hexadecimal digits that change with any entry of the columns.
-        folder: Where the columns are mapped from; None if they are held in memory.
-    """
-
-    def __init__(self, columns: Mapping[str, NDArray], skipped: Mapping[str, int], digest: str,
-                 folder: Path | None = None) -> None:
-        self.columns, self.skipped, self.digest, self.folder = dict(columns), dict(skipped), digest, folder
-        for column in self.columns.values():
-            column.setflags(write=False)
-
-    def __reduce__(self) -> tuple:
-        if self.folder is not None:
-            return map_index, (self.folder,)
-        return Index, (self.columns, self.skipped, self.digest)
-
-
-def digest_of_columns(columns: Mapping[str, NDArray]) -> str:
-    """Return hexadecimal digits that change with the name, type, shape or any entry of a column."""
-    sha = hashlib.sha256()
-    for name, column in sorted(columns.items()):
-        sha.update(json.dumps([name, column.dtype.str, column.shape]).encode())
-        sha.update(np.ascontiguousarray(column).view(np.uint8).data if column.size else b"")
-    return sha.hexdigest()
 
 
 def cache_folder(cache_dir: str | os.PathLike | None = None) -> Path:
@@ -101,6 +78,7 @@ def open_index(
     build: Callable[[], AnnotationColumns],
     options: Mapping[str, str | int | float | bool],
     cache_dir: str | os.PathLike | None = None,
+    verify: bool | None = None,
 ) -> Index:
     """Return the index of these sources; build it if it is not in the cache yet, or damaged there.
 
@@ -109,74 +87,55 @@ def open_index(
     Args:
         layout: Name of the parser, also of a folder in the cache.
         version: Version of the parser.
-        sources: Files whose content decides, or folders whose listing (names, sizes) does.
+        sources: Files whose content decides, or folders whose listing (names, sizes, times of change) does.
         build: Calls the parser.
         options: The arguments that change the columns.
         cache_dir: Folder of the cache, see the module's text.
+        verify: Whether a stored index is compared with its checksums; by default if it is small, see `map_index`.
 
     Raises:
         ValueError: `build` raises it, or a source changes meanwhile.
     """
-    folder = cache_folder(cache_dir) / layout
+    folder, now_ns = cache_folder(cache_dir) / layout, time.time_ns()
     names = hashlib.sha256(json.dumps([str(source) for source in sources]).encode()).hexdigest()
     memory = folder / f"sources-{names[:16]}.json"
-    digests = digest_sources(sources, memory)
+    digests = digest_sources(sources, memory, now_ns)
     settings = {"format": FORMAT_VERSION, "layout": layout, "version": version,
                 "options": dict(sorted(options.items()))}
     key = hashlib.sha256(json.dumps([settings, digests]).encode()).hexdigest()[:32]
     place = folder / key
-    if (index := _map_if_whole(place)) is not None:
+    if (index := _map_if_whole(place, verify)[0]) is not None:
         return index
     lock = _acquire(place)
     with lock or nullcontext():
-        if (index := _map_if_whole(place)) is not None:  # built by another process while we waited
+        index, damage = _map_if_whole(place, verify)
+        if index is not None:  # built by another process while we waited
             return index
         logger, start = MMLogger.get_current_instance(), time.monotonic()
+        if damage:
+            logger.warning(f"the annotation index {place} is damaged and is rebuilt: {damage}")
         logger.info(f"building the annotation index {layout}, later openings are fast: {_name_sources(sources)}")
         parsed = build()
-        if digest_sources(sources, memory) != digests:
+        if digest_sources(sources, memory, now_ns) != digests:
             raise ValueError(f"{layout}: expected sources that stay as they are, but they changed while they were read:"
                              f" {_name_sources(sources)}. Try again when they are complete.")
-        digest = digest_of_columns(parsed.columns)
+        index = Index(parsed.columns, parsed.skipped, digest_of_columns(parsed.columns))
         settings["sources"] = dict(zip(map(str, sources), digests, strict=True))
-        if lock and _store(place, parsed, digest, settings):
+        if lock and (stored := _store(place, index, settings)) is not None:
             logger.info(f"annotation index {layout}: built in {time.monotonic() - start:.1f} s, {place}")
-            index = _map_if_whole(place)
-        return index or Index(parsed.columns, parsed.skipped, digest)
+            index = stored
+        index.replaced = damage
+        return index
 
 
-def map_index(place: Path) -> Index:
-    """Map a stored index.
-
-    Raises:
-        ValueError: A file is missing, cut short, or not what the manifest says.
-        FileNotFoundError: There is no such index.
-    """
-    manifest = json.loads((place / MANIFEST).read_text())
-    columns = {}
-    for name, expected in manifest["columns"].items():
-        path = place / f"{name}.npy"
-        if not path.exists() or path.stat().st_size != expected["bytes"]:
-            raise ValueError(f"{path}: expected {expected['bytes']} bytes, got another length or no file")
-        column = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)  # memmap's own slicing is slow
-        if [column.dtype.str, list(column.shape)] != [expected["dtype"], expected["shape"]]:
-            raise ValueError(f"{path}: expected {expected}, got {column.dtype.str} {column.shape}")
-        columns[name] = column
-    return Index(columns, manifest["skipped"], manifest["digest"], place)
-
-
-def _map_if_whole(place: Path) -> Index | None:
-    """Map a stored index; return None if there is none, or a damaged one, which is logged."""
+def _map_if_whole(place: Path, verify: bool | None) -> tuple[Index | None, str]:
+    """Map a stored index; return None where there is none, or a damaged one, and what is wrong with the latter."""
     try:
-        return map_index(place)
-    except FileNotFoundError:
-        if not place.exists():
-            return None
-        fault = f"{MANIFEST} is missing"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
-        fault = f"{type(error).__name__}: {error}"
-    MMLogger.get_current_instance().warning(f"the annotation index {place} is damaged and is built anew: {fault}")
-    return None
+        return map_index(place, verify), ""
+    except (OSError, ValueError) as error:
+        if isinstance(error, FileNotFoundError) and not place.exists():
+            return None, ""
+        return None, str(error)
 
 
 def _acquire(place: Path) -> AcquireReturnProxy | None:
@@ -197,26 +156,36 @@ def _acquire(place: Path) -> AcquireReturnProxy | None:
         return None
 
 
-def _store(place: Path, parsed: AnnotationColumns, digest: str, settings: Mapping[str, Any]) -> bool:
-    """Write an index and put it in place in one step; return False, with a warning, where that is impossible."""
+def _store(place: Path, index: Index, settings: Mapping[str, Any]) -> Index | None:
+    """Write an index, put it in place in one step, and map it; return None, with a warning, where that is impossible.
+
+    What was written is compared with its checksums.
+    """
     temporary = place.with_name(f"{place.name}.{secrets.token_hex(4)}.tmp")
     try:
-        for leftover in place.parent.glob(f"{place.name}.*.tmp"):  # of a process that was killed: we have the lock
-            shutil.rmtree(leftover, ignore_errors=True)
+        _remove_leftovers(place)  # of a process that was killed: we have the lock
         temporary.mkdir()
-        columns = {name: _store_column(temporary / f"{name}.npy", column) for name, column in parsed.columns.items()}
-        manifest = {**settings, "skipped": parsed.skipped, "digest": digest, "columns": columns}
-        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        write_index(temporary, index.columns, {**settings, "skipped": index.skipped, "digest": index.digest})
+        map_index(temporary, verify=True)
         if place.exists():  # damaged; who has mapped it keeps its files
             place.rename(place.with_name(f"{place.name}.{secrets.token_hex(4)}.tmp"))
         temporary.rename(place)
-    except OSError as error:
+        return map_index(place, verify=False)
+    except (OSError, ValueError) as error:
         _warn_about_cache(place, error)
-        shutil.rmtree(temporary, ignore_errors=True)
-        return False
+        return None
+    finally:
+        _remove_leftovers(place)
+
+
+def _remove_leftovers(place: Path) -> None:
+    """Remove half an index, and one that was damaged."""
     for leftover in place.parent.glob(f"{place.name}.*.tmp"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    return True
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                leftover.unlink()
 
 
 def _name_sources(sources: Sequence[Path], at_most: int = 5) -> str:
@@ -225,16 +194,7 @@ def _name_sources(sources: Sequence[Path], at_most: int = 5) -> str:
     return ", ".join([*map(str, sources[:at_most]), *more])
 
 
-def _store_column(path: Path, column: NDArray) -> dict[str, Any]:
-    """Write a column to the disk for good; return its entry of the manifest."""
-    with path.open("xb") as file:
-        np.save(file, np.ascontiguousarray(column), allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-        return {"dtype": column.dtype.str, "shape": list(column.shape), "bytes": file.tell()}
-
-
 def _warn_about_cache(place: Path, error: Exception) -> None:
     MMLogger.get_current_instance().warning(
-        f"the annotation index cannot be stored in {place.parent} ({error}): it is held in memory, and built anew in "
+        f"the annotation index cannot be stored in {place.parent} ({error}): it is held in memory, and built again in "
         "every process. Name a folder that can be written with cache_dir or DFMAMBA_CACHE_DIR.")

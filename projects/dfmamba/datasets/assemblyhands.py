@@ -131,5 +131,6 @@ class AssemblyHandsDataset(HandDataset):
             "extrinsic": np.column_stack([table["rotation"][image], table["translation_mm"][image]]).astype(np.float32),
             "bbox": large_enough(table["bbox_xyxy"][row])[None].astype(np.float32),
             "bbox_score": np.ones(1, dtype=np.float32),
+            "image_size": np.array(table["image_size"][image], dtype=np.int32),
             "rotation": 0,
         }

@@ -9,6 +9,7 @@ annotated, and all joints of held-out splits, are [1, 1, 1].
 import contextlib
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,24 +18,40 @@ from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from dfmamba.datasets.annotation_index import AnnotationColumns
+from dfmamba.datasets.coco_json import read_coco
 from dfmamba.datasets.files import (
-    MAX_IMAGE_PIXELS,
     Faults,
     check_relative_path,
     fault,
     get_array,
     get_integer,
     get_key,
+    get_text,
     read_json,
+    shorten,
 )
-from dfmamba.datasets.record_checks import Skip, check_hand_size, pinhole_of_matrix
 from dfmamba.datasets.row_table import RowTable
-from dfmamba.geometry import move_rigidly
+from dfmamba.datasets.validation import (
+    Fact,
+    Hands,
+    Skip,
+    box_fact,
+    camera_facts,
+    check_typical_reach,
+    get_two_hands,
+    image_size_fact,
+    in_float32,
+    keep_sound,
+    pinhole_of_matrix,
+    pose_facts,
+)
+from dfmamba.geometry import move_rigidly, xyxy_to_xywh
 from dfmamba.io.regular_files import read_text
-from dfmamba.skeleton import NUM_HAND_JOINTS, SIDES, TWO_HANDS, WRIST, hand_slice
+from dfmamba.skeleton import NUM_HAND_JOINTS, ONE_HAND, SIDES, TWO_HANDS, WRIST, hand_slice
 
-PARSER_VERSION = 1  # another number makes old indices useless
+PARSER_VERSION = 2  # another number makes old indices useless
 CAMERA_SUFFIX = "_mono10bit"
+RECORD_COLUMNS = ("annotation_id", "image", "side", "joint_valid", "bbox_xyxy")
 MIN_VALID_JOINTS = 10  # the toolkit leaves out hands with fewer
 CROP_ENLARGEMENT, MIN_CROP_PX = 1.75, 100  # the toolkit's crop: the long side of the box times 1.75, at least 100 px
 
@@ -94,8 +111,8 @@ def parse_assemblyhands(data_file: str | Path, calib_file: str | Path, joint_fil
     """Read the files of a split: one record for each hand that has a box, in an annotation first the right one.
 
     Columns of the N records: `annotation_id`, `image` (row), `side`, `joint_valid` (N, 21), `bbox_xyxy` (N, 4) px. Of
-    the M images: `image_id`, `file_name`, `frame_idx`, `camera` and `frame` (rows), `rotation` (M, 3, 3) and
-    `translation_mm` (M, 3), world to camera: R X + t. Of the C cameras of the sequences: `camera_name`,
+    the M images: `image_id`, `file_name`, `frame_idx`, `image_size` (M, 2) px, `camera` and `frame` (rows), `rotation`
+    (M, 3, 3) and `translation_mm` (M, 3), world to camera: R X + t. Of the C cameras of the sequences: `camera_name`,
     `sequence_name`, `focal_px` (C, 2), `principal_point_px` (C, 2). Of the F frames: `world_mm` (F, 42, 3).
 
     Left out and counted, as in the toolkit: hands with fewer than 10 valid joints, and those that `invalid_file` names.
@@ -110,16 +127,16 @@ def parse_assemblyhands(data_file: str | Path, calib_file: str | Path, joint_fil
         faults: What happens to faulty records; they raise by default.
 
     Raises:
-        ValueError: A file is cut short, or a record is faulty: a key, image, sequence, frame or camera is missing, a
-            shape is wrong, a file name leaves the folder, an image size is absurd, a camera is no pinhole camera or its
-            rotation none, a box has no area, a valid joint is not finite, or the hand's size shows another unit.
+        ValueError: A file is cut short; a record is faulty: a key, image, sequence, frame or camera is missing, an id
+            comes twice, a shape is wrong, a file name leaves the folder, or joints, camera, box or image size are no
+            hand's (see `dfmamba.datasets.validation`); or the hands of the whole set are too small or too large.
     """
     faults = faults or Faults()
     records = _Records(Path(data_file), Path(calib_file), Path(joint_file),
-                       Path(invalid_file) if invalid_file is not None else None)
+                       Path(invalid_file) if invalid_file is not None else None, faults)
     rows: list[tuple] = []
     skipped: Counter[str] = Counter()
-    for number in tqdm(range(records.count), desc=f"reading {Path(data_file).name}", delay=2, disable=None):
+    for number in tqdm(records.numbers, desc=f"reading {Path(data_file).name}", delay=2, disable=None):
         try:
             annotation = records.read(number)
         except ValueError as error:
@@ -134,43 +151,70 @@ def parse_assemblyhands(data_file: str | Path, calib_file: str | Path, joint_fil
                 skipped[str(reason)] += 1
             except ValueError as error:
                 faults.add(error)
-    return AnnotationColumns(_columns(rows, records), dict(skipped) | faults.skipped)
+    columns = _columns(rows, records)
+    hands = Hands(lambda part: joints_in_camera(columns, part), columns["joint_valid"], ONE_HAND, ONE_HAND.roots)
+    facts = [*_camera_facts(records, columns),
+             *hands.facts(records.joint_path, "world_coord", "mm", "joint behind the camera"),
+             *_box_facts(records, columns)]
+    sound = keep_sound(columns["annotation_id"], facts, faults, skipped)
+    check_typical_reach(records.joint_path, hands.typical_reach_mm(sound), "mm")
+    columns |= {name: columns[name][sound] for name in RECORD_COLUMNS}
+    return AnnotationColumns(columns, dict(skipped) | faults.skipped)
 
 
-def joints_in_camera(columns: Mapping[str, NDArray], row: int) -> NDArray[np.floating]:
-    """Return the joints of a record's hand in camera space, (21, 3) in mm."""
-    image, joints = columns["image"][row], hand_slice(int(columns["side"][row]))
-    return move_rigidly(columns["world_mm"][columns["frame"][image]][joints], columns["rotation"][image],
-                        columns["translation_mm"][image])
+def _camera_facts(records: "_Records", columns: Mapping[str, NDArray]) -> list[Fact]:
+    """Return what should be true of the records' cameras."""
+    def camera_of(row: int) -> str:
+        return f"for the camera {columns['camera_name'][row].decode()!r}"
+
+    def image_of(row: int) -> str:
+        return f"{camera_of(columns['camera'][row])} in the frame {frame_key(int(columns['frame_idx'][row]))!r}"
+
+    image = columns["image"]
+    poses = pose_facts(records.calib_path, columns["rotation"], columns["translation_mm"], image_of)
+    cameras = camera_facts(records.calib_path, columns["focal_px"], columns["principal_point_px"], camera_of)
+    return [*(fact.of_rows(image) for fact in poses), *(fact.of_rows(columns["camera"][image]) for fact in cameras)]
+
+
+def _box_facts(records: "_Records", columns: Mapping[str, NDArray]) -> list[Fact]:
+    """Return what should be true of the records' boxes and image sizes."""
+    boxes, size = columns["bbox_xyxy"], columns["image_size"][columns["image"]]
+    meets = (np.minimum(boxes[:, 2:], size) > np.maximum(boxes[:, :2], 0)).all(axis=1)
+    return [image_size_fact(records.data_path, columns["image_size"], required=True).of_rows(columns["image"]),
+            replace(box_fact(records.data_path, xyxy_to_xywh(boxes), "a box [x0, y0, x1, y1] in px with x0 < x1 and "
+                             "y0 < y1"), got=lambda row: f"{boxes[row].tolist()} for {SIDES[columns['side'][row]]!r}"),
+            Fact(records.data_path, "a box that meets the image", meets, lambda row: boxes[row].tolist(),
+                 reason="box beside the image")]
+
+
+def joints_in_camera(columns: Mapping[str, NDArray], rows: int | slice) -> NDArray[np.floating]:
+    """Return the joints of the records' hands in camera space, (21, 3) in mm of a row, or (n, 21, 3) of a slice."""
+    image, side = columns["image"][rows], columns["side"][rows]
+    joints = np.arange(NUM_HAND_JOINTS) + side[..., None].astype(np.intp) * NUM_HAND_JOINTS
+    return move_rigidly(columns["world_mm"][columns["frame"][image][..., None], joints], columns["rotation"][image],
+                        columns["translation_mm"][image][..., None, :])
 
 
 class _Records:
     """Reads one annotation after the other; images, cameras and frames go into tables."""
 
-    def __init__(self, data_path: Path, calib_path: Path, joint_path: Path, invalid_path: Path | None) -> None:
+    def __init__(self, data_path: Path, calib_path: Path, joint_path: Path, invalid_path: Path | None,
+                 faults: Faults) -> None:
         self.data_path, self.calib_path, self.joint_path = data_path, calib_path, joint_path
-        data = read_json(data_path, object_hook=_shrink)
-        listed, self.annotations = (get_key(data_path, "-", data, key) for key in ("images", "annotations"))
-        for name, content in (("images", listed), ("annotations", self.annotations)):
-            if not isinstance(content, list):
-                raise fault(data_path, "-", f"a list for {name!r}", f"a {type(content).__name__}")
-        self.listed = {get_integer(data_path, f"(image number {number})", image, "id"): image
-                       for number, image in enumerate(listed)}
+        self.listed, self.annotations = read_coco(data_path, _shrink, faults)
+        self.numbers = list(self.annotations)
         self.calibration = get_key(calib_path, "-", read_json(calib_path, object_hook=_shrink), "calibration")
         self.joints = get_key(joint_path, "-", read_json(joint_path, object_hook=_shrink), "annotations")
         self.invalid = _read_invalid(invalid_path) if invalid_path is not None else set()
         self.images, self.cameras, self.frames = RowTable(self._image), RowTable(self._camera), RowTable(self._frame)
-        self.count = len(self.annotations)
 
-    def read(self, number: int) -> Annotation:
+    def read(self, record: int) -> Annotation:
         """Return an annotation, which is dropped from memory."""
-        path, annotation = self.data_path, self.annotations[number]
-        self.annotations[number] = None
-        record = get_integer(path, f"(annotation number {number})", annotation, "id")
+        path, annotation = self.data_path, self.annotations.pop(record)
         boxes = get_key(path, record, annotation, "bbox")
         if not isinstance(boxes, dict) or not set(SIDES) <= set(boxes):
-            raise fault(path, record, "a 'bbox' {'right': [x0, y0, x1, y1] or null, 'left': likewise}", repr(boxes))
-        flags = get_array(path, record, annotation, "joint_valid", (TWO_HANDS.num_joints,)) > 0
+            raise fault(path, record, "a 'bbox' {'right': [x0, y0, x1, y1] or null, 'left': likewise}", shorten(boxes))
+        flags = get_two_hands(path, record, annotation, "joint_valid") > 0
         return Annotation(record, self.images.row_of(record, get_integer(path, record, annotation, "image_id")), boxes,
                           flags)
 
@@ -181,8 +225,7 @@ class _Records:
             Skip: The hand is left out.
             ValueError: It is faulty.
         """
-        record, image = annotation.record, self.images.rows[annotation.image]
-        _, file_name, _, size, _, frame, rotation, translation = image
+        record, (_, file_name, _, _, _, frame, *_) = annotation.record, self.images.rows[annotation.image]
         if (file_name, side) in self.invalid:
             raise Skip("named in the invalid file")
         flags, world = annotation.flags[hand_slice(side)], self.frames.rows[frame][0][hand_slice(side)]
@@ -193,33 +236,17 @@ class _Records:
             raise Skip("coordinates withheld")
         if not valid[WRIST]:
             raise Skip("root invalid")
-        if not np.isfinite(world[valid]).all():
-            raise fault(self.joint_path, record, "finite 'world_coord' for the valid joints", world[valid].tolist())
-        check_hand_size(self.joint_path, record, world[valid] - world[WRIST], "mm")
-        if not (move_rigidly(world[valid], rotation, translation)[:, 2] > 0).all():
-            raise Skip("joint behind the camera")
-        return record, annotation.image, side, valid, self._box(record, annotation.boxes, SIDES[side], size)
-
-    def _box(self, record: int, boxes: dict[str, Any], side: str, size: tuple[int, int]) -> NDArray[np.float64]:
-        """Return a box (4,) xyxy that has an area and meets the image."""
-        box = get_array(self.data_path, record, boxes, side, (4,))
-        if not (np.isfinite(box).all() and (box[2:] > box[:2]).all()):
-            raise fault(self.data_path, record, f"a box [x0, y0, x1, y1] in px with x0 < x1 and y0 < y1 for {side!r}",
-                        box.tolist())
-        if not (np.minimum(box[2:], size) > np.maximum(box[:2], 0)).all():
-            raise Skip("box beside the image")
-        return box
+        return record, annotation.image, side, valid, get_array(self.data_path, record, annotation.boxes, SIDES[side],
+                                                                (4,))
 
     def _image(self, record: object, image_id: int) -> tuple:
         """Return id, file name, frame index, size, camera, frame, rotation and translation of an image."""
         path, image = self.data_path, self.listed.get(image_id)
         if image is None:
             raise fault(path, record, f"an image with the id {image_id}", "none in 'images'")
-        file_name = check_relative_path(path, record, _get_text(path, record, image, "file_name"))
+        file_name = check_relative_path(path, record, get_text(path, record, image, "file_name"))
         size = get_integer(path, record, image, "width"), get_integer(path, record, image, "height")
-        if min(size) < 1 or size[0] * size[1] > MAX_IMAGE_PIXELS:
-            raise fault(path, record, f"a 'width' and a 'height' in px of at most {MAX_IMAGE_PIXELS} pixels", size)
-        sequence, camera = (_get_text(path, record, image, key) for key in ("seq_name", "camera"))
+        sequence, camera = (get_text(path, record, image, key) for key in ("seq_name", "camera"))
         frame_idx = get_integer(path, record, image, "frame_idx")
         return (image_id, file_name, frame_idx, size, self.cameras.row_of(record, sequence, camera),
                 self.frames.row_of(record, sequence, frame_key(frame_idx)),
@@ -238,38 +265,14 @@ class _Records:
         table = get_key(path, record, get_key(path, record, self.calibration, sequence, "the sequence"), "extrinsics")
         frames = get_key(path, record, table, frame, "an entry in 'extrinsics' for the frame")
         matrix = get_array(path, record, frames, name, (3, 4), "an entry in 'extrinsics' for the camera")
-        rotation, translation = matrix[:, :3], matrix[:, 3]
-        if not np.isfinite(matrix).all() or not _is_rotation(rotation):
-            raise fault(path, record, f"finite [R | t] with a rotation for the camera {name!r} in the frame {frame!r}",
-                        matrix.tolist())
-        return rotation, translation
+        return matrix[:, :3], matrix[:, 3]
 
     def _frame(self, record: object, sequence: str, frame: str) -> tuple:
         """Return the world coordinates of a frame, (42, 3) in mm; keys that we do not know are ignored."""
         path = self.joint_path
         frames = get_key(path, record, self.joints, sequence, "the sequence")
         entry = get_key(path, record, frames, frame, "the frame")
-        return (get_array(path, record, entry, "world_coord", (TWO_HANDS.num_joints, 3)),)
-
-
-def _get_text(path: Path, record: object, mapping: Any, key: str) -> str:
-    """Return `mapping[key]`, a text that can be stored.
-
-    Raises:
-        ValueError: There is no such key, no text, or one that cannot be encoded.
-    """
-    text = get_key(path, record, mapping, key)
-    try:
-        if isinstance(text, str) and text.encode():
-            return text
-    except UnicodeEncodeError:
-        pass
-    raise fault(path, record, f"a text for {key!r}", ascii(text)[:100])
-
-
-def _is_rotation(matrix: NDArray) -> bool:
-    """Say whether a matrix (3, 3) turns and does nothing else, to the precision of printed numbers."""
-    return bool(np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-3) and np.linalg.det(matrix) > 0)
+        return (get_two_hands(path, record, entry, "world_coord", 3),)
 
 
 def _shrink(entry: dict) -> dict:
@@ -302,10 +305,11 @@ def _columns(rows: list[tuple], records: _Records) -> dict[str, NDArray]:
         "image": np.array(image, dtype=np.int32),
         "side": np.array(side, dtype=np.int8),
         "joint_valid": np.array(valid, dtype=np.bool_).reshape(-1, NUM_HAND_JOINTS),
-        "bbox_xyxy": np.array(box, dtype=np.float32).reshape(-1, 4),
+        "bbox_xyxy": in_float32(box).reshape(-1, 4),
         "image_id": images.column(0, dtype=np.int64),
         "file_name": np.array([name.encode() for _, name, *_ in images.rows], dtype=np.bytes_),
         "frame_idx": images.column(2, dtype=np.int64),
+        "image_size": images.column(3, 2, dtype=np.int64),
         "camera": images.column(4, dtype=np.int32),
         "frame": images.column(5, dtype=np.int32),
         "rotation": images.column(6, 3, 3),
@@ -314,5 +318,5 @@ def _columns(rows: list[tuple], records: _Records) -> dict[str, NDArray]:
         "sequence_name": np.array([name.encode() for _, name, *_ in cameras.rows], dtype=np.bytes_),
         "focal_px": cameras.column(2, 2),
         "principal_point_px": cameras.column(3, 2),
-        "world_mm": frames.column(0, TWO_HANDS.num_joints, 3, dtype=np.float32),
+        "world_mm": in_float32(frames.column(0, TWO_HANDS.num_joints, 3)),
     }

@@ -53,6 +53,13 @@ from numpy.typing import NDArray
 
 from dfmamba.datasets.annotation_index import AnnotationColumns, Index, open_index
 from dfmamba.datasets.files import Faults, describe_usage
+from dfmamba.datasets.skipped_samples import (
+    IMAGE_DAMAGED,
+    IMAGE_MISSING,
+    PIPELINE,
+    SkippedSamples,
+    describe_skipped,
+)
 from dfmamba.io.images import (
     ImageError,
     check_decoded_image,
@@ -63,10 +70,10 @@ from dfmamba.io.images import (
 )
 from dfmamba.io.regular_files import check_regular
 
+LOGGED_FAULTS = 5  # faulty images that are named in the log, of each data set
 METAINFO_KEYS = ("dataset_name", "upper_body_ids", "lower_body_ids", "flip_pairs", "flip_indices",
                  "dataset_keypoint_weights", "skeleton_links")
 MISSING_IMAGE_POLICIES = ("raise", "skip")
-IMAGE_MISSING = "image missing"  # the reason of samples left out
 UNKNOWN_SIZE = (0, 0)
 
 
@@ -112,14 +119,16 @@ class HandDataset(BaseDataset):
             numbers. It is logged.
         test_mode: Fail where a pipeline returns no sample, instead of taking another one.
         lazy_init: Do not read the annotations yet.
-        max_refetch: How often to try another sample in training where the pipeline returns None.
+        max_refetch: How often to try another sample in training where one is left out; then it is an error.
         metainfo: Replaces the class's `METAINFO` (the form mmpose documents in `parse_pose_metainfo`).
         faulty: 'raise' stops at a faulty record or image; 'skip' leaves faulty records out, and in training takes
-            another sample for a missing or broken image; both are counted and logged. In test mode a broken image is
-            an error in any case.
+            another sample for a missing or broken image; both are counted and logged (the samples by
+            `count_skipped_samples`, over all workers). In test mode a broken image is an error in any case.
         missing_images: 'raise' stops at the first image that is not there, and counts how many are not; 'skip' leaves
             out the samples whose image file is missing when the annotations are opened, and counts them.
         cache_dir: Folder of the annotation indices, see `dfmamba.datasets.annotation_index`.
+        verify_index: Compare a stored index with its checksums when it is opened, however large it is (small ones are
+            compared in any case); a damaged one is rebuilt.
 
     Raises:
         FileNotFoundError: A file or the image folder does not exist.
@@ -147,18 +156,20 @@ class HandDataset(BaseDataset):
         faulty: str = "raise",
         missing_images: str = "raise",
         cache_dir: str | None = None,
+        verify_index: bool = False,
     ) -> None:
         if not isinstance(sample_interval, int) or sample_interval < 1:
             raise ValueError(f"sample_interval: expected a positive integer, got {sample_interval!r}")
         if missing_images not in MISSING_IMAGE_POLICIES:
             raise ValueError(f"missing_images: expected one of {MISSING_IMAGE_POLICIES}, got {missing_images!r}")
         self.sample_interval, self.missing_images = sample_interval, missing_images
-        self.faulty, self.cache_dir = faulty, cache_dir
-        self.image_faults = Faults(faulty, "sample with a faulty image")
+        self.faulty, self.cache_dir, self.verify_index = faulty, cache_dir, verify_index
+        Faults(faulty)  # refuses an unknown policy
         self.rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self.skipped: dict[str, int] = {}  # how many records are left out, by reason
         self.num_records = 0  # in the annotations, whether used or skipped
-        self._digests: list[str] = []
+        self.skipped_samples = SkippedSamples(0)  # while loading; by row
+        self.opened: list[Index] = []  # by `open_index`
         self._missing_counts: tuple[int, int] | None = None  # missing images and all, once it has been asked for
         super().__init__(ann_file=ann_file, metainfo=metainfo, data_root=data_root,
                          data_prefix=dict(data_prefix or {"img": ""}), indices=indices, serialize_data=False,
@@ -194,12 +205,13 @@ class HandDataset(BaseDataset):
         Args:
             layout: Name of the parser.
             version: Version of the parser; another one makes old indices useless.
-            sources: Files whose content decides, or folders whose listing (names, sizes) does.
+            sources: Files whose content decides, or folders whose listing (names, sizes, times of change) does.
             build: Calls the parser; only called if there is no index yet. Faults belong to `Faults(self.faulty)`.
             options: The arguments that change the rows; `faulty` is added.
         """
-        index = open_index(layout, version, sources, build, {**options, "faulty": self.faulty}, self.cache_dir)
-        self._digests.append(index.digest)
+        index = open_index(layout, version, sources, build, {**options, "faulty": self.faulty}, self.cache_dir,
+                           self.verify_index or None)
+        self.opened.append(index)
         return index
 
     def describe_source(self) -> dict[str, Any]:
@@ -207,7 +219,8 @@ class HandDataset(BaseDataset):
 
         `digest` changes with any entry of the annotations, whichever of them are used.
         """
-        digest = self._digests[0] if len(self._digests) == 1 else sha256("".join(self._digests).encode()).hexdigest()
+        digests = [index.digest for index in self.opened]
+        digest = digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
         return {"dataset": type(self).__name__, "ann_file": self.ann_file, "num_samples": len(self.rows),
                 "sample_interval": self.sample_interval, "indices": self._indices, "digest": digest[:16]} | (
                     {"missing_images": self.skipped.get(IMAGE_MISSING, 0)} if self.missing_images == "skip" else {})
@@ -217,7 +230,7 @@ class HandDataset(BaseDataset):
         if self._fully_initialized:
             return
         self.require("data_prefix['img']", self.data_prefix["img"])
-        self._digests = []
+        self.opened = []
         rows, skipped = self.load_annotations()
         if self.missing_images == "skip":
             present = self.images_present(rows)
@@ -228,6 +241,7 @@ class HandDataset(BaseDataset):
         logger = MMLogger.get_current_instance()
         logger.info(describe_usage(type(self).__name__, total, skipped))
         self.rows = np.asarray(rows, dtype=np.int64)[:: self.sample_interval]
+        self.skipped_samples = SkippedSamples(int(self.rows.max(initial=-1)) + 1)
         if self._indices is not None:
             self.rows = self._select(self._indices)
         if len(self.rows) == 0:
@@ -270,11 +284,24 @@ class HandDataset(BaseDataset):
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict[str, Any]:
-        """Return sample number `idx` before the pipeline, with the metainfo that mmpose's transforms ask for."""
-        row = self.rows[idx]
-        sample = self.make_sample(int(row))
-        if "img_path" not in sample:
-            sample["img_path"] = str(Path(self.data_prefix["img"]) / self.image_names(row[None])[0])
+        """Return sample number `idx` before the pipeline, with the metainfo that mmpose's transforms ask for.
+
+        Raises:
+            ValueError: The annotation index is damaged.
+        """
+        row = int(self.rows[idx])
+        for index in self.opened:
+            index.check_lengths()
+        try:
+            sample = self.make_sample(row)
+            if "img_path" not in sample:
+                name = self.image_names(self.rows[idx][None])[0]
+                sample["img_path"] = str(Path(self.data_prefix["img"]) / name)
+        except (IndexError, UnicodeDecodeError) as error:  # a number or name that no parser wrote
+            places = ", ".join(str(index.folder or "memory") for index in self.opened)
+            raise ValueError(f"{type(self).__name__}: row {row} of the annotation index cannot be read ({error}): the "
+                             f"index is damaged: {places}. Start again with verify_index=True, which rebuilds it."
+                             ) from error
         sample["sample_idx"] = idx if idx >= 0 else len(self) + idx
         return sample | pickle.loads(self._pickled_metainfo)  # a copy, which transforms may change
 
@@ -291,6 +318,27 @@ class HandDataset(BaseDataset):
         subset.get_subset_(indices)
         return subset
 
+    @force_full_init
+    def __getitem__(self, idx: int) -> Any:
+        """Return sample number `idx` after the pipeline; in training another one, drawn by lot, if it is left out.
+
+        Raises:
+            ValueError: No sample can be used; or see `prepare_data`.
+            FileNotFoundError: See `prepare_data`.
+        """
+        if self.test_mode:
+            if (data := self.prepare_data(idx)) is None:
+                raise ValueError(f"{type(self).__name__}: sample {idx}: expected a sample from the pipeline, got None, "
+                                 "and none may be left out in test mode")
+            return data
+        for _ in range(self.max_refetch + 1):
+            if (data := self.prepare_data(idx)) is not None:
+                return data
+            idx = self._rand_another()
+        raise ValueError(f"{type(self).__name__}: expected a sample that can be used, got none in "
+                         f"{self.max_refetch + 1} tries: {describe_skipped(len(self), self.count_skipped_samples())}. "
+                         "Look at the images and the pipeline; tools/check_data.py names the first faulty files")
+
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline on sample number `idx`.
 
@@ -306,7 +354,7 @@ class HandDataset(BaseDataset):
         fault = self.find_image_fault(*image)
         if fault is None:
             try:
-                return self.pipeline(sample)
+                return self._count_if_none(idx, self.pipeline(sample))
             except ImageError as error:
                 fault = _name_record(error, image[1])
             except Exception as error:
@@ -314,10 +362,26 @@ class HandDataset(BaseDataset):
                 if fault is None:  # the pipeline's own
                     raise
                 fault.__cause__ = error
-        if self.test_mode:
+        if self.test_mode or self.faulty == "raise":
             raise fault
-        self.image_faults.add(fault)
+        missing = isinstance(fault, FileNotFoundError)
+        reason = IMAGE_MISSING if missing else getattr(fault, "reason", IMAGE_DAMAGED)
+        number = self.skipped_samples.add(int(self.rows[idx]), reason)
+        if 0 < number <= LOGGED_FAULTS:
+            more = "; further ones are only counted" if number == LOGGED_FAULTS else ""
+            MMLogger.get_current_instance().warning(f"skipped a sample with a faulty image: {fault}{more}")
         return None
+
+    def _count_if_none(self, idx: int, data: Any) -> Any:
+        """Count a sample of which the pipeline leaves nothing; return what it returned."""
+        if data is None:
+            self.skipped_samples.add(int(self.rows[idx]), PIPELINE)
+        return data
+
+    @force_full_init
+    def count_skipped_samples(self) -> dict[str, int]:
+        """Return how many samples were left out at least once while loading, by reason, in all processes here."""
+        return self.skipped_samples.count(self.rows)
 
     def find_image_fault(self, img_path: str, record: int, image_size: Sequence[int] | NDArray = UNKNOWN_SIZE,
                          decode: bool = False) -> Exception | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dfmamba.datasets.annotation_index import Index
 from dfmamba.datasets.base import HandDataset
-from dfmamba.datasets.dexycb_annotations import BOXES, PARSER_VERSION, parse_dexycb
+from dfmamba.datasets.dexycb_annotations import BOXES, IMAGE_SIZE, PARSER_VERSION, parse_dexycb
 from dfmamba.datasets.dexycb_calibration import intrinsics_file, intrinsics_path
 from dfmamba.datasets.dexycb_recordings import Selection, list_meta_files
 from dfmamba.datasets.dexycb_splits import SEQUENCES_PER_SUBJECT, SERIALS, SUBJECTS, get_split
@@ -31,7 +31,7 @@ class DexYCBDataset(HandDataset):
     among those of its subject (object number times 5 plus trial), `subject` the position in the official list (-1 for
     another folder), `camera` the serial number. Root depth is the true depth of the wrist.
 
-    The index is built anew when a YAML file changes, or the names or sizes of the files of a view do.
+    The index is rebuilt when a YAML file changes, or the names, sizes or times of change of the files of a view do.
 
     Args:
         setup: 's0' (default of the toolkit), 's1' (unseen subjects), 's2' (unseen cameras) or 's3' (unseen grasped
@@ -166,5 +166,6 @@ class DexYCBDataset(HandDataset):
             "principal_pt": np.array(principal_point, dtype=np.float32),
             "bbox": xywh_to_xyxy(table["bbox_xywh"][row])[None].astype(np.float32),
             "bbox_score": np.ones(1, dtype=np.float32),
+            "image_size": np.array(IMAGE_SIZE, dtype=np.int32),
             "rotation": 0,
         }

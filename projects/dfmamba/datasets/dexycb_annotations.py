@@ -18,12 +18,13 @@ from tqdm import tqdm
 from dfmamba.datasets.annotation_index import AnnotationColumns
 from dfmamba.datasets.dexycb_calibration import intrinsics_file, read_intrinsics
 from dfmamba.datasets.dexycb_recordings import Recording, Selection, count_empty, read_recordings
-from dfmamba.datasets.files import Faults, check_boxes, fault, get_array, get_key, read_npz
-from dfmamba.datasets.record_checks import Skip, check_hand_size
+from dfmamba.datasets.files import Faults, fault, get_array, get_key, read_npz
+from dfmamba.datasets.validation import Hands, Skip, box_fact, check_typical_reach, in_float32, keep_sound
 from dfmamba.geometry import metres_to_mm, tight_box
-from dfmamba.skeleton import FROM_DEXYCB, NUM_HAND_JOINTS, WRIST
+from dfmamba.skeleton import FROM_DEXYCB, NUM_HAND_JOINTS, ONE_HAND
 
-PARSER_VERSION = 1  # another number makes old indices useless
+PARSER_VERSION = 2  # another number makes old indices useless
+IMAGE_SIZE = (640, 480)  # width, height in px
 BOXES = ("joints", "segmentation")
 BOX_ENLARGEMENT = 1.2  # ours, of the tight box of the joints: as in InterHand2.6M and RHD
 HAND_CLASS = 255  # in `seg`
@@ -94,6 +95,15 @@ def box_of_hand_pixels(segmentation: NDArray) -> NDArray[np.floating] | None:
     return np.concatenate([low, high - low]).astype(np.float64)
 
 
+def label_name(frame: int) -> str:
+    """Return the name of the label file of a frame.
+
+    >>> label_name(7)
+    'labels_000007.npz'
+    """
+    return f"labels_{frame:06d}.npz"
+
+
 def camera_major_ids(first_image_id: int, camera: int, num_frames: int, frames: Sequence[int]) -> NDArray[np.int64]:
     """Return the toolkit's image ids of some frames of a view: all frames of camera 0, then all of camera 1, ..."""
     return first_image_id + camera * num_frames + np.asarray(frames, dtype=np.int64)
@@ -121,8 +131,8 @@ def parse_dexycb(root: str | Path, selection: Selection, box: str = "joints", fa
         FileNotFoundError: A subject, `meta.yml`, intrinsics file or label file does not exist.
         ValueError: `box` or `workers` is not usable; a subject has another number of recordings; a recording has
             another number of label files than frames, an unknown hand side, or lacks a camera; a file is cut short or
-            holds objects; a shape is wrong; a joint is not finite or behind the camera; the hand's size shows another
-            unit.
+            holds objects; a shape is wrong; joints or box are no hand's (see `dfmamba.datasets.validation`); or the
+            hands of the whole set are too small or too large.
     """
     root, faults = Path(root), faults or Faults()
     if box not in BOXES:
@@ -134,13 +144,18 @@ def parse_dexycb(root: str | Path, selection: Selection, box: str = "joints", fa
     views = [View(root / recording.name / serial, recording.num_frames, box)
              for recording in recordings for serial in selection.serials]
     rows: list[Rows] = []
+    reach_mm: list[NDArray[np.float32]] = []
     skipped: Counter[str] = Counter()
     for number, labels in enumerate(_read_views(views, workers)):
         sequence, camera = divmod(number, len(selection.serials))
         for error in labels.errors:
             faults.add(error)
         skipped += labels.skipped
-        rows.append(_rows_of(labels, recordings[sequence], sequence, camera))
+        part = _rows_of(labels, recordings[sequence], sequence, camera)
+        sound, reach = _check(views[number].folder, part, faults, skipped)
+        rows.append(Rows._make(column[sound] for column in part))
+        reach_mm.append(reach)
+    check_typical_reach(root, np.concatenate(reach_mm), "m")
     columns = {name: np.concatenate([getattr(part, name) for part in rows]) for name in Rows._fields}
     if empty := count_empty(recordings, selection):
         skipped[EMPTY_RECORDING] = empty
@@ -156,6 +171,19 @@ def _rows_of(labels: Labels, recording: Recording, sequence: int, camera: int) -
                 frame_idx=np.array(labels.frame_idx, dtype=np.int32),
                 joints_cam_mm=np.array(labels.joints_mm, dtype=np.float32).reshape(count, NUM_HAND_JOINTS, 3),
                 bbox_xywh=np.array(labels.boxes_xywh, dtype=np.float32).reshape(count, 4))
+
+
+def _check(folder: Path, rows: Rows, faults: Faults,
+           skipped: Counter[str]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Return which rows (n,) of a view are sound, and the reach of their hands in mm."""
+    def path_of(row: int) -> Path:
+        return folder / label_name(int(rows.frame_idx[row]))
+
+    joints = rows.joints_cam_mm
+    hands = Hands(lambda part: joints[part], np.ones(joints.shape[:2], dtype=bool), ONE_HAND, ONE_HAND.roots)
+    facts = [*hands.facts(path_of, "joint_3d", "m"), box_fact(path_of, rows.bbox_xywh)]
+    sound = keep_sound(rows.frame_idx, facts, faults, skipped)
+    return sound, hands.typical_reach_mm(sound)
 
 
 def _side_tables(recordings: Sequence[Recording], selection: Selection,
@@ -195,7 +223,7 @@ def read_view(view: View) -> Labels:
         labels.errors.append(fault(view.folder.parent / "meta.yml", "-", "'num_frames' label files in "
                                    f"{view.folder.name}, which are {view.num_frames}", len(there)))
     for frame in range(view.num_frames):
-        name = f"labels_{frame:06d}.npz"
+        name = label_name(frame)
         try:
             if name not in there:
                 raise FileNotFoundError(f"no such file: {view.folder / name} (the labels of frame {frame}; meta.yml "
@@ -207,8 +235,8 @@ def read_view(view: View) -> Labels:
             labels.errors.append(error)
         else:
             labels.frame_idx.append(frame)
-            labels.joints_mm.append(joints_mm.astype(np.float32))
-            labels.boxes_xywh.append(box_xywh.astype(np.float32))
+            labels.joints_mm.append(in_float32(joints_mm))
+            labels.boxes_xywh.append(in_float32(box_xywh))
     return labels
 
 
@@ -219,9 +247,6 @@ def _read_label(path: Path, frame: int, box: str) -> tuple[NDArray, NDArray]:
     if not has_hand(joints_m):
         raise Skip("no hand")
     joints_mm = metres_to_mm(tip_first_wrist_last(joints_m))
-    if not np.isfinite(joints_mm).all() or not (joints_mm[:, 2] > 0).all():
-        raise fault(path, frame, "finite 'joint_3d' in front of the camera", joints_m.tolist())
-    check_hand_size(path, frame, joints_mm - joints_mm[WRIST], "m")
     if box == "joints":
         points = get_array(path, frame, arrays, "joint_2d", (1, NUM_HAND_JOINTS, 2))[0]
         box_xywh: NDArray | None = tight_box(points, np.ones(NUM_HAND_JOINTS), BOX_ENLARGEMENT)
@@ -233,5 +258,4 @@ def _read_label(path: Path, frame: int, box: str) -> tuple[NDArray, NDArray]:
         box_xywh = box_of_hand_pixels(segmentation)
     if box_xywh is None:
         raise Skip("no hand pixels")
-    check_boxes(path, np.array([frame]), box_xywh[None])
     return joints_mm, box_xywh

@@ -4,12 +4,16 @@ Facts: the data set's toolkit. The labels are in each camera's own frame, so the
 extrinsics bring the cameras of a recording together, as checks and pictures of several views do.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dfmamba.datasets.files import fault, get_array, get_key, read_yaml
+from dfmamba.datasets.files import Faults, get_array, get_key, read_yaml
+from dfmamba.datasets.validation import Fact, camera_facts, keep_sound, pose_facts
+from dfmamba.geometry import metres_to_mm
 
 
 def intrinsics_path(root: Path, serial: str) -> Path:
@@ -33,13 +37,18 @@ def read_intrinsics(path: Path) -> tuple[NDArray, NDArray]:
     """Return focal lengths (2,) and principal point (2,) in px of a colour camera.
 
     Raises:
-        ValueError: The file is no YAML of plain data, or a number is missing, not finite, or no focal length.
+        ValueError: The file is no YAML of plain data, or a number is missing, or no camera's (see `camera_facts`).
     """
     color = get_key(path, "-", read_yaml(path), "color")
     fx, fy, cx, cy = (float(get_array(path, "color", color, key, ())) for key in ("fx", "fy", "ppx", "ppy"))
-    if not np.isfinite([fx, fy, cx, cy]).all() or fx <= 0 or fy <= 0:
-        raise fault(path, "color", "finite 'fx', 'fy', 'ppx', 'ppy' in px with positive fx, fy", [fx, fy, cx, cy])
-    return np.array([fx, fy]), np.array([cx, cy])
+    focal, principal_point = np.array([fx, fy]), np.array([cx, cy])
+    _require("color", camera_facts(path, focal[None], principal_point[None]))
+    return focal, principal_point
+
+
+def _require(record: str, facts: Sequence[Fact]) -> None:
+    """Raise the error of a fact about one camera that does not hold."""
+    keep_sound([record], facts, Faults("raise"), Counter())
 
 
 def read_extrinsics(path: Path, serial: str) -> tuple[NDArray, NDArray]:
@@ -57,7 +66,5 @@ def read_extrinsics(path: Path, serial: str) -> tuple[NDArray, NDArray]:
     table = get_key(path, "-", read_yaml(path), "extrinsics")
     matrix = get_array(path, serial, table, serial, (12,), "the camera").reshape(3, 4)
     rotation, translation = matrix[:, :3], matrix[:, 3]
-    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0 \
-            or not np.isfinite(translation).all():
-        raise fault(path, serial, "12 numbers [R|t], row by row, with a rotation R", matrix.tolist())
+    _require(serial, pose_facts(path, rotation[None], metres_to_mm(translation)[None]))
     return rotation, translation

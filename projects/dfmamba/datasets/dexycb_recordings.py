@@ -1,5 +1,6 @@
 """Which recordings of DexYCB to read, and what their `meta.yml` says. Facts: the data set's toolkit."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -72,8 +73,13 @@ def list_meta_files(root: Path, selection: Selection) -> list[tuple[Path, int]]:
 
     Raises:
         FileNotFoundError: A subject's folder or a `meta.yml` does not exist.
-        ValueError: A subject does not have `sequences_per_subject` recordings, or no recording is left.
+        ValueError: A subject does not have `sequences_per_subject` recordings, no recording is left, or the selection
+            names something twice.
     """
+    for name in ("subjects", "serials", "sequences"):
+        twice = [value for value, count in Counter(getattr(selection, name)).items() if count > 1]
+        if twice:
+            raise ValueError(f"{name}: expected each once, or image ids would come twice, got {twice} more often")
     files = []
     for subject in selection.subjects:
         names = list_recordings(root, subject, selection.sequences_per_subject)

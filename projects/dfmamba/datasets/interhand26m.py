@@ -163,5 +163,6 @@ class InterHand26MDataset(HandDataset):
             "principal_pt": principal_point.astype(np.float32),
             "bbox": xywh_to_xyxy(bbox)[None].astype(np.float32),
             "bbox_score": np.ones(1, dtype=np.float32),
+            "image_size": np.array(table["image_size"][row], dtype=np.int32),
             "rotation": 0,
         }

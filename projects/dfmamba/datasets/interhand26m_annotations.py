@@ -4,6 +4,7 @@ Needs no images and no torch. Facts: the data set's own README and the loader of
 annotation says so and the wrist of its hand is valid too. Joints that are not annotated hold [1, 1, 1].
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -15,10 +16,24 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dfmamba.datasets.annotation_index import AnnotationColumns
-from dfmamba.datasets.files import Faults, check_relative_path, fault, get_array, get_key
+from dfmamba.datasets.files import MAX_NAME_LENGTH, Faults, check_relative_path, fault, get_array, get_key
 from dfmamba.datasets.json_records import RecordDecoder, decode_entry, read_json_as
+from dfmamba.datasets.validation import (
+    ONE_HAND_HINT,
+    Fact,
+    Hands,
+    box_fact,
+    camera_facts,
+    check_typical_reach,
+    first_of_each,
+    get_two_hands,
+    image_size_fact,
+    keep_sound,
+    pose_facts,
+    side_fact,
+)
 from dfmamba.geometry import world_to_camera
-from dfmamba.skeleton import TWO_HANDS
+from dfmamba.skeleton import NUM_HAND_JOINTS, TWO_HANDS
 
 PARSER_VERSION = 3  # another number makes old indices useless
 HAND_TYPES = {"right": (True, False), "left": (False, True), "interacting": (True, True)}  # (right, left)
@@ -27,6 +42,7 @@ CHUNK = 50_000  # so many records are Python objects at a time
 Columns = dict[str, NDArray]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_LENGTH, pattern=r"^[^\0]*$")]  # without NUL
 
 
 class _Data(msgspec.Struct):
@@ -41,9 +57,11 @@ class _Image(msgspec.Struct, gc=False):
     file_name: str
     capture: Count
     subject: Count
-    seq_name: str
-    camera: str | int
+    seq_name: Name
+    camera: Name | int
     frame_idx: Count
+    width: Count = 0  # px, of the image; not every copy has them
+    height: Count = 0
 
 
 class _Annotation(msgspec.Struct, gc=False):
@@ -66,7 +84,7 @@ class _Names:
         return self.numbers.setdefault(name, len(self.numbers))
 
 
-@np.errstate(over="ignore")  # numbers beyond float32 become infinite, which the checks find
+@np.errstate(over="ignore")  # numbers beyond float32 become infinite, which the facts find
 def parse_interhand26m(data_file: str | Path, camera_file: str | Path, joint_file: str | Path,
                        faults: Faults | None = None) -> AnnotationColumns:
     """Read the three annotation files of a split, one record for every annotation, in the file's order.
@@ -80,9 +98,10 @@ def parse_interhand26m(data_file: str | Path, camera_file: str | Path, joint_fil
         faults: What happens to faulty records; an error by default.
 
     Raises:
-        ValueError: A file is cut short, or a record is faulty: a key, image, capture, frame or camera is missing, an id
-            comes twice, a shape is wrong, the hand type is unknown, a file name leads out of the folder, a box has no
-            area, or a valid joint is not finite.
+        ValueError: A file is cut short; a record is faulty: a key, image, capture, frame or camera is missing, an id
+            comes twice, a shape is wrong, the hand type is unknown or names a hand without valid joints, a file name
+            leads out of the folder, or the joints, camera, box or image size are no hand's (see
+            `dfmamba.datasets.validation`); or the hands of the whole set are too small or too large.
     """
     faults = faults or Faults()
     data_path, camera_path, joint_path = Path(data_file), Path(camera_file), Path(joint_file)
@@ -91,18 +110,34 @@ def parse_interhand26m(data_file: str | Path, camera_file: str | Path, joint_fil
     images = _read_images(data_path, data.images, sequences, cameras, faults)
     columns = _read_annotations(data_path, data.annotations, faults)
     del data
-    skipped: dict[str, int] = {}
+    skipped: Counter[str] = Counter()
     columns = _drop(columns, np.any(columns["joint_valid"], axis=1), skipped, "no valid joint")
     columns["joint_valid"] &= columns["joint_valid"][:, list(TWO_HANDS.root_of_joint)]
     columns = _drop(columns, np.any(columns["joint_valid"], axis=1), skipped, "root invalid")
-    columns = _drop_flat_boxes(data_path, columns, faults)
     columns = _join_images(data_path, columns, images, faults)
-    columns, camera_table = _join_cameras(camera_path, columns, list(cameras.numbers), faults)
-    columns, world_mm = _join_frames(joint_path, columns, faults)
-    columns = _drop_not_finite(joint_path, columns, world_mm, faults)
+    columns, side_tables = _join_cameras(camera_path, columns, list(cameras.numbers), faults)
+    columns, side_tables["world_mm"] = _join_frames(joint_path, columns, faults)
+    hands = Hands(lambda rows: joints_in_camera(columns | side_tables, rows), columns["joint_valid"], TWO_HANDS,
+                  TWO_HANDS.roots)
+    facts = [*_facts(data_path, camera_path, columns, side_tables), *hands.facts(joint_path, "world_coord", "mm")]
+    sound = keep_sound(columns["annotation_id"], facts, faults, skipped)
+    check_typical_reach(joint_path, hands.typical_reach_mm(sound), "mm")
+    columns = _keep(columns, sound)
     del columns["capture"]  # that of the camera's row
-    side_tables = {"sequence_name": _bytes(list(sequences.numbers)), "world_mm": world_mm, **camera_table}
-    return AnnotationColumns(columns | side_tables, skipped | faults.skipped)
+    side_tables["sequence_name"] = _bytes(list(sequences.numbers))
+    return AnnotationColumns(columns | side_tables, dict(skipped) | faults.skipped)
+
+
+def _facts(data_path: Path, camera_path: Path, columns: Columns, side_tables: Columns) -> list[Fact]:
+    """Return what should be true of the records beside their joints."""
+    def name_of(row: int) -> str:
+        return f"for the camera {side_tables['camera_name'][row].decode()!r}"
+
+    cameras = [*pose_facts(camera_path, side_tables["rotation"], side_tables["centre_mm"], name_of),
+               *camera_facts(camera_path, side_tables["focal_px"], side_tables["principal_point_px"], name_of)]
+    return [side_fact(data_path, columns["hand_type"], columns["joint_valid"]),
+            box_fact(data_path, columns["bbox_xywh"]), image_size_fact(data_path, columns["image_size"]),
+            *(fact.of_rows(columns["camera"]) for fact in cameras)]
 
 
 def _decode(path: Path, what: str, type_: type, raws: Sequence[msgspec.Raw], faults: Faults,
@@ -136,8 +171,9 @@ def _read_images(path: Path, raws: Sequence[msgspec.Raw], sequences: _Names, cam
         "sequence": np.array([sequences.number_of(image.seq_name) for image in images], dtype=np.int32),
         "capture": np.array([image.capture for image in images], dtype=np.int32),
         "camera": np.array([cameras.number_of(str(image.camera)) for image in images], dtype=np.int32),
+        "image_size": np.array([(image.width, image.height) for image in images], dtype=np.int32).reshape(-1, 2),
     } for images in _decode(path, "an image", _Image, raws, faults, check)]
-    return _drop_repeated(path, _concatenate(chunks), "image_id", faults)
+    return _keep_first(path, _concatenate(chunks), "image_id", faults)
 
 
 def _read_annotations(path: Path, raws: Sequence[msgspec.Raw], faults: Faults) -> Columns:
@@ -159,12 +195,14 @@ def _read_annotations(path: Path, raws: Sequence[msgspec.Raw], faults: Faults) -
         "hand_type": np.array([HAND_TYPES[annotation.hand_type] for annotation, _ in chunk], np.bool_).reshape(-1, 2),
         "hand_type_valid": np.array([annotation.hand_type_valid > 0 for annotation, _ in chunk], dtype=np.bool_),
     } for chunk in _decode(path, "an annotation", _Annotation, raws, faults, check)]
-    return _drop_repeated(path, _concatenate(chunks), "annotation_id", faults)
+    return _keep_first(path, _concatenate(chunks), "annotation_id", faults)
 
 
 def _read_flags(text: bytes) -> bytes:
     """Return 42 bools as bytes, of a list of numbers or of lists of one number."""
     flags = np.asarray(msgspec.json.decode(text), dtype=np.float64).squeeze()
+    if flags.shape == (NUM_HAND_JOINTS,):
+        raise ValueError(f"{NUM_HAND_JOINTS} numbers. {ONE_HAND_HINT}")
     if flags.shape != (TWO_HANDS.num_joints,) or not np.isfinite(flags).all():
         raise ValueError(f"shape {flags.shape}, {np.isfinite(flags).sum()} finite numbers")
     return (flags > 0).tobytes()
@@ -183,7 +221,7 @@ def _keep(columns: Columns, mask: NDArray[np.bool_]) -> Columns:
     return columns if mask.all() else {name: column[mask] for name, column in columns.items()}
 
 
-def _drop(columns: Columns, good: NDArray[np.bool_], skipped: dict[str, int], reason: str) -> Columns:
+def _drop(columns: Columns, good: NDArray[np.bool_], skipped: Counter[str], reason: str) -> Columns:
     """Keep only the good records (N,), and count the others."""
     skipped[reason] = int((~good).sum())
     return _keep(columns, good)
@@ -197,19 +235,10 @@ def _drop_faulty(columns: Columns, good: NDArray[np.bool_], faults: Faults,
     return _keep(columns, good)
 
 
-def _drop_repeated(path: Path, columns: Columns, key: str, faults: Faults) -> Columns:
+def _keep_first(path: Path, columns: Columns, key: str, faults: Faults) -> Columns:
     """Keep only the first record of each id."""
-    first = np.zeros(len(columns[key]), dtype=np.bool_)
-    first[np.unique(columns[key], return_index=True)[1]] = True
-    return _drop_faulty(columns, first, faults,
-                        lambda row: fault(path, columns[key][row], f"each {key} once", "it a second time"))
-
-
-def _drop_flat_boxes(path: Path, columns: Columns, faults: Faults) -> Columns:
-    boxes = columns["bbox_xywh"]
-    good = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
-    return _drop_faulty(columns, good, faults, lambda row: fault(
-        path, columns["annotation_id"][row], "a 'bbox' [x, y, w, h] in px with positive w and h", boxes[row].tolist()))
+    ids = columns[key]
+    return _keep(columns, keep_sound(ids, [first_of_each(path, key, ids)], faults, Counter()))
 
 
 def _join_images(path: Path, columns: Columns, images: Columns, faults: Faults) -> Columns:
@@ -264,9 +293,6 @@ def _join_cameras(path: Path, columns: Columns, names: list[str], faults: Faults
         for name, shape in {"camrot": (3, 3), "campos": (3,), "focal": (2,), "princpt": (2,)}.items():
             table = get_key(path, record, tables, name)
             row.append(get_array(path, record, table, names[number], shape, f"an entry in {name!r} for the camera"))
-            if not np.isfinite(row[-1]).all():
-                raise fault(path, record, f"finite numbers in {name!r} for the camera {names[number]!r}",
-                            row[-1].tolist())
         return names[number].encode(), capture, *row
 
     columns, row, rows = _join_side_table(columns, columns["camera"], read_row, faults)
@@ -289,33 +315,15 @@ def _join_frames(path: Path, columns: Columns, faults: Faults) -> tuple[Columns,
         text = get_key(path, record, get_key(path, record, captures, str(capture), "the capture"), str(frame),
                        "the frame")
         entry = decode_entry(path, record, text, f"a frame {frame}")
-        return (get_array(path, record, entry, "world_coord", (TWO_HANDS.num_joints, 3)).astype(np.float32),)
+        return (get_two_hands(path, record, entry, "world_coord", 3).astype(np.float32),)
 
     columns, row, rows = _join_side_table(columns, columns["frame_idx"], read_row, faults)
     world_mm = np.array([world for (world,) in rows], dtype=np.float32).reshape(-1, TWO_HANDS.num_joints, 3)
     return columns | {"frame": row}, world_mm
 
 
-def _drop_not_finite(path: Path, columns: Columns, world_mm: NDArray[np.float32], faults: Faults) -> Columns:
-    """Keep only the records whose valid joints are finite; others (NaN, in single files) do not matter."""
-    finite = np.all(np.isfinite(world_mm), axis=2)  # (frames, 42)
-    bad = np.zeros(len(columns["frame"]), dtype=np.bool_)
-    suspects = np.flatnonzero(~np.all(finite, axis=1)[columns["frame"]])
-    bad_joints = columns["joint_valid"][suspects] & ~finite[columns["frame"][suspects]]
-    bad[suspects] = bad_joints.any(axis=1)
-
-    def describe(row: int) -> ValueError:
-        frame = columns["frame"][row]
-        joint = int(np.argmax(columns["joint_valid"][row] & ~finite[frame]))
-        return fault(path, columns["annotation_id"][row],
-                     f"finite 'world_coord' for the valid joint {TWO_HANDS.names[joint]}",
-                     world_mm[frame, joint].tolist())
-
-    return _drop_faulty(columns, ~bad, faults, describe)
-
-
-def joints_in_camera(columns: Mapping[str, NDArray], row: int) -> NDArray[np.floating]:
-    """Return the joints of a record in camera space, (42, 3) in mm."""
-    camera = columns["camera"][row]
-    return world_to_camera(columns["world_mm"][columns["frame"][row]], columns["rotation"][camera],
-                           columns["centre_mm"][camera])
+def joints_in_camera(columns: Mapping[str, NDArray], rows: int | slice) -> NDArray[np.floating]:
+    """Return the joints of records in camera space, (42, 3) in mm for a row, or (n, 42, 3) for a slice of rows."""
+    camera = columns["camera"][rows]
+    return world_to_camera(columns["world_mm"][columns["frame"][rows]], columns["rotation"][camera],
+                           columns["centre_mm"][camera][..., None, :])

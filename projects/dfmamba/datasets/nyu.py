@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from dfmamba.datasets.annotation_index import Index
 from dfmamba.datasets.base import HandDataset
 from dfmamba.datasets.files import Faults
-from dfmamba.datasets.nyu_annotations import NUM_CAMERAS, PARSER_VERSION, cube_box, depth_file_name, parse_nyu
+from dfmamba.datasets.nyu_annotations import (
+    IMAGE_SIZE,
+    NUM_CAMERAS,
+    PARSER_VERSION,
+    cube_box,
+    depth_file_name,
+    parse_nyu,
+)
 from dfmamba.geometry import NYU_FOCAL, NYU_PRINCIPAL_POINT, camera_to_nyu_uvd
 from dfmamba.skeleton import NYU_14, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
@@ -142,5 +149,6 @@ class NYUDataset(HandDataset):
             "principal_pt": np.array(NYU_PRINCIPAL_POINT, dtype=np.float32),
             "bbox": cube_box(centre_uvd, self.half_mm)[None].astype(np.float32),
             "bbox_score": np.ones(1, dtype=np.float32),
+            "image_size": np.array(IMAGE_SIZE, dtype=np.int32),
             "rotation": 0,
         }

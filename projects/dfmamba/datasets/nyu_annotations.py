@@ -5,7 +5,7 @@ and depth in mm (`joint_uvd`), and in mm with y UP (`joint_xyz`). Everybody eval
 `dfmamba.skeleton.NYU_14`. Facts: the authors' saving script, A2J's and V2V-PoseNet's public code.
 """
 
-from collections.abc import Sequence
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from dfmamba.datasets.annotation_index import AnnotationColumns
 from dfmamba.datasets.files import Faults, fault, read_mat
-from dfmamba.datasets.record_checks import REACH_MM
+from dfmamba.datasets.validation import MIN_DEPTH_MM, Fact, Hands, check_typical_reach, in_float32, keep_sound
 from dfmamba.geometry import NYU_FOCAL, camera_to_nyu_uvd, nyu_uvd_to_camera
 from dfmamba.io.regular_files import read_text
 from dfmamba.skeleton import NYU_14, NYU_14_OF_36, NYU_36_NAMES
 
-PARSER_VERSION = 1  # another number makes old indices useless
+PARSER_VERSION = 2  # another number makes old indices useless
 IMAGE_SIZE = (640, 480)  # width, height
 NUM_CAMERAS = 3
 CENTRE_KEY = "centre_pixel"
@@ -56,8 +56,9 @@ def parse_nyu(joint_file: str | Path, centre_file: str | Path | None = None, fau
 
     Columns: frame (N,) int32 from 0; joints_cam (N, 14, 3) float64 in mm, y down; centre (N, 3) float64, px, px,
     mm. A record is faulty if a joint or the centre is not finite or not in front of the camera, if the hand's size
-    shows another unit than mm, or if the box around the centre does not meet the image. Frames for which V2V-PoseNet's
-    file has no centre are left out and counted. Errors number the records from 0, as the arrays do.
+    shows another unit than mm, or if the box around the centre does not meet the image (see
+    `dfmamba.datasets.validation`). Frames for which V2V-PoseNet's file has no centre are left out and counted. Errors
+    number the records from 0, as the arrays do.
 
     Args:
         joint_file: `joint_data.mat`.
@@ -71,7 +72,8 @@ def parse_nyu(joint_file: str | Path, centre_file: str | Path | None = None, fau
 
     Raises:
         ValueError: A file is damaged, an array is missing or has the wrong shape, a line has not three numbers, the two
-            files have different numbers of frames, or a record is faulty and `faults` does not tolerate it.
+            files have different numbers of frames, a record is faulty and `faults` does not tolerate it, or the hands
+            of the whole set are too small or too large.
     """
     joint_file, faults = Path(joint_file), faults or Faults()
     joints = _read_joints(joint_file, truth, camera)
@@ -83,34 +85,17 @@ def parse_nyu(joint_file: str | Path, centre_file: str | Path | None = None, fau
         centre_path = Path(centre_file)
         read = _read_v2v_centres if centre_path.suffix.lower() == ".txt" else _read_a2j_centres
         centre_uvd, there = read(centre_path, len(joints), joint_file)
-    usable = np.isfinite(joints_cam).all(axis=(1, 2)) & (joints_cam[..., 2] > 0).all(axis=1)
-    reach = np.linalg.norm(joints_cam - joints_cam[:, PALM, None], axis=2).max(axis=1)  # NaN where a joint is
-    good = _without_faulty(there, faults, (
-        (usable, joint_file, f"14 finite joints in front of the camera in {truth!r}", joints),
-        ((reach > REACH_MM[0]) & (reach < REACH_MM[1]), joint_file,
-         f"joints in mm, not in m, in {truth!r}, the farthest {REACH_MM[0]:g} to {REACH_MM[1]:g} mm from the palm",
-         reach),
-        (_meets_image(centre_uvd, half_mm), centre_path, f"a finite centre (px, px, mm) whose box of +-{half_mm} mm "
-         f"meets the image of {IMAGE_SIZE[0]} x {IMAGE_SIZE[1]} px", centre_uvd)))
-    skipped = {} if there.all() else {"no centre": int((~there).sum())}
-    return AnnotationColumns({"frame": np.flatnonzero(good).astype(np.int32), "joints_cam": joints_cam[good],
-                              "centre": centre_uvd[good]}, skipped | faults.skipped)
-
-
-def _without_faulty(there: NDArray[np.bool_], faults: Faults,
-                    checks: Sequence[tuple[NDArray[np.bool_], Path, str, NDArray]]) -> NDArray[np.bool_]:
-    """Return which frames (N,) are there and pass all checks; the others that are there are faults.
-
-    Args:
-        there: (N,).
-        faults: What happens to them.
-        checks: For each: which frames pass (N,), the file to blame, what it should have, and what it has (N, ...).
-    """
-    good = np.logical_and.reduce([there, *(check[0] for check in checks)])
-    for frame in np.flatnonzero(there & ~good):
-        _, path, expected, values = next(check for check in checks if not check[0][frame])
-        faults.add(fault(path, frame, expected, values[frame].tolist()))
-    return good
+    hands = Hands(lambda rows: joints_cam[rows], np.ones(joints.shape[:2], dtype=bool), NYU_14, [PALM])
+    skipped: Counter[str] = Counter()
+    sound = keep_sound(range(len(joints)), [
+        Fact(centre_path, "a centre", there, lambda _: "none", reason="no centre"),
+        *hands.facts(joint_file, truth, "mm"),
+        Fact(centre_path, f"a finite centre (px, px, mm) whose box of +-{half_mm} mm meets the image of "
+             f"{IMAGE_SIZE[0]} x {IMAGE_SIZE[1]} px", _meets_image(centre_uvd, half_mm),
+             lambda frame: centre_uvd[frame].tolist())], faults, skipped)
+    check_typical_reach(joint_file, hands.typical_reach_mm(sound), "mm")
+    return AnnotationColumns({"frame": np.flatnonzero(sound).astype(np.int32), "joints_cam": joints_cam[sound],
+                              "centre": centre_uvd[sound]}, dict(skipped) | faults.skipped)
 
 
 def _read_joints(path: Path, truth: str, camera: int) -> NDArray[np.float64]:
@@ -155,7 +140,7 @@ def _read_array(path: Path, key: str) -> NDArray:
 
 def _meets_image(centre_uvd: NDArray, half_mm: float) -> NDArray[np.bool_]:
     """Say for which centres (N, 3) at least `MIN_BOX_PX` of the box around it are in the image, each way."""
-    meets = np.isfinite(centre_uvd).all(axis=1) & (centre_uvd[:, 2] > 0)
+    meets = np.isfinite(in_float32(centre_uvd)).all(axis=1) & (in_float32(centre_uvd[:, 2]) >= MIN_DEPTH_MM)
     boxes, last = cube_box(centre_uvd[meets], half_mm), np.array(IMAGE_SIZE) - 1
     meets[meets] = (np.minimum(boxes[:, 2:], last) - np.maximum(boxes[:, :2], 0) >= MIN_BOX_PX).all(axis=1)
     return meets

@@ -123,5 +123,6 @@ class RHPDataset(HandDataset):
                                  column["focal_px"], column["principal_point_px"]),
             "bbox": xywh_to_xyxy(column["bbox_xywh"])[None].astype(np.float32),
             "bbox_score": np.ones(1, dtype=np.float32),
+            "image_size": np.array(column["image_size"], dtype=np.int32),
             "rotation": 0,
         }

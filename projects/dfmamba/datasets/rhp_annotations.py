@@ -7,6 +7,7 @@ first, the pickles are in metres (the JSON files are in mm), and a joint that is
 
 import contextlib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,32 +17,57 @@ from PIL import Image
 from tqdm import tqdm
 
 from dfmamba.datasets.annotation_index import AnnotationColumns
+from dfmamba.datasets.coco_json import by_id, read_coco
 from dfmamba.datasets.files import (
     Faults,
-    check_boxes,
     check_relative_path,
     fault,
     get_array,
     get_integer,
     get_key,
+    get_text,
     read_image_size,
-    read_json,
     read_pickle,
+    shorten,
 )
-from dfmamba.datasets.record_checks import Skip, check_hand_size, pinhole_of_matrix
+from dfmamba.datasets.validation import (
+    Hands,
+    Skip,
+    box_fact,
+    camera_facts,
+    check_typical_reach,
+    image_size_fact,
+    keep_sound,
+    pinhole_of_matrix,
+)
 from dfmamba.geometry import metres_to_mm, project, tight_box
-from dfmamba.skeleton import FROM_RHD, FROM_RHD_HAND, LEFT, NUM_HAND_JOINTS, RIGHT, SIDES, TWO_HANDS, WRIST, hand_slice
+from dfmamba.skeleton import (
+    FROM_RHD,
+    FROM_RHD_HAND,
+    LEFT,
+    NUM_HAND_JOINTS,
+    ONE_HAND,
+    RIGHT,
+    SIDES,
+    TWO_HANDS,
+    WRIST,
+    hand_slice,
+)
 
-PARSER_VERSION = 1  # another number makes old indices useless
+PARSER_VERSION = 2  # another number makes old indices useless
+IMAGE_SIZE = (320, 320)  # width, height in px, of the set's own images
+CHUNK = 1000  # so many records are checked at a time, so that a faulty one is named soon: masks take long to read
 HAND_CHOICES = ("prominent", "most_pixels", "most_visible", "right", "left")
 VALIDITIES = ("visible", "annotated")
 BOX_ENLARGEMENT = 1.2  # of the tight box of the valid joints, as in the published JSON files
 MASK_CLASSES = {LEFT: (2, 17), RIGHT: (18, 33)}  # first and last class of a hand; 0 is background, 1 the person
+HAND_CLASSES = range(MASK_CLASSES[LEFT][0], MASK_CLASSES[RIGHT][1] + 1)
 
-COLUMNS: dict[str, tuple[tuple[int, ...], type]] = {  # name: shape of an entry, type while reading
-    "annotation_id": ((), np.int64), "image_id": ((), np.int64), "file_name": ((), object), "side": ((), np.int8),
+COLUMNS: dict[str, tuple[tuple[int, ...], type]] = {  # name: shape of an entry, type
+    "annotation_id": ((), np.int64), "image_id": ((), np.int64), "file_name": ((), np.bytes_), "side": ((), np.int8),
     "joints_cam_mm": ((NUM_HAND_JOINTS, 3), np.float32), "joint_valid": ((NUM_HAND_JOINTS,), np.bool_),
     "bbox_xywh": ((4,), np.float32), "focal_px": ((2,), np.float32), "principal_point_px": ((2,), np.float32),
+    "image_size": ((2,), np.int32),
 }
 
 
@@ -58,6 +84,7 @@ class Hand(NamedTuple):
         focal_px: (2,).
         principal_point_px: (2,).
         bbox_xywh: (4,) px, the file's box; None where it has none.
+        image_size: Width and height in px; 0 where the file does not say it.
     """
 
     annotation_id: int
@@ -69,6 +96,16 @@ class Hand(NamedTuple):
     focal_px: NDArray[np.floating]
     principal_point_px: NDArray[np.floating]
     bbox_xywh: NDArray[np.floating] | None
+    image_size: tuple[int, int]
+
+
+def image_name(number: int) -> str:
+    """Return the name of the image, and of the mask, of a frame of the pickles.
+
+    >>> image_name(7)
+    '00007.png'
+    """
+    return f"{number:05d}.png"
 
 
 def right_hand_first(joints: NDArray) -> NDArray:
@@ -109,7 +146,8 @@ def parse_rhp(ann_file: str | Path, mask_folder: str | Path | None = None, hand:
     """Read the annotations, one record for each frame of the pickles, or each annotation of the JSON file.
 
     The columns, N records: `annotation_id`, `image_id`, `file_name`, `side`, `joints_cam_mm` (N, 21, 3) in canonical
-    order, `joint_valid` (N, 21), `bbox_xywh` (N, 4) px, `focal_px` and `principal_point_px` (N, 2).
+    order, `joint_valid` (N, 21), `bbox_xywh` (N, 4) px, `focal_px` and `principal_point_px` (N, 2), `image_size` (N, 2)
+    px, 0 where it is not known.
 
     A frame of the pickles has two hands, and one is used. Published rules for the choice (`hand`):
         prominent: From a JSON file, the hand that its author chose (InterNet's files, hence A2J-Transformer; how they
@@ -132,36 +170,64 @@ def parse_rhp(ann_file: str | Path, mask_folder: str | Path | None = None, hand:
 
     Raises:
         FileNotFoundError: A mask does not exist.
-        ValueError: A choice is unknown or impossible, the file is cut short or holds more than plain data, or a record
-            is faulty: its number was there before, a key is missing, a shape is wrong, a valid joint is not finite, the
-            camera is singular, the box has no area, a file name leaves the folder, or the hand's size shows another
-            unit. (Hands with a valid joint behind the camera, or without a valid joint, are left out and counted.)
+        ValueError: A choice is unknown or impossible; the file is cut short or holds more than plain data; a record is
+            faulty: its number was there before, a key is missing, a shape is wrong, a file name leaves the folder, a
+            mask has no hand though joints are visible, or joints, camera, box or image size are no hand's (see
+            `dfmamba.datasets.validation`); or the hands of the whole set are too small or too large. (Hands with a
+            valid joint behind the camera or without a valid joint, and frames whose mask and flags agree that there is
+            no hand to choose, are left out and counted.)
     """
     path, faults = Path(ann_file), faults or Faults()
     check_choices(path, hand, validity)
-    records = _Annotations(path, hand) if is_coco(path) else _Frames(path, hand, mask_folder)
-    columns: dict[str, NDArray] = {name: np.zeros((records.count, *shape), dtype)
-                                   for name, (shape, dtype) in COLUMNS.items()}
+    records: _Annotations | _Frames = (_Annotations(path, hand, faults) if is_coco(path)
+                                       else _Frames(path, hand, mask_folder, faults))
+    parts: list[dict[str, NDArray]] = []
+    reach_mm: list[NDArray[np.float32]] = []
     skipped: Counter[str] = Counter()
-    known: set[int] = set()
-    used = 0
-    for number in tqdm(range(records.count), desc=f"reading {path.name}", delay=2, disable=None):
+    for rows in _read_chunks(path, records, validity, faults, skipped):
+        sound, reach = _check(path, rows, faults, skipped)
+        parts.append({name: column[sound].astype(COLUMNS[name][1]) for name, column in rows.items()})
+        reach_mm.append(reach)
+    check_typical_reach(path, np.concatenate(reach_mm), _unit(path))
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
+    return AnnotationColumns(columns, dict(skipped) | faults.skipped)
+
+
+def _read_chunks(path: Path, records: "_Annotations | _Frames", validity: str, faults: Faults,
+                 skipped: Counter[str]) -> Iterator[dict[str, NDArray]]:
+    """Yield the columns of up to `CHUNK` records at a time, at least once; lengths still in float64."""
+    def columns_of(rows: list[tuple]) -> dict[str, NDArray]:
+        return {name: np.array([row[number] for row in rows], dtype=np.float64 if type_ is np.float32 else type_)
+                .reshape(len(rows), *shape) for number, (name, (shape, type_)) in enumerate(COLUMNS.items())}
+
+    rows: list[tuple] = []
+    for number in tqdm(records.numbers, desc=f"reading {path.name}", delay=2, disable=None):
         try:
-            row = _make_row(path, records.read(number), validity)
-            if row[0] in known:
-                raise fault(path, row[0], "an id of its own", "one that was there before")
-            known.add(row[0])
+            rows.append(_make_row(records.read(number), validity))
         except Skip as reason:
             skipped[str(reason)] += 1
         except (ValueError, FileNotFoundError) as error:
             faults.add(error)
-        else:
-            for column, value in zip(columns.values(), row, strict=True):
-                column[used] = value
-            used += 1
-    columns = {name: column[:used] for name, column in columns.items()}
-    columns["file_name"] = columns["file_name"].astype(np.bytes_)
-    return AnnotationColumns(columns, dict(skipped) | faults.skipped)
+        if len(rows) == CHUNK:
+            yield columns_of(rows)
+            rows = []
+    yield columns_of(rows)
+
+
+def _check(path: Path, rows: dict[str, NDArray], faults: Faults,
+           skipped: Counter[str]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Return which rows (n,) are sound, and the reach of their hands in mm."""
+    joints = rows["joints_cam_mm"]
+    hands = Hands(lambda part: joints[part], rows["joint_valid"], ONE_HAND, ONE_HAND.roots)
+    facts = [*camera_facts(path, rows["focal_px"], rows["principal_point_px"]),
+             *hands.facts(path, "joint_cam" if is_coco(path) else "xyz", _unit(path), "joint behind the camera"),
+             box_fact(path, rows["bbox_xywh"]), image_size_fact(path, rows["image_size"])]
+    sound = keep_sound(rows["annotation_id"], facts, faults, skipped)
+    return sound, hands.typical_reach_mm(sound)
+
+
+def _unit(path: Path) -> str:
+    return "mm" if is_coco(path) else "m"
 
 
 def is_coco(path: str | Path) -> bool:
@@ -187,35 +253,42 @@ def check_choices(path: str | Path, hand: str, validity: str) -> None:
 class _Frames:
     """Reads the set's own pickle: {number: {'xyz': (42, 3) m, 'uv_vis': (42, 3), 'K': (3, 3)}}."""
 
-    def __init__(self, path: Path, hand: str, mask_folder: str | Path | None) -> None:
+    def __init__(self, path: Path, hand: str, mask_folder: str | Path | None, faults: Faults) -> None:
         self.path, self.hand = path, "most_pixels" if hand == "prominent" else hand
         self.masks = Path(mask_folder) if mask_folder is not None else path.parent / "mask"
-        self.frames = read_pickle(path)
-        if not isinstance(self.frames, dict):
-            raise fault(path, "-", "a dictionary of frames by number", f"a {type(self.frames).__name__}")
-        self.keys = list(self.frames)
-        self.count = len(self.keys)
+        frames = read_pickle(path)
+        if not isinstance(frames, dict):
+            raise fault(path, "-", "a dictionary of frames by number", f"a {type(frames).__name__}")
+        self.frames = by_id(path, "number", frames.items(), faults,
+                            lambda _, item: get_integer(path, item[0], {"number": item[0]}, "number"))
+        self.numbers = list(self.frames)
 
-    def read(self, number: int) -> Hand:
+    def read(self, record: int) -> Hand:
         """Return the chosen hand of a frame, which is dropped from memory."""
-        key = self.keys[number]
-        frame, record = self.frames.pop(key), get_integer(self.path, key, {"number": key}, "number")
+        _, frame = self.frames.pop(record)
         xyz = get_array(self.path, record, frame, "xyz", (TWO_HANDS.num_joints, 3))
         uv_seen = get_array(self.path, record, frame, "uv_vis", (TWO_HANDS.num_joints, 3))
         focal, principal_point = pinhole_of_matrix(self.path, record, get_array(self.path, record, frame, "K", (3, 3)))
         seen = right_hand_first(seen_flags(uv_seen[:, 2]))
-        side = self._choose(f"{record:05d}.png", seen)
-        return Hand(annotation_id=record, image_id=record, file_name=f"{record:05d}.png", side=side,
+        side = self._choose(record, seen)
+        return Hand(annotation_id=record, image_id=record, file_name=image_name(record), side=side,
                     joints_mm=metres_to_mm(right_hand_first(xyz))[hand_slice(side)], seen=seen[hand_slice(side)],
-                    focal_px=focal, principal_point_px=principal_point, bbox_xywh=None)
+                    focal_px=focal, principal_point_px=principal_point, bbox_xywh=None, image_size=IMAGE_SIZE)
 
-    def _choose(self, file_name: str, seen: NDArray[np.bool_]) -> int:
-        """Return the side that the rule names."""
+    def _choose(self, record: int, seen: NDArray[np.bool_]) -> int:
+        """Return the side that the rule names, of a frame whose joints (42,) are seen or not."""
         if self.hand in SIDES:
             return SIDES.index(self.hand)
         if self.hand == "most_visible":
             return side_with_most_seen_joints(seen)
-        return side_with_most_pixels(read_mask(self.masks / file_name))
+        mask_path = self.masks / image_name(record)
+        mask = read_mask(mask_path)
+        if not ((mask >= HAND_CLASSES[0]) & (mask <= HAND_CLASSES[-1])).any():  # then there is nothing to choose by
+            if seen.any():
+                raise fault(mask_path, record, f"pixels of a hand (classes {HAND_CLASSES[0]} to {HAND_CLASSES[-1]}), "
+                            f"for the pickle says that {seen.sum()} joints are visible", "none")
+            raise Skip("no hand in the mask")
+        return side_with_most_pixels(mask)
 
 
 def read_mask(path: Path) -> NDArray:
@@ -241,25 +314,17 @@ def read_mask(path: Path) -> NDArray:
 class _Annotations:
     """Reads a COCO-style JSON with one hand in each annotation: InterNet's, or mmpose's."""
 
-    def __init__(self, path: Path, hand: str) -> None:
+    def __init__(self, path: Path, hand: str, faults: Faults) -> None:
         self.path, self.hand = path, hand
-        data = read_json(path, object_hook=_shrink)
-        images, self.annotations = (get_key(path, "-", data, key) for key in ("images", "annotations"))
-        for name, content in (("images", images), ("annotations", self.annotations)):
-            if not isinstance(content, list):
-                raise fault(path, "-", f"a list for {name!r}", f"a {type(content).__name__}")
-        self.images = {get_integer(path, f"(image number {number})", image, "id"): image
-                       for number, image in enumerate(images)}
-        self.count = len(self.annotations)
+        self.images, self.annotations = read_coco(path, _shrink, faults)
+        self.numbers = list(self.annotations)
 
-    def read(self, number: int) -> Hand:
+    def read(self, record: int) -> Hand:
         """Return the hand of an annotation, which is dropped from memory."""
-        path, annotation = self.path, self.annotations[number]
-        self.annotations[number] = None
-        record = get_integer(path, f"(annotation number {number})", annotation, "id")
+        path, annotation = self.path, self.annotations.pop(record)
         hand_type = get_key(path, record, annotation, "hand_type")
         if hand_type not in SIDES:
-            raise fault(path, record, f"a 'hand_type' among {SIDES}", repr(hand_type))
+            raise fault(path, record, f"a 'hand_type' among {SIDES}", shorten(hand_type))
         if self.hand in SIDES and hand_type != self.hand:
             raise Skip("hand not selected")
         image_id = get_integer(path, record, annotation, "image_id")
@@ -270,11 +335,18 @@ class _Annotations:
         joints = get_array(path, record, annotation, "joint_cam", (NUM_HAND_JOINTS, 3))
         box = get_array(path, record, annotation, "bbox", (4,)) if "bbox" in annotation else None
         return Hand(annotation_id=record, image_id=image_id,
-                    file_name=check_relative_path(path, record, str(get_key(path, record, image, "file_name"))),
+                    file_name=check_relative_path(path, record, get_text(path, record, image, "file_name")),
                     side=SIDES.index(hand_type), joints_mm=wrist_last(joints),
                     seen=wrist_last(self._seen(record, annotation)),
                     focal_px=get_array(path, record, camera, "focal", (2,)),
-                    principal_point_px=get_array(path, record, camera, "princpt", (2,)), bbox_xywh=box)
+                    principal_point_px=get_array(path, record, camera, "princpt", (2,)), bbox_xywh=box,
+                    image_size=self._size(record, image))
+
+    def _size(self, record: int, image: dict[str, Any]) -> tuple[int, int]:
+        """Return width and height in px; 0 where the file does not say it."""
+        width, height = (get_integer(self.path, record, image, key) if key in image else 0
+                         for key in ("width", "height"))
+        return width, height
 
     def _seen(self, record: int, annotation: dict[str, Any]) -> NDArray[np.bool_]:
         """Return the flags (21,), wrist first: `joint_valid` (InterNet), or from `keypoints` u, v, flag (mmpose)."""
@@ -298,24 +370,15 @@ def _box_of_joints(points_px: NDArray, seen: NDArray[np.bool_], valid: NDArray[n
     return box if (box[2:] > 0).all() else tight_box(points_px, valid, BOX_ENLARGEMENT)
 
 
-def _make_row(path: Path, hand: Hand, validity: str) -> tuple:
-    """Return the entries of a record in the order of `COLUMNS`, after all checks of its values."""
-    record, joints = hand.annotation_id, hand.joints_mm
+@np.errstate(all="ignore")  # of faulty records, which are told apart afterwards
+def _make_row(hand: Hand, validity: str) -> tuple:
+    """Return the entries of a record in the order of `COLUMNS`, with a box."""
     seen = hand.seen if validity == "visible" else np.ones_like(hand.seen)
     if not np.delete(seen, WRIST).any():
         raise Skip("no valid joint")
-    valid = with_wrist(seen)
-    if not np.isfinite(joints[valid]).all():
-        raise fault(path, record, "finite camera-space positions of the valid joints", joints[valid].tolist())
-    if not (joints[valid, 2] > 0).all():
-        raise Skip("joint behind the camera")
-    check_hand_size(path, record, joints[valid] - joints[WRIST], "mm" if is_coco(path) else "m")
-    if not (np.isfinite([hand.focal_px, hand.principal_point_px]).all() and (hand.focal_px > 0).all()):
-        raise fault(path, record, "a camera with finite numbers and positive focal lengths",
-                    f"{hand.focal_px.tolist()} and {hand.principal_point_px.tolist()} px")
-    box = hand.bbox_xywh
+    valid, box = with_wrist(seen), hand.bbox_xywh
     if box is None:
-        box = _box_of_joints(project(joints, hand.focal_px, hand.principal_point_px), seen, valid)
-    check_boxes(path, np.array([record]), box[None])
-    return (record, hand.image_id, hand.file_name.encode(), hand.side, np.where(valid[:, None], joints, 0), valid, box,
-            hand.focal_px, hand.principal_point_px)
+        box = _box_of_joints(project(hand.joints_mm, hand.focal_px, hand.principal_point_px), seen, valid)
+    return (hand.annotation_id, hand.image_id, hand.file_name.encode(), hand.side,
+            np.where(valid[:, None], hand.joints_mm, 0), valid, box, hand.focal_px, hand.principal_point_px,
+            np.clip(hand.image_size, -1, 2**31 - 1))

@@ -12,8 +12,10 @@ from dfmamba.engine.hooks import (
     FirstBatchCheckHook,
     LossCurveHook,
     ProgressHook,
+    SkippedSamplesHook,
 )
 from dfmamba.engine.runner import ReproducibleRunner
 
 __all__ = ["BatchError", "ConfigError", "ContactSheetHook", "DurableCheckpointHook", "FirstBatchCheckHook",
-           "LossCurveHook", "ProgressHook", "ReproducibleRunner", "UserError", "load_config", "open_checkpoint"]
+           "LossCurveHook", "ProgressHook", "ReproducibleRunner", "SkippedSamplesHook", "UserError", "load_config",
+           "open_checkpoint"]

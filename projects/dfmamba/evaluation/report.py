@@ -97,9 +97,13 @@ def format_table(metrics: Mapping[str, Any]) -> str:
 
 
 def is_synthetic(path: str | Path) -> bool:
-    """Say whether a file lies in a data set that `tools/make_dataset.py` made, which leaves a note in its root."""
+    """Say whether a file or folder is of a data set that `tools/make_dataset.py` made, which leaves a note in its root.
+
+    What counts is the path as it is given and, where links are part of it, the one that they lead to.
+    """
     absolute = Path(path).absolute()
-    return any((folder / SYNTHETIC_NOTE).is_file() for folder in (absolute, *absolute.parents))
+    places = {place for start in (absolute, absolute.resolve()) for place in (start, *start.parents)}
+    return any((place / SYNTHETIC_NOTE).is_file() for place in places)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dfmamba.geometry import look_at
 from dfmamba.skeleton import LEFT, RIGHT, TWO_HANDS, hand_slice
 from dfmamba.synthesis.output import NOTE
 
@@ -85,10 +86,11 @@ def _annotation(number: int, rng: np.random.Generator) -> dict:
 
 def _cameras(rng: np.random.Generator) -> dict:
     names = [str(400000 + camera) for camera in range(CAMERAS)]
-    turns = [np.linalg.qr(rng.normal(size=(3, 3)))[0] for _ in names]  # with or without a reflection
+    azimuth, height = rng.uniform(0, 2 * np.pi, CAMERAS), rng.uniform(-500, 500, CAMERAS)
+    centres = np.stack([1000 * np.cos(azimuth), height, 1000 * np.sin(azimuth)], axis=1)  # around the hands
     return {
-        "campos": {name: rng.uniform(-900, 900, 3).tolist() for name in names},
-        "camrot": {name: (turn * np.linalg.det(turn)).tolist() for name, turn in zip(names, turns, strict=True)},
+        "campos": dict(zip(names, centres.tolist(), strict=True)),
+        "camrot": {name: look_at(centre, np.zeros(3)).tolist() for name, centre in zip(names, centres, strict=True)},
         "focal": {name: rng.uniform(1260, 1275, 2).tolist() for name in names},
         "princpt": {name: rng.uniform(160, 260, 2).tolist() for name in names},
     }

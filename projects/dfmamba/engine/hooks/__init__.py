@@ -5,5 +5,7 @@ from dfmamba.engine.hooks.durable_checkpoint import DurableCheckpointHook
 from dfmamba.engine.hooks.first_batch import FirstBatchCheckHook
 from dfmamba.engine.hooks.loss_curve import LossCurveHook
 from dfmamba.engine.hooks.progress import ProgressHook
+from dfmamba.engine.hooks.skipped_samples import SkippedSamplesHook
 
-__all__ = ["ContactSheetHook", "DurableCheckpointHook", "FirstBatchCheckHook", "LossCurveHook", "ProgressHook"]
+__all__ = ["ContactSheetHook", "DurableCheckpointHook", "FirstBatchCheckHook", "LossCurveHook", "ProgressHook",
+           "SkippedSamplesHook"]
