@@ -59,7 +59,7 @@ def test(args: argparse.Namespace) -> None:
     if is_main_process():
         out = Path(args.out or Path(runner.work_dir) / "result.json")
         dataset = runner.test_dataloader.dataset
-        trained_on = next((hook.of_checkpoint for hook in runner.hooks if isinstance(hook, SkippedSamplesHook)), None)
+        trained_on = next((hook.of_checkpoint for hook in runner.hooks if isinstance(hook, SkippedSamplesHook)), [])
         write_result(out, metrics, args.config, str(checkpoint), dataset, args.cfg_options, trained_on)
         warning = "SYNTHETIC data: not comparable with published results\n" if is_synthetic(dataset) else ""
         print(f"\n{warning}{format_metrics(metrics)}\n\nwritten: {out}")

@@ -65,7 +65,7 @@ def files(tmp_path):
     (root / "numbers.txt").write_text(" ".join(map(str, range(19))))
     for number in set(range(19)) - set(MISSING):
         path = root / f"images/{number}.png"
-        cv2.imwrite(str(path), np.random.default_rng(number).integers(0, 256, (8, 9, 3), dtype=np.uint8))
+        cv2.imwrite(str(path), np.random.default_rng(number).integers(0, 256, (16, 18, 3), dtype=np.uint8))
         if number in DAMAGED:
             path.write_bytes(path.read_bytes()[:-60])
     return {"data_root": str(root), "ann_file": "numbers.txt", "data_prefix": {"img": "images"}, "faulty": "skip",
@@ -115,7 +115,7 @@ def test_a_training_that_leaves_nothing_out_says_so_once(config):
 def test_resumed_training_goes_on_counting(config, files):
     whole, _ = train(config, "whole")
     for path in (f"{files['data_root']}/images/{number}.png" for number in MISSING):  # the images have come
-        cv2.imwrite(path, np.zeros((8, 9, 3), np.uint8))
+        cv2.imwrite(path, np.zeros((16, 18, 3), np.uint8))
     first = f"{whole.work_dir}/epoch_1.pth"
     resumed, log = train(config, "resumed", resume=True, load_from=first)
     assert f"the whole training: {LEFT_OUT}\n" in log
@@ -125,13 +125,21 @@ def test_resumed_training_goes_on_counting(config, files):
 
 
 def test_checkpoint_in_the_midst_of_an_epoch_has_the_marks(config):
-    config.train_cfg = {"type": "IterBasedTrainLoop", "max_iters": 5, "val_interval": 100}
+    config.train_cfg = {"by_epoch": False, "max_iters": 5, "val_interval": 100}
     config.param_scheduler = None
     runner, _ = train(config, "iterations", **{
         "default_hooks.checkpoint": {"by_epoch": False, "interval": 4, "save_best": None},
         "train_dataloader.sampler": {"type": "InfiniteSampler", "shuffle": False}, "log_processor.by_epoch": False})
     (part,) = hub_of(f"{runner.work_dir}/iter_4.pth")
     assert set(part["rows"][IMAGE_DAMAGED]) >= {0, 3}
+
+
+@pytest.mark.parametrize("content", [{}, {"message_hub": None}, {"message_hub": {"runtime_info": {KEY: 5}}},
+                                     {"message_hub": {"runtime_info": {KEY: ["x", {"skipped": 1}]}}}])
+def test_checkpoint_of_others(content):
+    hook = SkippedSamplesHook()
+    hook.after_load_checkpoint(None, content)
+    assert hook.of_checkpoint == []
 
 
 @pytest.mark.slow

@@ -215,7 +215,7 @@ def test_assemblyhands_takes_the_mean_of_cameras(tmp_path):
      r"s/000002: expected finite numbers of shape .* for 'world_coord', got 126 that are not, such as nan"),
     ({"annotations": {"s": {"000002": {"world_coord": world(), "joint_valid": [1] * 21}}}},
      r"expected 0 and 1 of shape \(42,\) for 'joint_valid', got shape \(21,\)"),
-    ('{"annotations": {"s": {"000002": {}, "000002": {}}}}', "'000002': expected each key once"),
+    ('{"annotations": {"s": {"000002": {}, "000002": {}}}}', "expected each key once, got the key '000002' twice"),
     ({"annotations": {}}, "expected at least one frame, got none"),
 ])
 def test_broken_assemblyhands_files(content, message, tmp_path):

@@ -81,7 +81,7 @@ def data_fingerprint(dataset: Any) -> dict[str, Any]:
 
 
 def write_result(path: Path, metrics: Mapping[str, Any], config: str, checkpoint: str, dataset: Any,
-                 cfg_options: list[str], trained_on: Sequence[Mapping[str, Any]] | None = None) -> None:
+                 cfg_options: list[str], trained_on: Sequence[Mapping[str, Any]] = ()) -> None:
     """Write the metrics and all that is needed to know what they mean as JSON.
 
     Args:
@@ -100,7 +100,7 @@ def write_result(path: Path, metrics: Mapping[str, Any], config: str, checkpoint
         "checkpoint": {"path": checkpoint, "sha256": file_digest(checkpoint)},
         "data": data_fingerprint(dataset),
         "trained_on": [{key: part[key] for key in ("fingerprint", "num_samples", "skipped")}
-                       for part in trained_on or []],
+                       for part in trained_on],
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU {platform.machine()}",
         "versions": installed_versions(),

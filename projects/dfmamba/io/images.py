@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dfmamba.errors import DataError
 from dfmamba.io.jpeg import END, BrokenImageError, find_end, is_filled
 from dfmamba.io.regular_files import open_regular, read_bytes
 
@@ -48,7 +49,7 @@ OTHER_FORMATS = {
 BOXED_FORMATS = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF", b"avif": "AVIF"}  # in 'ftyp' boxes; else MP4
 
 
-class ImageError(ValueError):
+class ImageError(DataError):
     """Says why an image file cannot be used.
 
     Attributes:

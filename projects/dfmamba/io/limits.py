@@ -7,11 +7,14 @@ walks through them.
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
+from dfmamba.errors import DataError
+
 T = TypeVar("T")
 MAX_DEPTH = 32  # containers in containers; the deepest official file has 6
 MAX_ITEMS = 50_000_000  # written out; all official files of RHD together have 2 million
 
-class ContentError(ValueError):
+
+class ContentError(DataError):
     """Says what a file holds that is not read, though the file may be whole."""
 
 

@@ -1,4 +1,4 @@
-"""A look at the first training batch: a data set without valid joints is found in the first second, not after a day."""
+"""A look at the data before the training: what is wrong with them is found in the first second, not after a day."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,12 +8,16 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
+from dfmamba.datasets.base import HandDataset
 from dfmamba.engine.errors import BatchError
+from dfmamba.engine.inner_datasets import inner_datasets
 
 
 @HOOKS.register_module()
 class FirstBatchCheckHook(Hook):
     """Check the first training batch and log its summary once: images, share of joints that count, value ranges.
+
+    Before that, the images of the validation are looked at: all are there, and some are opened.
 
     Looks into each data sample's `gt_instance_labels` and `gt_fields` (what the codec's `encode` made), and into
     `gt_instances.keypoints_cam` (mm) with `keypoints_visible`.
@@ -21,6 +25,18 @@ class FirstBatchCheckHook(Hook):
 
     def __init__(self) -> None:
         self._done = False
+
+    def before_train(self, runner) -> None:
+        """Look at the images of the validation, which a training otherwise meets after its first epoch.
+
+        Raises:
+            FileNotFoundError: One is missing; the message counts how many are.
+            ImageError: One cannot be used.
+        """
+        if runner.val_loop is not None:
+            for dataset in inner_datasets(runner.val_dataloader.dataset):
+                if isinstance(dataset, HandDataset):
+                    dataset.check_images_present()
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: Any = None) -> None:
         """Check the first batch of this run.

@@ -1,5 +1,6 @@
 """One line after each epoch that says how many samples could not be loaded: nothing is left out in silence."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.dist import all_reduce, get_world_size
@@ -26,17 +27,17 @@ class SkippedSamplesHook(Hook):
     `rows`, which a resumed training marks again if the fingerprint is the same.
 
     Attributes:
-        of_checkpoint: That of the checkpoint that was loaded last; None where there is none.
+        of_checkpoint: The entries of the checkpoint that was loaded last.
     """
 
     def __init__(self) -> None:
-        self.of_checkpoint: list[dict[str, Any]] | None = None
+        self.of_checkpoint: list[dict[str, Any]] = []
         self._training: list[HandDataset] = []
 
     def before_train(self, runner) -> None:
         """Mark what a resumed training had left out before."""
         self._training = _parts(runner.train_dataloader)
-        for part, before in zip(self._training, runner.message_hub.get_info(KEY, []), strict=False):
+        for part, before in zip(self._training, _entries(runner.message_hub.get_info(KEY, [])), strict=False):
             if before["fingerprint"] == part.metainfo["data_source"]["fingerprint"]:
                 part.skipped_samples.restore(before["rows"])
         runner.message_hub.update_info(KEY, _describe(self._training))
@@ -66,7 +67,8 @@ class SkippedSamplesHook(Hook):
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Keep what the training of this checkpoint left out, for the result of a test."""
-        self.of_checkpoint = checkpoint.get("message_hub", {}).get("runtime_info", {}).get(KEY)
+        hub = checkpoint.get("message_hub")
+        self.of_checkpoint = _entries(hub.get("runtime_info", {}).get(KEY) if isinstance(hub, Mapping) else None)
 
     def _report(self, runner, what: str, parts: list[HandDataset], always: bool) -> None:
         """Join the marks of all processes and log one line."""
@@ -85,6 +87,13 @@ class SkippedSamplesHook(Hook):
 
 def _parts(dataloader: Any) -> list[HandDataset]:
     return [part for part in inner_datasets(dataloader.dataset) if isinstance(part, HandDataset)]
+
+
+def _entries(value: Any) -> list[dict[str, Any]]:
+    """Return those of `_describe`; of others' checkpoints none."""
+    entries = value if isinstance(value, list) else []
+    keys = {"num_samples", "skipped", "fingerprint", "rows"}
+    return [entry for entry in entries if isinstance(entry, dict) and keys <= set(entry)]
 
 
 def _describe(parts: list[HandDataset]) -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """Reading JSON: what the readers of JSON formats share."""
 
 import contextlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,9 @@ from numpy.typing import NDArray
 
 from dfmamba.errors import DataError
 from dfmamba.evaluation.result_files.text import fault, require_file
+from dfmamba.io.json_files import RepeatedKeyError, load_json
 from dfmamba.io.numbers import NotNumbersError, plain_array
+from dfmamba.io.regular_files import open_text
 
 
 def read_json(path: Path, object_hook: Callable[[dict], Any] | None = None) -> Any:
@@ -26,22 +27,15 @@ def read_json(path: Path, object_hook: Callable[[dict], Any] | None = None) -> A
         ValueError: The file is not complete, valid JSON, or has a key twice.
     """
     require_file(path)
-
-    def make(pairs: list[tuple[str, Any]]) -> Any:
-        entries = dict(pairs)
-        if len(entries) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise fault(path, repr(twice), "each key once", "it twice in one dictionary")
-        return object_hook(entries) if object_hook else entries
-
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            return json.load(file, object_pairs_hook=make)
-    except DataError:
-        raise
-    except (ValueError, RecursionError) as error:  # JSON, UTF-8, or a number of more digits than Python takes
-        raise DataError(f"{path}: expected a complete JSON file, got a fault: {error}. Is it cut short?") from error
+    with open_text(path) as file:
+        try:
+            return load_json(file, object_hook)
+        except RepeatedKeyError as error:
+            raise DataError(f"{path}: expected each key once, got {error}") from error
+        except DataError:
+            raise
+        except (ValueError, RecursionError) as error:  # JSON, UTF-8, or a number of more digits than Python takes
+            raise DataError(f"{path}: expected a complete JSON file, got a fault: {error}. Is it cut short?") from error
 
 
 def shrink(record: dict, key: str) -> dict:
