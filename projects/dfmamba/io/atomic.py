@@ -28,8 +28,10 @@ def write_atomically(path: str | os.PathLike, content: bytes | memoryview | str)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # of a write the system names none, of the rest the temporary file
         raise
     _sync_folder(path.parent)
 
