@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import scipy.io
-import yaml  # type: ignore[import-untyped]
+import yaml
 from mmengine.logging import MMLogger
 from numpy.typing import NDArray
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml  # type: ignore[import-untyped]
+import yaml
 from scipy.spatial.transform import Rotation
 
 from dfmamba.geometry import Array, project, world_to_camera
