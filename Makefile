@@ -14,7 +14,7 @@ ext: setup
 	@PATH=$(CURDIR)/.venv/bin:$$PATH $(RUN) setup.py -q build_ext --inplace
 
 test: setup ext
-	$(RUN) -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=90 --durations=15
+	$(RUN) -m pytest -n 2 --dist loadfile --cov --cov-report=term-missing:skip-covered --cov-fail-under=90 --durations=15
 
 check: setup
 	$(RUN) -m ruff check .

@@ -118,7 +118,8 @@ def test_the_metrics_of_all_protocols_do_not_depend_on_the_number_of_processes(t
         "    for number in DefaultSampler(samples, shuffle=False, round_up=False):\n"
         "        metric.process(None, [samples[number]])\n"
         "    found[name] = metric.evaluate(len(samples))\n"
-        "if os.environ.get('RANK', '0') == '0': print('FOUND', json.dumps(found, default=float))\n")
+        "if os.environ.get('RANK', '0') == '0': print('FOUND', json.dumps(found, default=float))\n"
+        "if distributed.is_initialized(): distributed.destroy_process_group()\n")
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "projects"), str(ROOT / "tests" / "evaluation")])}
     found = []
     for start in ([], TORCHRUN):

@@ -3,6 +3,7 @@
 mmengine's launchers take a GPU for each process. Without GPUs the process group is made here, with gloo.
 """
 
+import gc
 import os
 import re
 import sys
@@ -95,6 +96,7 @@ def one_voice(name: str, work: Callable[[], None]) -> None:
         raise
     if distributed.is_initialized():
         distributed.destroy_process_group()
+        gc.collect()  # the model's wrapper knows the group, too, and gloo aborts a process that ends with one
 
 
 _OF_CONNECTION = re.compile(r"gloo|NCCL|Connection (closed|reset)|Broken pipe|recvValue|TCPStore", re.IGNORECASE)

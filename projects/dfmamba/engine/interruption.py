@@ -46,6 +46,7 @@ class StopRequest:
 
     def __exit__(self, *_: object) -> None:
         self._restore()
+        self._group = None  # a group that is still there when the process ends makes gloo abort it
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():
