@@ -28,7 +28,7 @@ TRAIN_IMAGES, TEST_IMAGES, BROKEN_IMAGES = 40, 8, 2
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=real_number(0), default=30.0, help="how long (default: 30)")
+    parser.add_argument("--minutes", type=real_number(0), default=30.0, help="how long; one training at least (default: 30)")
     parser.add_argument("--seed", type=SEED, default=0, help="of the faults (default: 0)")
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/soak"),
                         help="folder for data and trainings; it must be empty or not exist (default: work_dirs/soak)")
@@ -201,7 +201,7 @@ def soak(args: argparse.Namespace) -> int:
         took = case.prepare()
     console.print(f"SYNTHETIC data; an undisturbed training takes {took:.0f} s and has {case.num_steps} steps")
     rows = []
-    while time.monotonic() < end:
+    while not rows or time.monotonic() < end:
         rows.append(case.disturb(f"run{len(rows)}", took))
         console.print(f"{rows[-1][2]}: {rows[-1][0]}: exit codes {rows[-1][1]}: {rows[-1][3]}", highlight=False)
     equal = sum(row[3] == "equal" for row in rows)

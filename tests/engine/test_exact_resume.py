@@ -111,6 +111,15 @@ def test_what_lacks_a_state_is_refused_with_the_way_out(undisturbed, tmp_path):
     assert "load_from" in last
 
 
+def test_another_number_of_processes_is_refused(undisturbed, tmp_path):
+    content = torch.load(undisturbed() / "epoch_3.pth")
+    content["meta"]["num_processes"] = 2
+    torch.save(content, tmp_path / "epoch_3.pth")
+    assert train(tmp_path / "run", "--resume", str(tmp_path / "epoch_3.pth")) == 2
+    last = (tmp_path / "run.log").read_text().strip().splitlines()[-1]
+    assert "was written by 2 processes, this training has 1" in last
+
+
 def test_a_finished_training_and_changed_settings_are_said(undisturbed, tmp_path):
     state = undisturbed() / "epoch_3.pth"
     options = (*OPTIONS, "optim_wrapper.optimizer.lr=0.5", "train_dataloader.batch_size=4")
