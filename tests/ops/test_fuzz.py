@@ -11,6 +11,8 @@ import torch
 from operator_cases import cast, check_against_float64
 
 CASES = int(os.environ.get("DFMAMBA_FUZZ_CASES", "200"))
+# Found by a run of 10,000: gradients that a rounded u, or a rounded gradient of u, put off by more than the tolerance.
+FOUND = (3740, 4204, 4263, 4589, 5670, 8495, 8930)
 HOSTILE = (float("nan"), float("inf"), -float("inf"), 1e30, -1e30, 3e9, -3e9, 65504.0)
 
 
@@ -76,7 +78,7 @@ def make_case(number):
     return arguments, dtype, size, softplus
 
 
-@pytest.mark.parametrize("number", range(CASES))
+@pytest.mark.parametrize("number", [*range(CASES), *(number for number in FOUND if number >= CASES)])
 def test_random_case(native, number):
     arguments, dtype, size, softplus = make_case(number)
     # a gradient of few numbers may be a small difference of large, rounded ones

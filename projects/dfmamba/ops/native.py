@@ -86,8 +86,14 @@ def _differentiate_scan(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
 
 
 def _differentiate_dssm(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
-    """Gather u again, which is cheap, then go back through the scan and the sampling."""
-    x, offset, weight, delta, A, B, C, D, delta_bias = ctx.saved_tensors
+    """Gather u again, which is cheap, then go back through the scan and the sampling.
+
+    Half-precision inputs are widened first: u and its gradient, which the two steps hand over, must not be rounded.
+    """
+    work = _work_dtype(ctx.saved_tensors[0])
+    x, offset, weight, delta, A, B, C, D, delta_bias = (
+        None if tensor is None else tensor.to(work) for tensor in ctx.saved_tensors)
+    grad_y = grad_y.to(work)
     size, delta_softplus = ctx.options
     u = ops.sample(x, offset, weight, size)
     skip = None if D is None else x
@@ -98,7 +104,8 @@ def _differentiate_dssm(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
         sampling = grad_x, _, _ = ops.sample_backward(grad_u, x, offset, weight, size)
         if D is not None:
             grad_x += grad_skip
-    return _wanted(ctx, (*sampling, *grads))
+    return _wanted(ctx, tuple(grad if grad is None or tensor is None else grad.to(tensor.dtype)
+                              for grad, tensor in zip((*sampling, *grads), ctx.saved_tensors, strict=True)))
 
 
 def _differentiate_twice(ctx: Any, *grads: Tensor) -> None:
