@@ -11,7 +11,7 @@ import torch
 from operator_cases import cast, check_against_float64
 
 CASES = int(os.environ.get("DFMAMBA_FUZZ_CASES", "200"))
-# Found by a run of 10,000: gradients that a rounded u, or a rounded gradient of u, put off by more than the tolerance.
+# Found by a run of 10,000: a rounded u, or gradient of u, put gradients off by more than the tolerance.
 FOUND = (3740, 4204, 4263, 4589, 5670, 8495, 8930)
 HOSTILE = (float("nan"), float("inf"), -float("inf"), 1e30, -1e30, 3e9, -3e9, 65504.0)
 
