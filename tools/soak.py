@@ -28,7 +28,8 @@ TRAIN_IMAGES, TEST_IMAGES, BROKEN_IMAGES = 40, 8, 2
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=real_number(0), default=30.0, help="how long; one training at least (default: 30)")
+    parser.add_argument("--minutes", type=real_number(0), default=30.0,
+                        help="how long; one training at least (default: 30)")
     parser.add_argument("--seed", type=SEED, default=0, help="of the faults (default: 0)")
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/soak"),
                         help="folder for data and trainings; it must be empty or not exist (default: work_dirs/soak)")

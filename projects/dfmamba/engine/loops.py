@@ -25,7 +25,10 @@ def skip_batches(dataloader: DataLoader, count: int) -> None:
 
 
 class _ExactSteps:
-    """What both loops share: seeded steps, validations that are made up for, and stops at a signal."""
+    """What both loops share: a seeded data loader, seeded steps, validations that are made up for."""
+
+    def __init__(self, runner: Any, dataloader: dict, **kwargs: Any) -> None:
+        super().__init__(runner, seeded_loader(dataloader, runner.seed), **kwargs)  # type: ignore[call-arg]
 
     def _seed(self, what: str) -> None:
         runner: Any = self.runner  # type: ignore[attr-defined]
@@ -48,9 +51,6 @@ class ExactEpochLoop(_ExactSteps, EpochBasedTrainLoop):
         dataloader: Config of the data loader.
         **kwargs: See mmengine's `EpochBasedTrainLoop`.
     """
-
-    def __init__(self, runner: Any, dataloader: dict, **kwargs: Any) -> None:
-        super().__init__(runner, seeded_loader(dataloader, runner.seed), **kwargs)
 
     def run(self) -> Any:
         """Train; first make up for a validation that the checkpoint does not know of."""
@@ -100,9 +100,6 @@ class ExactIterLoop(_ExactSteps, IterBasedTrainLoop):
         dataloader: Config of the data loader.
         **kwargs: See mmengine's `IterBasedTrainLoop`.
     """
-
-    def __init__(self, runner: Any, dataloader: dict, **kwargs: Any) -> None:
-        super().__init__(runner, seeded_loader(dataloader, runner.seed), **kwargs)
 
     def run(self) -> Any:
         """Train; first make up for a validation that the checkpoint does not know of."""
