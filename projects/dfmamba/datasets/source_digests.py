@@ -16,6 +16,8 @@ from typing import Any
 
 from mmengine.logging import MMLogger
 
+from dfmamba.io.atomic import write_atomically
+
 BLOCK_BYTES = 2**22
 SLOW_BYTES = 2**28  # a longer file is announced in the log
 UNSETTLED_NS = 2 * 10**9  # a file younger than this may change again without a change of its times
@@ -120,10 +122,7 @@ def _recall(memory: Path) -> dict[str, Any]:
 
 def _remember(memory: Path, entries: dict[str, Any]) -> None:
     """Write the digests if that is possible; they only save time."""
-    temporary = memory.with_name(f"{memory.name}.{os.getpid()}.tmp")
     try:
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(entries, indent=1))
-        temporary.replace(memory)
+        write_atomically(memory, json.dumps(entries, indent=1))
     except OSError as error:
         MMLogger.get_current_instance().debug(f"{memory}: not written: {error}")

@@ -16,6 +16,7 @@ import torch
 from dfmamba.datasets.base import HandDataset
 from dfmamba.engine.inner_datasets import inner_datasets
 from dfmamba.evaluation.report import is_synthetic as is_synthetic_path
+from dfmamba.io.atomic import write_atomically
 
 PACKAGES = ("dfmamba", "torch", "torchvision", "onedl-mmengine", "onedl-mmcv", "onedl-mmdetection", "mmpose", "numpy",
             "opencv-python-headless")
@@ -105,8 +106,7 @@ def write_result(path: Path, metrics: Mapping[str, Any], config: str, checkpoint
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU {platform.machine()}",
         "versions": installed_versions(),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=2, default=_to_json) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps(result, indent=2, default=_to_json) + "\n")
 
 
 def _to_json(value: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from dfmamba.evaluation.protocols import PROTOCOLS
 from dfmamba.evaluation.protocols.detnet import PROTOCOL as DETNET
 from dfmamba.evaluation.scores import Protocol
+from dfmamba.io.atomic import write_atomically
 
 SYNTHETIC_NOTE = "SYNTHETIC.txt"  # at the root of what dfmamba.synthesis writes
 PARTS_OF_ONE = ("AUC", "success", "handedness")  # names of metrics without a unit begin so
@@ -108,8 +109,7 @@ def is_synthetic(path: str | Path) -> bool:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file, and missing folders; NaN and infinity become null."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
 
 
 def _plain(value: Any) -> Any:

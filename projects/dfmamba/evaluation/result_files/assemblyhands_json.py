@@ -16,6 +16,7 @@ from dfmamba.evaluation.result_files.json_text import mask_of, numbers_of, read_
 from dfmamba.evaluation.result_files.text import fault
 from dfmamba.evaluation.scores import JointTable
 from dfmamba.geometry import invert_rigid, move_rigidly
+from dfmamba.io.atomic import write_atomically
 from dfmamba.skeleton import TWO_HANDS, hand_slice
 
 NOT_PREDICTED = (0, -1)
@@ -82,4 +83,4 @@ def write_assemblyhands_json(path: str | Path, table: JointTable) -> None:
         mask = table.valid[rows][..., None]
         mean = np.where(mask, table.joints_mm[rows], 0).sum(axis=0) / np.maximum(mask.sum(axis=0), 1)
         recordings[recording][frame] = {"world_coord": mean.round(4).tolist()}
-    Path(path).write_text(json.dumps({"annotations": recordings}) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps({"annotations": recordings}) + "\n")
