@@ -92,6 +92,7 @@ def _run_and_exit(work: Callable[[], None], log: Path, fault: Fault | None,
         os.dup2(output, 1)
         os.dup2(output, 2)
         sys.stdout, sys.stderr = (open(handle, "w", buffering=1, closefd=False) for handle in (1, 2))  # noqa: SIM115
+        torch.set_num_threads(1)  # the threads of a process do not come along in a fork, and OpenMP would wait for them
         if before is not None:
             before()
         if fault is not None and fault.write is not None:
