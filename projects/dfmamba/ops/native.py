@@ -90,9 +90,10 @@ def _differentiate_dssm(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
 
     Half-precision inputs are widened first: u and its gradient, which the two steps hand over, must not be rounded.
     """
-    work = _work_dtype(ctx.saved_tensors[0])
+    saved = ctx.saved_tensors  # once: activation checkpointing unpacks each of them a single time
+    work = _work_dtype(saved[0])
     x, offset, weight, delta, A, B, C, D, delta_bias = (
-        None if tensor is None else tensor.to(work) for tensor in ctx.saved_tensors)
+        None if tensor is None else tensor.to(work) for tensor in saved)
     grad_y = grad_y.to(work)
     size, delta_softplus = ctx.options
     u = ops.sample(x, offset, weight, size)
@@ -105,7 +106,7 @@ def _differentiate_dssm(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
         if D is not None:
             grad_x += grad_skip
     return _wanted(ctx, tuple(grad if grad is None or tensor is None else grad.to(tensor.dtype)
-                              for grad, tensor in zip((*sampling, *grads), ctx.saved_tensors, strict=True)))
+                              for grad, tensor in zip((*sampling, *grads), saved, strict=True)))
 
 
 def _differentiate_twice(ctx: Any, *grads: Tensor) -> None:
