@@ -23,7 +23,6 @@ import scipy.io
 from dfmamba.datasets import files, plain_pickle
 from dfmamba.datasets.files import (
     Faults,
-    check_boxes,
     check_relative_path,
     describe_usage,
     get_array,
@@ -584,12 +583,6 @@ def test_array_may_have_more_axes_of_length_1():
 def test_no_key(mapping, got):
     with pytest.raises(ValueError, match=f"f: record 1: expected the key 'a', got {got}"):
         get_key(Path("f"), 1, mapping, "a")
-
-
-@pytest.mark.parametrize("box", [[0, 0, 0, 5], [0, 0, 5, -1], [np.nan, 0, 1, 1], [0, np.inf, 1, 1]])
-def test_bad_box(box):
-    with pytest.raises(ValueError, match="f: record 8: expected a 'bbox'"):
-        check_boxes(Path("f"), np.array([7, 8]), np.array([[0, 0, 1, 1], box], dtype=float))
 
 
 def test_usage():

@@ -416,6 +416,8 @@ def test_rootnet_depth_and_boxes(interhand_root):
     ({"annot_id": 11}, "expected a list of results, got a dict"),
     ([{"annot_id": 11, "bbox": [0, 0, 5, 5]}], "record 11: expected the key 'abs_depth'"),
     ([{"annot_id": 11, "bbox": [0, 0, 0, 5], "abs_depth": [1, 2]}], "record 11: .*positive w and h"),
+    ([{"annot_id": 11, "bbox": [0, 0, 5, 5], "abs_depth": [1, 2]}] * 2, "record 11: expected each annot_id once"),
+    ([{"annot_id": 11, "bbox": [0, 0, 5, 5], "abs_depth": [1, None]}], "record 11: expected finite depths"),
     ([{"bbox": [0, 0, 5, 5]}], r"record \(number 0\): expected the key 'annot_id'"),
     ([], "expected at least one sample, got none: .*not in the RootNet file 4"),
 ])

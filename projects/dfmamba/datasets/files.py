@@ -387,18 +387,6 @@ def _real_numbers(value: Any) -> NDArray[np.float64]:
     return array.astype(np.float64, copy=False)
 
 
-def check_boxes(path: Path, records: NDArray, boxes_xywh: NDArray) -> None:
-    """Refuse boxes (N, 4) [x, y, w, h] without a positive area; `records` (N,) are named in the error.
-
-    Raises:
-        ValueError: A box is not finite, or has no area.
-    """
-    good = np.isfinite(boxes_xywh).all(axis=1) & (boxes_xywh[:, 2:] > 0).all(axis=1)
-    if not good.all():
-        row = int(np.argmin(good))
-        raise fault(path, records[row], "a 'bbox' [x, y, w, h] in px with positive w and h", boxes_xywh[row].tolist())
-
-
 def describe_usage(name: str, used: int, skipped: Mapping[str, int]) -> str:
     """Say how many samples are used and how many are skipped for which reason, the most frequent first.
 

@@ -103,7 +103,7 @@ def open_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
     return _without_stand_ins(_load(path, map_location), path)
 
 
-def _load(path: Path, map_location: Any = "cpu", mmap: bool | None = None) -> Any:
+def _load(path: Path, map_location: Any) -> Any:
     """Return what torch reads from a file, with stand-ins in it.
 
     Raises:
@@ -111,7 +111,7 @@ def _load(path: Path, map_location: Any = "cpu", mmap: bool | None = None) -> An
     """
     try:
         with _only_stand_ins():
-            return torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
+            return torch.load(path, map_location=map_location, weights_only=True)
     except OSError:
         raise
     except Exception as error:  # a damaged pickle may raise anything
@@ -183,8 +183,8 @@ def _real_object(value: Any) -> Any:
     return np.asarray(value) if isinstance(value, np.ndarray) else value
 
 
-def _refuse_code(message: str) -> Any:
-    """Return a loader of mmengine's for addresses whose content cannot be had as a file."""
+def _make_refusal(message: str) -> Any:
+    """Return a loader for mmengine that refuses every address: the content cannot be had as a file."""
     def load(address: str, map_location: Any = None) -> Any:
         raise ConfigError(f"{address}: {message}")
     return load
@@ -221,7 +221,7 @@ def _become_mmengines_loader() -> None:
     CheckpointLoader.register_scheme(["http://", "https://"], _load_url, force=True)
     CheckpointLoader.register_scheme(["modelzoo://", "torchvision://", "open-mmlab://", "openmmlab://", "mmcls://"],
                                      _load_named, force=True)
-    refuse = _refuse_code("expected a local file, or an address that begins with https://. Fetch the file first")
+    refuse = _make_refusal("expected a local file, or an address that begins with https://. Fetch the file first")
     CheckpointLoader.register_scheme(["pavi://", r"(\S+\:)?s3://", r"(\S+\:)?petrel://"], refuse, force=True)
 
 
