@@ -90,7 +90,8 @@ class FoldedDSSM(nn.Module):
         bottleneck, B, C, offset, weight = self.project(x).split(self.widths, -1)
         sampling = self.mixer.shape_sampling(offset, weight)
         delta = self.project_delta(bottleneck)
-        return dssm(x, *sampling, delta, self.A, B, C, self.mixer.D, self.mixer.delta_bias, size=size)
+        return dssm(x, *sampling, delta, self.A, B, C, self.mixer.D, self.mixer.delta_bias, size=size,
+                    backend=self.mixer.backend)
 
 
 def _fold_batch_norms(module: nn.Module, pairs: Iterable[tuple[str, str]]) -> None:

@@ -25,10 +25,8 @@ import torch
 from torch import Tensor
 
 from . import mamba_ssm_backend, native, reference
-from .backends import available_backends, choose
+from .backends import choose
 from .checks import check_sample, check_scan
-
-__all__ = ["available_backends", "deform_sample", "dssm", "selective_scan"]
 
 
 def _autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -62,7 +60,7 @@ def deform_sample(
         offset: (batch, L, groups, K, 2) as (dy, dx) in pixels. NaN and infinite offsets contribute nothing.
         weight: (batch, L, groups, K).
         size: (H, W) with H*W = L, or (L,).
-        backend: None for the best available, or a name from `available_backends`.
+        backend: A name from `available_backends`; None for that of `use_backend`, else the best available.
 
     Returns:
         u with the shape and dtype of x.
@@ -100,7 +98,7 @@ def selective_scan(
         D: (channels,) or None. Here it multiplies u; in `dssm` it multiplies x.
         delta_bias: (channels,) or None.
         delta_softplus: Without it d = delta + delta_bias.
-        backend: None for the best available, or a name from `available_backends`.
+        backend: A name from `available_backends`; None for that of `use_backend`, else the best available.
 
     Returns:
         y with the shape and dtype of u; the state is float32, or float64 where u is.
@@ -148,7 +146,7 @@ def dssm(
         delta_bias: (channels,) or None.
         size: (H, W) with H*W = L, or (L,) for the one-dimensional form.
         delta_softplus: Without it d = delta + delta_bias.
-        backend: None for the best available, or a name from `available_backends`.
+        backend: A name from `available_backends`; None for that of `use_backend`, else the best available.
 
     Returns:
         y with the shape and dtype of x.

@@ -21,12 +21,12 @@ from .vmamba import VSSBlock
 
 # Options of a block type that a stage may set; anything else in a stage is a mistake of the user's.
 _GATED_OPTIONS = ("expand", "ffn_ratio", "conv_kernel", "conv_causal")
-_SCAN_OPTIONS = (*_GATED_OPTIONS, "num_states", "rank")
+_SCAN_OPTIONS = (*_GATED_OPTIONS, "num_states", "rank", "backend")
 BLOCK_OPTIONS: dict[str, tuple[str, ...]] = {
     "conv": (),
     "gated": _GATED_OPTIONS,
     "mamba": _SCAN_OPTIONS,
-    "vss": ("expand", "ffn_ratio", "num_states", "rank"),
+    "vss": ("expand", "ffn_ratio", "num_states", "rank", "backend"),
     "dssm": (*_SCAN_OPTIONS, "num_anchors", "group_channels", "offset_bound", "norm_scan_input"),
 }
 BLOCKS: dict[str, type[nn.Module]] = {"conv": ConvBlock, "vss": VSSBlock}  # all others are gated blocks
@@ -130,6 +130,7 @@ class DFMamba(StagedBackbone):
         frozen_stages: Stages that do not train: -1 none, 0 the stem, n the stem and the first n stages.
         norm_eval: Keep all batch normalisation in evaluation mode while training.
         with_cp: Recompute the blocks in the backward pass to save memory (gradient checkpointing).
+        backend: What the operators run on, a name from `dfmamba.ops.available_backends`; None as they choose.
         init_cfg: mmengine's initialisation, such as `dict(type='Pretrained', checkpoint=...)`.
 
     Attributes:
@@ -137,7 +138,8 @@ class DFMamba(StagedBackbone):
         stage_info: The same for every stage that is built.
 
     Raises:
-        ValueError: An unknown architecture, block or stage option, or an index out of range.
+        ValueError: An unknown architecture, block or stage option, an index out of range, or a backend that cannot be
+            used.
     """
 
     def __init__(
@@ -161,6 +163,7 @@ class DFMamba(StagedBackbone):
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
+        backend: str | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -172,7 +175,7 @@ class DFMamba(StagedBackbone):
         defaults = {
             "num_anchors": num_anchors, "group_channels": group_channels, "num_states": num_states, "rank": rank,
             "offset_bound": offset_bound, "norm_scan_input": norm_scan_input, "expand": expand,
-            "ffn_ratio": ffn_ratio, "conv_kernel": conv_kernel, "conv_causal": conv_causal,
+            "ffn_ratio": ffn_ratio, "conv_kernel": conv_kernel, "conv_causal": conv_causal, "backend": backend,
         }
 
         channels, stride = stages[0]["channels"], 4

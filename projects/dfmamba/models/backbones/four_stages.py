@@ -54,6 +54,7 @@ class FourStageBackbone(StagedBackbone):
         frozen_stages: Stages that do not train: -1 none, 0 the stem, n the stem and the first n stages.
         norm_eval: Keep all batch normalisation in evaluation mode while training.
         with_cp: Recompute the blocks in the backward pass to save memory (gradient checkpointing).
+        backend: What the operators run on, a name from `dfmamba.ops.available_backends`; None as they choose.
         init_cfg: mmengine's initialisation, such as `dict(type='Pretrained', checkpoint=...)`.
 
     Attributes:
@@ -61,7 +62,7 @@ class FourStageBackbone(StagedBackbone):
         feature_info: For each returned map dict(num_chs=channels, reduction=stride, module=name of its stage).
 
     Raises:
-        ValueError: An unknown or incomplete architecture, or an index out of range.
+        ValueError: An unknown or incomplete architecture, an index out of range, or a backend that cannot be used.
     """
 
     archs: ClassVar[Mapping[str, Mapping[str, Any]]]
@@ -79,11 +80,13 @@ class FourStageBackbone(StagedBackbone):
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
+        backend: str | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         arch = resolve_arch(arch, self.archs)
-        block = {"expand": arch["expand"], "ffn_ratio": ffn_ratio, "num_states": num_states, "rank": rank}
+        block = {"expand": arch["expand"], "ffn_ratio": ffn_ratio, "num_states": num_states, "rank": rank,
+                 "backend": backend}
         widths, depths = arch["widths"], arch["depths"]
         self.out_indices = resolve_indices(out_indices, STRIDES)
         self.frozen_stages = check_frozen(frozen_stages, len(STRIDES))
@@ -116,7 +119,7 @@ class FourStageBackbone(StagedBackbone):
 
         Args:
             channels: Channels of its tokens.
-            **block: `expand`, `ffn_ratio`, `num_states`, `rank` and `drop_path`.
+            **block: `expand`, `ffn_ratio`, `num_states`, `rank`, `backend` and `drop_path`.
         """
         raise NotImplementedError
 

@@ -67,16 +67,19 @@ class StateFusionSSM(SSM):
         channels: Channels of the tokens.
         num_states: N, states a channel; each of them is fused by kernels of its own.
         rank: As for `SSM`.
+        backend: As for `SSM`.
     """
 
-    def __init__(self, channels: int, num_states: int = 1, rank: int | None = None) -> None:
-        super().__init__(channels, num_states, rank)
+    def __init__(
+        self, channels: int, num_states: int = 1, rank: int | None = None, backend: str | None = None
+    ) -> None:
+        super().__init__(channels, num_states, rank, backend)
         self.fusion = StateFusion(channels * num_states)
 
     def forward(self, x: Tensor, size: Size) -> Tensor:
         """Return the tokens, (batch, L, channels); `size` is (H, W)."""
         delta, A, B, C = self.scan_arguments(x)
-        states = scan_states(x, delta, A, B.unsqueeze(2), self.delta_bias)  # (batch, L, channels, N)
+        states = scan_states(x, delta, A, B.unsqueeze(2), self.delta_bias, self.backend)  # (batch, L, channels, N)
         states_map = states.flatten(2).transpose(1, 2).unflatten(2, size)  # -> (batch, channels * N, H, W)
         fused = self.fusion(states_map).flatten(2).transpose(1, 2).reshape(states.shape)
         return read_states(fused, C.unsqueeze(2)) + self.D * x
@@ -91,6 +94,7 @@ class SpatialMambaBlock(nn.Module):
         ffn_ratio: Hidden width of the feed-forward network over `channels`.
         num_states: N of the scan.
         rank: Width of the bottleneck of the step size; None for ceil(channels / 16).
+        backend: As for `SSM`.
         drop_path: Rate at which the residual branches are dropped while training.
     """
 
@@ -101,6 +105,7 @@ class SpatialMambaBlock(nn.Module):
         ffn_ratio: float = 4.0,
         num_states: int = 1,
         rank: int | None = None,
+        backend: str | None = None,
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
@@ -109,7 +114,7 @@ class SpatialMambaBlock(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.project_in = nn.Linear(channels, 2 * inner, bias=False)
         self.conv = TokenMapConv(inner)
-        self.mixer = StateFusionSSM(inner, num_states, rank or math.ceil(channels / 16))
+        self.mixer = StateFusionSSM(inner, num_states, rank or math.ceil(channels / 16), backend)
         self.scan_norm = nn.LayerNorm(inner)
         self.project_out = nn.Linear(inner, channels, bias=False)
         self.position_conv2 = TokenMapConv(channels)

@@ -5,7 +5,9 @@ from torch import Tensor
 from ...ops import selective_scan
 
 
-def scan_states(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, delta_bias: Tensor) -> Tensor:
+def scan_states(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, delta_bias: Tensor, backend: str | None = None
+) -> Tensor:
     """Return the states h_t = exp(d_t A) h_(t-1) + d_t B_t u_t with d_t = softplus(delta_t + delta_bias).
 
     `dfmamba.ops.selective_scan` returns y = C . h and has one B for all channels. A channel with one state, whose B is
@@ -19,6 +21,7 @@ def scan_states(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, delta_bias: Tens
         A: (*channels, N), negative.
         B: Broadcast to (batch, L, *channels, N).
         delta_bias: (*channels,).
+        backend: As in `dfmamba.ops.selective_scan`.
 
     Returns:
         h, (batch, L, *channels, N), in the dtype of u, or in the autocast dtype.
@@ -27,7 +30,7 @@ def scan_states(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, delta_bias: Tens
     delta = delta.unsqueeze(-1).expand(inputs.shape).flatten(2)
     bias = delta_bias.unsqueeze(-1).expand(A.shape).flatten()
     ones = inputs.new_ones(*inputs.shape[:2], 1)
-    h = selective_scan(inputs.flatten(2), delta, A.reshape(-1, 1), ones, ones, None, bias)
+    h = selective_scan(inputs.flatten(2), delta, A.reshape(-1, 1), ones, ones, None, bias, backend=backend)
     return h.view(inputs.shape)
 
 
