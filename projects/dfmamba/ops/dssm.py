@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import mamba_ssm_backend, native, reference
+from . import mamba_ssm_backend, native, reference, torchscript
 from .backends import choose
 from .checks import check_sample, check_scan
 
@@ -50,6 +50,11 @@ def _either(x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(tensor if tensor.dtype == x.dtype else tensor.to(dtype) for tensor in tensors)
 
 
+def _num_states(A: Tensor) -> int:
+    """Return N; while `torch.jit.trace` records, where shapes are tensors, 1: the kernels refuse an N above theirs."""
+    return 1 if torch.jit.is_tracing() else A.shape[1]
+
+
 def deform_sample(
     x: Tensor, offset: Tensor, weight: Tensor, *, size: Sequence[int], backend: str | None = None
 ) -> Tensor:
@@ -72,7 +77,8 @@ def deform_sample(
     x, weight = _autocast(x, weight)
     if choose(backend, x) in ("reference", "mamba_ssm"):
         return reference.deform_sample(x, offset, weight, size)
-    return native.ops.sample(x, *_exact(x, offset), *_either(x, weight), size)
+    sample = torchscript.sample_while_tracing if torch.jit.is_tracing() else native.ops.sample
+    return sample(x, *_exact(x, offset), *_either(x, weight), size)
 
 
 def selective_scan(
@@ -108,7 +114,7 @@ def selective_scan(
     """
     check_scan(u, delta, A, B, C, D, delta_bias)
     u, delta, B, C = _autocast(u, delta, B, C)
-    backend = choose(backend, u, A.shape[1])
+    backend = choose(backend, u, _num_states(A))
     if backend == "reference":
         return reference.selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
     A, D, delta_bias = _exact(u, A, D, delta_bias)
@@ -157,7 +163,7 @@ def dssm(
     check_sample(x, offset, weight, size)
     check_scan(x, delta, A, B, C, D, delta_bias, input_name="x")
     x, weight, delta, B, C = _autocast(x, weight, delta, B, C)
-    backend = choose(backend, x, A.shape[1])
+    backend = choose(backend, x, _num_states(A))
     if backend == "reference":
         return reference.dssm(
             x, offset, weight, delta, A, B, C, D, delta_bias, size=size, delta_softplus=delta_softplus
@@ -167,4 +173,5 @@ def dssm(
     if backend == "mamba_ssm":
         u = deform_sample(x, offset, weight, size=size)
         return mamba_ssm_backend.selective_scan(u, delta, A, B, C, D, delta_bias, x, delta_softplus)
-    return native.ops.dssm(x, offset, weight, delta, A, B, C, D, delta_bias, size, delta_softplus)
+    run = torchscript.dssm_while_tracing if torch.jit.is_tracing() else native.ops.dssm
+    return run(x, offset, weight, delta, A, B, C, D, delta_bias, size, delta_softplus)

@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..base import BaseModule, register_backbone
+from ..layers.batch_norm import use_running_statistics
 from ..layers.layer_norm import LayerNorm2d
 from ..layers.simple_pyramid import SimplePyramid
 from .levels import resolve_indices
@@ -104,9 +105,7 @@ class TimmBackbone(BaseModule):
         """Set the training mode; with `norm_eval` keep batch normalisation out of it."""
         super().train(mode)
         if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+            use_running_statistics(self)
         return self
 
 

@@ -54,6 +54,7 @@ class CrossScanSSM(nn.Module):
     ) -> None:
         super().__init__()
         self.backend = backend
+        self.num_directions = NUM_DIRECTIONS
         self.num_states = num_states
         self.rank = rank or math.ceil(channels / 16)
         scans = [SSM(channels, num_states, self.rank, backend) for _ in range(NUM_DIRECTIONS)]  # for their start
@@ -69,13 +70,13 @@ class CrossScanSSM(nn.Module):
 
     def forward(self, x: Tensor, size: Size) -> Tensor:
         """Return the scanned tokens, (batch, L, channels); `size` is (H, W)."""
-        projected = F.linear(x, self.input_weight.flatten(0, 1)).unflatten(-1, (NUM_DIRECTIONS, -1))
+        projected = F.linear(x, self.input_weight.flatten(0, 1)).unflatten(-1, (self.num_directions, -1))
         projected = cross_scan(projected, size)  # (batch, L, 4, rank + 2 N)
         bottleneck, B, C = projected.split([self.rank, self.num_states, self.num_states], -1)
         delta = torch.einsum("blkr,kcr->blkc", bottleneck, self.delta_weight)
-        u = cross_scan(x.unsqueeze(2).expand(-1, -1, NUM_DIRECTIONS, -1), size)  # (batch, L, 4, channels)
+        u = cross_scan(x.unsqueeze(2).expand(-1, -1, self.num_directions, -1), size)  # (batch, L, 4, channels)
         h = scan_states(u, delta, -self.A_log.float().exp(), B.unsqueeze(3), self.delta_bias, self.backend)
-        y = read_states(h, C.unsqueeze(3))
+        y = read_states(h, C.unsqueeze(3), self.num_states)
         # D_k x is the same token in every order, so the four skips are one.
         return cross_merge(y, size) + self.D.sum(0) * x
 
