@@ -21,6 +21,11 @@ def group_of(optimizer, model):
     return {name: groups[id(parameter)] for name, parameter in model.named_parameters()}
 
 
+def by_prefix(values, keys):
+    """Return for each key the value of the prefix that it starts with."""
+    return {key: next(value for prefix, value in values.items() if key.startswith(prefix)) for key in keys}
+
+
 @every_model
 def test_a_group_for_each_block(name):
     model = timm.create_model(name, device="meta")
@@ -34,11 +39,11 @@ def test_a_group_for_each_block(name):
             if index == 0:
                 expected[f"stages.{number}.downsample."] = depth
     expected |= {"stem.": 0, "norm.": depth, "head.": depth + 1}
-    assert groups == {key: next(value for prefix, value in expected.items() if key.startswith(prefix)) for key in groups}
+    assert groups == by_prefix(expected, groups)
     coarse = timm.models.group_parameters(model, model.group_matcher(coarse=True), reverse=True)
     stages = {f"stages.{number}.": number + 1 for number in range(len(model.stages))}
     expected = stages | {"stem.": 0, "norm.": len(stages), "head.": len(stages) + 1}
-    assert coarse == {key: next(value for prefix, value in expected.items() if key.startswith(prefix)) for key in coarse}
+    assert coarse == by_prefix(expected, coarse)
 
 
 @every_nano

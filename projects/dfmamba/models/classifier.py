@@ -1,7 +1,7 @@
 """A backbone as an image classifier in the shape that timm gives its models. Importing this needs timm.
 
-Its parts are `stem`, `stages`, `norm` and `head`; parameters of stem and stages have the names they have in the backbone.
-What timm asks of a model besides `forward` is here, too: other heads, features of several levels, groups of layers.
+Its parts are `stem`, `stages`, `norm` and `head`; parameters of stem and stages have the backbone's names. What timm asks
+of a model besides `forward` is here, too: other heads, features of several levels, groups of layers.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,9 @@
 """Which implementation of the operators runs: the choice, and what to say about it."""
 
 import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -26,14 +29,65 @@ def _cuda_reason() -> str | None:
     return None if torch.cuda.is_available() else "torch finds no CUDA device"
 
 
+def _reason(backend: str) -> str | None:
+    """Return why the backend cannot be used, or None."""
+    if backend == "mamba_ssm":
+        return mamba_ssm_backend.reason()
+    if backend == "cuda":
+        return _cuda_reason()
+    return LOAD_ERROR if backend == "cpu" else None
+
+
 def available_backends() -> dict[str, str | None]:
     """Return every backend's name with None where it can be used, else with the reason why not."""
-    return {
-        "reference": None,
-        "cpu": LOAD_ERROR,
-        "cuda": _cuda_reason(),
-        "mamba_ssm": mamba_ssm_backend.reason(),
-    }
+    return {name: _reason(name) for name in NAMES}
+
+
+class _Asked(threading.local):
+    """What the open `use_backend` blocks of a thread ask for, the innermost last.
+
+    Not a context variable: torch.compile can neither read one nor compile again when it changes.
+    """
+
+    def __init__(self) -> None:
+        self.names: tuple[str | None, ...] = ()
+
+
+_asked = _Asked()
+
+
+def check_backend(backend: str | None) -> None:
+    """Raise ValueError unless the name is None or that of a backend that can be used here."""
+    if backend is None:
+        return
+    if backend not in NAMES:
+        raise ValueError(f"backend: expected None or one of {', '.join(NAMES)}, got {backend!r}")
+    reason = _reason(backend)
+    if reason is not None:
+        raise ValueError(f"backend: {backend!r} is not available: {reason}")
+
+
+@contextmanager
+def use_backend(backend: str | None) -> Iterator[None]:
+    """Run the operators called inside a `with` block, or in a decorated function, on one backend.
+
+    An operator's own argument `backend`, which a backbone passes on, comes before it; an inner block comes before an
+    outer one. Like `torch.no_grad` it holds for the thread that enters it, and so for whatever else runs on this thread
+    before it is left, such as other tasks of an event loop where the block awaits something.
+
+    Args:
+        backend: A name from `available_backends`, or None for the best available.
+
+    Raises:
+        ValueError: The backend is unknown or not available.
+    """
+    check_backend(backend)
+    _asked.names = (*_asked.names, backend)
+    try:
+        yield
+    finally:  # take out our own name, not the last one: tasks of an event loop may leave in another order
+        last = len(_asked.names) - 1 - _asked.names[::-1].index(backend)
+        _asked.names = (*_asked.names[:last], *_asked.names[last + 1 :])
 
 
 @cache
@@ -43,19 +97,17 @@ def _warn(message: str) -> None:
 
 
 def choose(backend: str | None, x: Tensor, num_states: int = 1) -> str:
-    """Return the backend to use for x: the one asked for if it can be had, else the best for the device of x.
+    """Return the backend to use for x: that of the argument, else of `use_backend`, else the best for the device of x.
 
     Raises:
         ValueError: The backend is unknown, not available, or not for this device or number of states.
     """
     device = x.device.type
+    if backend is None and _asked.names:
+        backend = _asked.names[-1]
     if backend is None:
         return _best(device, num_states)
-    if backend not in NAMES:
-        raise ValueError(f"backend: expected None or one of {', '.join(NAMES)}, got {backend!r}")
-    reason = available_backends()[backend]
-    if reason is not None:
-        raise ValueError(f"backend: {backend!r} is not available: {reason}")
+    check_backend(backend)
     wanted = {"cpu": "cpu", "cuda": "cuda", "mamba_ssm": "cuda"}.get(backend, device)
     if device != wanted:
         raise ValueError(f"backend: {backend!r} expects tensors on a {wanted} device, got {device}")

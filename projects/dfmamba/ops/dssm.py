@@ -24,11 +24,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import mamba_ssm_backend, native, reference
-from .backends import available_backends, choose
+from . import mamba_ssm_backend, native, reference, torchscript
+from .backends import choose
 from .checks import check_sample, check_scan
-
-__all__ = ["available_backends", "deform_sample", "dssm", "selective_scan"]
 
 
 def _autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -52,6 +50,11 @@ def _either(x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(tensor if tensor.dtype == x.dtype else tensor.to(dtype) for tensor in tensors)
 
 
+def _num_states(A: Tensor) -> int:
+    """Return N; while `torch.jit.trace` records, where shapes are tensors, 1: the kernels refuse an N above theirs."""
+    return 1 if torch.jit.is_tracing() else A.shape[1]
+
+
 def deform_sample(
     x: Tensor, offset: Tensor, weight: Tensor, *, size: Sequence[int], backend: str | None = None
 ) -> Tensor:
@@ -62,7 +65,7 @@ def deform_sample(
         offset: (batch, L, groups, K, 2) as (dy, dx) in pixels. NaN and infinite offsets contribute nothing.
         weight: (batch, L, groups, K).
         size: (H, W) with H*W = L, or (L,).
-        backend: None for the best available, or a name from `available_backends`.
+        backend: A name from `available_backends`; None for that of `use_backend`, else the best available.
 
     Returns:
         u with the shape and dtype of x.
@@ -74,7 +77,8 @@ def deform_sample(
     x, weight = _autocast(x, weight)
     if choose(backend, x) in ("reference", "mamba_ssm"):
         return reference.deform_sample(x, offset, weight, size)
-    return native.ops.sample(x, *_exact(x, offset), *_either(x, weight), size)
+    sample = torchscript.sample_while_tracing if torch.jit.is_tracing() else native.ops.sample
+    return sample(x, *_exact(x, offset), *_either(x, weight), size)
 
 
 def selective_scan(
@@ -100,7 +104,7 @@ def selective_scan(
         D: (channels,) or None. Here it multiplies u; in `dssm` it multiplies x.
         delta_bias: (channels,) or None.
         delta_softplus: Without it d = delta + delta_bias.
-        backend: None for the best available, or a name from `available_backends`.
+        backend: A name from `available_backends`; None for that of `use_backend`, else the best available.
 
     Returns:
         y with the shape and dtype of u; the state is float32, or float64 where u is.
@@ -110,7 +114,7 @@ def selective_scan(
     """
     check_scan(u, delta, A, B, C, D, delta_bias)
     u, delta, B, C = _autocast(u, delta, B, C)
-    backend = choose(backend, u, A.shape[1])
+    backend = choose(backend, u, _num_states(A))
     if backend == "reference":
         return reference.selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
     A, D, delta_bias = _exact(u, A, D, delta_bias)
@@ -148,7 +152,7 @@ def dssm(
         delta_bias: (channels,) or None.
         size: (H, W) with H*W = L, or (L,) for the one-dimensional form.
         delta_softplus: Without it d = delta + delta_bias.
-        backend: None for the best available, or a name from `available_backends`.
+        backend: A name from `available_backends`; None for that of `use_backend`, else the best available.
 
     Returns:
         y with the shape and dtype of x.
@@ -159,7 +163,7 @@ def dssm(
     check_sample(x, offset, weight, size)
     check_scan(x, delta, A, B, C, D, delta_bias, input_name="x")
     x, weight, delta, B, C = _autocast(x, weight, delta, B, C)
-    backend = choose(backend, x, A.shape[1])
+    backend = choose(backend, x, _num_states(A))
     if backend == "reference":
         return reference.dssm(
             x, offset, weight, delta, A, B, C, D, delta_bias, size=size, delta_softplus=delta_softplus
@@ -169,4 +173,5 @@ def dssm(
     if backend == "mamba_ssm":
         u = deform_sample(x, offset, weight, size=size)
         return mamba_ssm_backend.selective_scan(u, delta, A, B, C, D, delta_bias, x, delta_softplus)
-    return native.ops.dssm(x, offset, weight, delta, A, B, C, D, delta_bias, size, delta_softplus)
+    run = torchscript.dssm_while_tracing if torch.jit.is_tracing() else native.ops.dssm
+    return run(x, offset, weight, delta, A, B, C, D, delta_bias, size, delta_softplus)

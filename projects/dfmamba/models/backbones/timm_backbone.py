@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..base import BaseModule, register_backbone
+from ..layers.batch_norm import use_running_statistics
 from ..layers.layer_norm import LayerNorm2d
 from ..layers.simple_pyramid import SimplePyramid
 from .levels import check_frozen, resolve_indices
@@ -108,7 +108,7 @@ class TimmBackbone(BaseModule):
             LayerNorm2d(info["num_chs"]) if out_norm else nn.Identity() for info in self.feature_info
         )
         self.frozen_stages = frozen_stages
-        if frozen_stages >= 0:
+        if frozen_stages != -1:
             self._freeze()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -137,9 +137,7 @@ class TimmBackbone(BaseModule):
                 if parameters and not any(parameter.requires_grad for parameter in parameters):
                     module.eval()
         if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+            use_running_statistics(self)
         return self
 
 
