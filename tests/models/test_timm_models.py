@@ -355,7 +355,7 @@ def test_checkpointing_changes_no_result(name):
     saving = copy.deepcopy(plain)
     saving.set_grad_checkpointing()
     calls = []
-    saving.stages[1].blocks[0].register_forward_hook(lambda *_: calls.append(1))
+    saving.stages[1].blocks[0].register_forward_pre_hook(lambda *_: calls.append(1))
     x = images()
     for model in (plain, saving):
         model(x).square().sum().backward()

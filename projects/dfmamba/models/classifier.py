@@ -1,10 +1,11 @@
 """A backbone as an image classifier in the shape that timm gives its models. Importing this needs timm.
 
-Its parts are `stem`, `stages`, `norm` and `head`; parameters of stem and stages have the backbone's names. What timm asks
-of a model besides `forward` is here, too: other heads, features of several levels, groups of layers.
+Its parts are `stem`, `stages`, `norm` and `head`; parameters of stem and stages have the backbone's names. What else timm
+asks of a model is here, too: other heads, features of several levels, groups of layers.
 """
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -119,17 +120,16 @@ class ImageClassifier(nn.Module):
             raise ValueError(f"output_fmt: expected 'NCHW' or 'NHWC', got {output_fmt!r}")
         levels = self._take(indices)
         wanted, final = [self.level_stages[level] for level in levels], self.level_stages[-1]
+        last = wanted[-1] if stop_early else final
         x, maps = self._stem(x), []
-        for number, stage in enumerate(self.stages):
-            if stop_early and number > wanted[-1]:
-                break
+        for number, stage in enumerate(islice(self.stages, last + 1)):
             x = stage(x)
             if number in wanted:
                 level = self.norm(x) if norm and number == final else x
                 maps.append(level.permute(0, 2, 3, 1) if output_fmt == "NHWC" else level)
         if intermediates_only:
             return maps
-        return self.norm(x) if number == final else x, maps
+        return self.norm(x) if last == final else x, maps
 
     def prune_intermediate_layers(
         self, indices: int | Sequence[int] = 1, prune_norm: bool = False, prune_head: bool = True

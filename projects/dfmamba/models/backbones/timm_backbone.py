@@ -198,6 +198,5 @@ def _compare(model: nn.Module, weights: Mapping[str, Any], source: str) -> None:
     if len(others) == len(matrices):
         raise ValueError(f"{source}: none of its weights fits the model. Is it the file of another model?")
     if others:
-        some = ", ".join(others[:4]) + ", ..." * (len(others) > 4)
-        _logger.warning("%s: %d of %d weights are not in it as they are: timm has fitted them, or they start at random: %s",
-                        source, len(others), len(matrices), some)
+        _logger.warning("%s: %d of %d weights are not in it as they are: timm has fitted them, or they are random: %s",
+                        source, len(others), len(matrices), ", ".join(others[:4]) + ", ..." * (len(others) > 4))
