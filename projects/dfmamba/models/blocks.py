@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..ops.backends import check_backend
-from .layers.operators import run_deform_sample, run_dssm, run_selective_scan
+from .layers import operators
 from .layers.weight_decay import mark_no_weight_decay
 
 Size = tuple[int, int]
@@ -120,7 +120,7 @@ class SSM(nn.Module):
     def forward(self, x: Tensor, size: Size) -> Tensor:
         """Return the scanned tokens, (batch, L, channels)."""
         delta, A, B, C = self.scan_arguments(x)
-        return run_selective_scan(x, delta, A, B, C, self.D, self.delta_bias, self.backend)
+        return operators.run_selective_scan(x, delta, A, B, C, self.D, self.delta_bias, self.backend)
 
     def multiply_adds(self, length: int) -> int:
         """Return the multiply-adds of the scan for `length` tokens.
@@ -205,9 +205,9 @@ class DSSM(SSM):
         offset, weight = self.sampling_arguments(x)
         delta, A, B, C = self.scan_arguments(x)
         if self.scan_norm is None:
-            return run_dssm(x, offset, weight, delta, A, B, C, self.D, self.delta_bias, size, self.backend)
-        u = self.scan_norm(x + run_deform_sample(x, offset, weight, size, self.backend))
-        return run_selective_scan(u, delta, A, B, C, None, self.delta_bias, self.backend) + self.D * x
+            return operators.run_dssm(x, offset, weight, delta, A, B, C, self.D, self.delta_bias, size, self.backend)
+        u = self.scan_norm(x + operators.run_deform_sample(x, offset, weight, size, self.backend))
+        return operators.run_selective_scan(u, delta, A, B, C, None, self.delta_bias, self.backend) + self.D * x
 
     def multiply_adds(self, length: int) -> int:
         """Return those of the scan, and 4 corners for every token, anchor and channel."""

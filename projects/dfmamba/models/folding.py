@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .blocks import DSSM, GatedBlock, Size
-from .layers.operators import run_dssm
+from .layers import operators
 
 # Classes of torchvision, timm and mmpose in which the output of conv1 goes to bn1, and so on.
 _RESNET_PARTS = {"ResNet", "BasicBlock", "Bottleneck"}
@@ -90,7 +90,7 @@ class FoldedDSSM(nn.Module):
         bottleneck, B, C, offset, weight = self.project(x).split(self.widths, -1)
         sampling = self.mixer.shape_sampling(offset, weight)
         delta = self.project_delta(bottleneck)
-        return run_dssm(
+        return operators.run_dssm(
             x, *sampling, delta, self.A, B, C, self.mixer.D, self.mixer.delta_bias, size, self.mixer.backend)
 
 

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ...ops import deform_sample, dssm, selective_scan, torchscript
 
-torch.fx.wrap("deform_sample")
-torch.fx.wrap("dssm")
-torch.fx.wrap("selective_scan")
+# What fx changes are the names in this module: callers must say `operators.run_dssm`, and not import the function.
+torch.fx.wrap("run_deform_sample")
+torch.fx.wrap("run_dssm")
+torch.fx.wrap("run_selective_scan")
 
 
 def run_deform_sample(

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from .operators import run_selective_scan
+from . import operators
 
 
 def scan_states(
@@ -30,7 +30,7 @@ def scan_states(
     delta = delta.unsqueeze(-1).expand(inputs.shape).flatten(2)
     bias = delta_bias.unsqueeze(-1).expand(A.shape).flatten()
     ones = inputs.new_ones((inputs.shape[0], inputs.shape[1], 1))
-    h = run_selective_scan(inputs.flatten(2), delta, A.reshape(-1, 1), ones, ones, None, bias, backend)
+    h = operators.run_selective_scan(inputs.flatten(2), delta, A.reshape(-1, 1), ones, ones, None, bias, backend)
     return h.view(inputs.shape)
 
 
