@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..ops import deform_sample, dssm, selective_scan
 from ..ops.backends import check_backend
+from .layers import operators
+from .layers.weight_decay import mark_no_weight_decay
 
 Size = tuple[int, int]
 
@@ -35,7 +36,7 @@ class DropPath(nn.Module):
         if not self.training or self.rate == 0:
             return x
         keep = 1 - self.rate
-        return x * x.new_empty(x.shape[0], *[1] * (x.dim() - 1)).bernoulli_(keep) / keep
+        return x * x.new_empty([x.shape[0]] + [1] * (x.dim() - 1)).bernoulli_(keep) / keep
 
 
 class ConvBlock(nn.Module):
@@ -81,6 +82,7 @@ class SSM(nn.Module):
         ValueError: The backend is unknown or not available.
     """
 
+    NO_WEIGHT_DECAY = ("A_log", "D", "delta_bias")
     STEP_SIZE_RANGE = (1e-3, 1e-1)  # softplus(delta_bias) starts log-uniform in here, as in Mamba (arXiv 2312.00752)
 
     def __init__(
@@ -96,6 +98,7 @@ class SSM(nn.Module):
         self.delta_bias = nn.Parameter(torch.empty(channels))
         self.A_log = nn.Parameter(torch.empty(channels, num_states))
         self.D = nn.Parameter(torch.empty(channels))
+        mark_no_weight_decay(self)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -116,7 +119,8 @@ class SSM(nn.Module):
 
     def forward(self, x: Tensor, size: Size) -> Tensor:
         """Return the scanned tokens, (batch, L, channels)."""
-        return selective_scan(x, *self.scan_arguments(x), self.D, self.delta_bias, backend=self.backend)
+        delta, A, B, C = self.scan_arguments(x)
+        return operators.run_selective_scan(x, delta, A, B, C, self.D, self.delta_bias, self.backend)
 
     def multiply_adds(self, length: int) -> int:
         """Return the multiply-adds of the scan for `length` tokens.
@@ -198,11 +202,12 @@ class DSSM(SSM):
 
     def forward(self, x: Tensor, size: Size) -> Tensor:
         """Return the scanned tokens, (batch, L, channels); `size` is (H, W)."""
-        sampling, scan = self.sampling_arguments(x), self.scan_arguments(x)
+        offset, weight = self.sampling_arguments(x)
+        delta, A, B, C = self.scan_arguments(x)
         if self.scan_norm is None:
-            return dssm(x, *sampling, *scan, self.D, self.delta_bias, size=size, backend=self.backend)
-        u = self.scan_norm(x + deform_sample(x, *sampling, size=size, backend=self.backend))
-        return selective_scan(u, *scan, None, self.delta_bias, backend=self.backend) + self.D * x
+            return operators.run_dssm(x, offset, weight, delta, A, B, C, self.D, self.delta_bias, size, self.backend)
+        u = self.scan_norm(x + operators.run_deform_sample(x, offset, weight, size, self.backend))
+        return operators.run_selective_scan(u, delta, A, B, C, None, self.delta_bias, self.backend) + self.D * x
 
     def multiply_adds(self, length: int) -> int:
         """Return those of the scan, and 4 corners for every token, anchor and channel."""

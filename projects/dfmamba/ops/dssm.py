@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import mamba_ssm_backend, native, reference
+from . import mamba_ssm_backend, native, reference, torchscript
 from .backends import best, choose
 from .checks import check_sample, check_scan
 
@@ -56,7 +56,17 @@ def _sample(backend: str, x: Tensor, offset: Tensor, weight: Tensor, size: Seque
         backend = best(x)
     if backend == "reference":
         return reference.deform_sample(x, offset, weight, size)
-    return native.operators().sample(x, *_exact(x, offset), *_either(x, weight), size)
+    return _native().sample(x, *_exact(x, offset), *_either(x, weight), size)
+
+
+def _native() -> Any:
+    """Return the native operators in the form that whatever records or transforms the call can take."""
+    return torchscript.traced if torch.jit.is_tracing() else native.operators()
+
+
+def _num_states(A: Tensor) -> int:
+    """Return N; while `torch.jit.trace` records, where shapes are tensors, 1: the kernels refuse an N above theirs."""
+    return 1 if torch.jit.is_tracing() else A.shape[1]
 
 
 def deform_sample(
@@ -117,12 +127,12 @@ def selective_scan(
     check_scan(u, delta, A, B, C, D, delta_bias)
     u, delta, B, C = _autocast(u, delta, B, C)
     forward_mode = native.has_tangents(u, delta, A, B, C, D, delta_bias)
-    backend = choose(backend, u, A.shape[1], forward_mode)
+    backend = choose(backend, u, _num_states(A), forward_mode)
     if backend == "reference":
         return reference.selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
     A, D, delta_bias = _exact(u, A, D, delta_bias)
     delta, B, C = _either(u, delta, B, C)
-    scan = mamba_ssm_backend.selective_scan if backend == "mamba_ssm" else native.operators().scan
+    scan = mamba_ssm_backend.selective_scan if backend == "mamba_ssm" else _native().scan
     return scan(u, delta, A, B, C, D, delta_bias, None, delta_softplus)
 
 
@@ -167,7 +177,7 @@ def dssm(
     check_scan(x, delta, A, B, C, D, delta_bias, input_name="x")
     x, weight, delta, B, C = _autocast(x, weight, delta, B, C)
     forward_mode = native.has_tangents(x, offset, weight, delta, A, B, C, D, delta_bias)
-    backend = choose(backend, x, A.shape[1], forward_mode)
+    backend = choose(backend, x, _num_states(A), forward_mode)
     if backend == "reference":
         return reference.dssm(
             x, offset, weight, delta, A, B, C, D, delta_bias, size=size, delta_softplus=delta_softplus
@@ -178,4 +188,4 @@ def dssm(
         u = _sample(backend, x.float(), offset, weight, size)  # in float32: u is not rounded
         y = mamba_ssm_backend.selective_scan(u, delta, A, B, C, D, delta_bias, x, delta_softplus)
         return y.to(x.dtype)
-    return native.operators().dssm(x, offset, weight, delta, A, B, C, D, delta_bias, size, delta_softplus)
+    return _native().dssm(x, offset, weight, delta, A, B, C, D, delta_bias, size, delta_softplus)

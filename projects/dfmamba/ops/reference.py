@@ -29,7 +29,7 @@ def sampling_points(offset: Tensor, size: Sequence[int]) -> Tensor:
     num_anchors, num_axes = offset.shape[-2:]
     axes = [torch.arange(extent, device=offset.device) for extent in size]
     positions = torch.cartesian_prod(*axes).view(-1, 1, 1, num_axes)
-    anchors = torch.tensor(anchor_grid(num_anchors, num_axes), device=offset.device)
+    anchors = torch.tensor(anchor_grid(int(num_anchors), int(num_axes)), device=offset.device)
     return positions + anchors + offset
 
 

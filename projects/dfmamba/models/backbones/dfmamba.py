@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch import nn
 
 from ..base import register_backbone
 from ..blocks import ConvBlock, GatedBlock, init_weights
+from ..layers.stage import Stage
 from .levels import check_frozen, resolve_indices
-from .staged import StagedBackbone
+from .staged import StagedBackbone, drop_path_rates
 from .vmamba import VSSBlock
 
 # Options of a block type that a stage may set; anything else in a stage is a mistake of the user's.
@@ -60,44 +59,13 @@ def _downsample(in_channels: int, out_channels: int, stride: int) -> nn.Module:
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
 
 
-class Stage(nn.Module):
-    """A change of stride or width, then blocks of one type, on feature maps (batch, channels, H, W)."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        stride: int,
-        block: str,
-        drop_path: Sequence[float],
-        with_cp: bool = False,
-        **options: Any,
-    ) -> None:
-        super().__init__()
-        self.with_cp = with_cp
-        self.on_tokens = block != "conv"
-        self.downsample = _downsample(in_channels, channels, stride)
-        make = BLOCKS.get(block) or partial(GatedBlock, block=block)
-        self.blocks = nn.ModuleList(make(channels=channels, drop_path=rate, **options) for rate in drop_path)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the map of this stage."""
-        x = self.downsample(x)
-        if not self.on_tokens:
-            return self._run(x)
-        batch, channels, height, width = x.shape
-        x = x.flatten(2).transpose(1, 2)  # (batch, channels, H, W) -> (batch, H*W, channels)
-        x = self._run(x, (height, width))
-        return x.transpose(1, 2).reshape(batch, channels, height, width)
-
-    def _run(self, x: Tensor, *args) -> Tensor:
-        """Pass x through the blocks, recomputing them in the backward pass if so configured."""
-        for block in self.blocks:
-            if self.with_cp and x.requires_grad:
-                x = checkpoint(block, x, *args, use_reentrant=False)
-            else:
-                x = block(x, *args)
-        return x
+def _make_stage(
+    in_channels: int, channels: int, stride: int, block: str, drop_path: Sequence[float], with_cp: bool, **options: Any
+) -> Stage:
+    """Return a change of stride or width, then blocks of one type with these rates of `drop_path`."""
+    make = BLOCKS.get(block) or partial(GatedBlock, block=block)
+    blocks = [make(channels=channels, drop_path=rate, **options) for rate in drop_path]
+    return Stage(_downsample(in_channels, channels, stride), blocks, on_tokens=block != "conv", with_cp=with_cp)
 
 
 @register_backbone
@@ -188,12 +156,13 @@ class DFMamba(StagedBackbone):
             nn.GELU(),
         )
         self.stages = nn.ModuleList()
-        rates = torch.linspace(0, drop_path_rate, sum(stage["depth"] for stage in stages), device="cpu").tolist()
+        rates = drop_path_rates(drop_path_rate, sum(stage["depth"] for stage in stages))
         for number, stage in enumerate(stages):
             options = _stage_options(number, stage, defaults)
             drop_path, rates = rates[: stage["depth"]], rates[stage["depth"] :]
             steps = stage["stride"] // stride
-            self.stages.append(Stage(channels, stage["channels"], steps, stage["block"], drop_path, with_cp, **options))
+            self.stages.append(
+                _make_stage(channels, stage["channels"], steps, stage["block"], drop_path, with_cp, **options))
             channels, stride = stage["channels"], stage["stride"]
 
         self.finish([stage["channels"] for stage in stages], [stage["stride"] for stage in stages], out_norm)

@@ -1,37 +1,16 @@
 """What VMamba and Spatial-Mamba share: a stem and four stages of token blocks at strides 4, 8, 16 and 32."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch import nn
 
 from ..blocks import SSM
+from ..layers.stage import Stage
 from .levels import check_frozen, resolve_indices
-from .staged import StagedBackbone
+from .staged import StagedBackbone, drop_path_rates
 
 STRIDES = (4, 8, 16, 32)
-
-
-class TokenStage(nn.Module):
-    """A downsampling, then blocks on tokens, from feature map to feature map (batch, channels, H, W)."""
-
-    def __init__(self, downsample: nn.Module, blocks: Iterable[nn.Module], with_cp: bool = False) -> None:
-        super().__init__()
-        self.downsample = downsample
-        self.blocks = nn.ModuleList(blocks)
-        self.with_cp = with_cp
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the map of this stage."""
-        x = self.downsample(x)
-        size = (x.shape[2], x.shape[3])
-        x = x.flatten(2).transpose(1, 2).contiguous()  # (batch, channels, H, W) -> (batch, H*W, channels)
-        for block in self.blocks:
-            save = self.with_cp and x.requires_grad
-            x = checkpoint(block, x, size, use_reentrant=False) if save else block(x, size)
-        return x.transpose(1, 2).unflatten(2, size)
 
 
 class FourStageBackbone(StagedBackbone):
@@ -94,12 +73,12 @@ class FourStageBackbone(StagedBackbone):
 
         self.stem = self.make_stem(in_channels, widths[0])
         self.stages = nn.ModuleList()
-        rates = torch.linspace(0, drop_path_rate, sum(depths), device="cpu").tolist()
+        rates = drop_path_rates(drop_path_rate, sum(depths))
         for number in range(max(self.out_indices) + 1):
             drop_path, rates = rates[: depths[number]], rates[depths[number] :]
             downsample = self.make_downsample(widths[number - 1], widths[number]) if number else nn.Identity()
             blocks = [self.make_block(widths[number], drop_path=rate, **block) for rate in drop_path]
-            self.stages.append(TokenStage(downsample, blocks, with_cp))
+            self.stages.append(Stage(downsample, blocks, with_cp=with_cp))
 
         built = len(self.stages)
         self.finish(widths[:built], STRIDES[:built], out_norm)

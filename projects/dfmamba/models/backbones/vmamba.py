@@ -26,6 +26,7 @@ from ..layers.cross_scan import NUM_DIRECTIONS, cross_merge, cross_scan
 from ..layers.layer_norm import LayerNorm2d
 from ..layers.state_scan import read_states, scan_states
 from ..layers.token_map_conv import TokenMapConv
+from ..layers.weight_decay import mark_no_weight_decay
 from .four_stages import FourStageBackbone
 
 VMAMBA_ARCHS: dict[str, dict[str, Any]] = {
@@ -49,11 +50,14 @@ class CrossScanSSM(nn.Module):
         backend: As for `SSM`.
     """
 
+    NO_WEIGHT_DECAY = SSM.NO_WEIGHT_DECAY
+
     def __init__(
         self, channels: int, num_states: int = 1, rank: int | None = None, backend: str | None = None
     ) -> None:
         super().__init__()
         self.backend = backend
+        self.num_directions = NUM_DIRECTIONS
         self.num_states = num_states
         self.rank = rank or math.ceil(channels / 16)
         scans = [SSM(channels, num_states, self.rank, backend) for _ in range(NUM_DIRECTIONS)]  # for their start
@@ -66,16 +70,17 @@ class CrossScanSSM(nn.Module):
         self.delta_bias = stack([scan.delta_bias for scan in scans])  # (4, channels)
         self.A_log = stack([scan.A_log for scan in scans])  # (4, channels, N)
         self.D = stack([scan.D for scan in scans])  # (4, channels)
+        mark_no_weight_decay(self)
 
     def forward(self, x: Tensor, size: Size) -> Tensor:
         """Return the scanned tokens, (batch, L, channels); `size` is (H, W)."""
-        projected = F.linear(x, self.input_weight.flatten(0, 1)).unflatten(-1, (NUM_DIRECTIONS, -1))
+        projected = F.linear(x, self.input_weight.flatten(0, 1)).unflatten(-1, (self.num_directions, -1))
         projected = cross_scan(projected, size)  # (batch, L, 4, rank + 2 N)
         bottleneck, B, C = projected.split([self.rank, self.num_states, self.num_states], -1)
         delta = torch.einsum("blkr,kcr->blkc", bottleneck, self.delta_weight)
-        u = cross_scan(x.unsqueeze(2).expand(-1, -1, NUM_DIRECTIONS, -1), size)  # (batch, L, 4, channels)
+        u = cross_scan(x.unsqueeze(2).expand(-1, -1, self.num_directions, -1), size)  # (batch, L, 4, channels)
         h = scan_states(u, delta, -self.A_log.float().exp(), B.unsqueeze(3), self.delta_bias, self.backend)
-        y = read_states(h, C.unsqueeze(3))
+        y = read_states(h, C.unsqueeze(3), self.num_states)
         # D_k x is the same token in every order, so the four skips are one.
         return cross_merge(y, size) + self.D.sum(0) * x
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from ...ops import selective_scan
+from . import operators
 
 
 def scan_states(
@@ -29,12 +29,12 @@ def scan_states(
     inputs = u.unsqueeze(-1) * B
     delta = delta.unsqueeze(-1).expand(inputs.shape).flatten(2)
     bias = delta_bias.unsqueeze(-1).expand(A.shape).flatten()
-    ones = inputs.new_ones(*inputs.shape[:2], 1)
-    h = selective_scan(inputs.flatten(2), delta, A.reshape(-1, 1), ones, ones, None, bias, backend=backend)
+    ones = inputs.new_ones((inputs.shape[0], inputs.shape[1], 1))
+    h = operators.run_selective_scan(inputs.flatten(2), delta, A.reshape(-1, 1), ones, ones, None, bias, backend)
     return h.view(inputs.shape)
 
 
-def read_states(h: Tensor, C: Tensor) -> Tensor:
+def read_states(h: Tensor, C: Tensor, num_states: int) -> Tensor:
     """Return y = C . h, the sum over the last axis; h is (batch, L, *channels, N), C broadcasts to it."""
     y = h * C
-    return y.squeeze(-1) if y.shape[-1] == 1 else y.sum(-1)
+    return y.squeeze(-1) if num_states == 1 else y.sum(-1)
