@@ -1,10 +1,12 @@
 """Each protocol against its definition, written out with loops, and against cases worked out by hand."""
 
 import doctest
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import dfmamba.evaluation.protocols.interhand26m
 import dfmamba.evaluation.scores
 from dfmamba.evaluation.constant_pose import best_constant_pose
 from dfmamba.evaluation.protocols import (
@@ -74,8 +76,9 @@ def auc(lists, low, high, points):
     return mean(areas)
 
 
-def test_examples_in_docstrings():
-    result = doctest.testmod(dfmamba.evaluation.scores)
+@pytest.mark.parametrize("module", [dfmamba.evaluation.scores, dfmamba.evaluation.protocols.interhand26m])
+def test_examples_in_docstrings(module):
+    result = doctest.testmod(module)
     assert result.attempted > 0
     assert result.failed == 0
 
@@ -119,13 +122,24 @@ def test_mrrpe_is_the_definition(rng):
 def test_handedness_is_the_definition(rng):
     pred, truth, valid, hand_type = random_hands(rng)
     labelled = rng.random(len(pred)) < 0.8
-    probabilities = np.where(rng.random((len(pred), 2)) < 0.8, hand_type * 0.8 + 0.1, 0.5)
-    right = [all((probabilities[n, side] > 0.5) == hand_type[n, side] for side in range(2))
-             for n in range(len(pred)) if labelled[n]]
+    valid[::7] = False  # a third of the records have no valid joint, or no valid wrist
+    valid[1::7, [20, 41]] = False
+    probabilities = np.where(rng.random((len(pred), 2)) < 0.8, hand_type * 0.8 + 0.1, 0.5)  # 0.5 is neither
+    right = [all(probabilities[n, side] > 0.5 if hand_type[n, side] else probabilities[n, side] < 0.5
+                 for side in range(2)) for n in range(len(pred))]
+    official = mean([right[n] for n in range(len(pred)) if labelled[n]])
+    annotated = mean([right[n] for n in range(len(pred))
+                      if labelled[n] and any(valid[n, start:start + 21].any() and valid[n, start + 20]
+                                             for start in (0, 21))])
     tables = (JointTable(range(len(pred)), pred, np.ones_like(valid), {"handedness": probabilities}),
               JointTable(range(len(pred)), truth, valid, {"hand_type": hand_type, "hand_type_valid": labelled}))
-    assert PROTOCOLS["interhand26m"].score(*tables).metrics["handedness_accuracy"] == pytest.approx(mean(right))
-    assert 0.1 < mean(right) < 0.9
+    metrics = PROTOCOLS["interhand26m"].score(*tables).metrics
+    assert metrics["handedness_accuracy_annotated"] == pytest.approx(annotated)
+    assert "handedness_accuracy" not in metrics
+    metrics = PROTOCOLS["interhand26m"].score(tables[0], replace(tables[1], has_every_record=True)).metrics
+    assert metrics["handedness_accuracy"] == pytest.approx(official)
+    assert abs(annotated - official) > 0.01
+    assert 0.1 < official < 0.9
 
 
 # ---- RHP

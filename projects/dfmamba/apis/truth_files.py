@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 def read_interhand26m_truth(data_file: str | Path) -> JointTable:
     """Read `<name>_data.json`, with `<name>_camera.json` and `<name>_joint_3d.json` beside it; ids are annotation ids.
 
+    Records without a valid joint are there, too: the official handedness accuracy counts them.
+
     Raises:
         FileNotFoundError: One of the three files is missing.
         ValueError: A file is faulty, or has another name.
@@ -33,10 +35,13 @@ def read_interhand26m_truth(data_file: str | Path) -> JointTable:
     for path in (data_file, camera_file, joint_file):
         if not path.is_file():
             raise FileNotFoundError(f"no such file: {path} (one of the three annotation files of a split)")
-    columns = parse_interhand26m(data_file, camera_file, joint_file).columns
-    return JointTable(columns["annotation_id"].tolist(), joints_in_camera(columns, slice(None)),
-                      columns["joint_valid"].astype(bool),
-                      {name: columns[name] for name in ("hand_type", "hand_type_valid")}, str(data_file))
+    parsed = parse_interhand26m(data_file, camera_file, joint_file, keep_unannotated=True)
+    columns = parsed.columns
+    valid = columns["joint_valid"].astype(bool)
+    return JointTable(columns["annotation_id"].tolist(),
+                      np.where(valid[..., None], joints_in_camera(columns, slice(None)), 0), valid,
+                      {name: columns[name] for name in ("hand_type", "hand_type_valid")}, str(data_file),
+                      has_every_record=not any(parsed.skipped.values()))
 
 
 def read_rhp_truth(ann_file: str | Path, validity: str = "visible") -> JointTable:

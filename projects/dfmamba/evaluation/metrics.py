@@ -11,6 +11,7 @@ from mmpose.registry import METRICS
 from numpy.typing import NDArray
 
 from dfmamba.evaluation.protocols import PROTOCOLS
+from dfmamba.evaluation.protocols.interhand26m import lift_wrists
 from dfmamba.evaluation.report import format_scores, write_json
 from dfmamba.evaluation.result_files import write_result_file
 from dfmamba.evaluation.result_files.assemblyhands_json import camera_to_world
@@ -126,7 +127,12 @@ class HandMetric(BaseMetric):
                        for name in ("pred", "truth"))
         valid = np.array([result["valid"] for result in results], dtype=bool).reshape(shape)
         return (JointTable(ids, pred, np.ones_like(valid), stack_fields([result["pred_fields"] for result in results])),
-                JointTable(ids, truth, valid, stack_fields([result["truth_fields"] for result in results])))
+                JointTable(ids, truth, valid, stack_fields([result["truth_fields"] for result in results]),
+                           has_every_record=self.has_every_record()))
+
+    def has_every_record(self) -> bool:
+        """Say whether the data set keeps every record of its annotation, also those without a valid joint."""
+        return False
 
     def for_result_file(self, pred: JointTable) -> JointTable:
         """Return the predictions as the result file wants them."""
@@ -177,7 +183,9 @@ class InterHandMPJPE(HandMetric):
         MPJPE_rr_micro_{subset}_mm: Mean over all valid joints, as mmpose's `InterHandMetric`.
         constant_pose_macro_{subset}_mm: The macro error of the best constant pose, a yardstick.
         samples_{subset}: Number of samples.
-    A subset without valid joints gives NaN, and a warning. And MRRPE_mm, handedness_accuracy.
+    A subset without valid joints gives NaN, and a warning. And MRRPE_mm, handedness_accuracy_annotated; and
+    handedness_accuracy, the official one, where the data set has `keep_unannotated=True`: it counts records without a
+    valid joint, which the model must then be run on.
     """
 
     default_prefix = "interhand"
@@ -194,18 +202,21 @@ class InterHandMPJPE(HandMetric):
             truth["hand_type_valid"] = self.array(sample, "hand_type_valid", (1,))[0] > 0
         pred: dict[str, NDArray] = {}
         if "rel_root_depth" in sample["pred_instances"]:
-            pred["roots_mm"] = self._lift_roots(sample)
+            pred["roots_mm"] = self._lift_wrists(sample)
         if "hand_type" in sample["pred_instances"]:
             pred["handedness"] = self.array(sample["pred_instances"], "hand_type", (2,))
         return truth, pred
 
-    def _lift_roots(self, sample: Mapping) -> NDArray[np.floating]:
-        """Return right and left wrist in camera space, (2, 3); the left one with the predicted relative depth."""
-        roots_px = self.array(sample["pred_instances"], "keypoints", (TWO_HANDS.num_joints, 3))[list(TWO_HANDS.roots)]
-        right_depth = self.array(sample, "abs_depth", (2,))[RIGHT]
-        relative = self.array(sample["pred_instances"], "rel_root_depth", (1,))[0]
-        return back_project(roots_px[:, :2], [right_depth, right_depth + relative], self.array(sample, "focal", (2,)),
-                            self.array(sample, "principal_pt", (2,)))
+    def _lift_wrists(self, sample: Mapping) -> NDArray[np.floating]:
+        """Return right and left wrist in camera space, (2, 3), for MRRPE."""
+        wrists = self.array(sample["pred_instances"], "keypoints", (TWO_HANDS.num_joints, 3))[list(TWO_HANDS.roots)]
+        return lift_wrists(wrists, self.array(sample, "abs_depth", (2,))[RIGHT],
+                           self.array(sample["pred_instances"], "rel_root_depth", (1,))[0],
+                           self.array(sample, "focal", (2,)), self.array(sample, "principal_pt", (2,)))
+
+    def has_every_record(self) -> bool:
+        """Say whether the data set keeps the records without a valid joint, too."""
+        return bool((self.dataset_meta or {}).get("data_source", {}).get("has_every_record", False))
 
 
 @METRICS.register_module()

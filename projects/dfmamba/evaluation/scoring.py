@@ -58,6 +58,8 @@ def score_tables(protocol: str, pred: JointTable, truth: JointTable, *, partial:
 def match(pred: JointTable, truth: JointTable, *, partial: bool = False, ignore_unknown: bool = False) -> Pair:
     """Bring the predictions into the order of the truth.
 
+    Records of the truth without a valid joint may be missing: only InterHand2.6M's handedness accuracy counts them.
+
     Args:
         pred: The predictions.
         truth: The truth.
@@ -71,22 +73,27 @@ def match(pred: JointTable, truth: JointTable, *, partial: bool = False, ignore_
     known = set(truth.ids)
     notes = []
     unknown = [identity for identity in pred.ids if identity not in known]
-    missing = [identity for identity in truth.ids if identity not in row_of]
-    if len(missing) == len(truth.ids):
+    absent = [row for row, identity in enumerate(truth.ids) if identity not in row_of]
+    if len(absent) == len(truth.ids):
         raise ValueError(f"{pred.source}: expected ids as in {truth.source}, such as {_some(truth.ids)}, got none of "
                          f"them, but {_some(pred.ids)}")
     if unknown:
         text = f"{pred.source}: {len(unknown)} samples that {truth.source} does not have: {_some(unknown)}"
         notes.append(_require(partial or ignore_unknown, text))
+    annotated = np.any(truth.valid, axis=1)
+    missing = [truth.ids[row] for row in absent if annotated[row]]
+    if len(missing) < len(absent) and "handedness" in pred.fields:
+        notes.append(f"left out: {pred.source}: {len(absent) - len(missing)} records without a valid joint that "
+                     f"{truth.source} has; handedness_accuracy, which counts them, is not given")
     if missing:
         text = f"{pred.source}: {len(missing)} of {len(truth.ids)} samples of {truth.source} missing: {_some(missing)}"
         notes.append(_require(partial, text))
     rows = [row for row, identity in enumerate(truth.ids) if identity in row_of]
     truth = truth.rows(rows)
     pred = pred.rows([row_of[identity] for identity in truth.ids])
-    absent = (truth.valid & ~pred.valid).any(axis=1)
-    if absent.any():
-        names = [truth.ids[row] for row in np.flatnonzero(absent).tolist()]
+    not_predicted = (truth.valid & ~pred.valid).any(axis=1)
+    if not_predicted.any():
+        names = [truth.ids[row] for row in np.flatnonzero(not_predicted).tolist()]
         text = f"{pred.source}: hands of {len(names)} samples of {truth.source} were not predicted: {_some(names)}"
         notes.append(_require(partial, text))
         truth = replace(truth, valid=truth.valid & pred.valid)
