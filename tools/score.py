@@ -43,6 +43,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--split", default="test", help="dexycb, truth from the folder: split (default: test)")
     parser.add_argument("--validity", default="visible", choices=("visible", "annotated"), help="rhp, truth from the "
                         "data set's files: which joints count (default: visible)")
+    parser.add_argument("--hand", default="prominent", choices=("prominent", "most_pixels", "most_visible", "right",
+                        "left"), help="rhp, truth from the data set's files: which hand of each image (default: "
+                        "prominent: a JSON file's, or the pickle's with more pixels in the masks beside it; most_visible "
+                        "needs no masks)")
     add_common_arguments(parser)
     args = parser.parse_args(arguments)
     if args.root_relative and args.protocol != "dexycb":
@@ -74,7 +78,7 @@ def read_truth(args: argparse.Namespace) -> "JointTable":
     if args.protocol == "rhp" and not is_joints_json(args.gt):
         from dfmamba.apis.truth_files import read_rhp_truth
 
-        return read_rhp_truth(args.gt, args.validity)
+        return read_rhp_truth(args.gt, args.validity, args.hand)
     return read_result_file(args.protocol, args.gt)
 
 

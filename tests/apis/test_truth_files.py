@@ -1,5 +1,6 @@
 """Official annotations as a truth: adapter -> metric -> result file -> scoring gives the metric's own numbers."""
 
+import shutil
 from pathlib import Path
 
 import assemblyhands_fixture
@@ -26,7 +27,7 @@ from dfmamba.evaluation import (
     InterHandMPJPE,
     NYUMeanError,
 )
-from dfmamba.evaluation.result_files import read_result_file
+from dfmamba.evaluation.result_files import read_result_file, write_joints_json
 from dfmamba.evaluation.scoring import match, score_tables
 
 RHD_SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "rhd" / "test_rhd.json"
@@ -100,6 +101,37 @@ def test_a_moved_joint_is_5_mm_in_the_metric_and_in_the_file(name, tmp_path):
 
     assert measured[PROTOCOLS[name].main] == pytest.approx(5 if name == "nyu" else 5 * 20 / 21, abs=1e-3)
     assert scores.metrics[PROTOCOLS[name].main] == pytest.approx(measured[PROTOCOLS[name].main], abs=1e-3)
+    if name != "assemblyhands":
+        assert scores.metrics == pytest.approx(measured, abs=1e-3, nan_ok=True)
+
+
+def test_hand3ds_numbers_need_no_visible_bone(tmp_path):
+    """In frame 2 only the last four joints of the right hand are seen: no wrist, no middle finger; it counts."""
+    dataset, _, read_truth = rhp(tmp_path)
+    metric = RHPEPE()
+    rng = np.random.default_rng(0)
+    metric.process(None, list(predict(dataset, lambda truth: rng.normal(scale=40, loc=(0, 0, 500), size=truth.shape))))
+    metrics = metric.evaluate(len(dataset))
+    assert metrics["rhp/hands_hand3d"] == len(dataset) == 4
+    assert metrics["rhp/hands_palm_bonescaled"] == 3
+    truth = read_truth()
+    assert truth.fields["seen"].sum(axis=1).tolist() == [21, 21, 4, 21]
+    path = tmp_path / "truth.json"
+    write_joints_json("rhp", path, truth, truth=True)
+    back = read_result_file("rhp", path)
+    for field in ("seen", "all_joints_mm"):
+        np.testing.assert_allclose(back.fields[field], truth.fields[field], atol=1e-4)
+    assert (back.valid == truth.valid).all()
+
+
+@pytest.mark.parametrize(("hand", "expected"), [("most_visible", [0, 1, 1, 0]), ("right", [0, 0, 0, 0])])
+def test_the_hand_may_be_chosen_without_masks(hand, expected, tmp_path):
+    path = rhp_fixture.write_rhp(tmp_path)
+    shutil.rmtree(path.parent / "mask")
+    with pytest.raises(FileNotFoundError, match=r"no such file: .*00000.png .a mask.*score.py --hand most_visible"):
+        read_rhp_truth(path)
+    assert np.argmax(read_rhp_truth(path, hand=hand).fields["seen"].reshape(-1, 2, 21).any(axis=2), axis=1
+                     ).tolist() == expected
 
 
 @pytest.mark.parametrize("name", ["interhand26m", "rhp", "nyu", "dexycb"])

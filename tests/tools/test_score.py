@@ -3,13 +3,16 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rhp_fixture
 
+from dfmamba.apis.truth_files import read_rhp_truth
 from dfmamba.evaluation.protocols import PROTOCOLS
 from dfmamba.evaluation.result_files import write_joints_json, write_result_file
 from dfmamba.evaluation.scores import JointTable
@@ -77,6 +80,21 @@ def test_needs_neither_torch_nor_mmpose(name, tmp_path):
                           env={**os.environ, "PYTHONPATH": f"{ROOT}/projects{os.pathsep}{ROOT}/tools"})
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "curves.png").is_file()
+
+
+def test_rhds_own_annotation_without_masks(tmp_path, capsys):
+    """The message that asks for masks names the option that goes without them, and the tool has it."""
+    frames = {number: rhp_fixture.frame(21, 4) for number in range(3)}
+    path = rhp_fixture.write_rhp(tmp_path, frames)
+    shutil.rmtree(path.parent / "mask")
+    _, pred = write_files("rhp", tmp_path, count=3)
+    assert "tools/score.py --hand most_visible" in run_with_error(capsys, "rhp", "--pred", pred, "--gt", path)
+    truth = tmp_path / "truth.json"
+    write_joints_json("rhp", truth, read_rhp_truth(path, hand="most_visible"), truth=True)
+    tool.main(["rhp", "--pred", str(truth), "--gt", str(path), "--hand", "most_visible", "--out", str(tmp_path)])
+    metrics = json.loads((tmp_path / "scores.json").read_text())["results"]["truth"]["metrics"]
+    assert metrics["hands"] == metrics["hands_hand3d"] == 3
+    assert metrics["EPE_hand3d_mean_mm"] == pytest.approx(0, abs=1e-3)
 
 
 def test_several_results_come_into_one_picture(tmp_path, capsys):

@@ -44,8 +44,13 @@ def read_interhand26m_truth(data_file: str | Path) -> JointTable:
                       has_every_record=not any(parsed.skipped.values()))
 
 
-def read_rhp_truth(ann_file: str | Path, validity: str = "visible") -> JointTable:
-    """Read `anno_evaluation.pickle` (masks beside it choose the hand) or a COCO-style JSON; ids are annotation ids.
+def read_rhp_truth(ann_file: str | Path, validity: str = "visible", hand: str = "prominent") -> JointTable:
+    """Read `anno_evaluation.pickle` or a COCO-style JSON; ids are annotation ids.
+
+    Args:
+        ann_file: The file; of the pickle, the masks lie in `mask` beside it.
+        validity: 'visible' or 'annotated', see `parse_rhp`.
+        hand: Which of the two hands of each image, see `parse_rhp`; 'prominent' and 'most_pixels' need the masks.
 
     Raises:
         FileNotFoundError: The file or a mask does not exist.
@@ -53,14 +58,18 @@ def read_rhp_truth(ann_file: str | Path, validity: str = "visible") -> JointTabl
     """
     from dfmamba.datasets.rhp_annotations import parse_rhp
 
-    columns = parse_rhp(ann_file, validity=validity).columns
+    columns = parse_rhp(ann_file, hand=hand, validity=validity).columns
     count = len(columns["annotation_id"])
-    joints, valid = np.zeros((count, TWO_HANDS.num_joints, 3)), np.zeros((count, TWO_HANDS.num_joints), dtype=bool)
+    joints, (valid, seen) = (np.zeros((count, TWO_HANDS.num_joints, 3)),
+                             np.zeros((2, count, TWO_HANDS.num_joints), dtype=bool))
     for side in range(len(SIDES)):
         rows = np.flatnonzero(columns["side"] == side)
         joints[rows, hand_slice(side)] = columns["joints_cam_mm"][rows]
         valid[rows, hand_slice(side)] = columns["joint_valid"][rows]
-    return JointTable(columns["annotation_id"].tolist(), joints, valid, source=str(ann_file))
+        seen[rows, hand_slice(side)] = columns["joint_seen"][rows]
+    return JointTable(columns["annotation_id"].tolist(), np.where(valid[..., None], joints, 0), valid,
+                      {"hand_type": columns["side"][:, None] == np.arange(len(SIDES)), "all_joints_mm": joints,
+                       "seen": seen}, str(ann_file))
 
 
 def read_nyu_truth(joint_file: str | Path) -> JointTable:

@@ -18,7 +18,7 @@ from dfmamba.evaluation.result_files.assemblyhands_json import camera_to_world
 from dfmamba.evaluation.scores import JointTable, Protocol, Scores, stack_fields
 from dfmamba.geometry import back_project
 from dfmamba.io.outputs import check_output_file
-from dfmamba.skeleton import RIGHT, TWO_HANDS
+from dfmamba.skeleton import NUM_HAND_JOINTS, RIGHT, TWO_HANDS, hand_slice
 
 
 class HandMetric(BaseMetric):
@@ -223,16 +223,23 @@ class InterHandMPJPE(HandMetric):
 class RHPEPE(HandMetric):
     """RHP's EPE, and hand3d's errors and AUC: see `HandMetric` and `dfmamba.evaluation.protocols.rhp`.
 
-    K is 42; the 21 valid joints of the chosen hand count. The meta key `hand_type` (1, 2) says which it is.
+    K is 42; the 21 valid joints of the chosen hand count. The meta key `hand_type` (1, 2) says which it is. hand3d's own
+    numbers need the meta keys `all_joints_cam` (21, 3) and `joints_seen` (21,), see `RHPDataset`.
     """
 
     default_prefix = "rhp"
     protocol_name = "rhp"
 
     def read_fields(self, sample: Mapping) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
-        """Return which hand it is, for the result file."""
+        """Return which hand it is, for the result file; and all its joints, for hand3d's numbers."""
         hand = self.array(sample, "hand_type", (2,)) > 0
-        return {"hand_type": hand}, {"hand_type": hand}
+        if "all_joints_cam" not in sample or "joints_seen" not in sample:
+            return {"hand_type": hand}, {"hand_type": hand}
+        both, seen = np.zeros((TWO_HANDS.num_joints, 3)), np.zeros(TWO_HANDS.num_joints, dtype=bool)
+        part = hand_slice(int(np.argmax(hand)))
+        both[part] = self.array(sample, "all_joints_cam", (NUM_HAND_JOINTS, 3))
+        seen[part] = self.array(sample, "joints_seen", (NUM_HAND_JOINTS,)) > 0
+        return {"hand_type": hand, "all_joints_mm": both, "seen": seen}, {"hand_type": hand}
 
 
 @METRICS.register_module()
