@@ -38,9 +38,10 @@ def make_samples(name, count=9, seed=0):
         pixels = np.concatenate([pred[:, :2] / pred[:, 2:] * FOCAL + CENTRE, pred[:, 2:] - root[hand_of, None]], axis=1)
         turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
         samples.append({
-            "id": number + 1, "seq_name": "nusar_1", "frame_idx": 2 * number, "hand_type": hands[None],
-            "hand_type_valid": np.ones(1), "abs_depth": root, "root_depth": root[hand_of], "focal": FOCAL,
-            "principal_pt": CENTRE, "extrinsic": np.concatenate([turn, rng.normal(size=(3, 1)) * 100], axis=1),
+            "id": number + 1, "seq_name": "nusar_1", "frame_idx": 2 * number, "camera": "HMC_1",
+            "hand_type": hands[None], "hand_type_valid": np.ones(1), "abs_depth": root, "root_depth": root[hand_of],
+            "focal": FOCAL, "principal_pt": CENTRE,
+            "extrinsic": np.concatenate([turn, rng.normal(size=(3, 1)) * 100], axis=1),
             "gt_instances": {"keypoints_cam": truth[None], "keypoints_visible": valid[None].astype(np.float32)},
             "pred_instances": {"keypoints": pixels[None]}, "pred_for_the_test": pred,
         })

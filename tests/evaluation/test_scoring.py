@@ -73,7 +73,7 @@ def test_hands_that_were_not_predicted(rng):
     with pytest.raises(ValueError, match="p: hands of 2 samples of t were not predicted: 'c', 'e'"):
         score_tables("assemblyhands", *tables)
     scores, notes = score_tables("assemblyhands", *tables, partial=True)
-    assert scores.metrics["hands"] == 10
+    assert scores.metrics["hands_per_frame"] == 10
     assert len(notes) == 1
     unneeded = JointTable(ids, truth, there, source="t")  # neither are they in the truth
     assert score_tables("assemblyhands", tables[0], unneeded)[1] == []

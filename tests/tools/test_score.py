@@ -49,7 +49,7 @@ def write_files(name, folder, count=20):
 EXPECTED = {"interhand26m": {"MPJPE_rr_macro_all_mm": 5 * 40 / 42}, "rhp": {"EPE_rr_macro_mm": 5 * 20 / 21},
             "nyu": {"mean_error_abs_mm": 5.0, "success_max_frame_10_mm": 1.0},
             "dexycb": {"MPJPE_rr_macro_mm": 5 * 20 / 21, "MPJPE_abs_macro_mm": 5 * 20 / 21},
-            "assemblyhands": {"MPJPE_rr_macro_mm": 5 * 40 / 42}}
+            "assemblyhands": {"MPJPE_rr_macro_mm_per_frame": 5 * 40 / 42}}
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -57,7 +57,9 @@ def test_scoring_two_files(name, tmp_path, capsys):
     truth, pred = write_files(name, tmp_path)
     tool.main([name, "--pred", str(pred), "--gt", str(truth), "--out", str(tmp_path / "out")])
     printed = capsys.readouterr().out
-    assert PROTOCOLS[name].title in printed
+    protocol = PROTOCOLS[name].of_frames or PROTOCOLS[name]  # a file by frame
+    assert protocol.title in printed
+    assert ("official" in printed) == (name == "interhand26m" and "handedness" in printed)
     content = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert content["protocol"]["unit"].startswith("mm")
     result = content["results"][pred.name]

@@ -29,8 +29,8 @@ class RHPDataset(HandDataset):
     use InterNet's JSON files. Root depth is the true depth of the hand's own wrist.
 
     Samples also have `all_joints_cam` (21, 3) float32, the chosen hand's joints in camera space in mm whether they are
-    seen or not, and `joints_seen` (21,), the file's flags: hand3d's evaluation takes its origin and its unit from joints
-    that may be hidden.
+    seen or not, and `joints_seen` (21,), the file's flags: hand3d's evaluation takes its origin and its unit from
+    joints that may be hidden.
 
     The set has no sessions, persons or cameras: `capture` and `subject` are 0, `camera` is empty, `frame_idx` is the
     number of the image and `seq_name` the folder of the split.

@@ -90,16 +90,24 @@ class HandMetric(BaseMetric):
         """Return what the protocol or its result file needs beside the joints, of the truth and of the prediction."""
         return {}, {}
 
+    def require(self, fields: Any, name: str) -> Any:
+        """Return a field of a data sample.
+
+        Raises:
+            ValueError: There is no such field.
+        """
+        if name not in fields:
+            raise ValueError(f"{type(self).__name__}: expected {name!r} in the data sample, got only "
+                             f"{sorted(fields.keys())}. A meta key must be named in the meta_keys of PackPoseInputs.")
+        return fields[name]
+
     def array(self, fields: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.floating]:
         """Return a field of a data sample, array or tensor, in float64 and without its instance axis.
 
         Raises:
             ValueError: There is no such field, or it has another size.
         """
-        if name not in fields:
-            raise ValueError(f"{type(self).__name__}: expected {name!r} in the data sample, got only "
-                             f"{sorted(fields.keys())}. A meta key must be named in the meta_keys of PackPoseInputs.")
-        value = fields[name]
+        value = self.require(fields, name)
         array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value, dtype=np.float64)
         if array.size != np.prod(shape):
             raise ValueError(f"{type(self).__name__}: {name}: expected shape (1, {str(shape)[1:]}, got {array.shape}")
@@ -223,8 +231,8 @@ class InterHandMPJPE(HandMetric):
 class RHPEPE(HandMetric):
     """RHP's EPE, and hand3d's errors and AUC: see `HandMetric` and `dfmamba.evaluation.protocols.rhp`.
 
-    K is 42; the 21 valid joints of the chosen hand count. The meta key `hand_type` (1, 2) says which it is. hand3d's own
-    numbers need the meta keys `all_joints_cam` (21, 3) and `joints_seen` (21,), see `RHPDataset`.
+    K is 42; the 21 valid joints of the chosen hand count. The meta key `hand_type` (1, 2) says which it is. hand3d's
+    own numbers need the meta keys `all_joints_cam` (21, 3) and `joints_seen` (21,), see `RHPDataset`.
     """
 
     default_prefix = "rhp"
@@ -287,9 +295,10 @@ class AssemblyHandsMPJPE(HandMetric):
     See `HandMetric` and `dfmamba.evaluation.protocols.assemblyhands`. K is 42; the 21 joints of the sample's hand are
     valid.
 
-    The result file is in world coordinates, with one entry a frame: a hand that several cameras see gets the mean of
-    their predictions. It needs the meta keys `hand_type` (1, 2), `seq_name`, `frame_idx`, and `extrinsic` (3, 4), [R|t]
-    from world to camera in mm.
+    The numbers count hands in camera images, as the toolkit. The result file is in world coordinates, with one entry a
+    frame, as the HANDS challenge asks for: a hand that several cameras see gets the mean of their predictions; beside
+    it each camera's own are kept, so that `tools/score.py` can count both ways. It needs the meta keys `hand_type`
+    (1, 2), `seq_name`, `frame_idx`, `camera`, and `extrinsic` (3, 4), [R|t] from world to camera in mm.
     """
 
     default_prefix = "assemblyhands"
@@ -299,7 +308,8 @@ class AssemblyHandsMPJPE(HandMetric):
         """Return frame, camera and hand, for the result file."""
         if not self.result_file:
             return {}, {}
-        return {}, {"frame": np.array(f"{sample['seq_name']}/{int(sample['frame_idx']):06d}"),
+        recording, frame, camera = (self.require(sample, name) for name in ("seq_name", "frame_idx", "camera"))
+        return {}, {"frame": np.array(f"{recording}/{int(frame):06d}"), "camera": np.array(camera),
                     "extrinsic": self.array(sample, "extrinsic", (3, 4)),
                     "hand_type": self.array(sample, "hand_type", (2,)) > 0}
 
@@ -308,4 +318,5 @@ class AssemblyHandsMPJPE(HandMetric):
         world = np.array([camera_to_world(joints, extrinsic)
                           for joints, extrinsic in zip(pred.joints_mm, pred.fields["extrinsic"], strict=True)])
         hand = np.repeat(pred.fields["hand_type"], TWO_HANDS.num_joints // 2, axis=1)
-        return JointTable([str(frame) for frame in pred.fields["frame"]], world, hand)
+        return JointTable([str(frame) for frame in pred.fields["frame"]], world, hand,
+                          {"camera": pred.fields["camera"]})

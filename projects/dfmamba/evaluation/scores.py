@@ -92,6 +92,7 @@ class Protocol:
         notes: Metrics below the table where there are any, label to name.
         ignores_unknown: Predictions of samples that the truth does not have are left out (images without a hand,
             records without a valid joint); else they are an error.
+        of_frames: The same for tables of frames, where this one is for tables of camera images (AssemblyHands).
     """
 
     prefix: str
@@ -104,6 +105,7 @@ class Protocol:
     constant: str
     notes: Mapping[str, str] = field(default_factory=dict)
     ignores_unknown: bool = False
+    of_frames: "Protocol | None" = None
 
 
 def root_relative_errors(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike) -> Errors:

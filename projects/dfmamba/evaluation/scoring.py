@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dfmamba.evaluation.protocols import PROTOCOLS
-from dfmamba.evaluation.scores import JointTable, Scores
+from dfmamba.evaluation.result_files.assemblyhands_json import spread_over_cameras
+from dfmamba.evaluation.scores import JointTable, Protocol, Scores
 from dfmamba.evaluation.units import doubt_about_mm
 
 NAMED = 5  # so many ids are named in a message
@@ -42,17 +43,34 @@ def score_tables(protocol: str, pred: JointTable, truth: JointTable, *, partial:
         The scores, and notes on what was left out or looks odd.
 
     Raises:
-        ValueError: Samples or hands are missing or unknown, or the truth is not in mm.
+        ValueError: Samples or hands are missing or unknown, or the truth is not in mm, or holds no annotated joint.
     """
+    rules, notes = protocol_of(protocol, truth), []
+    _check_truth(truth)
+    if "camera" in truth.fields and "camera" not in pred.fields:
+        pred = spread_over_cameras(pred, truth)
+        notes.append(f"{pred.source}: has no predictions by camera; each frame's counts in all of its images")
+    pair = match(pred, truth, partial=partial, ignore_unknown=rules.ignores_unknown)
+    doubt = doubt_about_mm(pair.pred.joints_mm, pair.truth.valid)
+    notes += [*pair.notes, *([f"{pred.source}: the predictions may not be in mm: {doubt}"] if doubt else [])]
+    if root_relative:
+        pair = pair._replace(pred=replace(pair.pred, fields={"root_relative": np.ones(len(pair.pred.ids), dtype=bool)}))
+    return rules.score(pair.pred, pair.truth), notes
+
+
+def protocol_of(name: str, truth: JointTable) -> Protocol:
+    """Return the protocol that scores against a truth: AssemblyHands has one for frames and one for camera images."""
+    protocol = PROTOCOLS[name]
+    return protocol.of_frames if protocol.of_frames and "camera" not in truth.fields else protocol
+
+
+def _check_truth(truth: JointTable) -> None:
+    """Refuse a truth without annotated joints, or in another unit."""
+    if not np.any(truth.valid):
+        raise ValueError(f"{truth.source}: expected annotated joints, got none. Are they withheld ([1, 1, 1])?")
     doubt = doubt_about_mm(truth.joints_mm, truth.valid)
     if doubt:
         raise ValueError(f"{truth.source}: expected joints in mm, but {doubt}")
-    pair = match(pred, truth, partial=partial, ignore_unknown=PROTOCOLS[protocol].ignores_unknown)
-    doubt = doubt_about_mm(pair.pred.joints_mm, pair.truth.valid)
-    notes = [*pair.notes, *([f"{pred.source}: the predictions may not be in mm: {doubt}"] if doubt else [])]
-    if root_relative:
-        pair = pair._replace(pred=replace(pair.pred, fields={"root_relative": np.ones(len(pair.pred.ids), dtype=bool)}))
-    return PROTOCOLS[protocol].score(pair.pred, pair.truth), notes
 
 
 def match(pred: JointTable, truth: JointTable, *, partial: bool = False, ignore_unknown: bool = False) -> Pair:
@@ -67,8 +85,12 @@ def match(pred: JointTable, truth: JointTable, *, partial: bool = False, ignore_
         ignore_unknown: Leave out predictions of samples that the truth does not have.
 
     Raises:
-        ValueError: Samples or hands are missing or unknown, or the two have no sample in common.
+        ValueError: Samples or hands are missing or unknown, the two have no sample in common, or another number of
+            joints.
     """
+    if pred.joints_mm.shape[1] != truth.joints_mm.shape[1]:
+        raise ValueError(f"{pred.source}: expected {truth.joints_mm.shape[1]} joints as in {truth.source}, got "
+                         f"{pred.joints_mm.shape[1]}")
     row_of = {identity: row for row, identity in enumerate(pred.ids)}
     known = set(truth.ids)
     notes = []

@@ -7,8 +7,8 @@
 A sample of InterHand2.6M has 42 joints; a prediction may have `handedness` [right, left], probabilities, and `roots`
 [[x, y, z], [x, y, z]], the right and left wrist for MRRPE. A sample of RHP has the 21 joints of the hand that `hand`
 ('right' or 'left') names. The truth adds `valid` (42 or 21 of 0 and 1), and for InterHand2.6M `hand_type` ('right',
-'left' or 'interacting') and optionally `hand_type_valid` (0 or 1); for RHP optionally `seen` (21 of 0 and 1), which says
-that all joints are true ones and which of them are seen. Ids are those of the data set's annotations.
+'left' or 'interacting') and optionally `hand_type_valid` (0 or 1); for RHP optionally `seen` (21 of 0 and 1), which
+says that all joints are true ones and which of them are seen. Ids are those of the data set's annotations.
 """
 
 import json
