@@ -8,7 +8,7 @@ Examples:
 The truth is the data set's own annotation, or a file in the format of the predictions:
     interhand26m   predictions: JSON of ours                    truth: also *_data.json, with the other two beside it
     rhp            predictions: JSON of ours                    truth: also anno_evaluation.pickle, COCO-style JSON
-    nyu            predictions: u v d of 14 joints a line       truth: also joint_data.mat
+    nyu            predictions: u v d of 14 joints a line, .mat truth: also joint_data.mat
     dexycb         predictions: image_id, 63 numbers a line     truth: also the data set's folder
     assemblyhands  predictions: JSON of frames, HANDS 2024's    truth: *_joint_3d_*.json (by frame); *_ego_data_*.json,
                    with the other two beside it (by camera image, as the toolkit counts); HANDS 2024's
@@ -44,6 +44,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--split", default="test", help="dexycb, truth from the folder: split (default: test)")
     parser.add_argument("--validity", default="visible", choices=("visible", "annotated"), help="rhp, truth from the "
                         "data set's files: which joints count (default: visible)")
+    parser.add_argument("--coordinates", choices=("uvd", "xyz", "xyz-y-down"), help="nyu: what the predictions are: "
+                        "u v d in px, px, mm (default), or x y z in mm with y up, or with y down; a .mat file tells")
     parser.add_argument("--hand", default="prominent", choices=("prominent", "most_pixels", "most_visible", "right",
                         "left"), help="rhp, truth from the data set's files: which hand of each image (default: "
                         "prominent, a JSON file's, or the pickle's with more pixels in the masks beside it; "
@@ -52,6 +54,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.root_relative and args.protocol != "dexycb":
         parser.error("--root-relative: only dexycb has absolute numbers to leave out")
+    if args.coordinates and args.protocol != "nyu":
+        parser.error("--coordinates: only nyu's files come in several")
     if len({path.stem for path in args.pred}) < len(args.pred):
         parser.error("--pred: expected files with different names, which label the results")
     args.out = args.out or Path("work_dirs") / f"score_{args.protocol}"
@@ -87,17 +91,9 @@ def read_truth(args: argparse.Namespace) -> "JointTable":
     return read_result_file(args.protocol, args.gt)
 
 
-def read_predictions(args: argparse.Namespace, path: Path, truth: "JointTable") -> "JointTable":
-    """Read a file of predictions; of AssemblyHands by camera, if the truth is."""
-    from dfmamba.evaluation.result_files import read_assemblyhands_json, read_result_file
-
-    if args.protocol == "assemblyhands":
-        return read_assemblyhands_json(path, by_camera="camera" in truth.fields)
-    return read_result_file(args.protocol, path)
-
-
 def score(args: argparse.Namespace) -> None:
     """Read, score, print the tables, write JSON and picture."""
+    from dfmamba.apis.prediction_files import read_predictions
     from dfmamba.evaluation.curves import draw_curves
     from dfmamba.evaluation.report import format_scores, is_synthetic, write_json
     from dfmamba.evaluation.scoring import protocol_of, score_tables
@@ -112,7 +108,8 @@ def score(args: argparse.Namespace) -> None:
     if content["synthetic"]:
         print("SYNTHETIC data: not comparable with published results")
     for path in args.pred:
-        scores, notes = score_tables(args.protocol, read_predictions(args, path, truth), truth, partial=args.partial,
+        pred = read_predictions(args.protocol, path, by_camera="camera" in truth.fields, coordinates=args.coordinates)
+        scores, notes = score_tables(args.protocol, pred, truth, partial=args.partial,
                                      root_relative=args.root_relative)
         results[path.stem] = scores
         content["results"][path.stem] = {

@@ -98,6 +98,40 @@ def test_nyu_frames_by_line_or_by_name(tmp_path):
     assert read_nyu_text(path).ids == [7, 2440]
 
 
+def test_nyu_frame_numbers_in_front(tmp_path):
+    """From 1, in any order; from 0 only where they number the lines; a first u is none, for it has decimals."""
+    path = tmp_path / "nyu.txt"
+    path.write_text(f"{nyu_line(0, '7 ')}\n{nyu_line(1, '0000002440, ')}\n")
+    table = read_nyu_text(path)
+    assert table.ids == [7, 2440]
+    plain = tmp_path / "plain.txt"
+    plain.write_text(f"{nyu_line(0)}\n{nyu_line(1)}\n")
+    np.testing.assert_array_equal(table.joints_mm, read_nyu_text(plain).joints_mm)
+    path.write_text(f"{nyu_line(0, '0 ')}\n{nyu_line(1, '1 ')}\n")
+    assert read_nyu_text(path).ids == [1, 2]
+    path.write_text(f"{nyu_line(0, '1 ')}\n{nyu_line(1, '0 ')}\n")
+    with pytest.raises(DataError, match=r"nyu.txt: line 2: expected frame numbers from 1, or 0, 1, 2, ... in order, "):
+        read_nyu_text(path)
+    path.write_text(f"{nyu_line(0, '1 ')}\n{nyu_line(1)}\n")
+    with pytest.raises(DataError, match="line 2: expected an image name, or the number of a frame, in front in all"):
+        read_nyu_text(path)
+    path.write_text(f"{nyu_line(0, '4 ')}\n{nyu_line(1, '4 ')}\n")
+    with pytest.raises(DataError, match="line 2: expected each id once, and 4 is in line 1"):
+        read_nyu_text(path)
+
+
+@pytest.mark.parametrize(("coordinates", "expected"), [
+    ("xyz", [[-50, -10, 500], [30, 20, 600]]), ("xyz-y-down", [[-50, 10, 500], [30, -20, 600]])])
+def test_nyu_in_space_by_hand(coordinates, expected, tmp_path):
+    path = tmp_path / "nyu.txt"
+    path.write_text("depth_1_0000001.png\t-50.0\t10.0\t500.0" + "\t30.0\t-20.0\t600.0" * 13 + "\n")
+    table = read_nyu_text(path, coordinates)
+    assert table.joints_mm[0, :2].tolist() == expected
+    assert table.fields["coordinates"].tolist() == [coordinates]
+    write_result_file("nyu", tmp_path / "uvd.txt", table)  # in everybody's way
+    np.testing.assert_allclose(read_nyu_text(tmp_path / "uvd.txt").joints_mm, table.joints_mm, atol=2e-4)
+
+
 def test_nyu_names_are_written_where_frames_are_missing(rng, tmp_path):
     table = make_table("nyu", rng).rows([3, 1])
     write_result_file("nyu", tmp_path / "file", table)
@@ -118,7 +152,7 @@ def test_nyu_names_are_written_where_frames_are_missing(rng, tmp_path):
     (nyu_line(0).replace("321.5", "nan"), r"line 1: expected 42 finite numbers in plain digits, got 'nan' as number 4"),
     (nyu_line(0).replace("321.5", "x"), r"line 1: expected 42 finite numbers in plain digits, got 'x' as number 4"),
     (nyu_line(0).replace("700", "0"), r"line 1: expected u v d with depths above 0 mm, got 0"),
-    (nyu_line(0) + "\n" + nyu_line(0, "a_2.png "), r"line 2: expected an image name in front in all lines or in none"),
+    (nyu_line(0) + "\n" + nyu_line(0, "a_2.png "), r"line 2: expected an image name, or the number of a frame, in"),
     (nyu_line(0, "a_2.png ") + "\n" + nyu_line(0, "b_2.png "), r"line 2: expected each id once, and 2 is in line 1"),
     (nyu_line(0, "depth.png "), r"line 1: expected an image name with a frame number"),
     (nyu_line(0) + "\n\n" + nyu_line(0), r"line 2: expected numbers, got an empty line"),
@@ -148,6 +182,16 @@ def test_dexycb_by_hand(tmp_path):
     assert table.joints_mm[0, HAND_JOINTS.index("thumb1")].tolist() == [3, 4, 5]
     assert table.joints_mm[0, HAND_JOINTS.index("thumb4")].tolist() == [12, 13, 14]
     assert table.joints_mm[0, HAND_JOINTS.index("pinky4")].tolist() == [60, 61, 62]
+
+
+def test_dexycb_with_blanks(tmp_path):
+    """The toolkit splits at commas and lets Python's int and float see to the rest: blanks around do not matter."""
+    plain, blank = tmp_path / "plain.txt", tmp_path / "blank.txt"
+    plain.write_text(f"{dexycb_line(3)}\n")
+    blank.write_text(f"{dexycb_line(3).replace(',', ', ')} \n")
+    tables = [read_dexycb_text(path) for path in (plain, blank)]
+    assert tables[0].ids == tables[1].ids
+    np.testing.assert_array_equal(tables[0].joints_mm, tables[1].joints_mm)
 
 
 @pytest.mark.parametrize(("text", "message"), [

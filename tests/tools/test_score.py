@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rhp_fixture
+import scipy.io
 
 from dfmamba.apis.truth_files import read_rhp_truth
 from dfmamba.evaluation.protocols import PROTOCOLS
-from dfmamba.evaluation.result_files import write_joints_json, write_result_file
+from dfmamba.evaluation.result_files import read_nyu_text, write_joints_json, write_result_file
 from dfmamba.evaluation.scores import JointTable
 from dfmamba.synthesis.output import NOTE
 
@@ -97,6 +98,30 @@ def test_rhds_own_annotation_without_masks(tmp_path, capsys):
     metrics = json.loads((tmp_path / "scores.json").read_text())["results"]["truth"]["metrics"]
     assert metrics["hands"] == metrics["hands_hand3d"] == 3
     assert metrics["EPE_hand3d_mean_mm"] == pytest.approx(0, abs=1e-3)
+
+
+def test_nyu_in_other_coordinates(tmp_path, capsys):
+    """x y z with y up: a doubt first, then with the option the same numbers as u v d; a .mat file needs no option."""
+    truth, pred = write_files("nyu", tmp_path)
+    joints = read_nyu_text(pred).joints_mm * [1, -1, 1]
+    other = tmp_path / "space.txt"
+    other.write_text("".join(" ".join(map(str, row)) + "\n" for row in joints.reshape(len(joints), -1)))
+    scipy.io.savemat(tmp_path / "matlab.mat", {"xyz_estimation": joints})
+    arguments = ["nyu", "--gt", str(truth), "--out", str(tmp_path / "out"), "--pred"]
+
+    def mean_error(*more):
+        tool.main([*arguments, *map(str, more)])
+        result, = json.loads((tmp_path / "out" / "scores.json").read_text())["results"].values()
+        return result["metrics"]["mean_error_abs_mm"]
+
+    assert mean_error(pred) == pytest.approx(5, abs=1e-3)
+    assert mean_error(other) > 300
+    assert "NOTE" in (printed := capsys.readouterr().out)
+    assert "x, y, z in mm with y up 5.0 mm. For that, say --coordinates xyz" in printed
+    assert mean_error(other, "--coordinates", "xyz") == pytest.approx(5, abs=1e-3)
+    assert mean_error(tmp_path / "matlab.mat") == pytest.approx(5, abs=1e-3)
+    assert "NOTE" not in capsys.readouterr().out
+    assert "only nyu's files" in run_with_error(capsys, "dexycb", "--pred", pred, "--gt", truth, "--coordinates", "xyz")
 
 
 def test_several_results_come_into_one_picture(tmp_path, capsys):

@@ -9,7 +9,7 @@ import numpy as np
 from dfmamba.evaluation.protocols import PROTOCOLS
 from dfmamba.evaluation.result_files.assemblyhands_json import spread_over_cameras
 from dfmamba.evaluation.scores import JointTable, Protocol, Scores
-from dfmamba.evaluation.units import doubt_about_mm
+from dfmamba.evaluation.units import doubt_about_mm, doubt_about_nyu_coordinates, doubt_about_nyu_truth
 
 NAMED = 5  # so many ids are named in a message
 
@@ -46,13 +46,17 @@ def score_tables(protocol: str, pred: JointTable, truth: JointTable, *, partial:
         ValueError: Samples or hands are missing or unknown, or the truth is not in mm, or holds no annotated joint.
     """
     rules, notes = protocol_of(protocol, truth), []
-    _check_truth(truth)
+    _check_truth(protocol, truth)
     if "camera" in truth.fields and "camera" not in pred.fields:
         pred = spread_over_cameras(pred, truth)
         notes.append(f"{pred.source}: has no predictions by camera; each frame's counts in all of its images")
     pair = match(pred, truth, partial=partial, ignore_unknown=rules.ignores_unknown)
     doubt = doubt_about_mm(pair.pred.joints_mm, pair.truth.valid)
     notes += [*pair.notes, *([f"{pred.source}: the predictions may not be in mm: {doubt}"] if doubt else [])]
+    if protocol == "nyu":
+        coordinates = str(pair.pred.fields["coordinates"][0]) if "coordinates" in pair.pred.fields else "uvd"
+        doubt = doubt_about_nyu_coordinates(pair.pred.joints_mm, pair.truth.joints_mm, coordinates)
+        notes += [f"{pred.source}: the predictions may be other coordinates: {doubt}"] if doubt else []
     if root_relative:
         pair = pair._replace(pred=replace(pair.pred, fields={"root_relative": np.ones(len(pair.pred.ids), dtype=bool)}))
     return rules.score(pair.pred, pair.truth), notes
@@ -64,13 +68,16 @@ def protocol_of(name: str, truth: JointTable) -> Protocol:
     return protocol.of_frames if protocol.of_frames and "camera" not in truth.fields else protocol
 
 
-def _check_truth(truth: JointTable) -> None:
-    """Refuse a truth without annotated joints, or in another unit."""
+def _check_truth(protocol: str, truth: JointTable) -> None:
+    """Refuse a truth without annotated joints, or in another unit or other coordinates."""
     if not np.any(truth.valid):
         raise ValueError(f"{truth.source}: expected annotated joints, got none. Are they withheld ([1, 1, 1])?")
     doubt = doubt_about_mm(truth.joints_mm, truth.valid)
     if doubt:
         raise ValueError(f"{truth.source}: expected joints in mm, but {doubt}")
+    doubt = doubt_about_nyu_truth(truth.joints_mm) if protocol == "nyu" else None
+    if doubt:
+        raise ValueError(f"{truth.source}: expected u v d of joints, but {doubt}")
 
 
 def match(pred: JointTable, truth: JointTable, *, partial: bool = False, ignore_unknown: bool = False) -> Pair:
