@@ -1,7 +1,10 @@
 """Each protocol against its definition, written out with loops, and against cases worked out by hand."""
 
 import doctest
+import re
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from dfmamba.evaluation.protocols import (
     score_nyu,
     score_rhp,
 )
+from dfmamba.evaluation.protocols.detnet import PROTOCOL as DETNET
 from dfmamba.evaluation.protocols.rhp import hand3d_errors
 from dfmamba.evaluation.scores import JointTable
 
@@ -446,6 +450,18 @@ def test_constant_pose_is_the_best_pose_without_the_image(name, rng):
     main, best = PROTOCOLS[name].main, PROTOCOLS[name].constant
     assert scores["best"][main] == pytest.approx(scores["best"][best], abs=1e-4)
     assert scores["mean"][main] > scores["best"][best] + 0.1
+
+
+@pytest.mark.parametrize("protocol", [*PROTOCOLS.values(), DETNET], ids=lambda protocol: protocol.prefix)
+def test_the_document_names_what_a_protocol_equals(protocol):
+    """Repositories, files and functions are the same in the description, the module's text and the document."""
+    document = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text().replace("`", "")
+    named = re.findall(r"[\w.-]+/[\w.-]+(?:/[\w.-]+)*", protocol.description["equals"])
+    assert len(named) >= 2
+    module = sys.modules[protocol.score.__module__].__doc__
+    for name in named:
+        assert name in document, name
+        assert name.split("/")[-1] in module or "mmpose" in name or "A2J" in name, name
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)

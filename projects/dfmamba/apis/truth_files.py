@@ -1,6 +1,7 @@
 """The truth from the data sets' own annotation files, for the scoring of files.
 
-Read by the parsers of `dfmamba.datasets`, which need no images; they load mmpose where it is installed.
+Read by the parsers of `dfmamba.datasets`, which need no images (RHD's pickles: the masks); they load mmpose where it is
+installed.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """The annotation files of InterHand2.6M v1.0 (5 and 30 frames per second, all splits), read into arrays.
 
-Needs no images and no torch. Facts: the data set's own README and the loader of InterNet. A joint is valid where the
+Needs no images. Facts: the data set's own README and the loader of InterNet. A joint is valid where the
 annotation says so and the wrist of its hand is valid too. Joints that are not annotated hold [1, 1, 1].
 """
 

@@ -1,6 +1,6 @@
 """The annotation files of the NYU hand pose data set (Tompson et al. 2014), read into arrays.
 
-Needs no images and no torch. `joint_data.mat` holds 36 points of each frame as three Kinects see them, as u, v in px
+Needs no images. `joint_data.mat` holds 36 points of each frame as three Kinects see them, as u, v in px
 and depth in mm (`joint_uvd`), and in mm with y UP (`joint_xyz`). Everybody evaluates the 14 points of
 `dfmamba.skeleton.NYU_14`. Facts: the authors' saving script, A2J's and V2V-PoseNet's public code.
 """

@@ -1,8 +1,8 @@
 """The annotations of the Rendered Hand Pose data set (RHD; RHP in papers), from its pickles or from a COCO-style JSON.
 
-Needs no torch. Facts: the data set's own reader (hand3d), the loaders of InterNet and mmpose, and three real samples.
-What differs from the canonical form, each turned in a function of its own: the left hand comes first, the wrist comes
-first, the pickles are in metres (the JSON files are in mm), and a joint that is not seen has the flag 0.
+Needs no images, but masks. Facts: the data set's own reader (hand3d), the loaders of InterNet and mmpose, and three
+real samples. What differs from the canonical form, each turned in a function of its own: the left hand comes first, the
+wrist comes first, the pickles are in metres (the JSON files are in mm), and a joint that is not seen has the flag 0.
 """
 
 import contextlib

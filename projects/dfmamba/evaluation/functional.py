@@ -208,7 +208,7 @@ def pck_auc(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None, *
     """Return the area under the curve of correct keypoints, by the trapezoid rule, divided by the range.
 
     The range and the number of thresholds are part of the protocol: DexYCB 0-50 mm with 100; hand3d (RHD) 0-50 with
-    20; S2DHand and Minimal-Hand-pytorch 20-50 with 15. Alignment (and scale) come before.
+    20; S2DHand and Minimal-Hand-pytorch 20-50 with 15, DetNet's authors with 16. Alignment (and scale) come before.
 
     Raises:
         ValueError: The range is empty, or there are fewer than two thresholds.

@@ -3,6 +3,7 @@
 `MPJPE_middle1_bonescaled_macro_mm` and the AUC with 15 points equal `validate` in train_detnet.py (`global_align` of
 utils/align.py, `EvalUtil.get_measures(20, 50, 15)` of utils/eval/zimeval.py) of MengHao666/Minimal-Hand-pytorch, the
 PyTorch port. The AUC with 16 points has the thresholds of the authors' own `calculate_auc`: 20, 22, ..., 50 mm.
+`MPJPE_rr_bonescaled_macro_mm` equals `validate` in adapt_detnet_dual.py of ut-vision/S2DHand with `--root_idx 0`.
 """
 
 import numpy as np
