@@ -1,10 +1,15 @@
 """Each protocol against its definition, written out with loops, and against cases worked out by hand."""
 
 import doctest
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import dfmamba.evaluation.protocols.interhand26m
 import dfmamba.evaluation.scores
 from dfmamba.evaluation.constant_pose import best_constant_pose
 from dfmamba.evaluation.protocols import (
@@ -15,6 +20,8 @@ from dfmamba.evaluation.protocols import (
     score_nyu,
     score_rhp,
 )
+from dfmamba.evaluation.protocols.detnet import PROTOCOL as DETNET
+from dfmamba.evaluation.protocols.rhp import hand3d_errors
 from dfmamba.evaluation.scores import JointTable
 
 WRIST, MIDDLE1, MIDDLE2 = 20, 11, 10  # in one hand
@@ -74,8 +81,9 @@ def auc(lists, low, high, points):
     return mean(areas)
 
 
-def test_examples_in_docstrings():
-    result = doctest.testmod(dfmamba.evaluation.scores)
+@pytest.mark.parametrize("module", [dfmamba.evaluation.scores, dfmamba.evaluation.protocols.interhand26m])
+def test_examples_in_docstrings(module):
+    result = doctest.testmod(module)
     assert result.attempted > 0
     assert result.failed == 0
 
@@ -119,13 +127,24 @@ def test_mrrpe_is_the_definition(rng):
 def test_handedness_is_the_definition(rng):
     pred, truth, valid, hand_type = random_hands(rng)
     labelled = rng.random(len(pred)) < 0.8
-    probabilities = np.where(rng.random((len(pred), 2)) < 0.8, hand_type * 0.8 + 0.1, 0.5)
-    right = [all((probabilities[n, side] > 0.5) == hand_type[n, side] for side in range(2))
-             for n in range(len(pred)) if labelled[n]]
+    valid[::7] = False  # a third of the records have no valid joint, or no valid wrist
+    valid[1::7, [20, 41]] = False
+    probabilities = np.where(rng.random((len(pred), 2)) < 0.8, hand_type * 0.8 + 0.1, 0.5)  # 0.5 is neither
+    right = [all(probabilities[n, side] > 0.5 if hand_type[n, side] else probabilities[n, side] < 0.5
+                 for side in range(2)) for n in range(len(pred))]
+    official = mean([right[n] for n in range(len(pred)) if labelled[n]])
+    annotated = mean([right[n] for n in range(len(pred))
+                      if labelled[n] and any(valid[n, start:start + 21].any() and valid[n, start + 20]
+                                             for start in (0, 21))])
     tables = (JointTable(range(len(pred)), pred, np.ones_like(valid), {"handedness": probabilities}),
               JointTable(range(len(pred)), truth, valid, {"hand_type": hand_type, "hand_type_valid": labelled}))
-    assert PROTOCOLS["interhand26m"].score(*tables).metrics["handedness_accuracy"] == pytest.approx(mean(right))
-    assert 0.1 < mean(right) < 0.9
+    metrics = PROTOCOLS["interhand26m"].score(*tables).metrics
+    assert metrics["handedness_accuracy_annotated"] == pytest.approx(annotated)
+    assert "handedness_accuracy" not in metrics
+    metrics = PROTOCOLS["interhand26m"].score(tables[0], replace(tables[1], has_every_record=True)).metrics
+    assert metrics["handedness_accuracy"] == pytest.approx(official)
+    assert abs(annotated - official) > 0.01
+    assert 0.1 < official < 0.9
 
 
 # ---- RHP
@@ -159,6 +178,42 @@ def test_rhp_is_the_definition(rng):
     assert metrics["AUC_palm_bonescaled_21_50_mm"] == pytest.approx(auc(scaled, 50 * 8 / 19, 50, 12), abs=1e-9)
     assert metrics["hands"] == len(plain[WRIST])
     assert metrics["hands_palm_bonescaled"] == len(scaled[WRIST])
+
+
+def test_hand3d_is_the_definition(rng):
+    """As eval_full.py: all true joints are known, each counts if it is seen, the palm if wrist or middle1 is."""
+    truth = rng.normal(scale=40, size=(60, 21, 3))
+    pred = truth + rng.normal(scale=12, size=truth.shape)
+    seen = rng.random((60, 21)) < 0.7
+    lists = [[] for _ in range(21)]
+    for n in range(60):
+        palm_p, palm_t = palm_frame(pred[n]), palm_frame(truth[n])
+        scale = distance(truth[n, MIDDLE1], truth[n, MIDDLE2]) / distance(pred[n, MIDDLE1], pred[n, MIDDLE2])
+        for joint in range(21):
+            if seen[n, joint] or (joint == WRIST and seen[n, MIDDLE1]):
+                lists[joint].append(distance([x * scale for x in palm_p[joint]], palm_t[joint]))
+    valid = seen | (np.arange(21) == WRIST)
+    metrics = score_rhp(pred, np.where(valid[..., None], truth, 0), valid, all_joints=truth, seen=seen).metrics
+    assert metrics["EPE_hand3d_mean_mm"] == pytest.approx(macro(lists), abs=1e-6)
+    assert metrics["EPE_hand3d_median_mm"] == pytest.approx(mean([np.median(part) for part in lists]), abs=1e-6)
+    assert metrics["AUC_hand3d_0_50_mm"] == pytest.approx(auc(lists, 0, 50, 20), abs=1e-9)
+    assert metrics["AUC_hand3d_21_50_mm"] == pytest.approx(auc(lists, 50 * 8 / 19, 50, 12), abs=1e-9)
+    assert metrics["hands_hand3d"] == 60 > metrics["hands_palm_bonescaled"] > 15  # the other way of counting
+    assert abs(metrics["EPE_hand3d_mean_mm"] - metrics["EPE_palm_bonescaled_mean_mm"]) > 0.01
+    everything = score_rhp(pred, truth, np.ones((60, 21)), all_joints=truth, seen=np.ones((60, 21))).metrics
+    for name in ("EPE_{}_mean_mm", "EPE_{}_median_mm", "AUC_{}_0_50_mm", "AUC_{}_21_50_mm", "hands_{}"):
+        assert everything[name.format("hand3d")] == everything[name.format("palm_bonescaled")]  # eval3d.py
+    assert "EPE_hand3d_mean_mm" not in score_rhp(pred, truth, valid).metrics
+
+
+@pytest.mark.parametrize(("hidden", "palm"), [([WRIST], True), ([MIDDLE1], True), ([WRIST, MIDDLE1], False)])
+def test_hand3d_counts_the_palm_if_an_end_of_it_is_seen(hidden, palm):
+    truth, seen = np.random.default_rng(1).normal(scale=40, size=(1, 21, 3)), np.ones((1, 21), dtype=bool)
+    seen[0, hidden] = False
+    counted = hand3d_errors(truth, truth, seen).valid[0]
+    assert counted[WRIST] == palm
+    assert counted[MIDDLE1] == seen[0, MIDDLE1]
+    assert counted.sum() == 19 + (MIDDLE1 not in hidden) + palm
 
 
 def test_rhp_is_the_same_with_21_joints(rng):
@@ -397,14 +452,27 @@ def test_constant_pose_is_the_best_pose_without_the_image(name, rng):
     assert scores["mean"][main] > scores["best"][best] + 0.1
 
 
+@pytest.mark.parametrize("protocol", [*PROTOCOLS.values(), DETNET], ids=lambda protocol: protocol.prefix)
+def test_the_document_names_what_a_protocol_equals(protocol):
+    """Repositories, files and functions are the same in the description, the module's text and the document."""
+    document = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text().replace("`", "")
+    named = re.findall(r"[\w.-]+/[\w.-]+(?:/[\w.-]+)*", protocol.description["equals"])
+    assert len(named) >= 2
+    module = sys.modules[protocol.score.__module__].__doc__
+    for name in named:
+        assert name in document, name
+        assert name.split("/")[-1] in module or "mmpose" in name or "A2J" in name, name
+
+
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_protocols_describe_themselves(name):
     protocol = PROTOCOLS[name]
-    assert {"name", "source", "alignment", "unit", "averages", "valid joints", "constant pose"} <= set(
+    assert {"name", "source", "equals", "alignment", "unit", "averages", "valid joints", "constant pose"} <= set(
         protocol.description)
     joints = np.zeros((2, protocol.skeleton.num_joints, 3))
-    table = JointTable(range(2), joints, np.ones(joints.shape[:2], dtype=bool),
-                       {"hand_type": np.ones((2, 2), dtype=bool)})
+    valid = np.ones(joints.shape[:2], dtype=bool)
+    fields = {"hand_type": np.ones((2, 2), dtype=bool), "all_joints_mm": joints, "seen": valid}
+    table = JointTable(range(2), joints, valid, fields)
     metrics = protocol.score(table, table).metrics
     for row in protocol.table.values():
         assert set(row.values()) - {""} <= set(metrics)

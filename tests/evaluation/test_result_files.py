@@ -19,6 +19,7 @@ from dfmamba.evaluation.result_files import (
     write_result_file,
 )
 from dfmamba.evaluation.scores import JointTable
+from dfmamba.evaluation.scoring import score_tables
 from dfmamba.skeleton import HAND_JOINTS, NYU_14
 
 
@@ -97,6 +98,40 @@ def test_nyu_frames_by_line_or_by_name(tmp_path):
     assert read_nyu_text(path).ids == [7, 2440]
 
 
+def test_nyu_frame_numbers_in_front(tmp_path):
+    """From 1, in any order; from 0 only where they number the lines; a first u is none, for it has decimals."""
+    path = tmp_path / "nyu.txt"
+    path.write_text(f"{nyu_line(0, '7 ')}\n{nyu_line(1, '0000002440, ')}\n")
+    table = read_nyu_text(path)
+    assert table.ids == [7, 2440]
+    plain = tmp_path / "plain.txt"
+    plain.write_text(f"{nyu_line(0)}\n{nyu_line(1)}\n")
+    np.testing.assert_array_equal(table.joints_mm, read_nyu_text(plain).joints_mm)
+    path.write_text(f"{nyu_line(0, '0 ')}\n{nyu_line(1, '1 ')}\n")
+    assert read_nyu_text(path).ids == [1, 2]
+    path.write_text(f"{nyu_line(0, '1 ')}\n{nyu_line(1, '0 ')}\n")
+    with pytest.raises(DataError, match=r"nyu.txt: line 2: expected frame numbers from 1, or 0, 1, 2, ... in order, "):
+        read_nyu_text(path)
+    path.write_text(f"{nyu_line(0, '1 ')}\n{nyu_line(1)}\n")
+    with pytest.raises(DataError, match="line 2: expected an image name, or the number of a frame, in front in all"):
+        read_nyu_text(path)
+    path.write_text(f"{nyu_line(0, '4 ')}\n{nyu_line(1, '4 ')}\n")
+    with pytest.raises(DataError, match="line 2: expected each id once, and 4 is in line 1"):
+        read_nyu_text(path)
+
+
+@pytest.mark.parametrize(("coordinates", "expected"), [
+    ("xyz", [[-50, -10, 500], [30, 20, 600]]), ("xyz-y-down", [[-50, 10, 500], [30, -20, 600]])])
+def test_nyu_in_space_by_hand(coordinates, expected, tmp_path):
+    path = tmp_path / "nyu.txt"
+    path.write_text("depth_1_0000001.png\t-50.0\t10.0\t500.0" + "\t30.0\t-20.0\t600.0" * 13 + "\n")
+    table = read_nyu_text(path, coordinates)
+    assert table.joints_mm[0, :2].tolist() == expected
+    assert table.fields["coordinates"].tolist() == [coordinates]
+    write_result_file("nyu", tmp_path / "uvd.txt", table)  # in everybody's way
+    np.testing.assert_allclose(read_nyu_text(tmp_path / "uvd.txt").joints_mm, table.joints_mm, atol=2e-4)
+
+
 def test_nyu_names_are_written_where_frames_are_missing(rng, tmp_path):
     table = make_table("nyu", rng).rows([3, 1])
     write_result_file("nyu", tmp_path / "file", table)
@@ -117,7 +152,7 @@ def test_nyu_names_are_written_where_frames_are_missing(rng, tmp_path):
     (nyu_line(0).replace("321.5", "nan"), r"line 1: expected 42 finite numbers in plain digits, got 'nan' as number 4"),
     (nyu_line(0).replace("321.5", "x"), r"line 1: expected 42 finite numbers in plain digits, got 'x' as number 4"),
     (nyu_line(0).replace("700", "0"), r"line 1: expected u v d with depths above 0 mm, got 0"),
-    (nyu_line(0) + "\n" + nyu_line(0, "a_2.png "), r"line 2: expected an image name in front in all lines or in none"),
+    (nyu_line(0) + "\n" + nyu_line(0, "a_2.png "), r"line 2: expected an image name, or the number of a frame, in"),
     (nyu_line(0, "a_2.png ") + "\n" + nyu_line(0, "b_2.png "), r"line 2: expected each id once, and 2 is in line 1"),
     (nyu_line(0, "depth.png "), r"line 1: expected an image name with a frame number"),
     (nyu_line(0) + "\n\n" + nyu_line(0), r"line 2: expected numbers, got an empty line"),
@@ -147,6 +182,16 @@ def test_dexycb_by_hand(tmp_path):
     assert table.joints_mm[0, HAND_JOINTS.index("thumb1")].tolist() == [3, 4, 5]
     assert table.joints_mm[0, HAND_JOINTS.index("thumb4")].tolist() == [12, 13, 14]
     assert table.joints_mm[0, HAND_JOINTS.index("pinky4")].tolist() == [60, 61, 62]
+
+
+def test_dexycb_with_blanks(tmp_path):
+    """The toolkit splits at commas and lets Python's int and float see to the rest: blanks around do not matter."""
+    plain, blank = tmp_path / "plain.txt", tmp_path / "blank.txt"
+    plain.write_text(f"{dexycb_line(3)}\n")
+    blank.write_text(f"{dexycb_line(3).replace(',', ', ')} \n")
+    tables = [read_dexycb_text(path) for path in (plain, blank)]
+    assert tables[0].ids == tables[1].ids
+    np.testing.assert_array_equal(tables[0].joints_mm, tables[1].joints_mm)
 
 
 @pytest.mark.parametrize(("text", "message"), [
@@ -200,6 +245,94 @@ def test_assemblyhands_takes_the_mean_of_cameras(tmp_path):
     assert table.ids == ["s/000000"]
     assert (table.joints_mm[0, :21] == 15).all()
     assert (table.joints_mm[0, 21:] == 5).all()
+
+
+def test_assemblyhands_keeps_what_each_camera_gave(tmp_path):
+    """Right: cameras a and b. Left: camera b."""
+    joints = np.zeros((3, 42, 3))
+    joints[0, :21], joints[1, :21], joints[2, 21:] = 10, 20, 5
+    valid = np.repeat(np.array([[1, 0], [1, 0], [0, 1]], dtype=bool), 21, axis=1)
+    fields = {"camera": np.array(["a", "b", "b"])}
+    write_assemblyhands_json(tmp_path / "x.json", JointTable(["s/000000"] * 3, joints, valid, fields))
+    table = read_assemblyhands_json(tmp_path / "x.json", by_camera=True)
+    assert table.ids == ["s/000000/a", "s/000000/b"]
+    assert table.fields["camera"].tolist() == ["a", "b"]
+    assert table.valid.reshape(2, 2, 21).all(axis=2).tolist() == [[True, False], [True, True]]
+    assert table.joints_mm[:, [0, 41], 0].tolist() == [[10, 0], [20, 5]]
+    assert "camera" not in read_assemblyhands_json(tmp_path / "x.json").fields
+
+
+@pytest.mark.parametrize("mark", [0, -1, 1])
+def test_the_challenges_marks_are_no_predictions(mark, tmp_path):
+    """[1, 1, 1] is what HANDS 2024's template holds, [0, 0, 0] and [-1, -1, -1] are HANDS 2023's."""
+    path, both = tmp_path / "joints.json", np.full((42, 3), 7.0)
+    both[21:] = mark
+    entry = {"world_coord": both.tolist()}
+    path.write_text(json.dumps({"annotations": {"s": {"000002": entry, "000004": entry | {"joint_valid": [1] * 42}}}}))
+    assert read_assemblyhands_json(path).valid.reshape(2, 2, 21).all(axis=2).tolist() == [[True, False]] * 2
+    both[21, 0] = 2  # one number that is another: a prediction, however odd
+    path.write_text(json.dumps({"annotations": {"s": {"000002": {"world_coord": both.tolist()}}}}))
+    assert read_assemblyhands_json(path).valid.all()
+
+
+def hands_2024(joints):
+    """HANDS 2024's layout, for one camera pair: recording, camera, frame, 21 joints."""
+    return {"info": {"version": "eccv24-v1.0"}, "annotations": {"HMC_1+HMC_2": {"rec": {
+        camera: {str(frame): hand for frame, hand in frames.items()} for camera, frames in joints.items()}}}}
+
+
+def test_hands_2024_by_hand(tmp_path):
+    """The wrist first, each finger from its base, as S2DHand's toolkit draws it; the template's [1, 1, 1]."""
+    path = tmp_path / "eccv24.json"
+    hand = np.arange(63.0).reshape(21, 3)
+    path.write_text(json.dumps(hands_2024({"HMC_1": {8: hand.tolist()}, "HMC_2": {8: np.ones((21, 3)).tolist()}})))
+    for by_camera in (False, True):
+        table = read_assemblyhands_json(path, by_camera=by_camera)
+        assert table.ids == ["HMC_1+HMC_2/rec/HMC_1/8", "HMC_1+HMC_2/rec/HMC_2/8"]
+        assert table.fields["camera"].tolist() == ["HMC_1", "HMC_2"]
+        assert table.valid.all(axis=1).tolist() == [True, False]
+        assert not table.valid[1].any()
+        for name, row in {"wrist": 0, "thumb1": 1, "thumb4": 4, "index1": 5, "pinky4": 20}.items():
+            assert table.joints_mm[0, HAND_JOINTS.index(name)].tolist() == hand[row].tolist()
+
+
+def test_hands_2024_is_scored_as_s2dhand_does(rng, tmp_path):
+    """Wrist and scale from the truth, right and left hands alike; no mean over 42 joints."""
+    steps = rng.normal(size=(4, 21, 3))
+    truth = (30 * steps / np.linalg.norm(steps, axis=-1, keepdims=True)).cumsum(axis=1)
+    pred = 2 * (truth + rng.normal(scale=5, size=truth.shape))
+    errors = []
+    for p, t in zip(pred, truth, strict=True):  # wrist 0, middle1 9
+        scale = np.linalg.norm(t[9] - t[0]) / np.linalg.norm(p[9] - p[0])
+        errors.append(np.linalg.norm(scale * (p - p[0]) - (t - t[0]), axis=1))
+    paths = tmp_path / "truth.json", tmp_path / "pred.json"
+    for path, hands in zip(paths, (truth, pred), strict=True):
+        path.write_text(json.dumps(hands_2024({"HMC_1": {n: hands[n].tolist() for n in (0, 1)},
+                                               "HMC_2": {n: hands[n].tolist() for n in (2, 3)}})))
+    tables = [read_result_file("assemblyhands", path) for path in paths]
+    scores, notes = score_tables("assemblyhands", tables[1], tables[0])
+    assert scores.metrics["MPJPE_rr_bonescaled_pooled_hands_mm"] == pytest.approx(np.mean(errors))
+    assert scores.metrics["hands"] == 4
+    assert "MPJPE_rr_macro_mm" not in scores.metrics
+    assert notes == []
+    by_frame = make_table("assemblyhands", rng)
+    with pytest.raises(ValueError, match=r"pred.json: expected 42 joints as in .*, got 21"):
+        score_tables("assemblyhands", tables[1], by_frame)
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    ({"HMC_1+HMC_2": [1]}, "HMC_1.HMC_2: expected a dictionary of recordings, got list"),
+    ({"HMC_1+HMC_2": {"rec": {"HMC_1": {"8": [[0, 0, 0]] * 20}}}},
+     r"HMC_1.HMC_2/rec/HMC_1/8: expected finite numbers of shape \(21, 3\)"),
+    ({"HMC_1+HMC_2": {"rec": {"HMC_1": [[0, 0, 0]] * 21}}}, "rec/HMC_1: expected a dictionary of frames, got ndarray"),
+    ({"s": {"000002": {"world_coord": [[5, 5, 5]] * 42, "cameras": {"a": [1]}}}},
+     "s/000002/a: expected a dictionary of 'world_coord', got list"),
+])
+def test_broken_camera_entries(content, message, tmp_path):
+    path = tmp_path / "joints.json"
+    path.write_text(json.dumps({"annotations": content}))
+    with pytest.raises(DataError, match=message):
+        read_assemblyhands_json(path, by_camera=True)
 
 
 @pytest.mark.parametrize(("content", "message"), [

@@ -6,9 +6,11 @@ import pytest
 import dfmamba.evaluation.units
 from dfmamba.evaluation.curves import draw_curves
 from dfmamba.evaluation.protocols import score_dexycb, score_nyu
+from dfmamba.evaluation.result_files import read_nyu_text
 from dfmamba.evaluation.scores import Curve, JointTable
 from dfmamba.evaluation.scoring import match, score_tables
 from dfmamba.evaluation.units import doubt_about_mm
+from dfmamba.geometry import NYU_COORDINATES
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ def test_hands_that_were_not_predicted(rng):
     with pytest.raises(ValueError, match="p: hands of 2 samples of t were not predicted: 'c', 'e'"):
         score_tables("assemblyhands", *tables)
     scores, notes = score_tables("assemblyhands", *tables, partial=True)
-    assert scores.metrics["hands"] == 10
+    assert scores.metrics["hands_per_frame"] == 10
     assert len(notes) == 1
     unneeded = JointTable(ids, truth, there, source="t")  # neither are they in the truth
     assert score_tables("assemblyhands", tables[0], unneeded)[1] == []
@@ -128,6 +130,52 @@ def test_marks_of_invalid_joints_do_not_blur_the_unit(rng):
     hands[~valid] = 1.0
     assert doubt_about_mm(hands, valid) is None
     assert doubt_about_mm(hands * np.nan, valid) is None  # nothing to see
+
+
+# ---- NYU's coordinates
+
+
+def nyu_tables(rng, tmp_path, coordinates, noise=8, samples=30):
+    """A hand's truth, and predictions that are written in some coordinates and read as u v d."""
+    centre = rng.uniform([-150, -120, 650], [150, 120, 800], (samples, 1, 3))
+    truth = centre + rng.normal(scale=35, size=(samples, 14, 3))
+    pred = truth + rng.normal(scale=noise, size=truth.shape)
+    values = {"uvd": [320, 240, 0] + pred * [588.03, 587.07, 1] / np.where([True, True, False], pred[..., 2:], 1),
+              "xyz": pred * [1, -1, 1], "xyz-y-down": pred}[coordinates]
+    path = tmp_path / "pred.txt"
+    path.write_text("\n".join(" ".join(map(str, row)) for row in values.reshape(samples, -1)) + "\n")
+    valid = np.ones((samples, 14), dtype=bool)
+    return path, JointTable(range(1, samples + 1), truth, valid, source="truth.mat")
+
+
+@pytest.mark.parametrize("written", NYU_COORDINATES)
+@pytest.mark.parametrize("read", NYU_COORDINATES)
+def test_coordinates_that_were_taken_for_others_are_noticed(written, read, rng, tmp_path):
+    path, truth = nyu_tables(rng, tmp_path, written)
+    scores, notes = score_tables("nyu", read_nyu_text(path, read), truth)
+    error = scores.metrics["mean_error_abs_mm"]
+    if read == written:
+        assert error < 20
+        assert notes == []
+        return
+    assert error > 50
+    assert len(notes) == 1
+    assert f"{path}: the predictions may be other coordinates: read as " in notes[0]
+    assert notes[0].endswith(f"mm. For that, say --coordinates {written}")
+
+
+def test_bad_predictions_are_only_bad(rng, tmp_path):
+    path, truth = nyu_tables(rng, tmp_path, "uvd", noise=80)
+    scores, notes = score_tables("nyu", read_nyu_text(path), truth)
+    assert scores.metrics["mean_error_abs_mm"] > 100
+    assert notes == []
+
+
+def test_a_truth_in_space_that_was_read_as_uvd_is_refused(rng, tmp_path):
+    path, truth = nyu_tables(rng, tmp_path, "xyz")
+    with pytest.raises(ValueError, match=r"pred.txt: expected u v d of joints, but \d+% of the points lie outside of "
+                                         r"the image .640 x 480 px.. Are they x y z"):
+        score_tables("nyu", truth, read_nyu_text(path))
 
 
 # ---- the picture
