@@ -18,6 +18,8 @@ from mmengine.logging import MMLogger
 
 from dfmamba.skeleton import RIGHT, SIDES
 
+JOINTS = {"keypoints", "keypoints_cam"}
+
 
 def has_truth(results: dict) -> bool:
     """Tell a data set's sample, which has joints, from a picture of one's own, which has none.
@@ -25,10 +27,11 @@ def has_truth(results: dict) -> bool:
     Raises:
         ValueError: A data set's sample has no joints.
     """
-    if "keypoints" not in results and "sample_idx" in results:
+    is_there = not JOINTS.isdisjoint(results)
+    if not is_there and "sample_idx" in results:
         raise ValueError(f"keypoints: expected the joints of sample {results['sample_idx']} of a data set, got only "
                          f"{', '.join(sorted(results))}")
-    return "keypoints" in results
+    return is_there
 
 
 def count_joints(results: dict) -> int:
