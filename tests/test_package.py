@@ -10,9 +10,9 @@ from setuptools.config.pyprojecttoml import read_configuration
 import dfmamba
 
 ROOT = Path(__file__).parents[1]
-PARTS = sorted(path.parent.name if path.name == "__init__.py" else path.stem
-               for path in (*(ROOT / "projects/dfmamba").glob("*.py"), *(ROOT / "projects/dfmamba").glob("*/__init__.py"))
-               if path.parent.name != "dfmamba" or path.name != "__init__.py")
+PACKAGE = ROOT / "projects" / "dfmamba"
+PARTS = sorted({path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+               | {path.parent.name for path in PACKAGE.glob("*/__init__.py")})
 
 
 def run(program):

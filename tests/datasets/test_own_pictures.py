@@ -93,7 +93,7 @@ def test_the_length_of_the_bone(log):
 @pytest.mark.parametrize("length", [0, -3.0, np.nan, np.inf, [80, 90], None])
 def test_a_bone_without_length_is_refused(length):
     bone = ("wrist", "index1")
-    with pytest.raises(ValueError, match="bone_length: expected the length of wrist-index1 in mm, which no picture tel"):
+    with pytest.raises(ValueError, match="bone_length: expected the length of wrist-index1 in mm, which no picture"):
         AddBoneLength(bone)(picture(ONE_HAND) if length is None else picture(ONE_HAND, bone_length=length))
 
 
@@ -133,7 +133,7 @@ def test_a_loaded_depth_image_is_that_of_its_file(tmp_path):
                                    np.zeros((480, 640), complex), np.zeros((480, 640, 2)), np.zeros(480)],
                          ids=["bytes", "three floats", "turned", "complex", "two channels", "a line"])
 def test_other_images_are_no_depth(image):
-    with pytest.raises(ValueError, match="img: expected a depth image of 640 x 480 px, .* got "):
+    with pytest.raises(ValueError, match=r"img: expected a depth image of 640 x 480 px, .* got "):
         LoadNYUDepth()({"img": image})
 
 

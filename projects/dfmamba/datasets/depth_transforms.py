@@ -184,8 +184,9 @@ class CropDepthCube(BaseTransform):
     it is that of the centre's depth.
 
     Required keys: img (H, W, 1) in mm, bbox (1, 4), keypoints, root_depth (K,) in mm (the centre's); a picture without
-    truth has centre_depth, a number, for the last two. Taken where they are there: cube_rotation, cube_scale. Changed: img (height, width, 1) float32. Added: transformed_keypoints
-    (crop px, crop px, mm times the scale), input_size, input_center, input_scale.
+    truth has centre_depth, a number, for the last two. Taken where they are there: cube_rotation, cube_scale. Changed:
+    img (height, width, 1) float32. Added: transformed_keypoints (crop px, crop px, mm times the scale), input_size,
+    input_center, input_scale.
 
     Args:
         input_size: (width, height) of the crop in px.
@@ -232,8 +233,8 @@ class CropDepthCube(BaseTransform):
             return float(results["root_depth"][0])
         depth = results.get("centre_depth")
         if not isinstance(depth, int | float | np.number) or not 0 < depth < np.inf:
-            raise ValueError("centre_depth: expected the depth of the hand's centre in mm, around which the depth image "
-                             f"is cut, such as model.dataset_meta['centre_depth'] = 700.0, got {depth!r}")
+            raise ValueError("centre_depth: expected the depth of the hand's centre in mm, around which the image is "
+                             f"cut, such as model.dataset_meta['centre_depth'] = 700.0, got {depth!r}")
         return float(depth)
 
     @staticmethod

@@ -214,8 +214,8 @@ class AddBoneLength(BaseTransform):
             said_mm = USUAL_BONE_MM
         length = np.ravel(np.nan if said_mm is None else said_mm).astype(np.float32)
         if length.shape != (1,) or not 0 < length[0] < np.inf:
-            raise ValueError(f"bone_length: expected the length of {'-'.join(self.bone)} in mm, which no picture tells, "
-                             f"as model.dataset_meta['bone_length'], got {said_mm!r}")
+            raise ValueError(f"bone_length: expected the length of {'-'.join(self.bone)} in mm, which no picture "
+                             f"tells, as model.dataset_meta['bone_length'], got {said_mm!r}")
         return length
 
     def __repr__(self) -> str:

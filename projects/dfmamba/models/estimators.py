@@ -65,8 +65,8 @@ class HandPoseEstimator(TopdownPoseEstimator):
     def dataset_meta(self) -> dict | None:
         """The joints' names, links and colours, as mmpose's inferencers set them: the checkpoint's, or the config's.
 
-        Those know nothing of a data set inside a wrapper, such as `RepeatDataset`, and set None or COCO's; then it is the
-        metainfo of as many joints as the head has.
+        Those know nothing of a data set inside a wrapper, such as `RepeatDataset`, and set None or COCO's; then it is
+        the metainfo of as many joints as the head has.
         """
         return self._dataset_meta
 

@@ -1,4 +1,4 @@
-"""The visualizer of the configs: mmpose's drawing on the image, and below it the hand in space for `Hand3DInferencer`."""
+"""The visualizer of the configs: mmpose's drawing on the image and, for `Hand3DInferencer`, the hand in space below."""
 
 from typing import Any
 
@@ -20,9 +20,9 @@ WHITE = 255
 class HandVisualizer(PoseLocalVisualizer):
     """mmpose's `PoseLocalVisualizer`, which also draws what its `Hand3DInferencer` asks `Pose3dLocalVisualizer` for.
 
-    So one config serves all of mmpose's inferencers. mmpose 1.3.2's own visualizers end in errors here: in 2D with NumPy
-    2.4, whose `int` takes no array with an axis, and in 3D with matplotlib 3.10, which has no `tostring_rgb`. Arguments
-    are those of `PoseLocalVisualizer`.
+    So one config serves all of mmpose's inferencers. mmpose 1.3.2's own visualizers end in errors here: in 2D with
+    NumPy 2.4, whose `int` takes no array with an axis, and in 3D with matplotlib 3.10, which has no `tostring_rgb`.
+    Arguments are those of `PoseLocalVisualizer`.
     """
 
     def draw_circles(self, center: NDArray, radius: ArrayLike, *args: Any, **kwargs: Any) -> Any:
@@ -40,8 +40,8 @@ class HandVisualizer(PoseLocalVisualizer):
             data_sample: The prediction. With `det_data_sample` its `keypoints` are `Hand3DInferencer`'s: (x, z, -y), of
                 which -y may be shifted.
             det_data_sample: The prediction in px of the image; None draws `data_sample` on the image, and nothing else.
-            **kwargs: Those of mmpose's visualizers; of the 3D one's, `num_instances` (how many hands are drawn in space,
-                -1 for all), `kpt_thr`, `draw_bbox`, `show`, `wait_time`, `out_file` and `step` are read.
+            **kwargs: Those of mmpose's visualizers; of the 3D one's, `num_instances` (how many hands are drawn in
+                space, -1 for all), `kpt_thr`, `draw_bbox`, `show`, `wait_time`, `out_file` and `step` are read.
 
         Returns:
             The drawing, RGB.

@@ -74,7 +74,7 @@ def _draw(axes, joints: Array, shown: NDArray[np.bool_], skeleton: Skeleton, col
 
 
 def _label(axes, elevation: int, azimuth: int, unit_xy: str) -> None:
-    """Name the axes and their units; the one that points at the viewer has no ticks, they would lie on top of each other."""
+    """Name the axes and their units; that which points at the viewer has no ticks: they would be one on another."""
     labels = {"x": f"right (x), {unit_xy}", "y": "away (z), mm", "z": f"up (-y), {unit_xy}"}
     hidden = {(0, -90): "y", (0, 0): "x"}.get((elevation, azimuth))
     for axis, label in labels.items():
