@@ -1,6 +1,7 @@
 """mmpose's own inferencers on every config, unchanged: pictures without truth, as a user has them."""
 
 import json
+import re
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from mmpose.apis import MMPoseInferencer, inference_topdown, init_model
 from mmpose.apis.inferencers import Hand3DInferencer
 
 from dfmamba.engine.config import load_config
+from dfmamba.io.images import ImageError
 from dfmamba.skeleton import NYU_14, ONE_HAND, SIDES, TWO_HANDS
 from dfmamba.visualization.colors import joint_colors
 
@@ -141,3 +143,28 @@ def test_df_mamba_under_mmposes_heads_predicts_and_draws(path, tmp_path):
     result = next(inferencer(image, kpt_thr=0, return_vis=True, vis_out_dir=str(tmp_path / "out")))
     assert np.shape(result["predictions"][0][0]["keypoints"])[0] == joints
     assert (tmp_path / "out" / "noise.png").is_file()
+
+
+def test_the_snippets_of_the_documentation_run_and_print_what_it_says(tmp_path, monkeypatch, capsys):
+    text = (CONFIGS.parent / "docs" / "inference.md").read_text()
+    (tmp_path / "configs").symlink_to(CONFIGS)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for snippet in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        capsys.readouterr()
+        exec(snippet, names)
+        expected = re.findall(r"^print\(.*# (.*)$", snippet, re.MULTILINE)
+        printed = capsys.readouterr().out
+        assert [line for line in expected if line not in printed.splitlines()] == []
+    assert len(list((tmp_path / "work_dirs" / "pictures").iterdir())) == 1  # both drew an array, which has no name
+    assert names["inferencer"].inferencer.model.dataset_meta["num_keypoints"] == 42
+
+
+def test_a_depth_model_says_what_it_needs(tmp_path):
+    model = init_model(str(CONFIGS / "demo" / "dfmamba_nyu_demo.py"), device="cpu")
+    with pytest.raises(ValueError, match="centre_depth: expected the depth of the hand's centre in mm"):
+        inference_topdown(model, np.zeros((480, 640), np.uint16))
+    photograph = str(tmp_path / "hand.jpg")
+    cv2.imwrite(photograph, np.zeros((480, 640, 3), np.uint8))
+    with pytest.raises(ImageError, match="expected a depth image as PNG or BMP"):
+        inference_topdown(model, photograph)
