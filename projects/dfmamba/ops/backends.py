@@ -14,6 +14,8 @@ from .ext_loader import LOAD_ERROR, cuda_architectures, has_kernels, runs_on
 from .native import MAX_STATES
 
 NAMES = ("reference", "cpu", "cuda", "mamba_ssm")
+_DEVICES = {"cpu": "cpu", "cuda": "cuda", "mamba_ssm": "cuda"}  # the type of device that a backend runs on
+_MAX_STATES = {"cpu": MAX_STATES, "cuda": MAX_STATES, "mamba_ssm": mamba_ssm_backend.MAX_STATES}
 # The types of device for which the extension holds kernels. Looked up once: torch.compile cannot trace the look-up.
 _NATIVE = frozenset(name for name in ("cpu", "cuda") if has_kernels(name))
 
@@ -120,16 +122,15 @@ def _warn(message: str) -> None:
 
 def _obstacle(backend: str, x: Tensor, num_states: int, forward_mode: bool) -> str | None:
     """Return what the backend expects of a call and this one does not have, or None."""
-    device = x.device.type
-    wanted = {"cpu": "cpu", "cuda": "cuda", "mamba_ssm": "cuda"}.get(backend, device)
-    most_states = {"cpu": MAX_STATES, "cuda": MAX_STATES, "mamba_ssm": mamba_ssm_backend.MAX_STATES}.get(backend)
-    if device != wanted:
-        return f"tensors on a {wanted} device, got {device}"
-    if most_states is not None and num_states > most_states:
-        return f"N of at most {most_states}, got {num_states}; 'reference' has no limit"
+    if backend == "reference":
+        return None
+    if x.device.type != _DEVICES[backend]:
+        return f"tensors on a {_DEVICES[backend]} device, got {x.device.type}"
+    if num_states > _MAX_STATES[backend]:
+        return f"N of at most {_MAX_STATES[backend]}, got {num_states}; 'reference' has no limit"
     if backend == "cuda" and (reason := _gpu_reason(x.device.index)) is not None:
         return f"another GPU: {reason}"
-    if forward_mode and backend != "reference":
+    if forward_mode:
         return "no forward-mode derivatives (jvp, jacfwd, dual numbers), got some; 'reference' has them"
     if backend == "mamba_ssm" and x.dtype == torch.float64:
         return "float32, float16 or bfloat16, got float64; 'reference' and 'cuda' take it"
