@@ -13,6 +13,7 @@ from timm.layers import ClassifierHead, get_device_dtype
 from torch import Tensor, nn
 
 from .backbones.staged import StagedBackbone
+from .layers.weight_decay import no_weight_decay
 
 WITHOUT = {"frozen_stages": -1, "norm_eval": False, "init_cfg": None}  # what is left to timm's own tools
 
@@ -170,8 +171,8 @@ class ImageClassifier(nn.Module):
             stage.with_cp = enable
 
     def no_weight_decay(self) -> set[str]:
-        """Return the names of parameters that weight decay would pull towards a meaningless 0: the scan's decays."""
-        return {name for name, _ in self.named_parameters() if name.endswith("A_log")}
+        """Return the names of parameters that weight decay must leave alone, beside vectors."""
+        return no_weight_decay(self)
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Return patterns that sort parameters by depth, for a learning rate that falls with it."""

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import mamba_ssm_backend, native, reference, torchscript
+from . import mamba_ssm_backend, native, reference
 from .backends import best, choose
 from .checks import check_sample, check_scan
 
@@ -41,7 +41,7 @@ def _autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
 def _exact(x: Tensor, *tensors: Tensor | None) -> tuple[Any, ...]:
     """Return the tensors in the dtype that is computed in, float64 if x is float64, else float32."""
     dtype = torch.promote_types(x.dtype, torch.float32)
-    return tuple(tensor if tensor is None or tensor.dtype == dtype else tensor.to(dtype) for tensor in tensors)
+    return tuple(None if tensor is None else tensor.to(dtype) for tensor in tensors)
 
 
 def _either(x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -50,23 +50,18 @@ def _either(x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(tensor if tensor.dtype == x.dtype else tensor.to(dtype) for tensor in tensors)
 
 
+def _num_states(A: Tensor) -> int:
+    """Return N; while `torch.jit.trace` records, where shapes are tensors, 1: the kernels refuse an N above theirs."""
+    return 1 if torch.jit.is_tracing() else A.shape[1]
+
+
 def _sample(backend: str, x: Tensor, offset: Tensor, weight: Tensor, size: Sequence[int]) -> Tensor:
     """Return u; all arguments have been looked at."""
     if backend == "mamba_ssm":  # has no sampling of its own
         backend = best(x)
     if backend == "reference":
         return reference.deform_sample(x, offset, weight, size)
-    return _native().sample(x, *_exact(x, offset), *_either(x, weight), size)
-
-
-def _native() -> Any:
-    """Return the native operators in the form that whatever records or transforms the call can take."""
-    return torchscript.traced if torch.jit.is_tracing() else native.operators()
-
-
-def _num_states(A: Tensor) -> int:
-    """Return N; while `torch.jit.trace` records, where shapes are tensors, 1: the kernels refuse an N above theirs."""
-    return 1 if torch.jit.is_tracing() else A.shape[1]
+    return native.operators().sample(x, *_exact(x, offset), *_either(x, weight), size)
 
 
 def deform_sample(
@@ -132,7 +127,7 @@ def selective_scan(
         return reference.selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
     A, D, delta_bias = _exact(u, A, D, delta_bias)
     delta, B, C = _either(u, delta, B, C)
-    scan = mamba_ssm_backend.selective_scan if backend == "mamba_ssm" else _native().scan
+    scan = mamba_ssm_backend.selective_scan if backend == "mamba_ssm" else native.operators().scan
     return scan(u, delta, A, B, C, D, delta_bias, None, delta_softplus)
 
 
@@ -188,4 +183,4 @@ def dssm(
         u = _sample(backend, x.float(), offset, weight, size)  # in float32: u is not rounded
         y = mamba_ssm_backend.selective_scan(u, delta, A, B, C, D, delta_bias, x, delta_softplus)
         return y.to(x.dtype)
-    return _native().dssm(x, offset, weight, delta, A, B, C, D, delta_bias, size, delta_softplus)
+    return native.operators().dssm(x, offset, weight, delta, A, B, C, D, delta_bias, size, delta_softplus)

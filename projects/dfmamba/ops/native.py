@@ -11,7 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.utils.flop_counter import register_flop_formula
 
+from . import torchscript
+from .cost import FLOP_FORMULAS
 from .ext_loader import LOAD_ERROR
 
 MAX_STATES = 64  # of the kernels
@@ -180,8 +183,11 @@ _transformable = SimpleNamespace(**{name: _function(name) for name in _RULES})
 def operators() -> Any:
     """Return the operators by name: those of torch's dispatcher, or in a transform of torch.func such as it can take.
 
-    The dispatcher's know nothing of torch.func, the others cost more time a call.
+    The dispatcher's know nothing of torch.func, the others cost more time a call. While `torch.jit.trace` records they
+    are those that record sizes.
     """
+    if torch.jit.is_tracing():
+        return torchscript.while_tracing
     if not torch._C._are_functorch_transforms_active():
         return ops
     return ops if not torch.compiler.is_compiling() and _is_functionalizing() else _transformable
@@ -203,6 +209,8 @@ def _register() -> None:
     for name, (differentiate, num_tensors) in _RULES.items():
         save = None if differentiate is _differentiate_twice else partial(_save, num_tensors=num_tensors)
         library.register_autograd(f"dfmamba::{name}", partial(differentiate, ops), setup_context=save)
+    for name, formula in FLOP_FORMULAS.items():
+        register_flop_formula(getattr(ops, name))(formula)
 
 
 if LOAD_ERROR is None:
