@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from ..ops.backends import check_backend
 from .layers import operators
+from .layers.weight_decay import mark_no_weight_decay
 
 Size = tuple[int, int]
 
@@ -81,6 +82,7 @@ class SSM(nn.Module):
         ValueError: The backend is unknown or not available.
     """
 
+    NO_WEIGHT_DECAY = ("A_log", "D", "delta_bias")
     STEP_SIZE_RANGE = (1e-3, 1e-1)  # softplus(delta_bias) starts log-uniform in here, as in Mamba (arXiv 2312.00752)
 
     def __init__(
@@ -96,6 +98,7 @@ class SSM(nn.Module):
         self.delta_bias = nn.Parameter(torch.empty(channels))
         self.A_log = nn.Parameter(torch.empty(channels, num_states))
         self.D = nn.Parameter(torch.empty(channels))
+        mark_no_weight_decay(self)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..base import BaseModule
 from ..layers.batch_norm import use_running_statistics
 from ..layers.layer_norm import LayerNorm2d
+from ..layers.weight_decay import no_weight_decay
 
 
 class StagedBackbone(BaseModule):
@@ -69,6 +70,32 @@ class StagedBackbone(BaseModule):
         if mode and self.norm_eval:
             use_running_statistics(self)
         return self
+
+    def no_weight_decay(self) -> set[str]:
+        """Return the names of parameters that weight decay must leave alone, beside vectors; the form is timm's."""
+        return no_weight_decay(self)
+
+    def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
+        """Return the depth of a parameter and the number of layers; the form is mmpretrain's.
+
+        The stem is layer 0, then comes a layer for each block, and the last one is all that follows: the returned maps'
+        normalisations, and what does not stand in the backbone. A downsampling belongs to the block behind it.
+
+        Args:
+            param_name: Its name in the whole model.
+            prefix: Of the backbone in it, such as 'backbone.'.
+        """
+        depths = [len(stage.blocks) for stage in self.stages]  # type: ignore[arg-type]
+        last = sum(depths) + 1
+        if not param_name.startswith(prefix):
+            return last, last + 1
+        part, *path = param_name.removeprefix(prefix).split(".")
+        if part == "stem":
+            return 0, last + 1
+        if part != "stages":
+            return last, last + 1
+        block = int(path[2]) if path[1] == "blocks" else 0
+        return sum(depths[: int(path[0])]) + block + 1, last + 1
 
     def freeze(self) -> None:
         """Take the frozen parts out of training."""

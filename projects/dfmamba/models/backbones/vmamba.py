@@ -26,6 +26,7 @@ from ..layers.cross_scan import NUM_DIRECTIONS, cross_merge, cross_scan
 from ..layers.layer_norm import LayerNorm2d
 from ..layers.state_scan import read_states, scan_states
 from ..layers.token_map_conv import TokenMapConv
+from ..layers.weight_decay import mark_no_weight_decay
 from .four_stages import FourStageBackbone
 
 VMAMBA_ARCHS: dict[str, dict[str, Any]] = {
@@ -49,6 +50,8 @@ class CrossScanSSM(nn.Module):
         backend: As for `SSM`.
     """
 
+    NO_WEIGHT_DECAY = SSM.NO_WEIGHT_DECAY
+
     def __init__(
         self, channels: int, num_states: int = 1, rank: int | None = None, backend: str | None = None
     ) -> None:
@@ -67,6 +70,7 @@ class CrossScanSSM(nn.Module):
         self.delta_bias = stack([scan.delta_bias for scan in scans])  # (4, channels)
         self.A_log = stack([scan.A_log for scan in scans])  # (4, channels, N)
         self.D = stack([scan.D for scan in scans])  # (4, channels)
+        mark_no_weight_decay(self)
 
     def forward(self, x: Tensor, size: Size) -> Tensor:
         """Return the scanned tokens, (batch, L, channels); `size` is (H, W)."""
