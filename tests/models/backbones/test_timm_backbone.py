@@ -142,7 +142,9 @@ def test_gradient_checkpointing_changes_nothing():
 
 @pytest.mark.parametrize("convert", [lambda model: model, nn.SyncBatchNorm.convert_sync_batchnorm])
 def test_norm_eval_keeps_the_statistics(convert):
-    model = convert(TimmBackbone("test_resnet", norm_eval=True)).train()
+    model = convert(TimmBackbone("test_resnet", norm_eval=True))
+    assert not model.model.bn1.training
+    model.train()
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)]
     assert norms
     assert not any(norm.training for norm in norms)
@@ -161,7 +163,7 @@ STAGES = {  # what the first two stages of one small model of a family are calle
 @pytest.mark.parametrize("name", STAGES)
 def test_frozen_stages_do_not_change(name, frozen_stages):
     torch.manual_seed(0)
-    model = TimmBackbone(name, frozen_stages=frozen_stages, drop_path_rate=0.5).train()
+    model = TimmBackbone(name, frozen_stages=frozen_stages, drop_path_rate=0.5)
     before = {key: value.clone() for key, value in model.model.state_dict().items()}
     size = timm.get_pretrained_cfg(name).input_size[-1]
     maps = model(torch.randn(4, 3, size, size))
@@ -174,8 +176,10 @@ def test_frozen_stages_do_not_change(name, frozen_stages):
         assert (own <= same) == (number <= frozen_stages), parts
     frozen = [module for part in sum(STAGES[name][: frozen_stages + 1], ()) if part not in before
               for module in model.model.get_submodule(part).modules()]
-    assert not any(module.training for module in frozen)  # drop path, too
-    assert model.model.training
+    for _ in range(2):
+        assert not any(module.training for module in frozen)  # drop path, too
+        assert model.model.training
+        model.eval().train()
 
 
 def test_intermediate_levels_are_those_asked_for():
