@@ -238,6 +238,7 @@ def test_intermediates(name):
     for indices, levels in INDICES.items():
         only = model.forward_intermediates(x, indices=indices, intermediates_only=True)
         torch.testing.assert_close(only, [expected[level] for level in levels])
+    assert torch.equal(model.forward_intermediates(x, indices=[0])[0], final)
     *before, normed = model.forward_intermediates(x, norm=True, intermediates_only=True)
     assert torch.equal(normed, final)
     torch.testing.assert_close(before, list(expected[:3]))
@@ -408,6 +409,7 @@ def test_arguments_that_timms_models_share(name):
     assert model(images(channels=1, width=64)).shape == (2, 1000)  # the image size is a recommendation
     config = timm.data.resolve_model_data_config(timm.create_model(name))
     assert (config["input_size"], config["interpolation"]) == ((3, 224, 224), "bicubic")
+    assert (config["mean"], config["std"]) == (timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD)
 
 
 def test_arguments_of_the_backbone():

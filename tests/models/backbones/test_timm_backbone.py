@@ -279,9 +279,24 @@ def test_wrong_arguments_are_named(case):
         TimmBackbone(**arguments)
 
 
-def test_missing_checkpoint_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"checkpoint: .*test_resnet.*nothing\.pth"):
-        TimmBackbone("test_resnet", checkpoint=tmp_path / "nothing.pth")
+@pytest.mark.parametrize("path", ["nothing.pth", "~/nothing.pth"])
+def test_missing_checkpoint_is_named_by_its_whole_path(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=rf"checkpoint: .*test_resnet.* {tmp_path}/nothing\.pth"):
+        TimmBackbone("test_resnet", checkpoint=path)
+
+
+@pytest.mark.parametrize("missing", ["feature_info", "forward_intermediates"])
+def test_models_without_levels_are_named(missing, monkeypatch):
+    model = timm.create_model("test_resnet")
+    if missing == "feature_info":
+        del model.feature_info
+    else:
+        monkeypatch.delattr(type(model), missing)
+    monkeypatch.setattr(timm, "create_model", lambda *args, **options: model)
+    with pytest.raises(ValueError, match="model: timm's 'test_resnet' does not give its levels"):
+        TimmBackbone("test_resnet")
 
 
 def test_registered_in_the_root_registry():
