@@ -46,6 +46,8 @@ def raw_maps(name, model, x):
 def test_every_architecture_of_every_backbone_is_registered():
     assert sorted(timm.list_models(module="timm_models")) == sorted(REGISTERED)
     assert not timm.list_models("*mamba_nano", pretrained=True)
+    assert sorted(timm_models.__all__) == sorted(REGISTERED)
+    assert timm_models.dfmamba_nano(num_classes=3).num_classes == 3
 
 
 @every_model
@@ -375,6 +377,16 @@ def test_channels_last(name):
     expected = model(x)
     model = model.to(memory_format=torch.channels_last)
     torch.testing.assert_close(model(x.to(memory_format=torch.channels_last)), expected, rtol=1e-4, atol=1e-5)
+
+
+@every_nano
+def test_the_stem_works_in_the_layout_of_the_tokens(name):
+    model, layouts = timm.create_model(name, num_classes=5).eval(), []
+    model.stem.register_forward_pre_hook(
+        lambda _, args: layouts.append(args[0].is_contiguous(memory_format=torch.channels_last)))
+    model(images())
+    model.forward_intermediates(images())
+    assert layouts == [True, True]
 
 
 @every_nano
