@@ -18,5 +18,5 @@ from dfmamba.engine.layer_decay import BackboneLayerDecayConstructor
 from dfmamba.engine.runner import ReproducibleRunner
 
 __all__ = ["BackboneLayerDecayConstructor", "BatchError", "ConfigError", "ContactSheetHook", "DurableCheckpointHook",
-           "FirstBatchCheckHook", "LossCurveHook", "ProgressHook", "ReproducibleRunner", "SkippedSamplesHook", "UserError",
-           "load_config", "open_checkpoint"]
+           "FirstBatchCheckHook", "LossCurveHook", "ProgressHook", "ReproducibleRunner", "SkippedSamplesHook",
+           "UserError", "load_config", "open_checkpoint"]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..ops.backends import check_backend
+from ..ops.cost import sample_multiply_adds, scan_multiply_adds
 from .layers import operators
 from .layers.weight_decay import mark_no_weight_decay
 
@@ -123,12 +124,8 @@ class SSM(nn.Module):
         return operators.run_selective_scan(x, delta, A, B, C, self.D, self.delta_bias, self.backend)
 
     def multiply_adds(self, length: int) -> int:
-        """Return the multiply-adds of the scan for `length` tokens.
-
-        For each token, channel and state 4: d*A, decay*h, + (d*u)*B and C*h; for each token and channel 2: d*u and D*x.
-        """
-        channels = self.D.numel()
-        return length * channels * (4 * self.num_states + 2)
+        """Return the multiply-adds of the scan for `length` tokens."""
+        return scan_multiply_adds((1, length, *self.D.shape), self.A_log.shape)
 
 
 class DSSM(SSM):
@@ -210,8 +207,9 @@ class DSSM(SSM):
         return operators.run_selective_scan(u, delta, A, B, C, None, self.delta_bias, self.backend) + self.D * x
 
     def multiply_adds(self, length: int) -> int:
-        """Return those of the scan, and 4 corners for every token, anchor and channel."""
-        return super().multiply_adds(length) + length * self.D.numel() * 4 * self.num_anchors
+        """Return those of the sampling and of the scan."""
+        x = (1, length, *self.D.shape)
+        return sample_multiply_adds(x, (1, length, self.groups, self.num_anchors)) + super().multiply_adds(length)
 
 
 class TokenConv(nn.Module):

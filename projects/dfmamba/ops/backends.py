@@ -96,35 +96,54 @@ def _warn(message: str) -> None:
     _logger.warning(message)
 
 
-def choose(backend: str | None, x: Tensor, num_states: int = 1) -> str:
-    """Return the backend to use for x: that of the argument, else of `use_backend`, else the best for the device of x.
+def _obstacle(backend: str, x: Tensor, num_states: int, forward_mode: bool) -> str | None:
+    """Return what the backend expects of a call and this one does not have, or None."""
+    device = x.device.type
+    wanted = {"cpu": "cpu", "cuda": "cuda", "mamba_ssm": "cuda"}.get(backend, device)
+    most_states = {"cpu": MAX_STATES, "cuda": MAX_STATES, "mamba_ssm": mamba_ssm_backend.MAX_STATES}.get(backend)
+    if device != wanted:
+        return f"tensors on a {wanted} device, got {device}"
+    if most_states is not None and num_states > most_states:
+        return f"N of at most {most_states}, got {num_states}; 'reference' has no limit"
+    if forward_mode and backend != "reference":
+        return "no forward-mode derivatives (jvp, jacfwd, dual numbers), got some; 'reference' has them"
+    if backend == "mamba_ssm" and x.dtype == torch.float64:
+        return "float32, float16 or bfloat16, got float64; 'reference' and 'cuda' take it"
+    return None
+
+
+def choose(backend: str | None, x: Tensor, num_states: int = 1, forward_mode: bool = False) -> str:
+    """Return the backend to use for x: that of the argument, else of `use_backend`, else the best for this call.
+
+    Args:
+        backend: The argument of the call.
+        x: The input of the operator.
+        num_states: N of the scan.
+        forward_mode: Whether forward-mode derivatives are under way.
 
     Raises:
-        ValueError: The backend is unknown, not available, or not for this device or number of states.
+        ValueError: The backend is unknown, not available, or not for such a call.
     """
-    device = x.device.type
     if backend is None and _asked.names:
         backend = _asked.names[-1]
     if backend is None:
-        return _best(device, num_states)
+        return best(x, num_states, forward_mode)
     check_backend(backend)
-    wanted = {"cpu": "cpu", "cuda": "cuda", "mamba_ssm": "cuda"}.get(backend, device)
-    if device != wanted:
-        raise ValueError(f"backend: {backend!r} expects tensors on a {wanted} device, got {device}")
-    if backend in ("cpu", "cuda") and num_states > MAX_STATES:
-        raise ValueError(f"backend: {backend!r} expects N of at most {MAX_STATES}, got {num_states}; 'reference' has "
-                         f"no limit")
+    obstacle = _obstacle(backend, x, num_states, forward_mode)
+    if obstacle is not None:
+        raise ValueError(f"backend: {backend!r} expects {obstacle}")
     return backend
 
 
-def _best(device: str, num_states: int) -> str:
-    """Return the native kernels of the device, else 'reference'; say once what is missing."""
-    if device in _NATIVE and num_states <= MAX_STATES:
+def best(x: Tensor, num_states: int = 1, forward_mode: bool = False) -> str:
+    """Return the native kernels of the device of x if they take such a call, else 'reference'; say once why."""
+    device = x.device.type
+    if device not in ("cpu", "cuda"):
+        return "reference"
+    missing = None if device in _NATIVE else LOAD_ERROR or _cuda_reason()
+    obstacle = missing or _obstacle(device, x, num_states, forward_mode)
+    if obstacle is None:
         return device
-    if device in ("cpu", "cuda") and not torch.compiler.is_compiling():
-        if num_states > MAX_STATES:
-            _warn(f"DSSM with N = {num_states} runs on the slow reference: the native kernels take N up to "
-                  f"{MAX_STATES}")
-        else:
-            _warn(f"DSSM runs on the slow reference: {LOAD_ERROR if LOAD_ERROR else _cuda_reason()}")
+    if not torch.compiler.is_compiling():
+        _warn(f"DSSM runs on the slow reference: {obstacle if missing else f'the native kernels expect {obstacle}'}")
     return "reference"

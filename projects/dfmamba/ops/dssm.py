@@ -24,8 +24,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import mamba_ssm_backend, native, reference, torchscript
-from .backends import choose
+from . import mamba_ssm_backend, native, reference
+from .backends import best, choose
 from .checks import check_sample, check_scan
 
 
@@ -55,6 +55,15 @@ def _num_states(A: Tensor) -> int:
     return 1 if torch.jit.is_tracing() else A.shape[1]
 
 
+def _sample(backend: str, x: Tensor, offset: Tensor, weight: Tensor, size: Sequence[int]) -> Tensor:
+    """Return u; all arguments have been looked at."""
+    if backend == "mamba_ssm":  # has no sampling of its own
+        backend = best(x)
+    if backend == "reference":
+        return reference.deform_sample(x, offset, weight, size)
+    return native.operators().sample(x, *_exact(x, offset), *_either(x, weight), size)
+
+
 def deform_sample(
     x: Tensor, offset: Tensor, weight: Tensor, *, size: Sequence[int], backend: str | None = None
 ) -> Tensor:
@@ -75,10 +84,8 @@ def deform_sample(
     """
     check_sample(x, offset, weight, size)
     x, weight = _autocast(x, weight)
-    if choose(backend, x) in ("reference", "mamba_ssm"):
-        return reference.deform_sample(x, offset, weight, size)
-    sample = torchscript.sample_while_tracing if torch.jit.is_tracing() else native.ops.sample
-    return sample(x, *_exact(x, offset), *_either(x, weight), size)
+    forward_mode = native.has_tangents(x, offset, weight)
+    return _sample(choose(backend, x, forward_mode=forward_mode), x, offset, weight, size)
 
 
 def selective_scan(
@@ -114,12 +121,13 @@ def selective_scan(
     """
     check_scan(u, delta, A, B, C, D, delta_bias)
     u, delta, B, C = _autocast(u, delta, B, C)
-    backend = choose(backend, u, _num_states(A))
+    forward_mode = native.has_tangents(u, delta, A, B, C, D, delta_bias)
+    backend = choose(backend, u, _num_states(A), forward_mode)
     if backend == "reference":
         return reference.selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
     A, D, delta_bias = _exact(u, A, D, delta_bias)
     delta, B, C = _either(u, delta, B, C)
-    scan = mamba_ssm_backend.selective_scan if backend == "mamba_ssm" else native.ops.scan
+    scan = mamba_ssm_backend.selective_scan if backend == "mamba_ssm" else native.operators().scan
     return scan(u, delta, A, B, C, D, delta_bias, None, delta_softplus)
 
 
@@ -163,7 +171,8 @@ def dssm(
     check_sample(x, offset, weight, size)
     check_scan(x, delta, A, B, C, D, delta_bias, input_name="x")
     x, weight, delta, B, C = _autocast(x, weight, delta, B, C)
-    backend = choose(backend, x, _num_states(A))
+    forward_mode = native.has_tangents(x, offset, weight, delta, A, B, C, D, delta_bias)
+    backend = choose(backend, x, _num_states(A), forward_mode)
     if backend == "reference":
         return reference.dssm(
             x, offset, weight, delta, A, B, C, D, delta_bias, size=size, delta_softplus=delta_softplus
@@ -171,7 +180,7 @@ def dssm(
     offset, A, D, delta_bias = _exact(x, offset, A, D, delta_bias)
     weight, delta, B, C = _either(x, weight, delta, B, C)
     if backend == "mamba_ssm":
-        u = deform_sample(x, offset, weight, size=size)
-        return mamba_ssm_backend.selective_scan(u, delta, A, B, C, D, delta_bias, x, delta_softplus)
-    run = torchscript.dssm_while_tracing if torch.jit.is_tracing() else native.ops.dssm
-    return run(x, offset, weight, delta, A, B, C, D, delta_bias, size, delta_softplus)
+        u = _sample(backend, x.float(), offset, weight, size)  # in float32: u is not rounded
+        y = mamba_ssm_backend.selective_scan(u, delta, A, B, C, D, delta_bias, x, delta_softplus)
+        return y.to(x.dtype)
+    return native.operators().dssm(x, offset, weight, delta, A, B, C, D, delta_bias, size, delta_softplus)

@@ -5,6 +5,7 @@ part.
 """
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -55,32 +56,42 @@ def dssm(
         _either(x, C), _exact(x, D), _exact(x, delta_bias), size, delta_softplus)
 
 
-def sample_while_tracing(*arguments: Any) -> Tensor:
-    """Call the native `sample` while `torch.jit.trace` records, and record the size as what it is computed from."""
-    *tensors, size = arguments
-    return _sample_of_size(*tensors, _as_tensors(size))
-
-
-def dssm_while_tracing(*arguments: Any) -> Tensor:
-    """Call the native `dssm` while `torch.jit.trace` records, and record the size as what it is computed from."""
-    *tensors, size, delta_softplus = arguments
-    return _dssm_of_size(*tensors, _as_tensors(size), delta_softplus)
-
-
-def _as_tensors(size: Sequence[Any]) -> list[Tensor]:
-    """Return a size as tracing has it, numbers that are tensors; the tracer knows no integers that change."""
-    return [extent if isinstance(extent, Tensor) else torch.tensor(extent) for extent in size]
-
-
 @torch.jit.script_if_tracing
-def _sample_of_size(x: Tensor, offset: Tensor, weight: Tensor, size: list[Tensor]) -> Tensor:
+def sample_of_size(x: Tensor, offset: Tensor, weight: Tensor, size: list[Tensor]) -> Tensor:
+    """Call the native `sample` with a size that is given as tensors."""
     return torch.ops.dfmamba.sample(x, offset, weight, [int(extent) for extent in size])
 
 
 @torch.jit.script_if_tracing
-def _dssm_of_size(
+def dssm_of_size(
     x: Tensor, offset: Tensor, weight: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
     delta_bias: Tensor | None, size: list[Tensor], delta_softplus: bool,
 ) -> Tensor:
+    """Call the native `dssm` with a size that is given as tensors."""
     return torch.ops.dfmamba.dssm(
         x, offset, weight, delta, A, B, C, D, delta_bias, [int(extent) for extent in size], delta_softplus)
+
+
+# What `dfmamba.ops` calls while `torch.jit.trace` records. The tracer knows no integers that change: sizes are tensors.
+
+
+def _sample(*arguments: Any) -> Tensor:
+    *tensors, size = arguments
+    return sample_of_size(*tensors, _as_tensors(size))
+
+
+def _scan(*arguments: Any) -> Tensor:
+    return torch.ops.dfmamba.scan(*arguments)
+
+
+def _dssm(*arguments: Any) -> Tensor:
+    *tensors, size, delta_softplus = arguments
+    return dssm_of_size(*tensors, _as_tensors(size), delta_softplus)
+
+
+while_tracing = SimpleNamespace(sample=_sample, scan=_scan, dssm=_dssm)
+
+
+def _as_tensors(size: Sequence[Any]) -> list[Tensor]:
+    """Return a size as the tracer has it, or in the same form."""
+    return [extent if isinstance(extent, Tensor) else torch.tensor(extent) for extent in size]

@@ -129,6 +129,14 @@ class TimmBackbone(BaseModule):
             if groups[name] <= self.frozen_stages:
                 parameter.requires_grad_(False)
 
+    def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
+        """Return the depth of a parameter and the number of layers, as `StagedBackbone` does; timm knows its groups."""
+        from timm.models import group_parameters
+
+        groups = group_parameters(self.model, self.model.group_matcher(coarse=False), reverse=True)
+        last, own = max(groups.values()) + 1, f"{prefix}model."
+        return groups[param_name.removeprefix(own)] if param_name.startswith(own) else last, last + 1
+
     def train(self, mode: bool = True) -> "TimmBackbone":
         """Set the training mode; keep frozen parts and, with `norm_eval`, batch normalisation out of it."""
         super().train(mode)

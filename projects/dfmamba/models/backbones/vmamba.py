@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...ops.cost import scan_multiply_adds
 from ..base import register_backbone
 from ..blocks import SSM, DropPath, FeedForward, Size
 from ..layers.cross_scan import NUM_DIRECTIONS, cross_merge, cross_scan
@@ -86,7 +87,7 @@ class CrossScanSSM(nn.Module):
 
     def multiply_adds(self, length: int) -> int:
         """Return the multiply-adds of the four scans for `length` tokens; each is counted as in `SSM`."""
-        return length * self.D.numel() * (4 * self.num_states + 2)
+        return scan_multiply_adds((1, length, self.D.numel()), (self.D.numel(), self.num_states))
 
 
 class VSSBlock(nn.Module):

@@ -40,7 +40,7 @@ class Stage(nn.Module):
         if self.on_tokens:
             x = x.flatten(2).transpose(1, 2)  # (batch, channels, H, W) -> (batch, H*W, channels)
         for block in self.blocks:
-            if not torch.jit.is_scripting() and self.with_cp and x.requires_grad:
+            if not torch.jit.is_scripting() and self.with_cp and x.requires_grad and not torch.jit.is_tracing():
                 x = recomputed(block, x, size) if self.on_tokens else recomputed(block, x)
             elif self.on_tokens:
                 x = block(x, size)
