@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 import dfmamba.evaluation.protocols.interhand26m
 import dfmamba.evaluation.scores
@@ -263,6 +264,9 @@ def test_nyu_by_hand():
     assert scores.curves["mean-frame"].fraction[[0, 1, 20]].tolist() == [0, 0.5, 1]  # 5 / 14 mm
     assert scores.curves["joint"].fraction[[0, 5, 20]].tolist() == [13 / 28, 0.5, 1]
     assert scores.metrics["success_max_frame_10_mm"] == 0.5
+    reported = [name for name in scores.metrics if name.startswith("success")]
+    assert reported == [f"success_max_frame_{threshold}_mm" for threshold in (10, 20, 30, 40)]
+    assert scores.metrics["success_max_frame_20_mm"] == 1
 
 
 # ---- DexYCB
@@ -450,6 +454,54 @@ def test_constant_pose_is_the_best_pose_without_the_image(name, rng):
     main, best = PROTOCOLS[name].main, PROTOCOLS[name].constant
     assert scores["best"][main] == pytest.approx(scores["best"][best], abs=1e-4)
     assert scores["mean"][main] > scores["best"][best] + 0.1
+
+
+def least_mean_distance(points):
+    """The mean distance to the best point, by a general optimiser."""
+    result = minimize(lambda place: np.linalg.norm(points - place, axis=1).mean(), np.median(points, axis=0),
+                      method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9, "maxiter": 4000})
+    return result.fun
+
+
+def test_nyus_constant_pose_is_of_the_valid_joints(rng):
+    """Around the mean of a frame's valid joints; what is not valid is far off, and counts nowhere."""
+    truth = rng.normal(scale=40, size=(20, 14, 3)) + rng.uniform(-200, 200, (20, 1, 3)) + np.array([0, 0, 900])
+    valid = rng.random((20, 14)) < 0.8
+    valid[3] = False
+    valid[:, 5] = False
+    relative = np.array([hand - hand[flags].mean(axis=0) if flags.any() else hand
+                         for hand, flags in zip(truth, valid, strict=True)])
+    errors = [least_mean_distance(relative[valid[:, joint], joint]) for joint in range(14) if joint != 5]
+    counts = np.delete(valid.sum(axis=0), 5)
+    expected = np.average(errors, weights=counts)
+    for mark in (1.0, 5000.0):
+        marked = np.where(valid[..., None], truth, mark)
+        metrics = score_nyu(marked, marked, valid).metrics
+        assert metrics["constant_pose_at_true_centre_mm"] == pytest.approx(expected, abs=1e-3)
+        assert metrics["frames"] == 19
+
+
+@pytest.mark.parametrize("name", sorted(set(PROTOCOLS) - {"nyu"}))
+def test_constant_poses_are_of_the_valid_joints(name, rng):
+    """Root-relative, each joint of each side by itself, then the mean over joints; without a wrist no hand counts."""
+    count = PROTOCOLS[name].skeleton.num_joints
+    truth = rng.normal(scale=40, size=(20, count, 3)) + np.array([0, 0, 900])
+    valid = rng.random((20, count)) < 0.8
+    if name == "rhp":  # one hand each
+        valid &= np.repeat(np.eye(2, dtype=bool)[np.arange(20) % 2], 21, axis=1)
+    sums = [[] for _ in range(count)]
+    for joint in range(count):
+        wrist = joint // 21 * 21 + WRIST
+        rows = valid[:, joint] & valid[:, wrist]
+        if rows.any():
+            mean_error = 0 if joint == wrist else least_mean_distance((truth[:, joint] - truth[:, wrist])[rows])
+            sums[joint % 21 if name == "rhp" else joint].append((mean_error * rows.sum(), rows.sum()))
+    expected = mean([sum(error for error, _ in part) / sum(number for _, number in part) for part in sums if part])
+    marked = np.where(valid[..., None], truth, 1.0)
+    fields = {"hand_type": np.ones((20, 2), dtype=bool)}
+    table = JointTable(range(20), marked, valid, fields)
+    metrics = PROTOCOLS[name].score(table, table).metrics
+    assert metrics[PROTOCOLS[name].constant] == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize("protocol", [*PROTOCOLS.values(), DETNET], ids=lambda protocol: protocol.prefix)
