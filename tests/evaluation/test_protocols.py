@@ -267,6 +267,8 @@ def test_nyu_by_hand():
     reported = [name for name in scores.metrics if name.startswith("success")]
     assert reported == [f"success_max_frame_{threshold}_mm" for threshold in (10, 20, 30, 40)]
     assert scores.metrics["success_max_frame_20_mm"] == 1
+    perfect = score_nyu(truth, truth)
+    assert all(curve.fraction[0] == 1 for curve in perfect.curves.values())  # 0 mm is within 0 mm
 
 
 # ---- DexYCB

@@ -5,11 +5,11 @@ import pytest
 
 import dfmamba.evaluation.units
 from dfmamba.evaluation.curves import draw_curves
-from dfmamba.evaluation.protocols import score_dexycb, score_nyu
+from dfmamba.evaluation.protocols import PROTOCOLS, score_dexycb, score_nyu
 from dfmamba.evaluation.result_files import read_nyu_text
 from dfmamba.evaluation.scores import Curve, JointTable
 from dfmamba.evaluation.scoring import match, score_tables
-from dfmamba.evaluation.units import doubt_about_mm
+from dfmamba.evaluation.units import doubt_about_mm, median_bone
 from dfmamba.geometry import NYU_COORDINATES
 
 
@@ -130,6 +130,48 @@ def test_marks_of_invalid_joints_do_not_blur_the_unit(rng):
     hands[~valid] = 1.0
     assert doubt_about_mm(hands, valid) is None
     assert doubt_about_mm(hands * np.nan, valid) is None  # nothing to see
+
+
+def test_the_unit_is_told_by_the_valid_joints(rng):
+    """Two thirds of the joints are marks in one point: with them the median bone has no length."""
+    hands = one_hand(rng)
+    valid = np.zeros((6, 21), dtype=bool)
+    valid[:, [0, 1, 2, 3, 20]] = True  # a thumb
+    hands[~valid] = 1.0
+    assert median_bone(hands) == 0
+    lengths = np.linalg.norm(hands[:, [0, 1, 2, 3]] - hands[:, [1, 2, 3, 20]], axis=-1)
+    assert median_bone(hands, valid) == pytest.approx(np.median(lengths))
+    assert doubt_about_mm(hands, valid) is None
+    hands[0, 0] = np.nan  # a prediction that has diverged says nothing about the unit
+    assert median_bone(hands, valid) == pytest.approx(np.median(np.delete(lengths.ravel(), 0)))
+
+
+@pytest.mark.parametrize(("length", "hint"), [(0.99, "metres"), (1.0, None), (1000.0, None), (1001.0, ""),
+                                              (0.0009, "expected.")])
+def test_bones_of_one_to_a_thousand_mm_are_possible(length, hint):
+    hand = np.zeros((1, 21, 3))
+    for finger in range(5):
+        hand[0, 4 * finger:4 * finger + 4, 2] = length * np.arange(4, 0, -1)
+    doubt = doubt_about_mm(hand)
+    assert doubt is None if hint is None else hint in doubt
+    if hint == "":
+        assert doubt.endswith("expected.")
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_which_protocols_have_records_that_are_no_samples(name, rng):
+    """InterHand2.6M, RHP and DexYCB have records without a hand or a joint; of the others each one is expected."""
+    count = PROTOCOLS[name].skeleton.num_joints
+    truth = np.tile(one_hand(rng, 4), (1, 2, 1))[:, :count]
+    fields = {"hand_type": np.ones((4, 2), dtype=bool)}
+    tables = [JointTable([1, 2, 3, 4], truth + shift, np.ones((4, count), dtype=bool), fields, name)
+              for shift, name in ((1, "p"), (0, "t"))]
+    if name in ("nyu", "assemblyhands"):
+        with pytest.raises(ValueError, match="p: 2 samples that t does not have: 3, 4"):
+            score_tables(name, tables[0], tables[1].rows([0, 1]))
+    else:
+        assert score_tables(name, tables[0], tables[1].rows([0, 1]))[1] == [
+            "left out: p: 2 samples that t does not have: 3, 4"]
 
 
 # ---- NYU's coordinates
