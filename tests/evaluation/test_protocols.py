@@ -305,6 +305,17 @@ def test_dexycb_is_the_definition(rng):
     assert relative["MPJPE_rr_macro_mm"] == metrics["MPJPE_rr_macro_mm"]
 
 
+def test_the_toolkits_small_number_counts_where_predictions_are_small(rng):
+    """1e-8 beside the norm, as in the code that DexYCB's evaluation uses: a prediction of 4e-8 mm is drawn together."""
+    truth = rng.normal(scale=40, size=(6, 21, 3)) + np.array([0, 0, 800])
+    pred = (truth - truth.mean(axis=1, keepdims=True)) * 1e-10
+    errors = [distance(procrustes(p, t)[joint], t[joint]) for p, t in zip(pred, truth, strict=True)
+              for joint in range(21)]
+    metrics = score_dexycb(pred, truth).metrics
+    assert metrics["PA_MPJPE_macro_mm"] == pytest.approx(mean(errors), rel=1e-6)
+    assert metrics["PA_MPJPE_macro_mm"] > 10
+
+
 def test_dexycb_alignments_take_away_what_they_should(rng):
     truth = rng.normal(scale=40, size=(5, 21, 3))
     shifted = score_dexycb(truth + np.array([30, 0, 40]), truth).metrics

@@ -1,4 +1,5 @@
 import doctest
+import re
 
 import numpy as np
 import pytest
@@ -232,3 +233,29 @@ def test_curves_are_drawn(tmp_path, rng):
     assert (tmp_path / "new" / "one.png").read_bytes().startswith(b"\x89PNG")
     drawing = (tmp_path / "two.svg").read_text()
     assert drawing.count("<path") > 10
+
+
+def texts_of(path):
+    """The texts of a drawing, which stand in comments beside their outlines."""
+    return re.findall(r"<!-- (.*?) -->", path.read_text())
+
+
+def test_the_picture_says_what_it_shows(tmp_path):
+    thresholds = np.linspace(20, 50, 7)
+    curves = {"rising": Curve(thresholds, np.linspace(0, 1, 7)), "flat": Curve(thresholds, np.full(7, 0.5)),
+              "partly": Curve(thresholds, np.array([np.nan, *[0.3] * 6]))}
+    empty = {"nothing": Curve(thresholds, np.full(7, np.nan))}
+    draw_curves(tmp_path / "one.svg", {"mine": curves | empty}, "A title")
+    texts = texts_of(tmp_path / "one.svg")
+    assert {"A title", "threshold (mm)", "within the threshold (%)", "rising", "flat", "partly"} <= set(texts)
+    assert {"20", "50", "0", "100"} <= set(texts)  # mm and per cent
+    assert not {"nothing", "mine", "mine: rising", "15", "55", "120"} & set(texts)
+    draw_curves(tmp_path / "two.svg", {"mine": curves, "yours": curves}, "A title")
+    texts = texts_of(tmp_path / "two.svg")
+    assert {"mine: rising", "yours: rising", "yours: flat"} <= set(texts)
+    colors, dashes = (set(re.findall(pattern, (tmp_path / f"{name}.svg").read_text())) for pattern, name in (
+        (r"stroke: (#(?:1f77b4|ff7f0e|2ca02c))", "two"), (r"stroke-dasharray: ([\d. ,]+)", "one")))
+    assert len(colors) == 2  # one a result
+    assert len(dashes) >= 2  # one a kind
+    draw_curves(tmp_path / "none.svg", {"mine": empty}, "Nothing")
+    assert "Nothing" in texts_of(tmp_path / "none.svg")
