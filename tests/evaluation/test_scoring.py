@@ -96,9 +96,16 @@ def test_rhp_the_wrong_hand(rng):
 
 def test_root_relative_predictions(rng):
     pred, truth = make_tables(rng)
-    relative = JointTable(pred.ids, pred.joints_mm - pred.joints_mm[:, [20]], pred.valid)
-    metrics = score_tables("dexycb", relative, truth, root_relative=True)[0].metrics
+    relative = JointTable(pred.ids, pred.joints_mm - pred.joints_mm[:, [20]], pred.valid, source="pred.txt")
+    scores, notes = score_tables("dexycb", relative, truth, root_relative=True)
+    metrics = scores.metrics
     assert "MPJPE_abs_macro_mm" not in metrics
+    assert notes == []
+    taken, notes = score_tables("dexycb", relative, truth)
+    assert taken.metrics["MPJPE_abs_macro_mm"] > 500
+    assert notes == ["pred.txt: the predictions may not be absolute: in 100% of the samples the wrist is in the origin."
+                     " Are they relative to it? Then say --root-relative"]
+    assert score_tables("dexycb", pred, truth)[1] == []
     assert metrics["MPJPE_rr_macro_mm"] == pytest.approx(score_tables("dexycb", pred, truth)[0].metrics[
         "MPJPE_rr_macro_mm"])
 
