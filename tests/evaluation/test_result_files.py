@@ -1,6 +1,7 @@
 """Result files: what is written comes back, real lines are understood, broken ones are refused by line or record."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,6 +86,24 @@ def test_nyu_by_hand(tmp_path):
     joints = read_nyu_text(path).joints_mm[0]
     np.testing.assert_allclose(joints[[0, 2, 3]], [[0, 0, 600], [50, 0, 500], [0, 10, 500]], atol=1e-9)
     assert NYU_14.names[2:4] == ("ring_tip", "ring_mid")
+
+
+def test_nyu_depths_are_above_0(tmp_path):
+    path = tmp_path / "nyu.txt"
+    path.write_text(nyu_line(0).replace("700", "0.5") + "\n")
+    assert read_nyu_text(path).joints_mm[0, 0, 2] == 0.5
+    path.write_text(nyu_line(0).replace("700", "-0.5") + "\n")
+    with pytest.raises(DataError, match=r"line 1: expected u v d with depths above 0 mm, got -0.5"):
+        read_nyu_text(path)
+    with pytest.raises(DataError, match="line 1: expected x y z with depths above 0 mm"):
+        read_nyu_text(path, "xyz-y-down")
+
+
+@pytest.mark.parametrize("name", ["nyu", "dexycb"])
+def test_tables_are_written_whole(name, rng, tmp_path):
+    table = make_table(name, rng)
+    with pytest.raises((ValueError, IndexError)):
+        write_result_file(name, tmp_path / "file", replace(table, joints_mm=table.joints_mm[:3]))
 
 
 def test_nyu_frames_by_line_or_by_name(tmp_path):

@@ -1,5 +1,6 @@
 import doctest
 import re
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -39,6 +40,16 @@ def test_rows_are_matched_by_id(rng):
     scores, notes = score_tables("dexycb", pred.rows([4, 1, 0, 5, 3, 2]), truth)
     assert scores.metrics == score_dexycb(pred.joints_mm, truth.joints_mm).metrics
     assert notes == []
+
+
+def test_tables_stay_as_they_are(rng):
+    pred, truth = make_tables(rng)
+    with pytest.raises(FrozenInstanceError):
+        pred.source = "other"
+    part = replace(truth, has_every_record=True).rows([2, 0])
+    assert (part.ids, part.source, part.has_every_record) == ([6, 0], "truth.txt", False)
+    np.testing.assert_array_equal(part.joints_mm, truth.joints_mm[[2, 0]])
+    assert replace(truth, has_every_record=True).rows(range(6)).has_every_record
 
 
 def test_missing_samples(rng):
