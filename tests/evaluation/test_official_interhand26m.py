@@ -89,7 +89,7 @@ def to_sample(record, number):
 
 def ours(records, *, every=True, **arguments):
     metric = InterHandMPJPE(**arguments)
-    metric.dataset_meta = {"data_source": {"has_every_record": every}}
+    metric.dataset_meta = {"data_source": {"has_every_record": every, "num_samples": len(records)}}
     for number, record in enumerate(records):
         metric.process(None, [to_sample(record, number)])
     return {name.removeprefix("interhand/"): value for name, value in metric.evaluate(len(records)).items()}
@@ -193,6 +193,18 @@ def test_unannotated_records_with_a_bad_box_are_counted(root):
     assert dataset.skipped == {"no valid joint, and no box": 1}
     assert not dataset.metainfo["data_source"]["has_every_record"]
     assert not read_interhand26m_truth(path).has_every_record
+
+
+def test_joined_data_sets_are_not_described_by_the_first(root):
+    """`ConcatDataset` has the metainfo of its first part, which keeps every record, unlike the second one."""
+    parts = [InterHand26MDataset(split="test", data_root=str(root), test_mode=True, keep_unannotated=keep)
+             for keep in (True, False)]
+    metric = InterHandMPJPE()
+    metric.dataset_meta = parts[0].metainfo
+    for part in parts:
+        for sample in predictions(part):
+            metric.process(None, [sample])
+    assert "interhand/handedness_accuracy" not in metric.evaluate(10)
 
 
 def test_a_part_of_the_records_is_not_all_of_them(root):

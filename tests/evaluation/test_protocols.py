@@ -1,17 +1,13 @@
 """Each protocol against its definition, written out with loops, and against cases worked out by hand."""
 
 import doctest
-import re
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import dfmamba.evaluation.protocols.interhand26m
 import dfmamba.evaluation.scores
-from dfmamba.evaluation.constant_pose import best_constant_pose
 from dfmamba.evaluation.protocols import (
     PROTOCOLS,
     score_assemblyhands,
@@ -20,7 +16,6 @@ from dfmamba.evaluation.protocols import (
     score_nyu,
     score_rhp,
 )
-from dfmamba.evaluation.protocols.detnet import PROTOCOL as DETNET
 from dfmamba.evaluation.protocols.rhp import hand3d_errors
 from dfmamba.evaluation.scores import JointTable
 
@@ -263,6 +258,11 @@ def test_nyu_by_hand():
     assert scores.curves["mean-frame"].fraction[[0, 1, 20]].tolist() == [0, 0.5, 1]  # 5 / 14 mm
     assert scores.curves["joint"].fraction[[0, 5, 20]].tolist() == [13 / 28, 0.5, 1]
     assert scores.metrics["success_max_frame_10_mm"] == 0.5
+    reported = [name for name in scores.metrics if name.startswith("success")]
+    assert reported == [f"success_max_frame_{threshold}_mm" for threshold in (10, 20, 30, 40)]
+    assert scores.metrics["success_max_frame_20_mm"] == 1
+    perfect = score_nyu(truth, truth)
+    assert all(curve.fraction[0] == 1 for curve in perfect.curves.values())  # 0 mm is within 0 mm
 
 
 # ---- DexYCB
@@ -299,12 +299,15 @@ def test_dexycb_is_the_definition(rng):
     assert relative["MPJPE_rr_macro_mm"] == metrics["MPJPE_rr_macro_mm"]
 
 
-def test_dexycb_shrinks_a_prediction_that_is_nearly_a_point(rng):
-    """The toolkit adds 1e-8 to the norm before it divides by it twice: at a norm of 1e-8, a quarter is left."""
-    truth = rng.normal(scale=40, size=(1, 21, 3))
-    centred = truth - truth.mean(axis=1, keepdims=True)
-    metrics = score_dexycb(centred / np.linalg.norm(centred) * 1e-8, truth).metrics
-    assert metrics["PA_MPJPE_macro_mm"] == pytest.approx(0.75 * np.linalg.norm(centred, axis=-1).mean(), rel=1e-6)
+def test_the_toolkits_small_number_counts_where_predictions_are_small(rng):
+    """1e-8 beside the norm, as in the code that DexYCB's evaluation uses: a prediction of 4e-8 mm is drawn together."""
+    truth = rng.normal(scale=40, size=(6, 21, 3)) + np.array([0, 0, 800])
+    pred = (truth - truth.mean(axis=1, keepdims=True)) * 1e-10
+    errors = [distance(procrustes(p, t)[joint], t[joint]) for p, t in zip(pred, truth, strict=True)
+              for joint in range(21)]
+    metrics = score_dexycb(pred, truth).metrics
+    assert metrics["PA_MPJPE_macro_mm"] == pytest.approx(mean(errors), rel=1e-6)
+    assert metrics["PA_MPJPE_macro_mm"] > 10
 
 
 def test_dexycb_alignments_take_away_what_they_should(rng):
@@ -437,50 +440,3 @@ def test_no_sample_and_one(name, number):
         metrics = PROTOCOLS[name].score(table, table).metrics
     main = metrics[PROTOCOLS[name].main]
     assert main == 0 if number else np.isnan(main)
-
-
-@pytest.mark.parametrize("name", PROTOCOLS)
-def test_constant_pose_is_the_best_pose_without_the_image(name, rng):
-    """It beats the mean pose, and predicting the pose itself gives its error."""
-    count = PROTOCOLS[name].skeleton.num_joints
-    truth = rng.exponential(scale=40, size=(25, count, 3))
-    if name == "nyu":
-        truth -= truth.mean(axis=1, keepdims=True)
-    else:
-        for start in range(0, count, 21):
-            truth[:, start:start + 21] -= truth[:, [start + WRIST]]
-    fields = {"hand_type": np.ones((25, 2), dtype=bool)}
-    full = JointTable(range(25), truth, np.ones((25, count), dtype=bool), fields)
-    scores = {}
-    for kind, pose in {"mean": truth.mean(axis=0), "best": best_constant_pose(truth)}.items():
-        constant = JointTable(range(25), np.broadcast_to(pose, truth.shape), full.valid, fields)
-        scores[kind] = PROTOCOLS[name].score(constant, full).metrics
-    main, best = PROTOCOLS[name].main, PROTOCOLS[name].constant
-    assert scores["best"][main] == pytest.approx(scores["best"][best], abs=1e-4)
-    assert scores["mean"][main] > scores["best"][best] + 0.1
-
-
-@pytest.mark.parametrize("protocol", [*PROTOCOLS.values(), DETNET], ids=lambda protocol: protocol.prefix)
-def test_the_document_names_what_a_protocol_equals(protocol):
-    """Repositories, files and functions are the same in the description, the module's text and the document."""
-    document = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text().replace("`", "")
-    named = re.findall(r"[\w.-]+/[\w.-]+(?:/[\w.-]+)*", protocol.description["equals"])
-    assert len(named) >= 2
-    module = sys.modules[protocol.score.__module__].__doc__
-    for name in named:
-        assert name in document, name
-        assert name.split("/")[-1] in module or "mmpose" in name or "A2J" in name, name
-
-
-@pytest.mark.parametrize("name", PROTOCOLS)
-def test_protocols_describe_themselves(name):
-    protocol = PROTOCOLS[name]
-    assert {"name", "source", "equals", "alignment", "unit", "averages", "valid joints", "constant pose"} <= set(
-        protocol.description)
-    joints = np.zeros((2, protocol.skeleton.num_joints, 3))
-    valid = np.ones(joints.shape[:2], dtype=bool)
-    fields = {"hand_type": np.ones((2, 2), dtype=bool), "all_joints_mm": joints, "seen": valid}
-    table = JointTable(range(2), joints, valid, fields)
-    metrics = protocol.score(table, table).metrics
-    for row in protocol.table.values():
-        assert set(row.values()) - {""} <= set(metrics)

@@ -136,10 +136,10 @@ class HandMetric(BaseMetric):
         valid = np.array([result["valid"] for result in results], dtype=bool).reshape(shape)
         return (JointTable(ids, pred, np.ones_like(valid), stack_fields([result["pred_fields"] for result in results])),
                 JointTable(ids, truth, valid, stack_fields([result["truth_fields"] for result in results]),
-                           has_every_record=self.has_every_record()))
+                           has_every_record=self.has_every_record(len(ids))))
 
-    def has_every_record(self) -> bool:
-        """Say whether the data set keeps every record of its annotation, also those without a valid joint."""
+    def has_every_record(self, count: int) -> bool:
+        """Say whether these samples, so many, are every record of the annotation, also those without a valid joint."""
         return False
 
     def for_result_file(self, pred: JointTable) -> JointTable:
@@ -222,9 +222,10 @@ class InterHandMPJPE(HandMetric):
                            self.array(sample["pred_instances"], "rel_root_depth", (1,))[0],
                            self.array(sample, "focal", (2,)), self.array(sample, "principal_pt", (2,)))
 
-    def has_every_record(self) -> bool:
-        """Say whether the data set keeps the records without a valid joint, too."""
-        return bool((self.dataset_meta or {}).get("data_source", {}).get("has_every_record", False))
+    def has_every_record(self, count: int) -> bool:
+        """Say whether the data set keeps all records, and all are here: joined ones are described by their first."""
+        source = (self.dataset_meta or {}).get("data_source", {})
+        return bool(source.get("has_every_record", False)) and source.get("num_samples") == count
 
 
 @METRICS.register_module()

@@ -9,7 +9,12 @@ import numpy as np
 from dfmamba.evaluation.protocols import PROTOCOLS
 from dfmamba.evaluation.result_files.assemblyhands_json import spread_over_cameras
 from dfmamba.evaluation.scores import JointTable, Protocol, Scores
-from dfmamba.evaluation.units import doubt_about_mm, doubt_about_nyu_coordinates, doubt_about_nyu_truth
+from dfmamba.evaluation.units import (
+    doubt_about_absolute_places,
+    doubt_about_mm,
+    doubt_about_nyu_coordinates,
+    doubt_about_nyu_truth,
+)
 
 NAMED = 5  # so many ids are named in a message
 
@@ -51,15 +56,22 @@ def score_tables(protocol: str, pred: JointTable, truth: JointTable, *, partial:
         pred = spread_over_cameras(pred, truth)
         notes.append(f"{pred.source}: has no predictions by camera; each frame's counts in all of its images")
     pair = match(pred, truth, partial=partial, ignore_unknown=rules.ignores_unknown)
-    doubt = doubt_about_mm(pair.pred.joints_mm, pair.truth.valid)
-    notes += [*pair.notes, *([f"{pred.source}: the predictions may not be in mm: {doubt}"] if doubt else [])]
-    if protocol == "nyu":
-        coordinates = str(pair.pred.fields["coordinates"][0]) if "coordinates" in pair.pred.fields else "uvd"
-        doubt = doubt_about_nyu_coordinates(pair.pred.joints_mm, pair.truth.joints_mm, coordinates)
-        notes += [f"{pred.source}: the predictions may be other coordinates: {doubt}"] if doubt else []
+    notes += [*pair.notes, *_doubts(protocol, pair, root_relative)]
     if root_relative:
         pair = pair._replace(pred=replace(pair.pred, fields={"root_relative": np.ones(len(pair.pred.ids), dtype=bool)}))
     return rules.score(pair.pred, pair.truth), notes
+
+
+def _doubts(protocol: str, pair: Pair, root_relative: bool) -> list[str]:
+    """Say what is odd about the predictions: their unit, and where they are."""
+    pred, truth = pair.pred.joints_mm, pair.truth.joints_mm
+    doubts = {"may not be in mm": doubt_about_mm(pred, pair.truth.valid)}
+    if protocol == "nyu":
+        coordinates = str(pair.pred.fields["coordinates"][0]) if "coordinates" in pair.pred.fields else "uvd"
+        doubts["may be other coordinates"] = doubt_about_nyu_coordinates(pred, truth, coordinates)
+    if protocol == "dexycb" and not root_relative:
+        doubts["may not be absolute"] = doubt_about_absolute_places(pred, truth)
+    return [f"{pair.pred.source}: the predictions {what}: {doubt}" for what, doubt in doubts.items() if doubt]
 
 
 def protocol_of(name: str, truth: JointTable) -> Protocol:

@@ -10,9 +10,10 @@ from dfmamba.geometry import (
     nyu_distances_mm,
     other_nyu_coordinates,
 )
-from dfmamba.skeleton import skeleton_with
+from dfmamba.skeleton import WRIST, skeleton_with
 
 NEAR_MM = 30.0  # of NYU predictions: nobody doubts what is no farther off
+AT_ORIGIN_MM, MANY = 1.0, 0.5  # no camera is so near to a wrist; part of the samples
 OUTSIDE = 0.1  # of the joints, outside of NYU's image: more than that are no u v d
 
 POSSIBLE_BONE_MM = (1.0, 1000.0)  # of the median, which is about 30 in a hand of 21 joints, and 45 in NYU's 14 points
@@ -48,6 +49,21 @@ def doubt_about_mm(joints: ArrayLike, valid: ArrayLike | None = None) -> str | N
         return None
     hint = " Are they in metres?" if low < 1000 * length < high else ""
     return f"the median bone is {length:.3g} long; {low:g} to {high:g} mm were expected.{hint}"
+
+
+def doubt_about_absolute_places(joints: ArrayLike, truth: ArrayLike) -> str | None:
+    """Say why predictions (N, 21, 3) look relative to their wrists, where absolute ones are scored; None if they don't.
+
+    >>> hand = np.arange(21.0)[None, ::-1, None] * [0.0, 0.0, 25.0]
+    >>> doubt_about_absolute_places(hand, hand + [0, 0, 700])
+    'in 100% of the samples the wrist is in the origin. Are they relative to it? Then say --root-relative'
+    >>> doubt_about_absolute_places(hand + [0, 0, 690], hand + [0, 0, 700])
+    """
+    at_origin, truly = (np.linalg.norm(np.asarray(part)[:, WRIST], axis=-1) < AT_ORIGIN_MM for part in (joints, truth))
+    part = float(np.mean(at_origin & ~truly)) if len(at_origin) else 0.0
+    if part <= MANY:
+        return None
+    return f"in {part:.0%} of the samples the wrist is in the origin. Are they relative to it? Then say --root-relative"
 
 
 def doubt_about_nyu_truth(joints: ArrayLike) -> str | None:
