@@ -27,8 +27,8 @@ def test_decode_by_hand():
 
 
 def test_by_default_the_volume_is_the_papers():
-    weights = A2JCodec().encode(joints((255.9, 255.9, 199.9), (256, 0, 0), (0, 256, 0), (0, 0, 200)))["keypoint_weights"]
-    assert weights.tolist() == [[1, 0, 0, 0]]
+    encoded = A2JCodec().encode(joints((255.9, 255.9, 199.9), (256, 0, 0), (0, 256, 0), (0, 0, 200)))
+    assert encoded["keypoint_weights"].tolist() == [[1, 0, 0, 0]]
 
 
 @pytest.mark.parametrize(
