@@ -49,6 +49,12 @@ def test_the_side_that_a_picture_says(skeleton, side, log):
     assert not warnings_in(log)
 
 
+def test_a_picture_may_say_its_side_as_samples_do(log):
+    results = MirrorLeftHand()(ToSingleHand()(picture(hand_type=np.array([[0.0, 1.0]]))))
+    assert results["mirrored"]
+    assert not warnings_in(log)
+
+
 def test_a_picture_that_says_nothing_shows_a_right_hand_with_one_warning(log):
     for skeleton in (ONE_HAND, TWO_HANDS, TWO_HANDS):
         assert MirrorLeftHand()(ToSingleHand()(picture(skeleton)))["mirrored"] is False

@@ -282,6 +282,17 @@ def test_unusable_arguments(make, message):
         make()
 
 
+def test_the_ends_of_the_ranges_are_usable():
+    still = RandomBoxJitter(shift=0, scale=0, rotation_deg=0, rotation_prob=1)
+    box = still({"bbox_center": np.float32([[7, 9]]), "bbox_scale": np.float32([[100, 50]])})
+    assert [box[key].tolist() for key in ("bbox_center", "bbox_scale")] == [[[7, 9]], [[100, 50]]]
+    assert box["bbox_rotation"].tolist() == [0]
+    img = np.full((2, 2, 3), 77, np.uint8)
+    np.testing.assert_array_equal(RandomChannelGain(low=1, high=1)({"img": img})["img"], img)
+    assert not RandomChannelGain(low=0, high=0)({"img": img})["img"].any()
+    assert [RandomHandFlip(prob).prob for prob in (0, 1)] == [0, 1]
+
+
 @pytest.mark.parametrize("transform", [RandomHandFlip, RandomBoxJitter, RandomChannelGain, InvalidateBlankImage])
 def test_repr_is_the_call(transform):
     assert vars(eval(repr(transform()))) == vars(transform())
