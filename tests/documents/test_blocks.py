@@ -30,7 +30,7 @@ PARSED_ONLY = {
     "pip": "installs",
     "pytest": "these are the tests",
     "torchrun": "trains for days; tests/engine/test_distributed.py starts several processes",
-    "srun": "needs a cluster; tests/engine/test_distributed.py sets the variables of its processes",
+    "srun": "needs a cluster; tests/engine/test_distributed.py starts processes as it does",
     "tools/train.py": "trains for days; tests/test_main_road.py trains",
     "tools/test.py": "needs a trained model; tests/test_main_road.py tests one",
     "tools/run_demo.py": "takes 11 minutes and more; tests/test_main_road.py takes its steps",
@@ -45,7 +45,6 @@ SETS = {  # layout: its config, and how many SYNTHETIC images of each split
     "rhp": ("dfmamba_rhp.py", {"train": 2, "test": 2}),
     "nyu": ("dfmamba_nyu.py", {"train": 2, "test": 2}),
     "dexycb": ("dfmamba_dexycb.py", {"train": 8, "val": 8, "test": 8}),
-    "assemblyhands": ("dfmamba_assemblyhands.py", {"train": 4, "val": 4}),
 }
 COUNTS = ("--num", "--train", "--val", "--test")  # of tools/make_dataset.py: some images are enough here
 ALL = [document.read(path) for path in document.DOCUMENTS]

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -147,6 +148,24 @@ def test_a_process_that_no_launcher_started(alone, launcher, message):
 
 
 @without_gpu
+@pytest.mark.slow
+@without_gpu
+def test_processes_that_slurm_starts_train_together(tmp_path):
+    """With the variables that srun sets; there is no Slurm here."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, str(ROOT / "tools" / "train.py"), str(TOY), "--launcher", "slurm", "--work-dir",
+               str(tmp_path / "work")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FOLDER), str(ROOT / "projects")]),
+                   "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "SLURM_NTASKS": "2"}
+    started = [subprocess.Popen(command, env={**environment, "SLURM_PROCID": rank, "SLURM_LOCALID": rank}, cwd=tmp_path,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for rank in "01"]
+    ends = [process.communicate(timeout=300) for process in started]
+    assert [process.returncode for process in started] == [0, 0], ends
+    assert sum(out.count("training done") for out, _ in ends) == 1
+
+
 @pytest.mark.parametrize("launcher", ["slurm", "mpi"])
 def test_without_gpus_other_launchers_need_an_address(alone, launcher):
     names = {"slurm": ("SLURM_PROCID", "SLURM_NTASKS"), "mpi": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE")}
