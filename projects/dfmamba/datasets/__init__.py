@@ -1,6 +1,6 @@
 """Adapters from official layouts to one sample contract (see `dfmamba.datasets.base`), and the transforms.
 
-The adapters are there where mmpose is; the parsers need mmengine and the small libraries of requirements/runtime.txt.
+The adapters are there where mmpose is; the readers of files (`files`) and the parsers need numpy alone.
 """
 
 from importlib.util import find_spec
