@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import env_check
 import pytest
+
+import env_check
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -104,7 +105,8 @@ def test_a_tool_names_the_package_that_is_missing(tmp_path, missing, config):
     message = done.stderr.splitlines()[-1]
     assert done.returncode == 2
     assert message.startswith("tools/train.py: ")
-    assert missing in message and "make setup" in message
+    assert missing in message
+    assert "make setup" in message
     assert "PYTHONPATH" not in message
 
 
