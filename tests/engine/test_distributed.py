@@ -147,7 +147,6 @@ def test_a_process_that_no_launcher_started(alone, launcher, message):
         join_processes(Config({"launcher": launcher}))
 
 
-@without_gpu
 @pytest.mark.slow
 @without_gpu
 def test_processes_that_slurm_starts_train_together(tmp_path):
@@ -156,7 +155,7 @@ def test_processes_that_slurm_starts_train_together(tmp_path):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, str(ROOT / "tools" / "train.py"), str(TOY), "--launcher", "slurm", "--work-dir",
-               str(tmp_path / "work")]
+               str(tmp_path / "work"), "--cfg-options", "train_cfg.max_epochs=1"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FOLDER), str(ROOT / "projects")]),
                    "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "SLURM_NTASKS": "2"}
     started = [subprocess.Popen(command, env={**environment, "SLURM_PROCID": rank, "SLURM_LOCALID": rank}, cwd=tmp_path,
@@ -166,6 +165,7 @@ def test_processes_that_slurm_starts_train_together(tmp_path):
     assert sum(out.count("training done") for out, _ in ends) == 1
 
 
+@without_gpu
 @pytest.mark.parametrize("launcher", ["slurm", "mpi"])
 def test_without_gpus_other_launchers_need_an_address(alone, launcher):
     names = {"slurm": ("SLURM_PROCID", "SLURM_NTASKS"), "mpi": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE")}
