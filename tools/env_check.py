@@ -69,11 +69,11 @@ def explain(name: str, found: dict[str, str], what: str, error: Exception) -> st
     if missing == name and not found:
         return f"not installed: {INSTALL[name]}"
     if missing == name:
-        return (f"pip lists {what}, but its files are not there; uninstalling another of {', '.join(NEEDED[name])} takes "
-                f"them along. pip uninstall -y {' '.join(found)}, then: {INSTALL[name]}")
+        return (f"pip lists {what}, but its files are not there; uninstalling another of {', '.join(NEEDED[name])} "
+                f"takes them along. pip uninstall -y {' '.join(found)}, then: {INSTALL[name]}")
     if missing == "mmcv._ext":
-        return ("mmcv is there without its compiled operators (mmcv-lite, or built without MMCV_WITH_OPS=1). Uninstall it, "
-                f"then: {INSTALL['mmcv']}")
+        return ("mmcv is there without its compiled operators (mmcv-lite, or built without MMCV_WITH_OPS=1). Uninstall "
+                f"it, then: {INSTALL['mmcv']}")
     if missing in NEEDED:
         return f"needs {missing}, which is missing, see there"
     return f"{what or 'not installed by pip'}: {type(error).__name__}: {first_line(error)}"

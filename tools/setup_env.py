@@ -17,7 +17,8 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OLDEST, NEWEST = (3, 10), (3, 12)
 # For the compiled packages of requirements/mmlab.txt. They take the place of the interpreter's own flags, often -g -O3,
-# with which mmcv's operators take twice as long; nothing of ours calls them. Our own extension has flags of its own.
+# with which mmcv's operators take twice as long: three of their files 54 s of processor time and not 25 s (g++ 12),
+# mostly for debugging symbols. No hand model calls them. Our own extension has flags of its own.
 FAST_BUILD = "-DNDEBUG -fwrapv -O1 -g0"
 # The stamp inside the environment holds the digest of these files: when one of them changes, the set-up runs again.
 SOURCES = ["requirements/build.txt", "requirements/torch.txt", "requirements/runtime.txt", "requirements/mmlab.txt",
@@ -109,7 +110,7 @@ def install(venv_dir, log_path):
         ("build tools", pip + ["-r", "requirements/build.txt"], env),
         ("torch and torchvision (about 5 GB)", pip + ["-r", "requirements/torch.txt"], env),
         ("libraries", pip + ["-r", "requirements/runtime.txt", "-r", "requirements/dev.txt"], env),
-        ("mmcv, mmdet, mmpose (the first build of mmcv takes minutes)",
+        ("mmcv, mmdet, mmpose (the first build of mmcv takes minutes; FORCE_CUDA=1 builds it for GPUs, too)",
          pip + in_place + fresh + ["--no-binary", "xtcocotools", "-r", "requirements/mmlab.txt"], mmlab_env),
         ("dfmamba", pip + in_place + ["-e", "."], env),
     ]

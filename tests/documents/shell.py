@@ -1,9 +1,10 @@
-"""Check shell commands of the documents: a real shell takes them apart, the programs' own parsers take the arguments."""
+"""Check shell commands of the documents: bash takes them apart, the programs' own parsers take the arguments."""
 
 import argparse
 import contextlib
 import importlib.util
 import io
+import itertools
 import os
 import re
 import shutil
@@ -74,7 +75,7 @@ def check(words: Sequence[str]) -> None:
         _ask("make", "-n", *arguments)
     elif program == "pip":
         _ask(sys.executable, "-m", "pip", *arguments, "--help")  # pip parses all that stands in front of it
-        _require(*(file for flag, file in zip(arguments, arguments[1:], strict=False) if flag == "-r"))
+        _require(*(file for flag, file in itertools.pairwise(arguments) if flag == "-r"))
     elif program == "pytest":
         _ask(sys.executable, "-m", "pytest", *arguments, "--version")
         _require(*(word for word in arguments if word.startswith("tests/")))
