@@ -385,3 +385,19 @@ def test_an_error_is_returned_and_does_not_stay_pending(emulation, device):
     with pytest.raises(AssertionError):
         call(emulation, "run_scan", torch.float64, [scan_sizes(*case)], inputs, [(inputs[0].shape, torch.float64)])
     assert emulation.pending_error() == 0
+
+
+# KiB that a block may have: 99 on 8.6, 8.9 and 12.0, 64 on 7.5
+@pytest.mark.parametrize("shared_kib", [99, 64])
+@pytest.mark.parametrize("states", [3, 16, 64])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_scan_where_there_is_less_shared_memory(emulation, device, shared_kib, states, dtype):
+    device(shared_kib)
+    torch.manual_seed(10)
+    case = (1, 35, 33, states)
+    if (dtype, states, shared_kib) == (torch.float32, 64, 64):
+        with pytest.raises(AssertionError):  # backwards, with more than 16 states: an error, not a wrong result
+            check_scan(emulation, case, dtype)
+        assert emulation.pending_error() == 0
+    else:
+        check_scan(emulation, case, dtype)
