@@ -1,5 +1,10 @@
 """Counting by torch and by formula, against a count by hand."""
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -7,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dfmamba.models import backbones
 from dfmamba.models.blocks import SSM
-from dfmamba.models.cost import count_as_published, count_multiply_adds, count_parameters
+from dfmamba.models.cost import RawEstimator, count_as_published, count_multiply_adds, count_parameters
 from dfmamba.ops import dssm
 
 
@@ -117,3 +122,24 @@ def test_other_scripted_functions_are_not_counted_in_silence(monkeypatch):
 @torch.jit.script
 def twice(x):
     return 2 * x
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", ["demo/dfmamba_dexycb_demo.py", "contest/vmamba_nano.py"])
+def test_get_flops_of_mmpose_takes_our_configs(config):
+    mmpose = pytest.importorskip("mmpose")
+    tool = Path(mmpose.__file__).parent / ".mim" / "tools" / "analysis_tools" / "get_flops.py"
+    if not tool.exists():
+        pytest.skip("mmpose is installed without its tools")
+    path = Path(__file__).parents[2] / "configs" / config
+    done = subprocess.run([sys.executable, str(tool), str(path), "--input-shape", "96", "96"],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = float(re.search(r"Flops: ([\d.]+)M", done.stdout).group(1)) * 1e6
+    from mmpose.registry import MODELS
+
+    from dfmamba.engine.config import load_config
+
+    model = MODELS.build(load_config(path).model)
+    ours = count_multiply_adds(RawEstimator(model), (3, 96, 96))
+    assert ours <= found < 1.05 * ours  # normalisations are counted there, too

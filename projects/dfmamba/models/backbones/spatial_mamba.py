@@ -56,13 +56,21 @@ class StateFusion(nn.Module):
         return _dilated(x, near, 1) + _dilated(x, middle, 3) + _dilated(x, far, 5)
 
 
+def _pad_with_nearest(x: Tensor, width: int) -> Tensor:
+    """Put rows and columns around a map that repeat its outermost ones."""
+    if not torch.jit.is_scripting() and torch.compiler.is_compiling():
+        # torch 2.11 takes the gradient of this padding for contiguous, but it has the layout of x, here channels-last;
+        # a check in the code that inductor writes for the CPU then ends the program.
+        height, breadth = x.shape[2:]
+        rows = torch.arange(-width, height + width, device=x.device).clamp(0, height - 1)
+        columns = torch.arange(-width, breadth + width, device=x.device).clamp(0, breadth - 1)
+        return x[:, :, rows[:, None], columns]
+    return F.pad(x, (width, width, width, width), mode="replicate")
+
+
 def _dilated(x: Tensor, kernel: Tensor, dilation: int) -> Tensor:
     """Convolve each channel with its dilated kernel, (channels, 3, 3); outside the map stand the nearest states."""
-    if not torch.jit.is_scripting() and torch.compiler.is_compiling():
-        # torch 2.11 tells its compiler that the gradient of this padding is contiguous, but on the CPU it has the layout
-        # of x, which is channels-last here: inductor's own check then ends the program.
-        x = x.contiguous()
-    padded = F.pad(x, (dilation, dilation, dilation, dilation), mode="replicate")
+    padded = _pad_with_nearest(x, dilation)
     return F.conv2d(padded, kernel.unsqueeze(1), dilation=dilation, groups=kernel.shape[0])
 
 
