@@ -9,6 +9,7 @@ from torch.export import Dim
 
 from dfmamba.models import backbones
 from dfmamba.models.backbones.staged import StagedBackbone
+from dfmamba.ops import use_backend
 
 BACKBONES = [cls for cls in vars(backbones).values() if isinstance(cls, type) and issubclass(cls, StagedBackbone)]
 ARCHS = [(cls, arch) for cls in BACKBONES for arch in getattr(cls, "archs", backbones.ARCHS)]
@@ -151,6 +152,33 @@ def test_compiled_graphs_train_at_several_sizes(backbone, dynamic):
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True, dynamic=dynamic)
     for size in ((64, 64), (96, 64), (64, 128)):
         assert_same_gradients(model, compiled, images(2, *size))
+
+
+@pytest.mark.slow
+@every
+def test_inductor_trains_at_several_sizes(backbone):
+    torch._dynamo.reset()
+    model = build_small(backbone).train()
+    compiled = torch.compile(model)
+    for size in ((64, 64), (96, 64)):  # the second one is compiled with free sizes
+        assert_same_gradients(model, compiled, images(2, *size))
+    assert_same(compiled(images(3, 40, 72)), model, images(3, 40, 72))
+
+
+# --- ONNX ---
+
+
+@pytest.mark.slow
+@every
+def test_onnx_through_torchscript(backbone, tmp_path):
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    model, x = build_small(backbone).eval(), images(1, 32, 32)
+    with use_backend("reference"):  # plain operators of torch, which ONNX has
+        torch.onnx.export(model, (x,), tmp_path / "model.onnx", dynamo=False, opset_version=17)
+    session = runtime.InferenceSession(tmp_path / "model.onnx")
+    found = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    assert_same([torch.from_numpy(feature) for feature in found], model, x)
 
 
 # --- Memory formats, fake tensors, batch normalisation ---

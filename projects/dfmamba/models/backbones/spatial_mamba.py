@@ -56,9 +56,21 @@ class StateFusion(nn.Module):
         return _dilated(x, near, 1) + _dilated(x, middle, 3) + _dilated(x, far, 5)
 
 
+def _pad_with_nearest(x: Tensor, width: int) -> Tensor:
+    """Put rows and columns around a map that repeat its outermost ones."""
+    if not torch.jit.is_scripting() and torch.compiler.is_compiling():
+        # torch 2.11 takes the gradient of this padding for contiguous, but it has the layout of x, here channels-last;
+        # a check in the code that inductor writes for the CPU then ends the program.
+        height, breadth = x.shape[2:]
+        rows = torch.arange(-width, height + width, device=x.device).clamp(0, height - 1)
+        columns = torch.arange(-width, breadth + width, device=x.device).clamp(0, breadth - 1)
+        return x[:, :, rows[:, None], columns]
+    return F.pad(x, (width, width, width, width), mode="replicate")
+
+
 def _dilated(x: Tensor, kernel: Tensor, dilation: int) -> Tensor:
-    """Convolve each channel of a map with its dilated kernel, (channels, 3, 3); outside stand the nearest states."""
-    padded = F.pad(x, (dilation, dilation, dilation, dilation), mode="replicate")
+    """Convolve each channel with its dilated kernel, (channels, 3, 3); outside the map stand the nearest states."""
+    padded = _pad_with_nearest(x, dilation)
     return F.conv2d(padded, kernel.unsqueeze(1), dilation=dilation, groups=kernel.shape[0])
 
 
