@@ -175,7 +175,7 @@ def test_frozen_stages_do_not_change(name, frozen_stages):
         assert own
         assert (own <= same) == (number <= frozen_stages), parts
     frozen, others = (
-        [module for part in sum(stages, ()) if part not in before  # parts are modules, or parameters of the model itself
+        [module for part in sum(stages, ()) if part not in before  # what is in it is a parameter
          for module in model.model.get_submodule(part).modules()]
         for stages in (STAGES[name][: frozen_stages + 1], STAGES[name][frozen_stages + 1:]))
     for _ in range(2):
