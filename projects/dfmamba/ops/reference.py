@@ -28,7 +28,7 @@ def sampling_points(offset: Tensor, size: Sequence[int]) -> Tensor:
     """Return the points p_t + a_k + o_(t,k) in pixels, (batch, L, groups, K, axes), ordered as the axes of `size`."""
     num_anchors, num_axes = offset.shape[-2:]
     axes = [torch.arange(extent, device=offset.device) for extent in size]
-    positions = torch.cartesian_prod(*axes).view(-1, 1, 1, num_axes)
+    positions = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).view(-1, 1, 1, num_axes)
     anchors = torch.tensor(anchor_grid(int(num_anchors), int(num_axes)), device=offset.device)
     return positions + anchors + offset
 

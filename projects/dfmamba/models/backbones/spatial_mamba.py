@@ -57,7 +57,11 @@ class StateFusion(nn.Module):
 
 
 def _dilated(x: Tensor, kernel: Tensor, dilation: int) -> Tensor:
-    """Convolve each channel of a map with its dilated kernel, (channels, 3, 3); outside stand the nearest states."""
+    """Convolve each channel with its dilated kernel, (channels, 3, 3); outside the map stand the nearest states."""
+    if not torch.jit.is_scripting() and torch.compiler.is_compiling():
+        # torch 2.11 tells its compiler that the gradient of this padding is contiguous, but on the CPU it has the layout
+        # of x, which is channels-last here: inductor's own check then ends the program.
+        x = x.contiguous()
     padded = F.pad(x, (dilation, dilation, dilation, dilation), mode="replicate")
     return F.conv2d(padded, kernel.unsqueeze(1), dilation=dilation, groups=kernel.shape[0])
 
