@@ -174,11 +174,13 @@ def test_frozen_stages_do_not_change(name, frozen_stages):
         own = {key for key in before if key.startswith(tuple(f"{part}." for part in parts)) or key in parts}
         assert own
         assert (own <= same) == (number <= frozen_stages), parts
-    frozen = [module for part in sum(STAGES[name][: frozen_stages + 1], ()) if part not in before
-              for module in model.model.get_submodule(part).modules()]
+    frozen, others = (
+        [module for part in sum(stages, ()) if part not in before  # what is in it is a parameter
+         for module in model.model.get_submodule(part).modules()]
+        for stages in (STAGES[name][: frozen_stages + 1], STAGES[name][frozen_stages + 1:]))
     for _ in range(2):
         assert not any(module.training for module in frozen)  # drop path, too
-        assert model.model.training
+        assert all(module.training for module in [model.model, *others])
         model.eval().train()
 
 
