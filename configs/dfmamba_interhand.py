@@ -1,6 +1,6 @@
 """DF-Mamba on InterHand2.6M (5 fps, H+M) with A2J-Transformer's head: the paper's main setting.
 
-Expected data: data/InterHand2.6M_5fps in the official v1.0 layout (README, "Data"). Test with ground-truth boxes and
+Expected data: data/InterHand2.6M_5fps in the official v1.0 layout (docs/data.md). Test with ground-truth boxes and
 ground-truth root depth.
 
 The paper (arXiv 2512.02727, Table 1) reports, in mm MPJPE, root-relative, macro average: single 7.94, two 10.53, all

@@ -43,8 +43,9 @@ def test_synthetic_data_to_table(tmp_path):
 @pytest.mark.skipif(not REAL_SAMPLES.is_dir(), reason="the four real samples of InterHand2.6M are not here")
 def test_real_samples_are_learnt(tmp_path):
     config = "configs/demo/dfmamba_interhand_samples.py"
-    call("train", config, "--work-dir", tmp_path)
-    call("test", config, tmp_path / "epoch_6.pth", "--work-dir", tmp_path, "--out", tmp_path / "result.json")
+    data = ["--cfg-options", f"data_root={REAL_SAMPLES}"]
+    call("train", config, "--work-dir", tmp_path, *data)
+    call("test", config, tmp_path / "epoch_6.pth", "--work-dir", tmp_path, "--out", tmp_path / "result.json", *data)
     metrics = metrics_of(tmp_path / "result.json")
     assert metrics["interhand/samples_all"] == 4
     assert metrics["interhand/MPJPE_rr_macro_all_mm"] < 5

@@ -13,28 +13,70 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distributions, version
 
 from command_line import add_common_arguments
+from setup_env import NEWEST, OLDEST
 
 Row = tuple[str, str, str]
 OK, NOTE, FAIL = "ok", "note", "FAIL"
 ADVICE = "run `make setup` once, then .venv/bin/python tools/env_check.py"
 # Import name -> names of the distributions that provide it; the first is the one that we pin.
 NEEDED = {"torch": ("torch",), "torchvision": ("torchvision",), "numpy": ("numpy",),
-          "mmengine": ("onedl-mmengine", "mmengine"), "mmcv": ("onedl-mmcv", "mmcv", "mmcv-lite"),
+          "mmengine": ("onedl-mmengine", "mmengine"), "mmcv": ("onedl-mmcv", "mmcv", "mmcv-lite", "mmcv-full"),
           "mmdet": ("onedl-mmdetection", "mmdet"), "mmpose": ("mmpose",), "dfmamba": ("dfmamba",)}
+# --no-cache-dir: pip keeps what it has built, and takes it again for another torch.
+BUILD = "MMCV_WITH_OPS=1 pip install --no-cache-dir --no-deps --no-build-isolation"
+INSTALL = {"torch": "pip install -r requirements/torch.txt", "torchvision": "pip install -r requirements/torch.txt",
+           "numpy": "pip install -r requirements/runtime.txt", "mmengine": "pip install -r requirements/runtime.txt",
+           "mmcv": f"{BUILD} -r requirements/mmlab.txt", "mmdet": f"{BUILD} -r requirements/mmlab.txt",
+           "mmpose": f"{BUILD} -r requirements/mmlab.txt", "dfmamba": "pip install --no-deps --no-build-isolation -e ."}
 CV2_PROVIDERS = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+
+
+def check_python() -> Row:
+    """Say which Python this is, and whether the pinned versions install there."""
+    text = sys.version.split()[0] + " " + sys.executable
+    if OLDEST <= sys.version_info[:2] <= NEWEST:
+        return "python", OK, text
+    return "python", NOTE, f"{text}: the pinned versions need {OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
 
 
 def check_packages() -> Iterator[Row]:
     """Yield version and import of every needed package, and a warning where a fork and its original are both there."""
     for name, providers in NEEDED.items():
-        found = [f"{provider} {installed}" for provider in providers if (installed := installed_version(provider))]
+        found = {provider: installed for provider in providers if (installed := installed_version(provider))}
+        what = ", ".join(f"{provider} {installed}" for provider, installed in found.items())
         try:
             import_module(name)
         except Exception as error:  # a broken binary may raise anything
-            yield name, FAIL, f"{', '.join(found) or 'not installed'}: {type(error).__name__}: {first_line(error)}"
+            yield name, FAIL, explain(name, found, what, error)
             continue
-        several = " (several provide the same files: uninstall all, then install one)" if len(found) > 1 else ""
-        yield name, NOTE if several else OK, (", ".join(found) or "importable, not installed by pip") + several
+        if len(found) > 1:
+            yield name, NOTE, (f"{what}: they overwrite each other's files. pip uninstall -y {' '.join(found)}, then: "
+                               f"{INSTALL[name]}")
+        else:
+            yield name, OK, what or "importable, not installed by pip"
+
+
+def explain(name: str, found: dict[str, str], what: str, error: Exception) -> str:
+    """Say why a package cannot be imported, and what to do.
+
+    Args:
+        name: Its import name.
+        found: Versions of the installed distributions that provide it.
+        what: The same as text.
+        error: What importing it raised.
+    """
+    missing = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+    if missing == name and not found:
+        return f"not installed: {INSTALL[name]}"
+    if missing == name:
+        return (f"pip lists {what}, but its files are not there; uninstalling another of {', '.join(NEEDED[name])} "
+                f"takes them along. pip uninstall -y {' '.join(found)}, then: {INSTALL[name]}")
+    if missing == "mmcv._ext":
+        return ("mmcv is there without its compiled operators (mmcv-lite, or built without MMCV_WITH_OPS=1). Uninstall "
+                f"it, then: {INSTALL['mmcv']}")
+    if missing in NEEDED:
+        return f"needs {missing}, which is missing, see there"
+    return f"{what or 'not installed by pip'}: {type(error).__name__}: {first_line(error)}"
 
 
 def check_cv2() -> Row:
@@ -62,7 +104,10 @@ def check_torch_build() -> Row:
 def check_mmcv_ops() -> Row:
     """Call one of mmcv's compiled operators: built against another torch they import and fail when called."""
     import torch
-    from mmcv.ops import nms
+    try:
+        from mmcv.ops import nms
+    except ModuleNotFoundError as error:
+        return "mmcv operators", FAIL, explain("mmcv operators", {}, "", error)
 
     boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 10, 10]])
     kept = nms(boxes, torch.tensor([0.9, 0.8]), 0.5)[1].tolist()
@@ -150,7 +195,7 @@ def main() -> None:
     add_common_arguments(parser)
     debug = parser.parse_args().debug
     warnings.simplefilter("ignore")
-    rows: list[Row] = [("python", OK, sys.version.split()[0] + " " + sys.executable), *check_packages()]
+    rows: list[Row] = [check_python(), *check_packages()]
     rows += [guarded("cv2", check_cv2, debug), guarded("torch build", check_torch_build, debug),
              guarded("mmcv operators", check_mmcv_ops, debug)]
     try:

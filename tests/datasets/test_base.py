@@ -172,6 +172,19 @@ def test_fingerprint_changes_with_the_annotations(root):
     assert len(first["digest"]) == 16
 
 
+def test_fingerprint_changes_with_the_chosen_samples(root):
+    """With their number alike, and however they were chosen."""
+
+    def fingerprint(**kwargs):
+        return toy(root, **kwargs).metainfo["data_source"]["fingerprint"]
+
+    first = fingerprint(indices=[0, 1])
+    assert first == fingerprint(indices=2)
+    assert len({first, fingerprint(indices=-2), fingerprint(indices=[1, 0]), fingerprint(indices=[0, 2])}) == 4
+    subsets = [toy(root).get_subset(chosen).metainfo["data_source"]["fingerprint"] for chosen in ([0, 1], [2, 3])]
+    assert subsets[0] != subsets[1]
+
+
 def test_copies_and_pickles_stay_small(root):
     dataset = toy(root)
     copy = pickle.loads(pickle.dumps(dataset.get_subset([2, 3])))

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -144,6 +145,24 @@ def alone(monkeypatch):
 def test_a_process_that_no_launcher_started(alone, launcher, message):
     with pytest.raises(ConfigError, match=message):
         join_processes(Config({"launcher": launcher}))
+
+
+@pytest.mark.slow
+@without_gpu
+def test_processes_that_slurm_starts_train_together(tmp_path):
+    """With the variables that srun sets; there is no Slurm here."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, str(ROOT / "tools" / "train.py"), str(TOY), "--launcher", "slurm", "--work-dir",
+               str(tmp_path / "work"), "--cfg-options", "train_cfg.max_epochs=1"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FOLDER), str(ROOT / "projects")]),
+                   "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "SLURM_NTASKS": "2"}
+    started = [subprocess.Popen(command, env={**environment, "SLURM_PROCID": rank, "SLURM_LOCALID": rank}, cwd=tmp_path,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for rank in "01"]
+    ends = [process.communicate(timeout=300) for process in started]
+    assert [process.returncode for process in started] == [0, 0], ends
+    assert sum(out.count("training done") for out, _ in ends) == 1
 
 
 @without_gpu

@@ -57,8 +57,15 @@ def emulation(tmp_path_factory):
     subprocess.run([compiler, "-shared", "-fsanitize=undefined", *objects, "-o", path], check=True)
     library = ctypes.CDLL(str(path))
     library.failure.restype = ctypes.c_char_p
-    library.scan_workspace.restype = ctypes.c_int64
+    library.scan_workspace.restype = library.least_allowed.restype = ctypes.c_int64
     return library
+
+
+@pytest.fixture
+def device(emulation):
+    """Return a function that makes the emulated device another one, for one test."""
+    yield lambda shared_kib, attributes_fail=False: emulation.set_device(shared_kib * 1024, attributes_fail)
+    emulation.set_device(227 * 1024, False)
 
 
 class Guarded:
@@ -133,6 +140,7 @@ def sample_arguments(batch, size, channels, groups, anchors, dtype, weight_dtype
     flat[torch.randint(flat.numel(), (max(1, flat.numel() // 8),))] = 0  # the lattice, borders included
     x = torch.randn(batch, length, channels).to(dtype)
     weight = torch.randn(batch, length, groups, anchors).to(weight_dtype or dtype)
+    weight[~offset.isfinite().all(-1)] = math.nan  # off the map, where the weight does not matter
     return x, offset, weight
 
 
@@ -360,3 +368,20 @@ def test_dssm_falls_back(emulation):
     assert not emulation.run_fits(0, integers([1, 3, 4, 2, 32, 1, 9]), scan, ctypes.c_void_p(4))  # odd address
     long = integers(scan_sizes(1, 4096, 32, 8))
     assert not emulation.run_fits(0, integers([1, 64, 64, 2, 32, 1, 9]), long, None)  # too large for shared memory
+
+
+def test_every_launch_may_have_all_the_shared_memory_there_is(emulation, device):
+    # Not what the launch itself needs: between asking and launching, another thread may ask for less.
+    device(160)
+    check_dssm(emulation, (1, (3, 4), 32, 1, 9, 8), torch.float32)
+    check_dssm(emulation, (1, (16, 16), 32, 1, 9, 8), torch.float32)
+    assert emulation.least_allowed() == 160 * 1024
+
+
+def test_an_error_is_returned_and_does_not_stay_pending(emulation, device):
+    device(227, attributes_fail=True)
+    case = (1, 4, 3, 64)
+    inputs = list(scan_arguments(*case, torch.float64).values())
+    with pytest.raises(AssertionError):
+        call(emulation, "run_scan", torch.float64, [scan_sizes(*case)], inputs, [(inputs[0].shape, torch.float64)])
+    assert emulation.pending_error() == 0

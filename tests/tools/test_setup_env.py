@@ -27,3 +27,53 @@ def test_an_unfit_python_is_named(monkeypatch, version):
     monkeypatch.setattr(sys, "version_info", version)
     with pytest.raises(SystemExit, match=r"Python 3\.10 to 3\.12 is needed.*PYTHON=python3\.11"):
         check_python()
+
+
+@pytest.fixture
+def build_variables():
+    return runpy.run_path(str(SCRIPT))["build_variables"]
+
+
+def test_mmcv_is_built_without_symbols_for_the_cpu_and_one_compiler_a_core(build_variables):
+    made = build_variables({"PATH": "/bin", "MMCV_WITH_OPS": "0"})
+    assert made["CFLAGS"].split()[-1] == made["CXXFLAGS"].split()[-1] == "-g0"
+    assert made["MAX_JOBS"] == str(len(os.sched_getaffinity(0)))
+    assert made["CUDA_VISIBLE_DEVICES"] == ""
+    assert made["MMCV_WITH_OPS"] == "1"
+    assert made["PATH"] == "/bin"
+
+
+def test_what_the_user_has_set_stays(build_variables):
+    theirs = {"CFLAGS": "-O2", "CXXFLAGS": "", "MAX_JOBS": "7", "FORCE_CUDA": "1", "CUDA_VISIBLE_DEVICES": "3"}
+    assert build_variables(theirs) == {**theirs, "MMCV_WITH_OPS": "1"}
+
+
+def test_the_compiler_gets_the_flags_in_place_of_the_interpreters(build_variables, tmp_path, monkeypatch):
+    """torch's build takes them from distutils: the last -O and the last -g of its command are those that count."""
+    from setuptools._distutils.ccompiler import new_compiler
+    from setuptools._distutils.sysconfig import customize_compiler
+
+    for name, value in build_variables({}).items():
+        monkeypatch.setenv(name, value)
+    compiler = new_compiler()
+    customize_compiler(compiler)
+    flags = [word for word in compiler.compiler_so if word.startswith(("-O", "-g"))]
+    assert [word for word in flags if word.startswith("-O")][-1] == "-O1"
+    assert [word for word in flags if word.startswith("-g")][-1] == "-g0"
+
+
+@pytest.mark.parametrize(("environment", "fresh"), [({}, False), ({"FORCE_CUDA": "1"}, True)])
+def test_only_the_packages_of_openmmlab_get_them(monkeypatch, tmp_path, environment, fresh):
+    """Our own extension has flags of its own, and is built with the user's variables alone."""
+    setup = runpy.run_path(str(SCRIPT))
+    calls = []
+    monkeypatch.setattr(subprocess, "call", lambda command, env, **_: calls.append((command, env)) or 0)
+    monkeypatch.delenv("CFLAGS", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    setup["install"](str(tmp_path / "venv"), str(tmp_path / "log"))
+    quick = [command for command, env in calls if "CFLAGS" in env]
+    assert len(quick) == 1
+    assert "requirements/mmlab.txt" in quick[0]
+    assert ("--no-cache-dir" in quick[0]) is fresh
+    assert calls[-1][0][-2:] == ["-e", "."]

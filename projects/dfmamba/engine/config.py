@@ -93,6 +93,8 @@ def _reason(error: Exception) -> str:
         return (f"it, or a config that it inherits, names {name} in _base_, and there is no such file. Paths in _base_ "
                 "are relative to the config: keep it in the folder that it was written for, or name its bases by "
                 "absolute paths.")
+    if isinstance(error, ModuleNotFoundError):  # of a package whose configs it inherits, as in mmdet::
+        return f"{error}. Run `make setup`, or install it; `tools/env_check.py` says what else is missing."
     if isinstance(error, UnicodeDecodeError) or "null bytes" in str(error):
         return "expected a text file in UTF-8, got other bytes. Is it a checkpoint, or saved in another encoding?"
     if isinstance(error, SyntaxError):
@@ -123,7 +125,8 @@ def _import_modules(path: Path, config: Config) -> None:
             if not wanted.get("allow_failed_imports"):
                 what = "" if missing == name else f", for it needs {missing}"
                 is_installed = missing != name.split(".")[0] and importlib.util.find_spec(name.split(".")[0])
-                where = ("Run `make setup`, or install it" if is_installed else
+                where = ("Run `make setup`, or install it; `tools/env_check.py` says what else is missing"
+                         if is_installed else
                          "A module of your own must lie in a folder that PYTHONPATH names")
                 raise ConfigError(f"{path}: custom_imports: cannot import {name}{what}, which is not there. "
                                   f"{where}.") from error
