@@ -42,6 +42,16 @@ def test_a_bone_in_front_hides_a_joint(shift, depth, expected):
     assert not hidden_joints(joints, valid, ONE_HAND).any()
 
 
+@pytest.mark.parametrize(("gap", "expected"), [(17.9, False), (18.0, False), (18.1, True)])
+def test_a_bone_must_be_nearer_by_a_fingers_thickness(gap, expected):
+    """Straight ahead, where distances are depths."""
+    joints = np.full((1, 21, 3), [0.0, 0, 10000])
+    joints[0, :, 0] = 3000 + 500 * np.arange(21)
+    joints[0, 20], joints[0, [5, 6]] = [0, 0, 600], [0, 0, 600 - gap]
+    valid = np.isin(np.arange(21), [20, 5, 6])[None]
+    assert hidden_joints(joints, valid, ONE_HAND)[0, 20] == expected
+
+
 def test_own_bones_do_not_hide_a_joint():
     joints = np.full((1, 21, 3), [0.0, 0, 10000])
     joints[0, :, 0] = 3000 + 500 * np.arange(21)

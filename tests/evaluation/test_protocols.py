@@ -198,7 +198,8 @@ def test_hand3d_is_the_definition(rng):
     everything = score_rhp(pred, truth, np.ones((60, 21)), all_joints=truth, seen=np.ones((60, 21))).metrics
     for name in ("EPE_{}_mean_mm", "EPE_{}_median_mm", "AUC_{}_0_50_mm", "AUC_{}_21_50_mm", "hands_{}"):
         assert everything[name.format("hand3d")] == everything[name.format("palm_bonescaled")]  # eval3d.py
-    assert "EPE_hand3d_mean_mm" not in score_rhp(pred, truth, valid).metrics
+    for options in ({}, {"all_joints": truth}, {"seen": seen}):  # both are needed
+        assert "EPE_hand3d_mean_mm" not in score_rhp(pred, truth, valid, **options).metrics
 
 
 @pytest.mark.parametrize(("hidden", "palm"), [([WRIST], True), ([MIDDLE1], True), ([WRIST, MIDDLE1], False)])

@@ -11,7 +11,7 @@ from dfmamba.evaluation.protocols import PROTOCOLS, score_dexycb, score_nyu
 from dfmamba.evaluation.result_files import read_nyu_text
 from dfmamba.evaluation.scores import Curve, JointTable
 from dfmamba.evaluation.scoring import match, score_tables
-from dfmamba.evaluation.units import doubt_about_mm, median_bone
+from dfmamba.evaluation.units import doubt_about_mm, doubt_about_nyu_truth, median_bone
 from dfmamba.geometry import NYU_COORDINATES
 
 
@@ -237,6 +237,20 @@ def test_a_truth_in_space_that_was_read_as_uvd_is_refused(rng, tmp_path):
     with pytest.raises(ValueError, match=r"pred.txt: expected u v d of joints, but \d+% of the points lie outside of "
                                          r"the image .640 x 480 px.. Are they x y z"):
         score_tables("nyu", truth, read_nyu_text(path))
+
+
+@pytest.mark.parametrize(("axis", "value", "counts"), [(0, -1, True), (0, 640, True), (0, 639.9, False),
+                                                       (1, -1, True), (1, 480, True), (1, 479.9, False), (1, 0, False)])
+def test_some_joints_may_lie_outside_of_the_image(axis, value, counts):
+    """A hand at the border is no doubt: up to a tenth of the points."""
+    uvd = np.tile([320.0, 240.0, 700.0], (10, 14, 1))
+    to_camera, _ = NYU_COORDINATES["uvd"]
+    uvd[0, :, axis] = value  # 14 of 140 points
+    assert doubt_about_nyu_truth(to_camera(uvd)) is None
+    uvd[1, 0, axis] = value
+    doubt = doubt_about_nyu_truth(to_camera(uvd))
+    assert (doubt is not None) == counts
+    assert not counts or doubt.startswith("11% of the points lie outside of the image (640 x 480 px)")
 
 
 # ---- the picture
