@@ -12,6 +12,7 @@ from dfmamba.skeleton import (
     ONE_HAND,
     TWO_HANDS,
     inverse,
+    mmpose_metainfo,
     skeleton_with,
 )
 
@@ -60,9 +61,38 @@ def test_nyu_names():
     # the pinky's and the thumb's tip and the palm's first three, as Tompson's script names them
     assert [NYU_36_NAMES[i] for i in (0, 24, 30, 31, 32)] == ["F1_KNU3_A", "TH_KNU3_A", "PALM_1", "PALM_2", "PALM_3"]
     named = dict(zip(NYU_14.names, (NYU_36_NAMES[i] for i in NYU_14_OF_36), strict=True))
-    assert {name: named[name] for name in ("middle_tip", "index_mid", "thumb_root", "palm")} == {
-        "middle_tip": "F3_KNU3_A", "index_mid": "F4_KNU2_B", "thumb_root": "TH_KNU2_B", "palm": "PALM_3"}
+    fingers = {"pinky": "F1", "ring": "F2", "middle": "F3", "index": "F4"}
+    assert named == {f"{finger}_tip": f"{short}_KNU3_A" for finger, short in fingers.items()} | {
+        f"{finger}_mid": f"{short}_KNU2_B" for finger, short in fingers.items()} | {
+        "thumb_tip": "TH_KNU3_A", "thumb_mid": "TH_KNU3_B", "thumb_root": "TH_KNU2_B", "wrist_back": "PALM_1",
+        "wrist": "PALM_2", "palm": "PALM_3"}
     assert NYU_14.finger_of(7) == "index"
     assert [NYU_14.finger_of(i) for i in (11, 12, 13)] == ["wrist", "wrist", "palm"]
     with pytest.raises(ValueError, match="root for each hand"):
         _ = NYU_14.root_of_joint
+
+
+def test_nyus_bones_go_from_the_tips_to_the_palm():
+    bones = {tuple(NYU_14.names[joint] for joint in bone) for bone in NYU_14.bones}
+    fingers = {(f"{finger}_tip", f"{finger}_mid") for finger in ("pinky", "ring", "middle", "index", "thumb")}
+    to_palm = {(part, "palm") for part in ("pinky_mid", "ring_mid", "middle_mid", "index_mid", "thumb_root", "wrist",
+                                           "wrist_back")}
+    assert bones == fingers | {("thumb_mid", "thumb_root")} | to_palm
+
+
+@pytest.mark.parametrize("skeleton", [ONE_HAND, TWO_HANDS, NYU_14], ids=["21", "42", "14"])
+def test_mmpose_reads_the_metainfo(skeleton):
+    pytest.importorskip("mmpose")
+    from mmpose.datasets.datasets.utils import parse_pose_metainfo
+
+    colors = [(joint, 2 * joint, 3 * joint) for joint in range(skeleton.num_joints)]
+    meta = parse_pose_metainfo(mmpose_metainfo(skeleton, "mine", colors))
+    assert meta["dataset_name"] == "mine"
+    assert meta["num_keypoints"] == skeleton.num_joints
+    assert meta["keypoint_id2name"] == dict(enumerate(skeleton.names))
+    assert tuple(meta["flip_indices"]) == skeleton.flip
+    assert meta["keypoint_colors"].tolist() == [list(color) for color in colors]
+    assert meta["skeleton_links"] == [(parent, child) for child, parent in skeleton.bones]
+    assert meta["skeleton_link_colors"].tolist() == [list(colors[child]) for child, _ in skeleton.bones]
+    assert meta["dataset_keypoint_weights"].tolist() == [1] * skeleton.num_joints
+    assert meta["sigmas"].tolist() == [1] * skeleton.num_joints

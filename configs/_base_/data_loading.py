@@ -1,4 +1,8 @@
-# What the data sets share: the keys that travel with a sample, and the settings of the loaders.
+# What the data sets share: the keys that travel with a sample, the settings of the loaders, and what mmpose's
+# inferencers read.
+
+data_mode = 'topdown'  # one box a sample
+hand3d = True  # MMPoseInferencer(pose3d=Config.fromfile(...)) takes Hand3DInferencer where it finds this key
 
 # All that the pose estimator, the metrics and the pictures read, of any data set; a sample has what its set knows.
 meta_keys = ('id', 'img_id', 'img_path', 'dataset_name', 'seq_name', 'capture', 'camera', 'frame_idx', 'subject',

@@ -13,14 +13,15 @@ data_root = 'data/interhand2.6m'
 four_samples = dict(
     type='InterHand26MDataset', data_root=data_root, ann_file='test_interhand2.6m_data.json',
     camera_file='test_interhand2.6m_camera.json', joint_file='test_interhand2.6m_joint_3d.json',
-    data_prefix=dict(img=''), pipeline=[
-        dict(type='LoadImage'),
-        dict(type='GetBBoxCenterScale', padding=1.25),
-        dict(type='TopdownAffine', input_size={{_base_.input_size}}),
-        dict(type='GenerateTarget', encoder={{_base_.codec}}),
-        dict(type='PackPoseInputs', meta_keys={{_base_.meta_keys}}),
-    ])
-repeated = dict(_delete_=True, type='RepeatDataset', times=50, dataset=four_samples)
+    data_prefix=dict(img=''))
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='GetBBoxCenterScale', padding=1.25),
+    dict(type='TopdownAffine', input_size={{_base_.input_size}}),
+    dict(type='GenerateTarget', encoder={{_base_.codec}}),
+    dict(type='PackPoseInputs', meta_keys={{_base_.meta_keys}}),
+]
+repeated = dict(_delete_=True, type='RepeatDataset', times=50, dataset=dict(pipeline=train_pipeline, **four_samples))
 train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False, dataset=repeated)
 val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=four_samples)
 test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=four_samples)

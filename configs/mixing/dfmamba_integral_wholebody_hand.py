@@ -5,7 +5,9 @@ data: as mmpose expects COCO-WholeBody-Hand, data/coco/.
 """
 
 _base_ = ['mmpose::body_2d_keypoint/integral_regression/coco/ipr_res50_8xb64-210e_coco-256x256.py']
-custom_imports = dict(imports=['dfmamba.models'], allow_failed_imports=False)
+custom_imports = dict(
+    imports=['dfmamba.models', 'dfmamba.visualization.hand_visualizer'], allow_failed_imports=False)
+visualizer = dict(type='HandVisualizer')
 model = dict(
     backbone=dict(_delete_=True, type='DFMamba', arch='tiny', out_indices=(5,)),
     head=dict(in_channels=576, num_joints=21),

@@ -26,6 +26,11 @@ def test_decode_by_hand():
     np.testing.assert_array_equal(A2JCodec().decode(joints((1, 2, 3)))[1], [[1]])
 
 
+def test_by_default_the_volume_is_the_papers():
+    encoded = A2JCodec().encode(joints((255.9, 255.9, 199.9), (256, 0, 0), (0, 256, 0), (0, 0, 200)))
+    assert encoded["keypoint_weights"].tolist() == [[1, 0, 0, 0]]
+
+
 @pytest.mark.parametrize(
     "codec",
     [A2JCodec(), A2JCodec((128, 96), 64, 300.0), KEYPOINT_CODECS.build({"type": "A2JCodec", "depth_bins": 128})],

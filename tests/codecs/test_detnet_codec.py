@@ -95,6 +95,15 @@ def test_joints_count_if_their_gaussian_reaches_into_the_crop(point, weight):
     assert all(np.isfinite(value).all() for value in targets.values())
 
 
+@pytest.mark.parametrize(("sigma", "radius"), [(1.0, 3), (2.0, 6), (1.5, 4), (0.5, 1)])
+def test_a_gaussian_ends_at_three_sigmas(sigma, radius):
+    points, cam = hand()
+    points[0, 0] = 64  # cell 16
+    row = DetNetCodec(sigma=sigma).encode(points, None, cam)["heatmaps"][0, 16]
+    assert np.flatnonzero(row).tolist() == list(range(16 - radius, 16 + radius + 1))
+    np.testing.assert_allclose(row[16 + radius], math.exp(-(radius**2) / (2 * sigma**2)), rtol=1e-6)
+
+
 def test_joints_that_are_not_annotated_do_not_count():
     points, cam = hand()
     visible = np.ones((1, 21), np.float32)
@@ -188,6 +197,9 @@ def test_wrong_shapes_are_refused():
         DetNetCodec().encode(points)
     with pytest.raises(ValueError, match=r"expected shapes \(21, 32, 32\) and \(63, 32, 32\), got \(21, 16, 16\)"):
         DetNetCodec().decode(np.zeros((21, 16, 16)), np.zeros((63, 16, 16)))
+    for shapes in (((21, 16, 16), (63, 32, 32)), ((21, 32, 32), (63, 16, 16)), ((21, 32, 32), (21, 32, 32))):
+        with pytest.raises(ValueError, match="heatmaps, location_maps: expected shapes"):
+            DetNetCodec().decode(*map(np.zeros, shapes))
 
 
 def test_everything_that_losses_and_metrics_read_gets_packed():

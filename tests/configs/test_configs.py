@@ -1,72 +1,19 @@
 """Every config of the tree: its model is built, takes a step in both directions on synthetic data, and is scored."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from mmengine.dataset import pseudo_collate
+from config_cases import CONFIGS, LEAVES, ROOT, batch_of, list_configs, named
 from mmengine.evaluator import Evaluator
 from mmengine.registry import init_default_scope
-from mmpose.registry import DATASETS, MODELS
+from mmpose.registry import MODELS
 
 from dfmamba.engine.config import check_types, load_config
 from dfmamba.models.cost import count_parameters
-from dfmamba.synthesis.assemblyhands import write_assemblyhands
-from dfmamba.synthesis.dexycb import write_dexycb
-from dfmamba.synthesis.interhand26m import write_interhand26m
-from dfmamba.synthesis.nyu import write_nyu
-from dfmamba.synthesis.rhp import write_rhp
 
-ROOT = Path(__file__).parents[2]
-CONFIGS = ROOT / "configs"
-specification = importlib.util.spec_from_file_location("list_configs", ROOT / "tools" / "list_configs.py")
-list_configs = importlib.util.module_from_spec(specification)
-specification.loader.exec_module(list_configs)
-
-LEAVES = [path for path in list_configs.leaves() if path.parent.name != "mixing"]  # those: test_mixing.py
 QUICK = ("dfmamba_rhp.py", "dfmamba_nyu.py", "dfmamba_dexycb.py", "dfmamba_assemblyhands.py", "dfmamba_interhand.py")
 BACKBONES = ("resnet50", "vit_s", "swin_t", "convnext_t", "vmamba_t", "spatial_mamba_t")
 DATA_SETS = ("interhand", "rhp", "nyu", "dexycb", "assemblyhands")
-WRITERS = {
-    "InterHand26MDataset": (write_interhand26m, {"train": 4, "val": 4, "test": 4}),
-    "RHPDataset": (write_rhp, {"train": 4, "test": 4}),
-    "NYUDataset": (write_nyu, {"train": 4, "test": 4}),
-    "DexYCBDataset": (write_dexycb, {"train": 16, "val": 16, "test": 16}),
-    "AssemblyHandsDataset": (write_assemblyhands, {"train": 8, "val": 8}),
-}
-
-
-def named(path):
-    """Return a config's name below configs/."""
-    return str(path.relative_to(CONFIGS))
-
-
-@pytest.fixture(scope="session")
-def synthetic_set(tmp_path_factory):
-    """Return a function that gives the folder of a small SYNTHETIC set for a type of data set, written once."""
-    folders = {}
-
-    def folder_of(kind):
-        if kind not in folders:
-            write, counts = WRITERS[kind]
-            folders[kind] = tmp_path_factory.mktemp(kind)
-            write(folders[kind], counts, seed=0, view_spread_deg=30)
-        return folders[kind]
-
-    return folder_of
-
-
-def batch_of(cfg, dataloader, synthetic_set, model):
-    """Return two samples of a data loader's data set, read from synthetic files."""
-    config = cfg[dataloader].dataset
-    config = config.get("dataset", config)  # a repeated data set holds another
-    kept = {key: config[key] for key in ("type", "split", "pipeline", "test_mode", "setup", "ann_file", "centres")
-            if key in config and not (config.type == "InterHand26MDataset" and key == "ann_file")}
-    dataset = DATASETS.build({**kept, "data_root": str(synthetic_set(config.type))})
-    samples = pseudo_collate([dataset[0], dataset[len(dataset) - 1]])
-    return dataset, model.data_preprocessor(samples, training=dataloader.startswith("train"))
 
 
 @pytest.mark.parametrize("path", [

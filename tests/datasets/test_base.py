@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import time
 from pathlib import Path
 
@@ -170,6 +171,42 @@ def test_fingerprint_changes_with_the_annotations(root):
     second = toy(root).metainfo["data_source"]
     assert first["digest"] != second["digest"]
     assert len(first["digest"]) == 16
+
+
+def test_fingerprint_changes_with_the_chosen_samples(root):
+    """With their number alike, and however they were chosen."""
+
+    def fingerprint(**kwargs):
+        return toy(root, **kwargs).metainfo["data_source"]["fingerprint"]
+
+    first = fingerprint(indices=[0, 1])
+    assert first == fingerprint(indices=2)
+    assert len({first, fingerprint(indices=-2), fingerprint(indices=[1, 0]), fingerprint(indices=[0, 2])}) == 4
+    subsets = [toy(root).get_subset(chosen).metainfo["data_source"]["fingerprint"] for chosen in ([0, 1], [2, 3])]
+    assert subsets[0] != subsets[1]
+
+
+def test_fingerprint_is_logged_and_does_not_say_where_the_files_lie(root, tmp_path_factory, log):
+    source = toy(root).metainfo["data_source"]
+    assert f"Toy: data fingerprint {source['fingerprint']}" in log.text
+    assert source["ann_file"] == str(root / "names.txt")
+    copied = toy(shutil.copytree(root, tmp_path_factory.mktemp("elsewhere") / "copy")).metainfo["data_source"]
+    assert copied["fingerprint"] == source["fingerprint"]
+    assert copied["ann_file"] != source["ann_file"]
+
+
+def test_no_samples_are_not_all_samples(root):
+    with pytest.raises(ValueError, match=r"expected at least one sample, got none: .*indices=0"):
+        toy(root, indices=0)
+
+
+def test_damage_inside_an_image_is_found_where_it_is_looked_for(root):
+    path = root / "images" / "1.png"
+    damage_inside(path)
+    dataset = toy(root)
+    assert dataset.find_image_fault(str(path), 101) is None
+    assert isinstance(dataset.find_image_fault(str(path), 101, decode=True), ImageError)
+    assert dataset.find_image_fault(str(root / "images" / "0.png"), 100, decode=True) is None
 
 
 def test_copies_and_pickles_stay_small(root):

@@ -303,6 +303,25 @@ def test_unusable_arguments(make, message):
         make()
 
 
+def test_the_ends_of_the_ranges_are_usable():
+    jitter, turn = RandomDepthBoxJitter(pixels=1), RandomCubeTurn(rotation_deg=1, scale=(1, 1))
+    assert set(np.ravel([jitter._draw() for _ in range(50)])) == {-1, 0}
+    assert {turn._draw() for _ in range(50)} == {(-1, 1), (0, 1)}
+    erase, ones = RandomDepthErasing(prob=1, area=(1, 1), aspect=1), np.ones((9, 9, 1))
+    assert erase({"img": ones})["img"].all()  # a rectangle as large as the crop is never used
+    with pytest.raises(ValueError, match="0 < smallest <= largest, got 180"):
+        RandomCubeTurn(scale=(0, 1))
+    with pytest.raises(ValueError, match="0 < smallest <= largest area <= 1"):
+        RandomDepthErasing(area=(0, 0.5))
+
+
+def test_the_cubes_half_depth_is_150_mm_by_default():
+    depth = np.full((480, 640), 800.0)
+    depth[100:200, 150:250], depth[200:240, 150:250] = 949.9, 950.1
+    crop = CropDepthCube()(sample(depth))["img"][..., 0] * A2J_STD_MM + A2J_MEAN_MM
+    np.testing.assert_allclose(np.unique(crop.round(1)), [0, 149.9], atol=0.1)
+
+
 @pytest.mark.parametrize("transform", [LoadNYUDepth, RandomDepthBoxJitter, RandomCubeTurn, CropDepthCube,
                                        RandomDepthErasing])
 def test_repr_is_the_call(transform):

@@ -89,6 +89,17 @@ def test_flip_twice_is_the_identity(samples, number, with_box):
             assert twice[key] == value, key
 
 
+@pytest.mark.parametrize("number", range(4))
+def test_crop_of_a_flipped_sample_is_the_mirror_image_of_its_crop(samples, number):
+    """Also where the box is turned already: its turn changes its sense."""
+    jitter = RandomBoxJitter()
+    jitter._draw = lambda: (np.array([0.1, -0.05]), 1.1, 40.0)
+    sample, crop = jitter(GetBBoxCenterScale()(samples[number])), TopdownAffine(input_size=(256, 256))
+    before = crop(copy.deepcopy(sample))["transformed_keypoints"][:, sample["flip_indices"]]
+    after = crop(RandomHandFlip(prob=1.0)(sample))["transformed_keypoints"]
+    np.testing.assert_allclose(after, np.stack([256 - before[..., 0], before[..., 1], before[..., 2]], -1), atol=1e-2)
+
+
 def test_flip_agrees_with_mmpose_where_mmpose_is_right(samples):
     sample = samples[2]
     ours, theirs = RandomHandFlip(prob=1.0)(copy.deepcopy(sample)), HandRandomFlip(prob=1.0)(copy.deepcopy(sample))
@@ -269,6 +280,17 @@ def test_blank_image_has_no_valid_joints():
 def test_unusable_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_the_ends_of_the_ranges_are_usable():
+    still = RandomBoxJitter(shift=0, scale=0, rotation_deg=0, rotation_prob=1)
+    box = still({"bbox_center": np.float32([[7, 9]]), "bbox_scale": np.float32([[100, 50]])})
+    assert [box[key].tolist() for key in ("bbox_center", "bbox_scale")] == [[[7, 9]], [[100, 50]]]
+    assert box["bbox_rotation"].tolist() == [0]
+    img = np.full((2, 2, 3), 77, np.uint8)
+    np.testing.assert_array_equal(RandomChannelGain(low=1, high=1)({"img": img})["img"], img)
+    assert not RandomChannelGain(low=0, high=0)({"img": img})["img"].any()
+    assert [RandomHandFlip(prob).prob for prob in (0, 1)] == [0, 1]
 
 
 @pytest.mark.parametrize("transform", [RandomHandFlip, RandomBoxJitter, RandomChannelGain, InvalidateBlankImage])

@@ -244,6 +244,14 @@ def test_dexycb_is_the_definition(rng):
     assert relative["MPJPE_rr_macro_mm"] == metrics["MPJPE_rr_macro_mm"]
 
 
+def test_dexycb_shrinks_a_prediction_that_is_nearly_a_point(rng):
+    """The toolkit adds 1e-8 to the norm before it divides by it twice: at a norm of 1e-8, a quarter is left."""
+    truth = rng.normal(scale=40, size=(1, 21, 3))
+    centred = truth - truth.mean(axis=1, keepdims=True)
+    metrics = score_dexycb(centred / np.linalg.norm(centred) * 1e-8, truth).metrics
+    assert metrics["PA_MPJPE_macro_mm"] == pytest.approx(0.75 * np.linalg.norm(centred, axis=-1).mean(), rel=1e-6)
+
+
 def test_dexycb_alignments_take_away_what_they_should(rng):
     truth = rng.normal(scale=40, size=(5, 21, 3))
     shifted = score_dexycb(truth + np.array([30, 0, 40]), truth).metrics

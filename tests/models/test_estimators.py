@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import ConfigDict
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import MODELS
 from torch import nn
 
@@ -13,6 +14,8 @@ import dfmamba.codecs
 import dfmamba.models.estimators
 import dfmamba.models.heads
 import dfmamba.models.necks  # noqa: F401, registers the neck
+from dfmamba.skeleton import ONE_HAND, TWO_HANDS, mmpose_metainfo, skeleton_with
+from dfmamba.visualization.colors import joint_colors
 
 
 @MODELS.register_module()
@@ -176,3 +179,46 @@ class TestDetNet:
             np.testing.assert_allclose(keypoints[:, :2], crop * 2 + (100 - 64, 200 - 64))
             np.testing.assert_array_equal(keypoints[:, 2], sample.pred_instances.keypoints_cam[0, :, 2])
             assert np.linalg.norm(sample.pred_instances.keypoints_cam[0, 11]) == pytest.approx(80, rel=1e-4)
+
+
+class TestDatasetMeta:
+    """What mmpose's inferencers set on the model."""
+
+    @pytest.fixture
+    def model(self):
+        return MODELS.build(config(head={"num_joints": 21}))
+
+    @pytest.mark.parametrize("skeleton", [ONE_HAND, TWO_HANDS], ids=["21", "42, of which one hand is predicted"])
+    def test_a_joint_set_that_fits_stays(self, model, skeleton, log):
+        meta = parse_pose_metainfo(mmpose_metainfo(skeleton, "mine", joint_colors(skeleton)))
+        model.dataset_meta = meta
+        assert model.dataset_meta is meta
+        assert not log.records
+
+    @pytest.mark.parametrize(("joints", "set_by_mmpose"), [(21, None), (42, None), (14, {"num_keypoints": 17})])
+    def test_nothing_and_another_joint_set_are_replaced_by_that_of_the_head(self, joints, set_by_mmpose, log):
+        model = MODELS.build(config(head={"num_joints": joints}))
+        model.dataset_meta = set_by_mmpose
+        assert model.dataset_meta["num_keypoints"] == joints
+        assert tuple(model.dataset_meta["keypoint_id2name"].values()) == skeleton_with(joints).names
+        assert f"expected the joint set of the head's {joints} joints" in log.text
+
+    def test_two_hands_are_not_seen_by_a_head_of_another_set(self):
+        model = MODELS.build(config(head={"num_joints": 14}))
+        model.dataset_meta = parse_pose_metainfo(mmpose_metainfo(TWO_HANDS, "mine", joint_colors(TWO_HANDS)))
+        assert model.dataset_meta["num_keypoints"] == 14
+
+
+@pytest.mark.parametrize(("meta", "expected"), [
+    ({}, [[1, 1]]), ({"one_of_two_hands": False, "hand_type": np.array([[0.0, 1.0]])}, [[1, 1]]),
+    ({"one_of_two_hands": True, "hand_type": np.array([[0.0, 1.0]])}, [[0, 1]])])
+def test_pictures_without_truth_have_what_mmposes_hand_inferencer_reads(images, make_samples, meta, expected):
+    model, samples = MODELS.build(config(head={"num_joints": 21})).eval(), make_samples(2, num_joints=21)
+    samples[1].gt_instances.keypoints = np.zeros((1, 21, 3))
+    for sample in samples:
+        sample.set_metainfo(meta)
+    with torch.no_grad():
+        without, with_truth = (sample.pred_instances for sample in model(images, samples, mode="predict"))
+    assert without.hand_type.tolist() == expected
+    assert without.rel_root_depth.tolist() == [0]
+    assert not {"hand_type", "rel_root_depth"} & set(with_truth.keys())  # metrics would take them for predictions

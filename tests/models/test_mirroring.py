@@ -56,6 +56,7 @@ def test_crop_is_that_of_the_flipped_input():
 
     for x in (0.0, 10.0, 31.0):
         assert in_image(after, 31 - x) == pytest.approx(WIDTH - 1 - in_image(before, x))
+    assert after.input_center[1] == before.input_center[1]
 
 
 def test_other_samples_stay_as_they_are():

@@ -14,7 +14,8 @@ def make_sample(hand_type=(0.0, 1.0), one_of_two_hands=True):
     joints = np.arange(1.0, 64.0).reshape(1, 21, 3)
     sample.gt_instances = InstanceData(keypoints=joints, keypoints_cam=joints + 500, keypoints_visible=np.ones((1, 21)),
                                        bboxes=np.array([[1.0, 2, 3, 4]]))
-    sample.pred_instances = InstanceData(keypoints=-joints, keypoint_scores=np.full((1, 21), 0.5))
+    sample.pred_instances = InstanceData(keypoints=-joints, keypoints_cam=-joints - 500, keypoints_scale_free=joints,
+                                         keypoint_scores=np.full((1, 21), 0.5))
     return sample
 
 
@@ -31,6 +32,14 @@ def test_the_hand_gets_its_place(hand_type, hand, other):
     assert after.root_depth[hand].tolist() == [600] * 21
     assert after.root_depth[other].tolist() == [0] * 21
     assert after.gt_instances.bboxes.tolist() == [[1, 2, 3, 4]]
+
+
+def test_a_picture_without_truth_has_its_prediction_restored_alone():
+    sample = make_sample()
+    sample.gt_instances = InstanceData(bboxes=np.ones((1, 4)), keypoints_visible=np.ones((1, 1, 1)))  # mmpose's ones
+    restore_two_hands(sample)
+    assert sample.pred_instances.keypoints.shape == (1, 42, 3)
+    assert sample.gt_instances.keypoints_visible.shape == (1, 1, 1)
 
 
 def test_samples_of_one_hand_stay():

@@ -24,6 +24,7 @@ from mmpose.registry import TRANSFORMS
 from numpy.typing import NDArray
 
 from dfmamba.datasets.nyu_annotations import IMAGE_SIZE
+from dfmamba.datasets.own_pictures import has_truth
 from dfmamba.io.images import ImageError, check_image_file, check_image_size, check_lossless
 
 A2J_MEAN_MM, A2J_STD_MM = -0.66877532422628, 28.329582076876047  # of the clipped cube, from A2J's nyu_{mean,std}.npy
@@ -48,7 +49,8 @@ def clip_to_cube(depth_mm: NDArray, centre_mm: float, half_mm: float) -> NDArray
 class LoadNYUDepth(BaseTransform):
     """Read an NYU depth image.
 
-    Required key: img_path. Added: img (H, W, 1) float32 in mm, img_shape and ori_shape (H, W).
+    Required key: img_path, or img: an image (H, W, 3) uint8 as OpenCV reads it from such a file, or depth in mm (H, W)
+    or (H, W, 1) in another type. Added: img (H, W, 1) float32 in mm, img_shape and ori_shape (H, W).
 
     Args:
         image_size: (width, height) in px that the camera's intrinsics belong to.
@@ -57,6 +59,7 @@ class LoadNYUDepth(BaseTransform):
         FileNotFoundError: There is no such file.
         ImageError: The file is no complete 8-bit image of that size with three channels, in a format that keeps its
             bytes (`check_lossless`).
+        ValueError: `img` is none of these, or has another size.
     """
 
     def __init__(self, image_size: tuple[int, int] = IMAGE_SIZE) -> None:
@@ -64,7 +67,24 @@ class LoadNYUDepth(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Read the image of a sample."""
-        path = Path(results["img_path"])
+        depth = self._convert(results["img"]) if "img" in results else self._read(Path(results["img_path"]))
+        results["img"] = depth
+        results["img_shape"] = results["ori_shape"] = depth.shape[:2]
+        return results
+
+    def _convert(self, image: NDArray) -> NDArray[np.float32]:
+        """Return the depth (H, W, 1) in mm of an image that is read already."""
+        is_coded = image.dtype == np.uint8 and image.shape[2:] == (3,)
+        is_depth = image.dtype.kind in "fui" and image.dtype != np.uint8 and image.shape[2:] in ((), (1,))
+        if image.shape[1::-1] != self.image_size or not (is_coded or is_depth):
+            width, height = self.image_size
+            raise ValueError(f"img: expected a depth image of {width} x {height} px, uint8 with three channels "
+                             "(depth = 256 green + blue) or another type with one, in mm, got "
+                             f"{image.dtype} and shape {image.shape}")
+        return (decode_depth(image) if is_coded else image.astype(np.float32)).reshape(*image.shape[:2], 1)
+
+    def _read(self, path: Path) -> NDArray[np.float32]:
+        """Return the depth (H, W, 1) in mm of a file."""
         header = check_image_file(path)  # before its pixels: a wrong header could ask for any amount of memory
         check_lossless(path, header)
         check_image_size(path, header, self.image_size)
@@ -75,9 +95,7 @@ class LoadNYUDepth(BaseTransform):
         if image.dtype != np.uint8 or image.shape[2:] != (3,):
             raise ImageError(f"{path}: expected 8 bits and three channels (depth = 256 green + blue), "
                              f"got {image.dtype} and shape {image.shape}")
-        results["img"] = decode_depth(image)[..., None]
-        results["img_shape"] = results["ori_shape"] = image.shape[:2]
-        return results
+        return decode_depth(image)[..., None]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(image_size={self.image_size})"
@@ -165,9 +183,10 @@ class CropDepthCube(BaseTransform):
     The value of a pixel is ((d - centre) scale - mean) / std, where d within the cube; outside, and beyond the image,
     it is that of the centre's depth.
 
-    Required keys: img (H, W, 1) in mm, bbox (1, 4), keypoints, root_depth (K,) in mm (the centre's). Taken where they
-    are there: cube_rotation, cube_scale. Changed: img (height, width, 1) float32. Added: transformed_keypoints
-    (crop px, crop px, mm times the scale), input_size, input_center, input_scale.
+    Required keys: img (H, W, 1) in mm, bbox (1, 4), keypoints, root_depth (K,) in mm (the centre's); a picture without
+    truth has centre_depth, a number, for the last two. Taken where they are there: cube_rotation, cube_scale. Changed:
+    img (height, width, 1) float32. Added: transformed_keypoints (crop px, crop px, mm times the scale), input_size,
+    input_center, input_scale.
 
     Args:
         input_size: (width, height) of the crop in px.
@@ -176,7 +195,8 @@ class CropDepthCube(BaseTransform):
         std: Standard deviation of it in mm.
 
     Raises:
-        ValueError: `half_depth_mm` or `std` is not positive, or a box does not meet the image.
+        ValueError: `half_depth_mm` or `std` is not positive, a box does not meet the image, or a picture without truth
+            does not say the depth of its centre.
     """
 
     def __init__(self, input_size: tuple[int, int] = (176, 176), half_depth_mm: float = 150.0,
@@ -191,19 +211,31 @@ class CropDepthCube(BaseTransform):
         box = self._clamp(results)
         scale = results.get("cube_scale", 1.0)
         warp = self._warp(box, results.get("cube_rotation", 0.0), scale)
-        centre_mm = float(results["root_depth"][0])
+        centre_mm = self._centre_depth(results)
         crop = cv2.warpAffine(results["img"][..., 0], warp, self.input_size, flags=cv2.INTER_NEAREST,
                               borderMode=cv2.BORDER_CONSTANT, borderValue=centre_mm)
         relative = clip_to_cube(crop, centre_mm, self.half_depth_mm) * scale
-        keypoints = results["keypoints"].copy()
-        keypoints[..., :2] = keypoints[..., :2] @ warp[:, :2].T + warp[:, 2]
-        keypoints[..., 2] *= scale
+        if has_truth(results):
+            keypoints = results["keypoints"].copy()
+            keypoints[..., :2] = keypoints[..., :2] @ warp[:, :2].T + warp[:, 2]
+            keypoints[..., 2] *= scale
+            results["transformed_keypoints"] = keypoints
         results["img"] = ((relative - self.mean) / self.std).astype(np.float32)[..., None]
-        results["transformed_keypoints"] = keypoints
         results["input_size"] = self.input_size
         results["input_center"] = ((box[:2] + box[2:]) / 2).astype(np.float32)
         results["input_scale"] = (box[2:] - box[:2]).astype(np.float32)
         return results
+
+    @staticmethod
+    def _centre_depth(results: dict) -> float:
+        """Return the depth of the cube's centre in mm."""
+        if has_truth(results):
+            return float(results["root_depth"][0])
+        depth = results.get("centre_depth")
+        if not isinstance(depth, int | float | np.number) or not 0 < depth < np.inf:
+            raise ValueError("centre_depth: expected the depth of the hand's centre in mm, around which the image is "
+                             f"cut, such as model.dataset_meta['centre_depth'] = 700.0, got {depth!r}")
+        return float(depth)
 
     @staticmethod
     def _clamp(results: dict) -> NDArray[np.float64]:

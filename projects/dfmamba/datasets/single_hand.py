@@ -11,15 +11,22 @@ For wide lenses `AddViewRotation` may stand before TopdownAffine, in both pipeli
 The contract of `datasets/base.py` holds behind `ToSingleHand` and `MirrorLeftHand`, of the mirrored image. Behind
 `RotateCameraJoints` the joints in space belong to the crop: their projection is `transformed_keypoints`, but with
 `AddViewRotation` only at the crop's centre.
+
+A test pipeline takes pictures without truth, too: see `dfmamba.datasets.own_pictures`.
 """
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpose.registry import TRANSFORMS
+from numpy.typing import ArrayLike, NDArray
 
+from dfmamba.datasets.own_pictures import add_hand_type, count_joints, has_truth, warn_once
 from dfmamba.datasets.transforms import RandomHandFlip
 from dfmamba.geometry import back_project, rotation_to_optical_axis, turn_about_optical_axis
 from dfmamba.skeleton import LEFT, ONE_HAND, SIDES, TWO_HANDS, hand_slice, skeleton_with
+
+# Wrist to middle1 of a hand of 180 mm: the size that `dfmamba.apis.bone_checks` compares with, which names the source.
+USUAL_BONE, USUAL_BONE_MM = ("wrist", "middle1"), 86.0
 
 
 @TRANSFORMS.register_module()
@@ -32,6 +39,7 @@ class ToSingleHand(BaseTransform):
     `hand_type`, `HandPoseEstimator` gives prediction and truth 42 joints again, for the metrics of the data set.
 
     Data sets give one hand a sample: RHP, DexYCB, AssemblyHands, and InterHand2.6M with `InterHand26MHandsDataset`.
+    A picture without truth shows one hand, too, the one that its `hand_side` names.
 
     Raises:
         ValueError: The sample has both hands or none, or neither 21 nor 42 joints.
@@ -39,10 +47,11 @@ class ToSingleHand(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Take the joints of one hand; arrays are replaced, not written to."""
-        num_joints = results["keypoints"].shape[1]
+        num_joints = count_joints(results)
         results["one_of_two_hands"] = num_joints != ONE_HAND.num_joints
         if not results["one_of_two_hands"]:
             return results
+        add_hand_type(results)
         there = np.flatnonzero(np.reshape(results["hand_type"], -1) > 0)
         if num_joints != TWO_HANDS.num_joints or len(there) != 1:
             raise ValueError("ToSingleHand: expected 21 joints, or 42 of which one hand is there, got "
@@ -70,19 +79,21 @@ class MirrorLeftHand(BaseTransform):
     u becomes W - 1 - u, in the principal point too, and X becomes -X. `HandPoseEstimator` mirrors prediction and truth
     back, for which it needs the meta keys `mirrored` and `ori_shape`.
 
-    Required keys: img, hand_type, keypoints (1, 21, 3), flip_indices. Changed: what `RandomHandFlip` changes; so
-    hand_type says right. Added: mirrored.
+    Required keys: img, hand_type, keypoints (1, 21, 3), flip_indices; of a picture without truth img and flip_indices,
+    whose `hand_side` says which hand it shows. Changed: what `RandomHandFlip` changes; so hand_type says right. Added:
+    mirrored.
 
     Raises:
-        ValueError: The sample has 42 joints, or the crop has been made already.
+        ValueError: The sample has 42 joints, does not say which hand it is, or the crop has been made already.
     """
 
     def transform(self, results: dict) -> dict:
         """Mirror the sample if its hand is a left one; arrays are replaced, not written to."""
-        num_joints, cropped = results["keypoints"].shape[1], "transformed_keypoints" in results
+        num_joints, cropped = count_joints(results), "transformed_keypoints" in results
         if num_joints != ONE_HAND.num_joints or cropped:
             raise ValueError("MirrorLeftHand: expected 21 joints (see ToSingleHand), and to stand before TopdownAffine "
                              f"in the pipeline, got {num_joints} joints{' after it' if cropped else ''}")
+        add_hand_type(results)
         results["mirrored"] = bool(np.reshape(results["hand_type"], -1)[LEFT] > 0)
         if results["mirrored"]:
             RandomHandFlip.mirror(results)
@@ -131,7 +142,8 @@ class AddViewRotation(BaseTransform):
 
     Stands behind `GetBBoxCenterScale` and `RandomBoxJitter`. Required keys: bbox_center (1, 2), focal (2,) and
     principal_pt (2,), in px of the image. Added: view_rotation (3, 3), R X in the turned camera's frame, the smallest
-    rotation that takes the ray through the crop's centre to the optical axis.
+    rotation that takes the ray through the crop's centre to the optical axis. Of a picture without truth and without a
+    camera, nothing is added: its joints are along the line of sight.
 
     Raises:
         ValueError: One of these keys is not there.
@@ -139,6 +151,8 @@ class AddViewRotation(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Work the rotation out."""
+        if not has_truth(results) and not {"focal", "principal_pt"} & results.keys():
+            return results
         missing = [key for key in ("bbox_center", "focal", "principal_pt") if key not in results]
         if missing:
             raise ValueError(f"AddViewRotation: expected a camera and a box in the sample, got no {', '.join(missing)} "
@@ -156,14 +170,16 @@ class AddBoneLength(BaseTransform):
     """Add the true length of a bone in mm as `bone_length` (1,), which scales the predictions of `DetNetHead`.
 
     Where one of the bone's ends is not annotated, there is no scale, and so no error in mm: `bone_length` and all of
-    `keypoints_visible` become 0, as for a hand without a root.
+    `keypoints_visible` become 0, as for a hand without a root. A picture without truth gets the `bone_length` that it
+    says (see `dfmamba.datasets.own_pictures`), or that of a hand of 180 mm, with a warning.
 
     Args:
         bone: The two joints, as in the codec.
         num_joints: Likewise, of one hand.
 
     Raises:
-        ValueError: There is no joint of that name, or the sample has another number of joints.
+        ValueError: There is no joint of that name, the sample has another number of joints, or a picture's
+            `bone_length` is no length, or is missing where `bone` is another bone.
     """
 
     def __init__(self, bone: tuple[str, str] = ("wrist", "middle1"), num_joints: int = 21) -> None:
@@ -175,6 +191,9 @@ class AddBoneLength(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Measure the bone; arrays are replaced, not written to."""
+        if not has_truth(results):
+            results["bone_length"] = self._said_length(results.get("bone_length"))
+            return results
         joints, visible = results["keypoints_cam"], results["keypoints_visible"]
         if joints.shape[1] != self.num_joints:
             raise ValueError(f"AddBoneLength: expected {self.num_joints} joints, got {joints.shape[1]} "
@@ -185,6 +204,19 @@ class AddBoneLength(BaseTransform):
         results["bone_length"] = np.array([length], dtype=np.float32)
         results["keypoints_visible"] = visible * known
         return results
+
+    def _said_length(self, said_mm: ArrayLike | None) -> NDArray[np.float32]:
+        """Return the length (1,) in mm for a picture without truth."""
+        if said_mm is None and self.bone == USUAL_BONE:
+            warn_once(f"bone_length: nobody says how large the hand is; {'-'.join(self.bone)} is taken for "
+                      f"{USUAL_BONE_MM} mm long, and lengths in mm scale with it. "
+                      "model.dataset_meta['bone_length'] = ... in mm says otherwise.")
+            said_mm = USUAL_BONE_MM
+        length = np.ravel(np.nan if said_mm is None else said_mm).astype(np.float32)
+        if length.shape != (1,) or not 0 < length[0] < np.inf:
+            raise ValueError(f"bone_length: expected the length of {'-'.join(self.bone)} in mm, which no picture "
+                             f"tells, as model.dataset_meta['bone_length'], got {said_mm!r}")
+        return length
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(bone={self.bone}, num_joints={self.num_joints})"

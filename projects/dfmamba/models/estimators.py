@@ -3,6 +3,9 @@
 import inspect
 from typing import Any
 
+import numpy as np
+from mmengine.logging import MMLogger
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.models import TopdownPoseEstimator
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
@@ -10,6 +13,8 @@ from torch import nn
 
 from dfmamba.models.mirroring import mirror_back
 from dfmamba.models.two_hands import restore_two_hands
+from dfmamba.skeleton import ONE_HAND, SIDES, TWO_HANDS, mmpose_metainfo, skeleton_with
+from dfmamba.visualization.colors import joint_colors
 
 
 @MODELS.register_module()
@@ -23,6 +28,11 @@ class HandPoseEstimator(TopdownPoseEstimator):
     Predictions have x, y in image px and z in mm relative to the root: mmpose maps only x and y from crop to image.
     Samples that `MirrorLeftHand` mirrored are mirrored back, and those that `ToSingleHand` took out of two hands get 42
     joints again, prediction and truth: they are of the image on disk, in the joint order of the data set.
+
+    For pictures without truth (see `dfmamba.datasets.own_pictures`) the predictions also have what mmpose's
+    `Hand3DInferencer` reads: `hand_type` (1, 2), 1 for each block of 21 joints that is predicted, which says nothing
+    about the hand's side where the joint set is of one hand; and `rel_root_depth` (1,), which no picture tells: 0, so z
+    stays relative to the root of the joint's own hand.
 
     Args:
         backbone: Config of the backbone.
@@ -45,7 +55,40 @@ class HandPoseEstimator(TopdownPoseEstimator):
 
     def add_pred_to_datasample(self, *args: Any, **kwargs: Any) -> list[PoseDataSample]:
         """Add predictions to the samples, in px of the images on disk."""
-        return [restore_two_hands(mirror_back(sample)) for sample in super().add_pred_to_datasample(*args, **kwargs)]
+        samples = [restore_two_hands(mirror_back(sample)) for sample in super().add_pred_to_datasample(*args, **kwargs)]
+        for sample in samples:
+            if "keypoints" not in sample.gt_instances:
+                _add_hand_fields(sample)
+        return samples
+
+    @property
+    def dataset_meta(self) -> dict | None:
+        """The joints' names, links and colours, as mmpose's inferencers set them: the checkpoint's, or the config's.
+
+        Those know nothing of a data set inside a wrapper, such as `RepeatDataset`, and set None or COCO's; then it is
+        the metainfo of as many joints as the head has.
+        """
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, metainfo: dict | None) -> None:
+        joints = getattr(getattr(self, "head", None), "num_joints", None)
+        fitting = {joints, TWO_HANDS.num_joints if joints == ONE_HAND.num_joints else joints}
+        if joints is not None and (metainfo is None or metainfo.get("num_keypoints") not in fitting):
+            MMLogger.get_current_instance().warning(
+                f"dataset_meta: expected the joint set of the head's {joints} joints, got "
+                f"{'none' if metainfo is None else metainfo.get('dataset_name')}; that of the package is taken")
+            skeleton = skeleton_with(joints)
+            metainfo = parse_pose_metainfo(mmpose_metainfo(skeleton, "hand", joint_colors(skeleton)))
+        self._dataset_meta = metainfo
+
+
+def _add_hand_fields(sample: PoseDataSample) -> None:
+    """Add what mmpose's `Hand3DInferencer` reads to the prediction on a picture without truth."""
+    is_of_two = sample.metainfo.get("one_of_two_hands", False)
+    there = sample.metainfo["hand_type"] if is_of_two else np.ones((1, len(SIDES)))
+    sample.pred_instances.hand_type = np.asarray(there, dtype=np.float32)
+    sample.pred_instances.rel_root_depth = np.zeros(1, dtype=np.float32)
 
 
 def _with_in_channels(name: str, config: dict, before: nn.Module) -> dict:

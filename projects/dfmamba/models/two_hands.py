@@ -27,6 +27,8 @@ def restore_two_hands(sample: PoseDataSample) -> PoseDataSample:
                          "in the meta_keys of PackPoseInputs")
     joints = hand_slice(int(np.reshape(info["hand_type"], -1)[LEFT] > 0))
     for instances in (sample.pred_instances, sample.gt_instances):
+        if "keypoints" not in instances:  # a picture without truth
+            continue
         for name in set(FIELDS) & set(instances.keys()):
             instances.set_field(_among_two_hands(instances[name], joints, axis=1), name)
     if "root_depth" in info:

@@ -19,7 +19,7 @@ VIEWS = (
 
 
 def render_views(joints_mm: ArrayLike, valid: ArrayLike, skeleton: Skeleton, truth_mm: ArrayLike | None = None,
-                 title: str = "") -> NDArray[np.uint8]:
+                 title: str = "", unit_xy: str = "mm") -> NDArray[np.uint8]:
     """Draw joints from the front, the side and obliquely; all axes have one scale.
 
     Args:
@@ -28,6 +28,7 @@ def render_views(joints_mm: ArrayLike, valid: ArrayLike, skeleton: Skeleton, tru
         skeleton: Joint set with J joints; colours are by finger.
         truth_mm: (J, 3) true joints in the same frame, drawn thin and black.
         title: Line above everything.
+        unit_xy: Unit of x and y, "px" where they are those of the image; z is in mm in any case.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -53,7 +54,7 @@ def render_views(joints_mm: ArrayLike, valid: ArrayLike, skeleton: Skeleton, tru
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]), title=name)
         axes.set_box_aspect(high - low, zoom=zoom)
         axes.view_init(elev=elevation, azim=azimuth)
-        _label(axes, elevation, azimuth)
+        _label(axes, elevation, azimuth, unit_xy)
     figure.subplots_adjust(left=0.03, right=0.96, bottom=0.05, top=0.86, wspace=0.12)
     canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3]
@@ -72,9 +73,9 @@ def _draw(axes, joints: Array, shown: NDArray[np.bool_], skeleton: Skeleton, col
     axes.scatter(*joints[shown].T, c=[colors[j] for j in np.flatnonzero(shown)], s=size, depthshade=False)
 
 
-def _label(axes, elevation: int, azimuth: int) -> None:
-    """Name the axes in mm; the one that points at the viewer has no ticks, they would lie on top of each other."""
-    labels = {"x": "right (x), mm", "y": "away (z), mm", "z": "up (-y), mm"}
+def _label(axes, elevation: int, azimuth: int, unit_xy: str) -> None:
+    """Name the axes and their units; that which points at the viewer has no ticks: they would be one on another."""
+    labels = {"x": f"right (x), {unit_xy}", "y": "away (z), mm", "z": f"up (-y), {unit_xy}"}
     hidden = {(0, -90): "y", (0, 0): "x"}.get((elevation, azimuth))
     for axis, label in labels.items():
         if axis == hidden:

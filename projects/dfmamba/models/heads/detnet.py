@@ -100,7 +100,7 @@ class DetNetHead(BaseHead):
                              "the neck SingleMapNeck makes one map of several")
         if not 0 < initial_heat < 1:
             raise ValueError(f"initial_heat: expected a number between 0 and 1, got {initial_heat}")
-        self.in_channels = tuple(in_channels)
+        self.in_channels, self.num_joints = tuple(in_channels), num_joints
         self.heat_loss_weight, self.delta_loss_weight = heat_loss_weight, delta_loss_weight
         self.location_loss_weight, self.bone_length = location_loss_weight, bone_length
         self.decoder = None if decoder is None else KEYPOINT_CODECS.build(decoder)

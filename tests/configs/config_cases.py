@@ -1,0 +1,50 @@
+"""What the tests of the configs share: all configs, and small SYNTHETIC data for each."""
+
+import importlib.util
+from pathlib import Path
+
+from mmengine.dataset import pseudo_collate
+from mmpose.registry import DATASETS
+
+import dfmamba.register  # noqa: F401
+from dfmamba.synthesis.assemblyhands import write_assemblyhands
+from dfmamba.synthesis.dexycb import write_dexycb
+from dfmamba.synthesis.interhand26m import write_interhand26m
+from dfmamba.synthesis.nyu import write_nyu
+from dfmamba.synthesis.rhp import write_rhp
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "configs"
+specification = importlib.util.spec_from_file_location("list_configs", ROOT / "tools" / "list_configs.py")
+list_configs = importlib.util.module_from_spec(specification)
+specification.loader.exec_module(list_configs)
+
+LEAVES = [path for path in list_configs.leaves() if path.parent.name != "mixing"]  # those: test_mixing.py
+WRITERS = {
+    "InterHand26MDataset": (write_interhand26m, {"train": 4, "val": 4, "test": 4}),
+    "RHPDataset": (write_rhp, {"train": 4, "test": 4}),
+    "NYUDataset": (write_nyu, {"train": 4, "test": 4}),
+    "DexYCBDataset": (write_dexycb, {"train": 16, "val": 16, "test": 16}),
+    "AssemblyHandsDataset": (write_assemblyhands, {"train": 8, "val": 8}),
+}
+
+
+def named(path):
+    """Return a config's name below configs/."""
+    return str(path.relative_to(CONFIGS))
+
+
+def build_dataset(cfg, dataloader, synthetic_set):
+    """Build the data set of a data loader over synthetic files."""
+    config = cfg[dataloader].dataset
+    config = config.get("dataset", config)  # a repeated data set holds another
+    kept = {key: config[key] for key in ("type", "split", "pipeline", "test_mode", "setup", "ann_file", "centres")
+            if key in config and not (config.type == "InterHand26MDataset" and key == "ann_file")}
+    return DATASETS.build({**kept, "data_root": str(synthetic_set(config.type))})
+
+
+def batch_of(cfg, dataloader, synthetic_set, model):
+    """Return a data loader's data set over synthetic files, and a batch of two of its samples."""
+    dataset = build_dataset(cfg, dataloader, synthetic_set)
+    samples = pseudo_collate([dataset[0], dataset[len(dataset) - 1]])
+    return dataset, model.data_preprocessor(samples, training=dataloader.startswith("train"))
