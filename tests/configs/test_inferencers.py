@@ -145,21 +145,6 @@ def test_df_mamba_under_mmposes_heads_predicts_and_draws(path, tmp_path):
     assert (tmp_path / "out" / "noise.png").is_file()
 
 
-def test_the_snippets_of_the_documentation_run_and_print_what_it_says(tmp_path, monkeypatch, capsys):
-    text = (CONFIGS.parent / "docs" / "inference.md").read_text()
-    (tmp_path / "configs").symlink_to(CONFIGS)
-    monkeypatch.chdir(tmp_path)
-    names = {}
-    for snippet in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        capsys.readouterr()
-        exec(snippet, names)
-        expected = re.findall(r"^print\(.*# (.*)$", snippet, re.MULTILINE)
-        printed = capsys.readouterr().out
-        assert [line for line in expected if line not in printed.splitlines()] == []
-    assert len(list((tmp_path / "work_dirs" / "pictures").iterdir())) == 1  # both drew an array, which has no name
-    assert names["inferencer"].inferencer.model.dataset_meta["num_keypoints"] == 42
-
-
 def test_a_depth_model_says_what_it_needs(tmp_path):
     model = init_model(str(CONFIGS / "demo" / "dfmamba_nyu_demo.py"), device="cpu")
     with pytest.raises(ValueError, match="centre_depth: expected the depth of the hand's centre in mm"):
