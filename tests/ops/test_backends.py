@@ -70,6 +70,13 @@ def test_a_gpu_that_nothing_has_used_is_not_started_to_look_at_it(gpu, monkeypat
     assert available_backends()["cuda"] is None
 
 
+def test_tensors_without_memory_run_on_the_reference_without_a_word(caplog):
+    y = dssm(**{name: value.to("meta") for name, value in random_arguments().items()}, size=(4, 5))
+    assert y.device.type == "meta"
+    assert y.shape == (2, 20, 6)
+    assert not caplog.records
+
+
 @pytest.fixture
 def mamba_ssm(monkeypatch):
     """The package's scan as a stand-in on the CPU: what goes in and out has the dtype of u, as with its kernel."""
