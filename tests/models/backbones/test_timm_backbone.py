@@ -294,7 +294,7 @@ def test_errors_that_are_not_the_users_pass_as_they_are(monkeypatch):
         raise RuntimeError("can't allocate memory")
 
     monkeypatch.setattr(timm, "create_model", fail)
-    with pytest.raises(RuntimeError, match="^can't allocate memory$"):
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
         TimmBackbone("test_resnet")
 
 
