@@ -54,6 +54,7 @@ def test_every_architecture_of_every_backbone_is_registered():
 def test_the_model_is_what_its_cfg_says(name):
     model = timm.create_model(name, device="meta").eval()
     cfg, weights = model.default_cfg, model.state_dict()
+    assert all(value.is_meta for value in weights.values())
     assert cfg["architecture"] == name
     assert weights[cfg["classifier"] + ".weight"].shape == (cfg["num_classes"], model.num_features)
     assert weights[cfg["first_conv"] + ".weight"].shape[1] == model.in_chans == 3
@@ -158,6 +159,8 @@ def test_a_new_classifier_keeps_pooling_device_type_and_mode():
     model.to("meta").reset_classifier(4)
     assert model.get_classifier().weight.is_meta
     assert model.num_classes == 4
+    model.reset_classifier(-1)  # none, as for timm
+    assert isinstance(model.get_classifier(), nn.Identity)
 
 
 def test_dropout_stands_before_the_classifier():

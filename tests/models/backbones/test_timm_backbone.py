@@ -289,6 +289,15 @@ def test_missing_checkpoint_is_named_by_its_whole_path(path, tmp_path, monkeypat
         TimmBackbone("test_resnet", checkpoint=path)
 
 
+def test_errors_that_are_not_the_users_pass_as_they_are(monkeypatch):
+    def fail(*args, **options):
+        raise RuntimeError("can't allocate memory")
+
+    monkeypatch.setattr(timm, "create_model", fail)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        TimmBackbone("test_resnet")
+
+
 @pytest.mark.parametrize("missing", ["feature_info", "forward_intermediates"])
 def test_models_without_levels_are_named(missing, monkeypatch):
     model = timm.create_model("test_resnet")
