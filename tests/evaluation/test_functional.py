@@ -245,6 +245,15 @@ def test_shapes_that_do_not_fit():
     assert split_hands(np.zeros((2, 21, 3))).shape == (2, 21, 3)
 
 
+def test_thresholds_of_an_area():
+    """Two of them are a trapezoid; one is none, and neither is an empty range."""
+    zero = np.zeros((1, 1, 3))
+    assert pck_auc(np.full((1, 1, 3), [25.0, 0, 0]), zero, num_thresholds=2) == 0.5
+    for options in ({"num_thresholds": 1}, {"low_mm": 50.0}, {"low_mm": 60.0}):
+        with pytest.raises(ValueError, match="expected low < high and at least 2 thresholds"):
+            pck_auc(zero, zero, **options)
+
+
 # ---- MRRPE
 
 

@@ -28,7 +28,7 @@ def make_records(count=60, seed=0):
         valid[[RIGHT, LEFT]] |= rng.random(2) < 0.6
         if number % 7 == 0:
             valid[:] = False
-        if kind != "interacting":
+        if kind != "interacting" and number % 5:  # the others have joints of a hand that the label does not name
             valid[slice(21, 42) if kind == "right" else slice(21)] = False
         joints = rng.normal(scale=40, loc=(0, 0, 1000), size=(42, 3)).astype(np.float32).astype(np.float64)
         pixels = joints[:, :2] / joints[:, 2:] * FOCAL + CENTRE + rng.normal(scale=8, size=(42, 2))
@@ -122,9 +122,7 @@ def test_the_wrists_own_depth_counts():
 
 def test_without_the_unannotated_records_there_is_no_official_accuracy():
     records = make_records()
-    usable = [record for record in records
-              if any(record["valid"][wrist] and record["kind"] in (kind, "interacting")
-                     for wrist, kind in ((RIGHT, "right"), (LEFT, "left")))]
+    usable = [record for record in records if record["valid"][[RIGHT, LEFT]].any()]
     assert len(usable) < len(records) - 5
     metrics, complete = ours(usable, every=False), ours(records)
     assert "handedness_accuracy" not in metrics
