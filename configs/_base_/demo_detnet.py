@@ -2,6 +2,8 @@
 # small neck and head, 60 epochs; but AssemblyHands' twin has 30. A twin lists this file beside its leaf config and
 # assigns each of these variables to the key of its name.
 
+_base_ = ['weight_decay.py']
+
 demo_codec = dict(type='DetNetCodec', input_size=(64, 64), map_size=(16, 16))
 demo_model = dict(
     backbone=dict(arch='nano'),
@@ -24,7 +26,8 @@ demo_train_pipeline = [
 
 demo_epochs = 60
 demo_optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.01, fused=True), clip_grad=dict(max_norm=1.0))
+    optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.01, fused=True), clip_grad=dict(max_norm=1.0),
+    paramwise_cfg={{_base_.no_weight_decay}})
 demo_param_scheduler = [
     dict(type='LinearLR', begin=0, end=50, start_factor=0.01, by_epoch=False),
     dict(type='CosineAnnealingLR', T_max=demo_epochs, eta_min=1e-5, by_epoch=True, convert_to_iter_based=True),

@@ -6,7 +6,7 @@ is cut down to what trains in minutes: crops of 96 px, 36 anchors, no encoder, o
 A2J-Transformer does not have.
 """
 
-_base_ = ['../dfmamba_interhand.py']
+_base_ = ['../dfmamba_interhand.py', '../_base_/weight_decay.py']
 
 data_root = 'data/synthetic_interhand26m'
 input_size = (96, 96)
@@ -43,7 +43,8 @@ test_dataloader = dict(num_workers=1, dataset=test_set)
 
 epochs = 45
 optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=1.5e-3, weight_decay=0.01, fused=True), clip_grad=dict(max_norm=1.0))
+    optimizer=dict(_delete_=True, type='AdamW', lr=1.5e-3, weight_decay=0.01, fused=True), clip_grad=dict(max_norm=1.0),
+    paramwise_cfg={{_base_.no_weight_decay}})
 param_scheduler = [
     dict(type='LinearLR', begin=0, end=100, start_factor=0.01, by_epoch=False),
     dict(type='CosineAnnealingLR', T_max=epochs, eta_min=1e-5, by_epoch=True, convert_to_iter_based=True),

@@ -5,7 +5,7 @@ Made and run by tools/run_demo.py --data-set rhp; its data: tools/make_dataset.p
 down as in dfmamba_interhand_demo.py.
 """
 
-_base_ = ['../dfmamba_rhp.py']
+_base_ = ['../dfmamba_rhp.py', '../_base_/weight_decay.py']
 
 data_root = 'data/synthetic_rhp'
 input_size = (96, 96)
@@ -41,7 +41,8 @@ test_dataloader = dict(num_workers=1, dataset=test_set)
 
 epochs = 40
 optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=1.5e-3, weight_decay=0.01, fused=True), clip_grad=dict(max_norm=1.0))
+    optimizer=dict(_delete_=True, type='AdamW', lr=1.5e-3, weight_decay=0.01, fused=True), clip_grad=dict(max_norm=1.0),
+    paramwise_cfg={{_base_.no_weight_decay}})
 param_scheduler = [
     dict(type='LinearLR', begin=0, end=50, start_factor=0.01, by_epoch=False),
     dict(type='CosineAnnealingLR', T_max=epochs, eta_min=1e-5, by_epoch=True, convert_to_iter_based=True),

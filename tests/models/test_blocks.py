@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from dfmamba.models.backbones.spatial_mamba import SpatialMambaBlock
+from dfmamba.models.backbones.vmamba import VSSBlock
 from dfmamba.models.blocks import DSSM, SSM, ConvBlock, DropPath, GatedBlock, TokenConv
 from dfmamba.ops import deform_sample, selective_scan
 
@@ -105,6 +107,35 @@ def test_drop_path_drops_whole_samples_and_keeps_the_mean():
     assert torch.equal(y, y[:, :1, :1].expand_as(y))
     assert y.mean().item() == pytest.approx(1, abs=0.05)
     assert drop.eval()(x) is x
+
+
+class Drop(torch.nn.Module):
+    """In the place of `DropPath`: drops every sample."""
+
+    def forward(self, x):
+        return torch.zeros_like(x)
+
+
+BLOCKS_WITH_BRANCHES = {
+    "conv": lambda **options: ConvBlock(64, **options),
+    "gated": lambda **options: GatedBlock(64, "gated", **options),
+    "vss": lambda **options: VSSBlock(64, **options),
+    "spatial": lambda **options: SpatialMambaBlock(64, **options),
+}
+
+
+@pytest.mark.parametrize("kind", BLOCKS_WITH_BRANCHES)
+def test_every_residual_branch_is_dropped(kind):
+    block = perturb(BLOCKS_WITH_BRANCHES[kind](drop_path=0.3))
+    assert block.drop_path.rate == 0.3
+    x, arguments = (torch.randn(2, 64, 4, 6), ()) if kind == "conv" else (tokens(), ((4, 6),))
+    assert not torch.allclose(block(x, *arguments), x)
+    block.drop_path = Drop()
+    if kind == "spatial":  # its two position encodings stay, as in the authors' code
+        for conv in (block.position_conv1, block.position_conv2):
+            torch.nn.init.zeros_(conv.weight)
+            torch.nn.init.zeros_(conv.bias)
+    assert torch.equal(block(x, *arguments), x)
 
 
 def test_conv_block_is_residual():

@@ -133,6 +133,7 @@ def sample_arguments(batch, size, channels, groups, anchors, dtype, weight_dtype
     flat[torch.randint(flat.numel(), (max(1, flat.numel() // 8),))] = 0  # the lattice, borders included
     x = torch.randn(batch, length, channels).to(dtype)
     weight = torch.randn(batch, length, groups, anchors).to(weight_dtype or dtype)
+    weight[~offset.isfinite().all(-1)] = math.nan  # off the map, where the weight does not matter
     return x, offset, weight
 
 

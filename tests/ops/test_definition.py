@@ -82,6 +82,61 @@ def test_hostile_offsets_give_nothing_and_break_nothing(operators, hostile):
     assert torch.isfinite(offset.grad).all()
 
 
+OFF_THE_MAP = (math.nan, math.inf, -math.inf, 1e30, -1.0000001, -7.0, 4.0, 5.5)  # rows of points, on a map of 4
+
+
+@pytest.mark.parametrize("hostile", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_the_weight_of_a_point_off_the_map_does_not_matter(operators, hostile, dtype):
+    torch.manual_seed(7)
+    a = {name: value.to(dtype) for name, value in random_arguments(1, (4, 5), 6, 2, 1).items()}
+    a["offset"] = a["offset"].to(torch.promote_types(dtype, torch.float32)) % 0.9 + 0.05  # on the map and off the lattice
+    for token, row in enumerate(OFF_THE_MAP):
+        a["offset"][0, token, 0, 0, 0] = row - token // 5
+    a["offset"][0, 9, 0, 0, 1] = math.nan  # off the map by its other axis
+    off = torch.zeros(a["weight"].shape, dtype=torch.bool)
+    off[0, : len(OFF_THE_MAP), 0] = off[0, 9, 0] = True
+    probe = torch.randn_like(a["x"])
+
+    def run(weight):
+        leaves = {**a, "weight": a["weight"].masked_fill(off, weight)}
+        leaves = {name: value.clone().requires_grad_() for name, value in leaves.items()}
+        y = operators.dssm(**leaves, size=(4, 5))
+        u = operators.deform_sample(*(leaves[name] for name in ("x", "offset", "weight")), size=(4, 5))
+        return y, u, torch.autograd.grad((y + u).sum() + (y * probe).sum(), list(leaves.values()))
+
+    y, u, grads = run(hostile)
+    expected_y, expected_u, expected_grads = run(0)
+    assert torch.equal(y, expected_y)
+    assert torch.equal(u, expected_u)
+    for name, ours, expected in zip(a, grads, expected_grads, strict=True):
+        assert torch.equal(ours, expected), name
+        assert ours.isfinite().all(), name
+    assert (grads[2][off] == 0).all()
+    assert (grads[1][off] == 0).all()
+
+
+def test_of_a_point_half_on_the_map_only_the_corners_on_it_count(operators):
+    x = torch.tensor([2.0, 3.0], dtype=torch.float64).view(1, 2, 1)
+    for hostile in (math.inf, -math.inf):
+        weight = torch.tensor([hostile, 1.0], dtype=torch.float64).view(1, 2, 1, 1)
+        offset = torch.tensor([-0.75, 0.0], dtype=torch.float64).view(1, 2, 1, 1, 1)
+        assert operators.deform_sample(x, offset, weight, size=(2,)).flatten().tolist() == [hostile, 3.0]
+    weight[0, 0] = math.nan
+    assert operators.deform_sample(x, offset, weight, size=(2,))[0, 0].isnan()
+
+
+def test_what_lies_outside_is_not_read_from_anywhere(operators):
+    x = torch.ones(1, 6, 1, dtype=torch.float64)
+    x[0, 0] = math.nan
+    offset, weight = zero_offsets(1, 6, 1, 9)
+    weight[:] = 1
+    u = operators.deform_sample(x, offset, weight, size=(2, 3))
+    # The 3x3 neighbourhoods of the last column reach beyond the map, but not to the first pixel.
+    assert u.isnan().flatten().tolist() == [True, True, False, True, True, False]
+    assert u[0, 5] == 4
+
+
 def test_derivative_on_the_lattice_is_the_one_from_the_right(operators):
     x = torch.tensor([3.0, 5.0, 11.0], dtype=torch.float64).view(1, 3, 1)
     offset = torch.zeros(1, 3, 1, 1, 1, dtype=torch.float64)

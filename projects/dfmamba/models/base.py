@@ -4,6 +4,8 @@ try:
     from mmengine.model import BaseModule
     from mmengine.registry import MODELS as _ROOT_MODELS
 
+    from . import mmengine_counter  # tells mmengine's counter of operations
+
     register_backbone = _ROOT_MODELS.register_module()
 except ImportError:
     from torch import nn
@@ -21,4 +23,4 @@ except ImportError:
         return module
 
 
-__all__ = ["BaseModule", "register_backbone"]
+__all__ = ["BaseModule", "mmengine_counter", "register_backbone"]

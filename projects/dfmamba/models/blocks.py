@@ -17,7 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..ops import deform_sample, dssm, selective_scan
+from ..ops.backends import check_backend
+from ..ops.cost import sample_multiply_adds, scan_multiply_adds
+from .layers import operators
+from .layers.weight_decay import mark_no_weight_decay
 
 Size = tuple[int, int]
 
@@ -34,7 +37,7 @@ class DropPath(nn.Module):
         if not self.training or self.rate == 0:
             return x
         keep = 1 - self.rate
-        return x * x.new_empty(x.shape[0], *[1] * (x.dim() - 1)).bernoulli_(keep) / keep
+        return x * x.new_empty([x.shape[0]] + [1] * (x.dim() - 1)).bernoulli_(keep) / keep
 
 
 class ConvBlock(nn.Module):
@@ -74,12 +77,21 @@ class SSM(nn.Module):
         channels: Channels of the tokens.
         num_states: N, states a channel.
         rank: Width of the bottleneck through which the step size is computed; None for ceil(channels / 16).
+        backend: What the operators run on, a name from `dfmamba.ops.available_backends`; None as they choose.
+
+    Raises:
+        ValueError: The backend is unknown or not available.
     """
 
+    NO_WEIGHT_DECAY = ("A_log", "D", "delta_bias")
     STEP_SIZE_RANGE = (1e-3, 1e-1)  # softplus(delta_bias) starts log-uniform in here, as in Mamba (arXiv 2312.00752)
 
-    def __init__(self, channels: int, num_states: int = 8, rank: int | None = None) -> None:
+    def __init__(
+        self, channels: int, num_states: int = 8, rank: int | None = None, backend: str | None = None
+    ) -> None:
         super().__init__()
+        check_backend(backend)
+        self.backend = backend
         self.num_states = num_states
         self.rank = rank or math.ceil(channels / 16)
         self.project_input = nn.Linear(channels, self.rank + 2 * num_states, bias=False)
@@ -87,6 +99,7 @@ class SSM(nn.Module):
         self.delta_bias = nn.Parameter(torch.empty(channels))
         self.A_log = nn.Parameter(torch.empty(channels, num_states))
         self.D = nn.Parameter(torch.empty(channels))
+        mark_no_weight_decay(self)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -107,15 +120,12 @@ class SSM(nn.Module):
 
     def forward(self, x: Tensor, size: Size) -> Tensor:
         """Return the scanned tokens, (batch, L, channels)."""
-        return selective_scan(x, *self.scan_arguments(x), self.D, self.delta_bias)
+        delta, A, B, C = self.scan_arguments(x)
+        return operators.run_selective_scan(x, delta, A, B, C, self.D, self.delta_bias, self.backend)
 
     def multiply_adds(self, length: int) -> int:
-        """Return the multiply-adds of the scan for `length` tokens.
-
-        For each token, channel and state 4: d*A, decay*h, + (d*u)*B and C*h; for each token and channel 2: d*u and D*x.
-        """
-        channels = self.D.numel()
-        return length * channels * (4 * self.num_states + 2)
+        """Return the multiply-adds of the scan for `length` tokens."""
+        return scan_multiply_adds((1, length, *self.D.shape), self.A_log.shape)
 
 
 class DSSM(SSM):
@@ -131,9 +141,11 @@ class DSSM(SSM):
         group_channels: Channels that share offsets and weights.
         offset_bound: If given, offsets are kept within +-bound pixels by bound * tanh(o / bound).
         norm_scan_input: Scan LayerNorm(x + u) instead of u, as an early experiment of the authors did.
+        backend: As for `SSM`.
 
     Raises:
-        ValueError: `group_channels` does not divide `channels`, or `num_anchors` is not an odd square.
+        ValueError: `group_channels` does not divide `channels`, `num_anchors` is not an odd square, or the backend is
+            unknown or not available.
     """
 
     def __init__(
@@ -145,6 +157,7 @@ class DSSM(SSM):
         group_channels: int = 64,
         offset_bound: float | None = None,
         norm_scan_input: bool = False,
+        backend: str | None = None,
     ) -> None:
         if channels % group_channels:
             raise ValueError(f"group_channels: expected a divisor of the {channels} channels, got {group_channels}")
@@ -153,7 +166,7 @@ class DSSM(SSM):
         self.num_anchors = num_anchors
         self.groups = channels // group_channels
         self.offset_bound = offset_bound
-        super().__init__(channels, num_states, rank)
+        super().__init__(channels, num_states, rank, backend)
         self.predict_offset = nn.Linear(channels, self.groups * num_anchors * 2)
         self.predict_weight = nn.Linear(channels, self.groups * num_anchors)
         self.scan_norm = nn.LayerNorm(channels) if norm_scan_input else None
@@ -186,15 +199,17 @@ class DSSM(SSM):
 
     def forward(self, x: Tensor, size: Size) -> Tensor:
         """Return the scanned tokens, (batch, L, channels); `size` is (H, W)."""
-        sampling, scan = self.sampling_arguments(x), self.scan_arguments(x)
+        offset, weight = self.sampling_arguments(x)
+        delta, A, B, C = self.scan_arguments(x)
         if self.scan_norm is None:
-            return dssm(x, *sampling, *scan, self.D, self.delta_bias, size=size)
-        u = self.scan_norm(x + deform_sample(x, *sampling, size=size))
-        return selective_scan(u, *scan, None, self.delta_bias) + self.D * x
+            return operators.run_dssm(x, offset, weight, delta, A, B, C, self.D, self.delta_bias, size, self.backend)
+        u = self.scan_norm(x + operators.run_deform_sample(x, offset, weight, size, self.backend))
+        return operators.run_selective_scan(u, delta, A, B, C, None, self.delta_bias, self.backend) + self.D * x
 
     def multiply_adds(self, length: int) -> int:
-        """Return those of the scan, and 4 corners for every token, anchor and channel."""
-        return super().multiply_adds(length) + length * self.D.numel() * 4 * self.num_anchors
+        """Return those of the sampling and of the scan."""
+        x = (1, length, *self.D.shape)
+        return sample_multiply_adds(x, (1, length, self.groups, self.num_anchors)) + super().multiply_adds(length)
 
 
 class TokenConv(nn.Module):

@@ -9,6 +9,9 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..ops.cost import FLOP_FORMULAS
+from ..ops.ext_loader import LOAD_ERROR
+
 ImageShape = tuple[int, int, int]
 
 
@@ -65,6 +68,11 @@ def count_as_published(model: nn.Module, image_shape: ImageShape = (3, 256, 256)
     return _count(model, image_shape, count)
 
 
+def _nothing(*_: Any, **__: Any) -> int:
+    """Return 0: the operators are counted by module, so that all their backends are."""
+    return 0
+
+
 def _count(model: nn.Module, image_shape: ImageShape, count: Callable[[Any, torch.Tensor], int]) -> int:
     """Return the multiply-adds that torch counts, plus count(module, input) for every module as it runs."""
     counted = 0
@@ -79,11 +87,13 @@ def _count(model: nn.Module, image_shape: ImageShape, count: Callable[[Any, torc
     for module in model.modules():
         module.register_forward_hook(add)
     device = next(model.parameters()).device
+    ours = {getattr(torch.ops.dfmamba, name): _nothing for name in FLOP_FORMULAS if LOAD_ERROR is None}
     # A trap: torch does not count its fused attention on the CPU, so attention runs as its matrix products.
     fastpath = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(
+                display=False, custom_mapping=ours) as counter:
             model(torch.zeros(1, *image_shape, device=device))
     finally:
         torch.backends.mha.set_fastpath_enabled(fastpath)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..ops import dssm
 from .blocks import DSSM, GatedBlock, Size
+from .layers import operators
 
 # Classes of torchvision, timm and mmpose in which the output of conv1 goes to bn1, and so on.
 _RESNET_PARTS = {"ResNet", "BasicBlock", "Bottleneck"}
@@ -90,7 +90,8 @@ class FoldedDSSM(nn.Module):
         bottleneck, B, C, offset, weight = self.project(x).split(self.widths, -1)
         sampling = self.mixer.shape_sampling(offset, weight)
         delta = self.project_delta(bottleneck)
-        return dssm(x, *sampling, delta, self.A, B, C, self.mixer.D, self.mixer.delta_bias, size=size)
+        return operators.run_dssm(
+            x, *sampling, delta, self.A, B, C, self.mixer.D, self.mixer.delta_bias, size, self.mixer.backend)
 
 
 def _fold_batch_norms(module: nn.Module, pairs: Iterable[tuple[str, str]]) -> None:

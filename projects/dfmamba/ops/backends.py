@@ -1,6 +1,9 @@
 """Which implementation of the operators runs: the choice, and what to say about it."""
 
 import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -26,14 +29,65 @@ def _cuda_reason() -> str | None:
     return None if torch.cuda.is_available() else "torch finds no CUDA device"
 
 
+def _reason(backend: str) -> str | None:
+    """Return why the backend cannot be used, or None."""
+    if backend == "mamba_ssm":
+        return mamba_ssm_backend.reason()
+    if backend == "cuda":
+        return _cuda_reason()
+    return LOAD_ERROR if backend == "cpu" else None
+
+
 def available_backends() -> dict[str, str | None]:
     """Return every backend's name with None where it can be used, else with the reason why not."""
-    return {
-        "reference": None,
-        "cpu": LOAD_ERROR,
-        "cuda": _cuda_reason(),
-        "mamba_ssm": mamba_ssm_backend.reason(),
-    }
+    return {name: _reason(name) for name in NAMES}
+
+
+class _Asked(threading.local):
+    """What the open `use_backend` blocks of a thread ask for, the innermost last.
+
+    Not a context variable: torch.compile can neither read one nor compile again when it changes.
+    """
+
+    def __init__(self) -> None:
+        self.names: tuple[str | None, ...] = ()
+
+
+_asked = _Asked()
+
+
+def check_backend(backend: str | None) -> None:
+    """Raise ValueError unless the name is None or that of a backend that can be used here."""
+    if backend is None:
+        return
+    if backend not in NAMES:
+        raise ValueError(f"backend: expected None or one of {', '.join(NAMES)}, got {backend!r}")
+    reason = _reason(backend)
+    if reason is not None:
+        raise ValueError(f"backend: {backend!r} is not available: {reason}")
+
+
+@contextmanager
+def use_backend(backend: str | None) -> Iterator[None]:
+    """Run the operators called inside a `with` block, or in a decorated function, on one backend.
+
+    An operator's own argument `backend`, which a backbone passes on, comes before it; an inner block comes before an
+    outer one. Like `torch.no_grad` it holds for the thread that enters it, and so for whatever else runs on this thread
+    before it is left, such as other tasks of an event loop where the block awaits something.
+
+    Args:
+        backend: A name from `available_backends`, or None for the best available.
+
+    Raises:
+        ValueError: The backend is unknown or not available.
+    """
+    check_backend(backend)
+    _asked.names = (*_asked.names, backend)
+    try:
+        yield
+    finally:  # take out our own name, not the last one: tasks of an event loop may leave in another order
+        last = len(_asked.names) - 1 - _asked.names[::-1].index(backend)
+        _asked.names = (*_asked.names[:last], *_asked.names[last + 1 :])
 
 
 @cache
@@ -42,37 +96,54 @@ def _warn(message: str) -> None:
     _logger.warning(message)
 
 
-def choose(backend: str | None, x: Tensor, num_states: int = 1) -> str:
-    """Return the backend to use for x: the one asked for if it can be had, else the best for the device of x.
+def _obstacle(backend: str, x: Tensor, num_states: int, forward_mode: bool) -> str | None:
+    """Return what the backend expects of a call and this one does not have, or None."""
+    device = x.device.type
+    wanted = {"cpu": "cpu", "cuda": "cuda", "mamba_ssm": "cuda"}.get(backend, device)
+    most_states = {"cpu": MAX_STATES, "cuda": MAX_STATES, "mamba_ssm": mamba_ssm_backend.MAX_STATES}.get(backend)
+    if device != wanted:
+        return f"tensors on a {wanted} device, got {device}"
+    if most_states is not None and num_states > most_states:
+        return f"N of at most {most_states}, got {num_states}; 'reference' has no limit"
+    if forward_mode and backend != "reference":
+        return "no forward-mode derivatives (jvp, jacfwd, dual numbers), got some; 'reference' has them"
+    if backend == "mamba_ssm" and x.dtype == torch.float64:
+        return "float32, float16 or bfloat16, got float64; 'reference' and 'cuda' take it"
+    return None
+
+
+def choose(backend: str | None, x: Tensor, num_states: int = 1, forward_mode: bool = False) -> str:
+    """Return the backend to use for x: that of the argument, else of `use_backend`, else the best for this call.
+
+    Args:
+        backend: The argument of the call.
+        x: The input of the operator.
+        num_states: N of the scan.
+        forward_mode: Whether forward-mode derivatives are under way.
 
     Raises:
-        ValueError: The backend is unknown, not available, or not for this device or number of states.
+        ValueError: The backend is unknown, not available, or not for such a call.
     """
-    device = x.device.type
+    if backend is None and _asked.names:
+        backend = _asked.names[-1]
     if backend is None:
-        return _best(device, num_states)
-    if backend not in NAMES:
-        raise ValueError(f"backend: expected None or one of {', '.join(NAMES)}, got {backend!r}")
-    reason = available_backends()[backend]
-    if reason is not None:
-        raise ValueError(f"backend: {backend!r} is not available: {reason}")
-    wanted = {"cpu": "cpu", "cuda": "cuda", "mamba_ssm": "cuda"}.get(backend, device)
-    if device != wanted:
-        raise ValueError(f"backend: {backend!r} expects tensors on a {wanted} device, got {device}")
-    if backend in ("cpu", "cuda") and num_states > MAX_STATES:
-        raise ValueError(f"backend: {backend!r} expects N of at most {MAX_STATES}, got {num_states}; 'reference' has "
-                         f"no limit")
+        return best(x, num_states, forward_mode)
+    check_backend(backend)
+    obstacle = _obstacle(backend, x, num_states, forward_mode)
+    if obstacle is not None:
+        raise ValueError(f"backend: {backend!r} expects {obstacle}")
     return backend
 
 
-def _best(device: str, num_states: int) -> str:
-    """Return the native kernels of the device, else 'reference'; say once what is missing."""
-    if device in _NATIVE and num_states <= MAX_STATES:
+def best(x: Tensor, num_states: int = 1, forward_mode: bool = False) -> str:
+    """Return the native kernels of the device of x if they take such a call, else 'reference'; say once why."""
+    device = x.device.type
+    if device not in ("cpu", "cuda"):
+        return "reference"
+    missing = None if device in _NATIVE else LOAD_ERROR or _cuda_reason()
+    obstacle = missing or _obstacle(device, x, num_states, forward_mode)
+    if obstacle is None:
         return device
-    if device in ("cpu", "cuda") and not torch.compiler.is_compiling():
-        if num_states > MAX_STATES:
-            _warn(f"DSSM with N = {num_states} runs on the slow reference: the native kernels take N up to "
-                  f"{MAX_STATES}")
-        else:
-            _warn(f"DSSM runs on the slow reference: {LOAD_ERROR if LOAD_ERROR else _cuda_reason()}")
+    if not torch.compiler.is_compiling():
+        _warn(f"DSSM runs on the slow reference: {obstacle if missing else f'the native kernels expect {obstacle}'}")
     return "reference"

@@ -25,10 +25,8 @@ import torch
 from torch import Tensor
 
 from . import mamba_ssm_backend, native, reference
-from .backends import available_backends, choose
+from .backends import best, choose
 from .checks import check_sample, check_scan
-
-__all__ = ["available_backends", "deform_sample", "dssm", "selective_scan"]
 
 
 def _autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -52,6 +50,20 @@ def _either(x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(tensor if tensor.dtype == x.dtype else tensor.to(dtype) for tensor in tensors)
 
 
+def _num_states(A: Tensor) -> int:
+    """Return N; while `torch.jit.trace` records, where shapes are tensors, 1: the kernels refuse an N above theirs."""
+    return 1 if torch.jit.is_tracing() else A.shape[1]
+
+
+def _sample(backend: str, x: Tensor, offset: Tensor, weight: Tensor, size: Sequence[int]) -> Tensor:
+    """Return u; all arguments have been looked at."""
+    if backend == "mamba_ssm":  # has no sampling of its own
+        backend = best(x)
+    if backend == "reference":
+        return reference.deform_sample(x, offset, weight, size)
+    return native.operators().sample(x, *_exact(x, offset), *_either(x, weight), size)
+
+
 def deform_sample(
     x: Tensor, offset: Tensor, weight: Tensor, *, size: Sequence[int], backend: str | None = None
 ) -> Tensor:
@@ -62,7 +74,7 @@ def deform_sample(
         offset: (batch, L, groups, K, 2) as (dy, dx) in pixels. NaN and infinite offsets contribute nothing.
         weight: (batch, L, groups, K).
         size: (H, W) with H*W = L, or (L,).
-        backend: None for the best available, or a name from `available_backends`.
+        backend: A name from `available_backends`; None for that of `use_backend`, else the best available.
 
     Returns:
         u with the shape and dtype of x.
@@ -72,9 +84,8 @@ def deform_sample(
     """
     check_sample(x, offset, weight, size)
     x, weight = _autocast(x, weight)
-    if choose(backend, x) in ("reference", "mamba_ssm"):
-        return reference.deform_sample(x, offset, weight, size)
-    return native.ops.sample(x, *_exact(x, offset), *_either(x, weight), size)
+    forward_mode = native.has_tangents(x, offset, weight)
+    return _sample(choose(backend, x, forward_mode=forward_mode), x, offset, weight, size)
 
 
 def selective_scan(
@@ -100,7 +111,7 @@ def selective_scan(
         D: (channels,) or None. Here it multiplies u; in `dssm` it multiplies x.
         delta_bias: (channels,) or None.
         delta_softplus: Without it d = delta + delta_bias.
-        backend: None for the best available, or a name from `available_backends`.
+        backend: A name from `available_backends`; None for that of `use_backend`, else the best available.
 
     Returns:
         y with the shape and dtype of u; the state is float32, or float64 where u is.
@@ -110,12 +121,13 @@ def selective_scan(
     """
     check_scan(u, delta, A, B, C, D, delta_bias)
     u, delta, B, C = _autocast(u, delta, B, C)
-    backend = choose(backend, u, A.shape[1])
+    forward_mode = native.has_tangents(u, delta, A, B, C, D, delta_bias)
+    backend = choose(backend, u, _num_states(A), forward_mode)
     if backend == "reference":
         return reference.selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
     A, D, delta_bias = _exact(u, A, D, delta_bias)
     delta, B, C = _either(u, delta, B, C)
-    scan = mamba_ssm_backend.selective_scan if backend == "mamba_ssm" else native.ops.scan
+    scan = mamba_ssm_backend.selective_scan if backend == "mamba_ssm" else native.operators().scan
     return scan(u, delta, A, B, C, D, delta_bias, None, delta_softplus)
 
 
@@ -148,7 +160,7 @@ def dssm(
         delta_bias: (channels,) or None.
         size: (H, W) with H*W = L, or (L,) for the one-dimensional form.
         delta_softplus: Without it d = delta + delta_bias.
-        backend: None for the best available, or a name from `available_backends`.
+        backend: A name from `available_backends`; None for that of `use_backend`, else the best available.
 
     Returns:
         y with the shape and dtype of x.
@@ -159,7 +171,8 @@ def dssm(
     check_sample(x, offset, weight, size)
     check_scan(x, delta, A, B, C, D, delta_bias, input_name="x")
     x, weight, delta, B, C = _autocast(x, weight, delta, B, C)
-    backend = choose(backend, x, A.shape[1])
+    forward_mode = native.has_tangents(x, offset, weight, delta, A, B, C, D, delta_bias)
+    backend = choose(backend, x, _num_states(A), forward_mode)
     if backend == "reference":
         return reference.dssm(
             x, offset, weight, delta, A, B, C, D, delta_bias, size=size, delta_softplus=delta_softplus
@@ -167,6 +180,7 @@ def dssm(
     offset, A, D, delta_bias = _exact(x, offset, A, D, delta_bias)
     weight, delta, B, C = _either(x, weight, delta, B, C)
     if backend == "mamba_ssm":
-        u = deform_sample(x, offset, weight, size=size)
-        return mamba_ssm_backend.selective_scan(u, delta, A, B, C, D, delta_bias, x, delta_softplus)
-    return native.ops.dssm(x, offset, weight, delta, A, B, C, D, delta_bias, size, delta_softplus)
+        u = _sample(backend, x.float(), offset, weight, size)  # in float32: u is not rounded
+        y = mamba_ssm_backend.selective_scan(u, delta, A, B, C, D, delta_bias, x, delta_softplus)
+        return y.to(x.dtype)
+    return native.operators().dssm(x, offset, weight, delta, A, B, C, D, delta_bias, size, delta_softplus)

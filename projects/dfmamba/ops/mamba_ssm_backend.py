@@ -1,7 +1,8 @@
 """The scan of the mamba_ssm package, where it is installed: a cross-check, and a fast scan without our own binary.
 
 Its kernel takes channels-first tensors of one dtype, and its D multiplies the scan's input; ours multiplies x, so D is
-left out there and the skip is added here.
+left out there and the skip is added here. All of it is done in float32: with half-precision tensors its kernel would
+round what goes in and out of the scan, y before the skip is added and the gradient of u.
 """
 
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from functools import cache
 
 import torch
 from torch import Tensor
+
+MAX_STATES = 256  # of its kernel
 
 
 @cache
@@ -40,13 +43,14 @@ def selective_scan(
     x: Tensor | None,
     delta_softplus: bool,
 ) -> Tensor:
-    """Run the scan as `dfmamba.ops.selective_scan` defines it, D multiplying x, or u where x is None."""
+    """Run the scan as `dfmamba.ops.selective_scan` defines it, D multiplying x, or u where x is None; in float32."""
     scan = _import_scan()
     assert callable(scan)  # the caller has asked for the reason
+    if torch._C._are_functorch_transforms_active():
+        raise RuntimeError("dfmamba: backend='mamba_ssm' cannot be transformed by torch.func; backend='reference' can")
     # (batch, L, channels) -> (batch, channels, L)
-    u_first, delta_first, B_first, C_first = (t.to(u.dtype).transpose(1, 2).contiguous() for t in (u, delta, B, C))
-    bias = None if delta_bias is None else delta_bias.float()
-    y = scan(u_first, delta_first, A.float(), B_first, C_first, None, None, bias, delta_softplus).transpose(1, 2)
+    u_first, delta_first, B_first, C_first = (t.float().transpose(1, 2).contiguous() for t in (u, delta, B, C))
+    y = scan(u_first, delta_first, A, B_first, C_first, None, None, delta_bias, delta_softplus).transpose(1, 2)
     if D is not None:
-        y = y + D.to(u.dtype) * (u if x is None else x)
-    return y
+        y = y + D * (u if x is None else x).float()
+    return y.to(u.dtype)

@@ -28,16 +28,17 @@ def sampling_points(offset: Tensor, size: Sequence[int]) -> Tensor:
     """Return the points p_t + a_k + o_(t,k) in pixels, (batch, L, groups, K, axes), ordered as the axes of `size`."""
     num_anchors, num_axes = offset.shape[-2:]
     axes = [torch.arange(extent, device=offset.device) for extent in size]
-    positions = torch.cartesian_prod(*axes).view(-1, 1, 1, num_axes)
-    anchors = torch.tensor(anchor_grid(num_anchors, num_axes), device=offset.device)
+    positions = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).view(-1, 1, 1, num_axes)
+    anchors = torch.tensor(anchor_grid(int(num_anchors), int(num_axes)), device=offset.device)
     return positions + anchors + offset
 
 
 def deform_sample(x: Tensor, offset: Tensor, weight: Tensor, size: Sequence[int]) -> Tensor:
     """Gather the scan input u_t = sum_k b_(t,k) x(p_t + a_k + o_(t,k)) with (bi)linear interpolation.
 
-    Outside the map x is 0. The lower corner is floor(p), so at a lattice point the derivative is that from the right.
-    All is in pixels: normalised coordinates would round some lattice points below themselves.
+    Outside the map x is 0, whatever the weight: corners off the map are left out, NaN and infinite weights with them.
+    The lower corner is floor(p), so at a lattice point the derivative is that from the right. All is in pixels:
+    normalised coordinates would round some lattice points below themselves.
 
     Args:
         x: (batch, L, channels), L = the product of `size`, row by row.
@@ -53,21 +54,24 @@ def deform_sample(x: Tensor, offset: Tensor, weight: Tensor, size: Sequence[int]
     groups, num_anchors = weight.shape[2:]
     # (batch, L, channels) -> (batch, groups, L, channels of a group)
     values = x.to(work_dtype).reshape(batch, length, groups, channels // groups).transpose(1, 2)
+    values = F.pad(values, (0, 0, 0, 1))  # token number L: zeros, which is what lies outside the map
+    weight = weight.to(work_dtype)
 
     points = sampling_points(offset.to(work_dtype), size)
     extent = torch.tensor(size, dtype=work_dtype, device=x.device)
-    # Points that touch no pixel, NaN and infinity among them, move to -2: weight 0, no gradient, no address.
-    points = torch.where((points >= -1) & (points < extent), points, -2.0)
+    # Points that touch no pixel, NaN and infinity among them, move to -2: no corner counts, no gradient.
+    points = torch.where(((points >= -1) & (points < extent)).all(-1, keepdim=True), points, -2.0)
     lower = points.floor()
     fraction = points - lower
 
-    u = x.new_zeros(values.shape, dtype=work_dtype)
+    u = x.new_zeros((batch, groups, length, channels // groups), dtype=work_dtype)
     for corner in product((0, 1), repeat=len(size)):
         step = torch.tensor(corner, dtype=work_dtype, device=x.device)
         pixel = lower + step
         inside = ((pixel >= 0) & (pixel < extent)).all(-1)
-        share = torch.where(step == 1, fraction, 1 - fraction).prod(-1) * inside * weight.to(work_dtype)
-        index = _flat_index(pixel, size) * inside
+        # Chosen before they are multiplied: 0 times NaN is NaN, in the backward pass too.
+        share = torch.where(step == 1, fraction, 1 - fraction).prod(-1) * torch.where(inside, weight, 0)
+        index = torch.where(inside, _flat_index(pixel, size), length)
         u = u + _gather(values, index, share, num_anchors)
     return u.transpose(1, 2).reshape(batch, length, channels).to(x.dtype)
 
@@ -81,8 +85,9 @@ def _flat_index(pixel: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _gather(values: Tensor, index: Tensor, share: Tensor, num_anchors: int) -> Tensor:
-    """Sum the values (batch, groups, L, c) at index (batch, L, groups, K), each times its share, over the anchors."""
-    batch, groups, length, channels = values.shape
+    """Sum the values (batch, groups, L + 1, c) at index (batch, L, groups, K), times their shares, over the anchors."""
+    batch, groups, _, channels = values.shape
+    length = index.shape[1]
     flat = index.transpose(1, 2).reshape(batch, groups, length * num_anchors, 1).expand(-1, -1, -1, channels)
     found = values.gather(2, flat).view(batch, groups, length, num_anchors, channels)
     return (found * share.transpose(1, 2).unsqueeze(-1)).sum(3)

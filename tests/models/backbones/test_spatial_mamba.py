@@ -29,7 +29,7 @@ def fused(fusion, states):
                 for i in (-1, 0, 1):
                     for j in (-1, 0, 1):
                         near = min(max(row + r * i, 0), height - 1), min(max(column + r * j, 0), width - 1)
-                        kernel = fusion.kernels[number, :, 0, i + 1, j + 1]
+                        kernel = fusion.kernels[number, :, i + 1, j + 1]
                         h[row, column] += fusion.alpha[number] * kernel * states[near]
     return h
 
@@ -71,7 +71,7 @@ def test_fused_scan_is_its_equation(num_states):
 def test_without_fusion_it_is_the_plain_scan():
     mixer = perturbed(StateFusionSSM(6, num_states=2))
     mixer.fusion.kernels.zero_()
-    mixer.fusion.kernels[0, :, :, 1, 1] = 1
+    mixer.fusion.kernels[0, :, 1, 1] = 1
     mixer.fusion.alpha.fill_(1)
     plain = SSM(6, num_states=2).double()
     plain.load_state_dict({name: value for name, value in mixer.state_dict().items() if "fusion" not in name})

@@ -140,12 +140,53 @@ def test_gradient_checkpointing_changes_nothing():
         torch.testing.assert_close(a.grad, b.grad, msg=name)
 
 
-def test_norm_eval_keeps_the_statistics():
-    model = TimmBackbone("test_resnet", norm_eval=True).train()
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+@pytest.mark.parametrize("convert", [lambda model: model, nn.SyncBatchNorm.convert_sync_batchnorm])
+def test_norm_eval_keeps_the_statistics(convert):
+    model = convert(TimmBackbone("test_resnet", norm_eval=True)).train()
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)]
     assert norms
     assert not any(norm.training for norm in norms)
     assert model.model.training
+
+
+STAGES = {  # what the first two stages of one small model of a family are called, after its stem
+    "test_resnet": [("conv1", "bn1"), ("layer1",), ("layer2",)],
+    "test_convnext": [("stem",), ("stages.0",), ("stages.1",)],
+    "test_efficientnet": [("conv_stem", "bn1"), ("blocks.0",), ("blocks.1",)],
+    "test_vit": [("cls_token", "pos_embed", "patch_embed"), ("blocks.0",), ("blocks.1",)],
+}
+
+
+@pytest.mark.parametrize("frozen_stages", [-1, 0, 1, 2])
+@pytest.mark.parametrize("name", STAGES)
+def test_frozen_stages_do_not_change(name, frozen_stages):
+    torch.manual_seed(0)
+    model = TimmBackbone(name, frozen_stages=frozen_stages, drop_path_rate=0.5).train()
+    before = {key: value.clone() for key, value in model.model.state_dict().items()}
+    size = timm.get_pretrained_cfg(name).input_size[-1]
+    maps = model(torch.randn(4, 3, size, size))
+    sum((feature * torch.randn_like(feature)).sum() for feature in maps).backward()
+    torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1, weight_decay=0.1).step()
+    same = {key for key, value in model.model.state_dict().items() if torch.equal(value, before[key])}
+    for number, parts in enumerate(STAGES[name]):
+        own = {key for key in before if key.startswith(tuple(f"{part}." for part in parts)) or key in parts}
+        assert own
+        assert (own <= same) == (number <= frozen_stages), parts
+    frozen = [module for part in sum(STAGES[name][: frozen_stages + 1], ()) if part not in before
+              for module in model.model.get_submodule(part).modules()]
+    assert not any(module.training for module in frozen)  # drop path, too
+    assert model.model.training
+
+
+def test_intermediate_levels_are_those_asked_for():
+    """XCiT and ViT have a level for each block, all of one stride; nobody wants them all by default."""
+    model = TimmBackbone("test_vit", out_indices=(1, 3)).eval()
+    assert [info["module"] for info in model.feature_info] == ["blocks.1", "blocks.3"]
+    size = timm.get_pretrained_cfg("test_vit").input_size[-1]
+    x = torch.randn(1, 3, size, size)
+    expected = model.model.forward_intermediates(x, indices=[1, 3], intermediates_only=True)
+    assert all(torch.equal(a, b) for a, b in zip(model(x), expected, strict=True))
+    assert len(TimmBackbone("test_vit").feature_info) == 1
 
 
 PUBLISHED = {  # parameters in M and multiply-adds in G of the classifier at 224, as papers print them (ResNet: v1.5)
@@ -168,17 +209,69 @@ def test_classifier_has_the_published_size(name):
     assert count_parameters(backbone) == count_parameters(classifier) - dropped
 
 
+def test_says_how_much_of_a_checkpoint_fits(tmp_path, caplog):
+    weights = timm.create_model("test_resnet").state_dict()
+    torch.save(weights, tmp_path / "whole.pth")
+    TimmBackbone("test_resnet", checkpoint=tmp_path / "whole.pth")
+    assert not [record for record in caplog.records if "test_resnet" in record.message or "random" in record.message]
+    torch.save({key: value for key, value in weights.items() if not key.startswith("layer4.")}, tmp_path / "part.pth")
+    model = TimmBackbone("test_resnet", checkpoint=tmp_path / "part.pth")
+    fourth = [key for key, value in weights.items() if key.startswith("layer4.") and value.ndim > 1]
+    total = [key for key, value in weights.items() if key.split(".")[0] != "fc" and value.ndim > 1]
+    assert f"{len(fourth)} of {len(total)} weights are not in it as they are" in caplog.text
+    assert fourth[0] in caplog.text
+    assert torch.equal(model.model.layer3[0].conv1.weight, weights["layer3.0.conv1.weight"])
+
+
+class Foreign:
+    """What no checkpoint may hold."""
+
+
+CONTENTS = {  # what is in the file, and the message
+    "of another model": (lambda: timm.create_model("test_vit").state_dict(), "none of its weights fits the model"),
+    "of a wider one": (lambda: timm.create_model("test_resnet", stem_width=8).state_dict(),
+                       "test_resnet cannot be built with checkpoint: .*weights.pth: .*size mismatch for conv1"),
+    "no weights": (lambda: [1, 2], r"cannot be read as one \("),
+    "a class": (lambda: {"a": Foreign()}, r"cannot be read as one \(RuntimeError: weights_only=True blocked .*Foreign"),
+}
+
+
+@pytest.mark.parametrize("case", CONTENTS)
+def test_wrong_checkpoints_are_named(case, tmp_path):
+    content, message = CONTENTS[case]
+    torch.save(content(), tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match=message) as caught:
+        TimmBackbone("test_resnet", checkpoint=tmp_path / "weights.pth")
+    assert "weights.pth" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_cut_short_is_named(tmp_path):
+    torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "weights.pth")
+    (tmp_path / "weights.pth").write_bytes((tmp_path / "weights.pth").read_bytes()[:5000])
+    with pytest.raises(ValueError, match=r"expected a file with weights of test_resnet, but .* cannot be read as one"):
+        TimmBackbone("test_resnet", checkpoint=tmp_path / "weights.pth")
+
+
 WRONG = {
     "model": ({"model": "swin_tinny_patch4_window7_224"}, "timm has no 'swin_tinny.*did you mean swin_tiny_patch4"),
     "index": ({"model": "test_resnet", "out_indices": (2, 5)}, "out_indices: expected stages from 0 to 4, got 5"),
     "pyramid": ({"model": "test_resnet", "pyramid": True}, r"pyramid: expected one level .*got \(2, 3, 4"),
+    "frozen": ({"model": "test_resnet", "frozen_stages": 5}, r"frozen_stages: expected -1 \(none\) to 4, got 5"),
+    "with_cp": ({"model": "hrnet_w18_small", "with_cp": True}, "with_cp: timm's hrnet_w18_small cannot recompute"),
+    "option": ({"model": "test_resnet", "stem_widht": 8}, "test_resnet cannot be built with in_chans, stem_widht: .*"
+                                                          "unexpected keyword argument 'stem_widht'"),
+    "value": ({"model": "test_resnet", "global_pool": "mean"}, "cannot be built with .*Invalid pool type: mean"),
+    "pretrained": ({"model": "hrnet_w18_small_v3", "pretrained": True}, "timm has no 'hrnet_w18_small_v3'; did you"),
+    "no weights": ({"model": "test_convnext3", "pretrained": True, "pretrained_cfg": {"num_classes": 1000}},
+                   "test_convnext3 cannot be built with .*No pretrained weights exist for test_convnext3"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_arguments_are_named(case):
     arguments, message = WRONG[case]
-    with pytest.raises(ValueError, match=message):
+    with torch.device("meta"), pytest.raises(ValueError, match=message):
         TimmBackbone(**arguments)
 
 

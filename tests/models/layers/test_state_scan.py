@@ -29,5 +29,5 @@ def test_states_read_out_are_the_operator(num_states):
     u, delta = torch.randn(2, 2, 9, 4)
     A, bias = -torch.rand(4, num_states), torch.randn(4)
     B, C = torch.randn(2, 2, 9, num_states)
-    y = read_states(scan_states(u, delta, A, B.unsqueeze(2), bias), C.unsqueeze(2))
+    y = read_states(scan_states(u, delta, A, B.unsqueeze(2), bias), C.unsqueeze(2), num_states)
     torch.testing.assert_close(y, selective_scan(u, delta, A, B, C, None, bias))

@@ -9,24 +9,23 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch import nn
 
 from ..base import register_backbone
 from ..blocks import ConvBlock, GatedBlock, init_weights
+from ..layers.stage import Stage
 from .levels import check_frozen, resolve_indices
-from .staged import StagedBackbone
+from .staged import StagedBackbone, drop_path_rates
 from .vmamba import VSSBlock
 
 # Options of a block type that a stage may set; anything else in a stage is a mistake of the user's.
 _GATED_OPTIONS = ("expand", "ffn_ratio", "conv_kernel", "conv_causal")
-_SCAN_OPTIONS = (*_GATED_OPTIONS, "num_states", "rank")
+_SCAN_OPTIONS = (*_GATED_OPTIONS, "num_states", "rank", "backend")
 BLOCK_OPTIONS: dict[str, tuple[str, ...]] = {
     "conv": (),
     "gated": _GATED_OPTIONS,
     "mamba": _SCAN_OPTIONS,
-    "vss": ("expand", "ffn_ratio", "num_states", "rank"),
+    "vss": ("expand", "ffn_ratio", "num_states", "rank", "backend"),
     "dssm": (*_SCAN_OPTIONS, "num_anchors", "group_channels", "offset_bound", "norm_scan_input"),
 }
 BLOCKS: dict[str, type[nn.Module]] = {"conv": ConvBlock, "vss": VSSBlock}  # all others are gated blocks
@@ -60,44 +59,13 @@ def _downsample(in_channels: int, out_channels: int, stride: int) -> nn.Module:
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
 
 
-class Stage(nn.Module):
-    """A change of stride or width, then blocks of one type, on feature maps (batch, channels, H, W)."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        stride: int,
-        block: str,
-        drop_path: Sequence[float],
-        with_cp: bool = False,
-        **options: Any,
-    ) -> None:
-        super().__init__()
-        self.with_cp = with_cp
-        self.on_tokens = block != "conv"
-        self.downsample = _downsample(in_channels, channels, stride)
-        make = BLOCKS.get(block) or partial(GatedBlock, block=block)
-        self.blocks = nn.ModuleList(make(channels=channels, drop_path=rate, **options) for rate in drop_path)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the map of this stage."""
-        x = self.downsample(x)
-        if not self.on_tokens:
-            return self._run(x)
-        batch, channels, height, width = x.shape
-        x = x.flatten(2).transpose(1, 2)  # (batch, channels, H, W) -> (batch, H*W, channels)
-        x = self._run(x, (height, width))
-        return x.transpose(1, 2).reshape(batch, channels, height, width)
-
-    def _run(self, x: Tensor, *args) -> Tensor:
-        """Pass x through the blocks, recomputing them in the backward pass if so configured."""
-        for block in self.blocks:
-            if self.with_cp and x.requires_grad:
-                x = checkpoint(block, x, *args, use_reentrant=False)
-            else:
-                x = block(x, *args)
-        return x
+def _make_stage(
+    in_channels: int, channels: int, stride: int, block: str, drop_path: Sequence[float], with_cp: bool, **options: Any
+) -> Stage:
+    """Return a change of stride or width, then blocks of one type with these rates of `drop_path`."""
+    make = BLOCKS.get(block) or partial(GatedBlock, block=block)
+    blocks = [make(channels=channels, drop_path=rate, **options) for rate in drop_path]
+    return Stage(_downsample(in_channels, channels, stride), blocks, on_tokens=block != "conv", with_cp=with_cp)
 
 
 @register_backbone
@@ -130,6 +98,7 @@ class DFMamba(StagedBackbone):
         frozen_stages: Stages that do not train: -1 none, 0 the stem, n the stem and the first n stages.
         norm_eval: Keep all batch normalisation in evaluation mode while training.
         with_cp: Recompute the blocks in the backward pass to save memory (gradient checkpointing).
+        backend: What the operators run on, a name from `dfmamba.ops.available_backends`; None as they choose.
         init_cfg: mmengine's initialisation, such as `dict(type='Pretrained', checkpoint=...)`.
 
     Attributes:
@@ -137,7 +106,8 @@ class DFMamba(StagedBackbone):
         stage_info: The same for every stage that is built.
 
     Raises:
-        ValueError: An unknown architecture, block or stage option, or an index out of range.
+        ValueError: An unknown architecture, block or stage option, an index out of range, or a backend that cannot be
+            used.
     """
 
     def __init__(
@@ -161,6 +131,7 @@ class DFMamba(StagedBackbone):
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
+        backend: str | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -172,7 +143,7 @@ class DFMamba(StagedBackbone):
         defaults = {
             "num_anchors": num_anchors, "group_channels": group_channels, "num_states": num_states, "rank": rank,
             "offset_bound": offset_bound, "norm_scan_input": norm_scan_input, "expand": expand,
-            "ffn_ratio": ffn_ratio, "conv_kernel": conv_kernel, "conv_causal": conv_causal,
+            "ffn_ratio": ffn_ratio, "conv_kernel": conv_kernel, "conv_causal": conv_causal, "backend": backend,
         }
 
         channels, stride = stages[0]["channels"], 4
@@ -185,12 +156,13 @@ class DFMamba(StagedBackbone):
             nn.GELU(),
         )
         self.stages = nn.ModuleList()
-        rates = torch.linspace(0, drop_path_rate, sum(stage["depth"] for stage in stages), device="cpu").tolist()
+        rates = drop_path_rates(drop_path_rate, sum(stage["depth"] for stage in stages))
         for number, stage in enumerate(stages):
             options = _stage_options(number, stage, defaults)
             drop_path, rates = rates[: stage["depth"]], rates[stage["depth"] :]
             steps = stage["stride"] // stride
-            self.stages.append(Stage(channels, stage["channels"], steps, stage["block"], drop_path, with_cp, **options))
+            self.stages.append(
+                _make_stage(channels, stage["channels"], steps, stage["block"], drop_path, with_cp, **options))
             channels, stride = stage["channels"], stage["stride"]
 
         self.finish([stage["channels"] for stage in stages], [stage["stride"] for stage in stages], out_norm)

@@ -1,37 +1,16 @@
 """What VMamba and Spatial-Mamba share: a stem and four stages of token blocks at strides 4, 8, 16 and 32."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch import nn
 
 from ..blocks import SSM
+from ..layers.stage import Stage
 from .levels import check_frozen, resolve_indices
-from .staged import StagedBackbone
+from .staged import StagedBackbone, drop_path_rates
 
 STRIDES = (4, 8, 16, 32)
-
-
-class TokenStage(nn.Module):
-    """A downsampling, then blocks on tokens, from feature map to feature map (batch, channels, H, W)."""
-
-    def __init__(self, downsample: nn.Module, blocks: Iterable[nn.Module], with_cp: bool = False) -> None:
-        super().__init__()
-        self.downsample = downsample
-        self.blocks = nn.ModuleList(blocks)
-        self.with_cp = with_cp
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the map of this stage."""
-        x = self.downsample(x)
-        size = (x.shape[2], x.shape[3])
-        x = x.flatten(2).transpose(1, 2).contiguous()  # (batch, channels, H, W) -> (batch, H*W, channels)
-        for block in self.blocks:
-            save = self.with_cp and x.requires_grad
-            x = checkpoint(block, x, size, use_reentrant=False) if save else block(x, size)
-        return x.transpose(1, 2).unflatten(2, size)
 
 
 class FourStageBackbone(StagedBackbone):
@@ -54,6 +33,7 @@ class FourStageBackbone(StagedBackbone):
         frozen_stages: Stages that do not train: -1 none, 0 the stem, n the stem and the first n stages.
         norm_eval: Keep all batch normalisation in evaluation mode while training.
         with_cp: Recompute the blocks in the backward pass to save memory (gradient checkpointing).
+        backend: What the operators run on, a name from `dfmamba.ops.available_backends`; None as they choose.
         init_cfg: mmengine's initialisation, such as `dict(type='Pretrained', checkpoint=...)`.
 
     Attributes:
@@ -61,7 +41,7 @@ class FourStageBackbone(StagedBackbone):
         feature_info: For each returned map dict(num_chs=channels, reduction=stride, module=name of its stage).
 
     Raises:
-        ValueError: An unknown or incomplete architecture, or an index out of range.
+        ValueError: An unknown or incomplete architecture, an index out of range, or a backend that cannot be used.
     """
 
     archs: ClassVar[Mapping[str, Mapping[str, Any]]]
@@ -79,11 +59,13 @@ class FourStageBackbone(StagedBackbone):
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
+        backend: str | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         arch = resolve_arch(arch, self.archs)
-        block = {"expand": arch["expand"], "ffn_ratio": ffn_ratio, "num_states": num_states, "rank": rank}
+        block = {"expand": arch["expand"], "ffn_ratio": ffn_ratio, "num_states": num_states, "rank": rank,
+                 "backend": backend}
         widths, depths = arch["widths"], arch["depths"]
         self.out_indices = resolve_indices(out_indices, STRIDES)
         self.frozen_stages = check_frozen(frozen_stages, len(STRIDES))
@@ -91,12 +73,12 @@ class FourStageBackbone(StagedBackbone):
 
         self.stem = self.make_stem(in_channels, widths[0])
         self.stages = nn.ModuleList()
-        rates = torch.linspace(0, drop_path_rate, sum(depths), device="cpu").tolist()
+        rates = drop_path_rates(drop_path_rate, sum(depths))
         for number in range(max(self.out_indices) + 1):
             drop_path, rates = rates[: depths[number]], rates[depths[number] :]
             downsample = self.make_downsample(widths[number - 1], widths[number]) if number else nn.Identity()
             blocks = [self.make_block(widths[number], drop_path=rate, **block) for rate in drop_path]
-            self.stages.append(TokenStage(downsample, blocks, with_cp))
+            self.stages.append(Stage(downsample, blocks, with_cp=with_cp))
 
         built = len(self.stages)
         self.finish(widths[:built], STRIDES[:built], out_norm)
@@ -116,7 +98,7 @@ class FourStageBackbone(StagedBackbone):
 
         Args:
             channels: Channels of its tokens.
-            **block: `expand`, `ffn_ratio`, `num_states`, `rank` and `drop_path`.
+            **block: `expand`, `ffn_ratio`, `num_states`, `rank`, `backend` and `drop_path`.
         """
         raise NotImplementedError
 

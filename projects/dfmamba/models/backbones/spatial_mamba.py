@@ -41,23 +41,37 @@ SPATIAL_MAMBA_ARCHS: dict[str, dict[str, Any]] = {
 
 
 class StateFusion(nn.Module):
-    """Structure-aware state fusion: a weighted sum of depthwise dilated 3x3 convolutions, all starting at 1."""
-
-    DILATIONS = (1, 3, 5)
+    """Structure-aware state fusion: a weighted sum of depthwise 3x3 convolutions dilated by 1, 3 and 5."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.kernels = nn.Parameter(torch.ones(len(self.DILATIONS), channels, 1, 3, 3))
-        self.alpha = nn.Parameter(torch.ones(len(self.DILATIONS)))
+        # Four axes, because torch's channels-last has no layout for five that fits (it would be that of 3D maps).
+        self.kernels = nn.Parameter(torch.ones(3, channels, 3, 3))
+        self.alpha = nn.Parameter(torch.ones(3))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a map of the same shape, (batch, channels, H, W)."""
-        kernels = self.alpha.view(-1, 1, 1, 1, 1) * self.kernels
-        first, *others = (
-            F.conv2d(F.pad(x, (r, r, r, r), mode="replicate"), kernel, dilation=r, groups=x.shape[1])
-            for r, kernel in zip(self.DILATIONS, kernels, strict=True)
-        )
-        return sum(others, first)
+        kernels = self.alpha.view(-1, 1, 1, 1) * self.kernels
+        near, middle, far = kernels.unbind(0)
+        return _dilated(x, near, 1) + _dilated(x, middle, 3) + _dilated(x, far, 5)
+
+
+def _pad_with_nearest(x: Tensor, width: int) -> Tensor:
+    """Put rows and columns around a map that repeat its outermost ones."""
+    if not torch.jit.is_scripting() and torch.compiler.is_compiling():
+        # torch 2.11 takes the gradient of this padding for contiguous, but it has the layout of x, here channels-last;
+        # a check in the code that inductor writes for the CPU then ends the program.
+        height, breadth = x.shape[2:]
+        rows = torch.arange(-width, height + width, device=x.device).clamp(0, height - 1)
+        columns = torch.arange(-width, breadth + width, device=x.device).clamp(0, breadth - 1)
+        return x[:, :, rows[:, None], columns]
+    return F.pad(x, (width, width, width, width), mode="replicate")
+
+
+def _dilated(x: Tensor, kernel: Tensor, dilation: int) -> Tensor:
+    """Convolve each channel with its dilated kernel, (channels, 3, 3); outside the map stand the nearest states."""
+    padded = _pad_with_nearest(x, dilation)
+    return F.conv2d(padded, kernel.unsqueeze(1), dilation=dilation, groups=kernel.shape[0])
 
 
 class StateFusionSSM(SSM):
@@ -67,19 +81,22 @@ class StateFusionSSM(SSM):
         channels: Channels of the tokens.
         num_states: N, states a channel; each of them is fused by kernels of its own.
         rank: As for `SSM`.
+        backend: As for `SSM`.
     """
 
-    def __init__(self, channels: int, num_states: int = 1, rank: int | None = None) -> None:
-        super().__init__(channels, num_states, rank)
+    def __init__(
+        self, channels: int, num_states: int = 1, rank: int | None = None, backend: str | None = None
+    ) -> None:
+        super().__init__(channels, num_states, rank, backend)
         self.fusion = StateFusion(channels * num_states)
 
     def forward(self, x: Tensor, size: Size) -> Tensor:
         """Return the tokens, (batch, L, channels); `size` is (H, W)."""
         delta, A, B, C = self.scan_arguments(x)
-        states = scan_states(x, delta, A, B.unsqueeze(2), self.delta_bias)  # (batch, L, channels, N)
+        states = scan_states(x, delta, A, B.unsqueeze(2), self.delta_bias, self.backend)  # (batch, L, channels, N)
         states_map = states.flatten(2).transpose(1, 2).unflatten(2, size)  # -> (batch, channels * N, H, W)
         fused = self.fusion(states_map).flatten(2).transpose(1, 2).reshape(states.shape)
-        return read_states(fused, C.unsqueeze(2)) + self.D * x
+        return read_states(fused, C.unsqueeze(2), self.num_states) + self.D * x
 
 
 class SpatialMambaBlock(nn.Module):
@@ -91,6 +108,7 @@ class SpatialMambaBlock(nn.Module):
         ffn_ratio: Hidden width of the feed-forward network over `channels`.
         num_states: N of the scan.
         rank: Width of the bottleneck of the step size; None for ceil(channels / 16).
+        backend: As for `SSM`.
         drop_path: Rate at which the residual branches are dropped while training.
     """
 
@@ -101,6 +119,7 @@ class SpatialMambaBlock(nn.Module):
         ffn_ratio: float = 4.0,
         num_states: int = 1,
         rank: int | None = None,
+        backend: str | None = None,
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
@@ -109,7 +128,7 @@ class SpatialMambaBlock(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.project_in = nn.Linear(channels, 2 * inner, bias=False)
         self.conv = TokenMapConv(inner)
-        self.mixer = StateFusionSSM(inner, num_states, rank or math.ceil(channels / 16))
+        self.mixer = StateFusionSSM(inner, num_states, rank or math.ceil(channels / 16), backend)
         self.scan_norm = nn.LayerNorm(inner)
         self.project_out = nn.Linear(inner, channels, bias=False)
         self.position_conv2 = TokenMapConv(channels)

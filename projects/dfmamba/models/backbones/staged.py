@@ -1,12 +1,15 @@
 """What backbones of a stem and stages share: which maps they return, and what does not train."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from ..base import BaseModule
+from ..layers.batch_norm import use_running_statistics
 from ..layers.layer_norm import LayerNorm2d
+from ..layers.weight_decay import no_weight_decay
 
 
 class StagedBackbone(BaseModule):
@@ -20,11 +23,14 @@ class StagedBackbone(BaseModule):
         norm_eval: Whether batch normalisation stays in evaluation mode while training.
     """
 
-    stem: nn.Module
-    stages: nn.ModuleList
-    out_indices: tuple[int, ...]
-    frozen_stages: int
-    norm_eval: bool
+    __jit_unused_properties__ = ("is_init",)  # of mmengine's BaseModule, which TorchScript cannot compile
+
+    if TYPE_CHECKING:  # TorchScript takes annotations for types of its own, and has none for these
+        stem: nn.Module
+        stages: nn.ModuleList
+        out_indices: tuple[int, ...]
+        frozen_stages: int
+        norm_eval: bool
 
     def finish(self, channels: Sequence[int], strides: Sequence[int], out_norm: bool) -> None:
         """Describe the returned maps, and give each a layer normalisation of its own if `out_norm`.
@@ -41,28 +47,62 @@ class StagedBackbone(BaseModule):
             LayerNorm2d(channels[i]) if out_norm else nn.Identity() for i in self.out_indices
         )
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the maps of `out_indices` for images (batch, in_channels, height, width)."""
+    def forward(self, x: Tensor):  # no type: TorchScript has none for tuples of any length, and returns a list
+        """Return the maps of `out_indices`, a tuple of tensors, for images (batch, in_channels, height, width)."""
         # Channels-last as the token blocks leave their maps, so that the convolutions need not turn them around.
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         maps: list[Tensor] = []
         for number, stage in enumerate(self.stages):
             x = stage(x)
             if number in self.out_indices:
-                maps.append(self.out_norms[len(maps)](x))
-        return tuple(maps)
+                maps.append(x)
+        for number, norm in enumerate(self.out_norms):
+            maps[number] = norm(maps[number])
+        if torch.jit.is_scripting():
+            return maps
+        else:  # TorchScript would compile it without the `else`
+            return tuple(maps)
 
     def train(self, mode: bool = True) -> "StagedBackbone":
         """Set the training mode, and keep frozen parts and (with `norm_eval`) batch normalisation out of it."""
         super().train(mode)
         self.freeze()
         if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+            use_running_statistics(self)
         return self
+
+    def no_weight_decay(self) -> set[str]:
+        """Return the names of parameters that weight decay must leave alone, beside vectors; the form is timm's."""
+        return no_weight_decay(self)
+
+    def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
+        """Return the depth of a parameter and the number of layers; the form is mmpretrain's.
+
+        The stem is layer 0, then comes a layer for each block, and the last one is all that follows: the returned maps'
+        normalisations, and what does not stand in the backbone. A downsampling belongs to the block behind it.
+
+        Args:
+            param_name: Its name in the whole model.
+            prefix: Of the backbone in it, such as 'backbone.'.
+        """
+        depths = [len(stage.blocks) for stage in self.stages]  # type: ignore[arg-type]
+        last = sum(depths) + 1
+        if not param_name.startswith(prefix):
+            return last, last + 1
+        part, *path = param_name.removeprefix(prefix).split(".")
+        if part == "stem":
+            return 0, last + 1
+        if part != "stages":
+            return last, last + 1
+        block = int(path[2]) if path[1] == "blocks" else 0
+        return sum(depths[: int(path[0])]) + block + 1, last + 1
 
     def freeze(self) -> None:
         """Take the frozen parts out of training."""
         for part in [self.stem, *self.stages][: self.frozen_stages + 1]:
             part.eval().requires_grad_(False)
+
+
+def drop_path_rates(last: float, depth: int) -> list[float]:
+    """Return the rate of each of `depth` blocks, growing linearly from 0 to `last`."""
+    return [last * number / max(depth - 1, 1) for number in range(depth)]

@@ -8,16 +8,24 @@ stride 16 is the map itself, stride 8 a transposed convolution of it, stride 32 
 """
 
 import difflib
-from collections.abc import Sequence
+import logging
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from ..base import BaseModule, register_backbone
+from ..layers.batch_norm import use_running_statistics
 from ..layers.layer_norm import LayerNorm2d
 from ..layers.simple_pyramid import SimplePyramid
-from .levels import resolve_indices
+from .levels import check_frozen, resolve_indices
+
+# In messages of timm that are about what the user asked for.
+USERS_MISTAKE = re.compile("unexpected keyword argument|No pretrained weights exist|loading state_dict for")
+
+_logger = logging.getLogger(__name__)
 
 
 @register_backbone
@@ -37,6 +45,8 @@ class TimmBackbone(BaseModule):
         pyramid: Make maps of half, the same and double the stride from the last map: for models with one stride.
         out_norm: Whether each returned map passes a layer normalisation of its own. Transformers and ConvNeXt want it,
             because what is read from between their stages has not been normalised.
+        frozen_stages: Stages that do not train: -1 none, 0 the stem, n the stem and the first n stages, or blocks where
+            there are no stages, as in ViT. These are the coarse groups of the model's `group_matcher`.
         norm_eval: Keep all batch normalisation in evaluation mode while training.
         with_cp: Recompute the blocks in the backward pass to save memory (gradient checkpointing).
         init_cfg: mmengine's initialisation, such as `dict(type='Pretrained', checkpoint=...)`, for weights saved from
@@ -49,7 +59,8 @@ class TimmBackbone(BaseModule):
 
     Raises:
         ImportError: timm is not installed.
-        ValueError: timm has no such model, the model has no levels, or an index or the pyramid does not fit it.
+        ValueError: timm has no such model, the model has no levels, an index, the number of frozen stages, the pyramid,
+            `with_cp` or an option does not fit it, or `checkpoint` is no file of its weights.
         FileNotFoundError: There is no file `checkpoint`.
     """
 
@@ -64,6 +75,7 @@ class TimmBackbone(BaseModule):
         checkpoint: str | Path | None = None,
         pyramid: bool = False,
         out_norm: bool = False,
+        frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
@@ -76,7 +88,10 @@ class TimmBackbone(BaseModule):
         self.model.is_init = True
         self.norm_eval = norm_eval
         if with_cp:
-            self.model.set_grad_checkpointing(True)
+            try:
+                self.model.set_grad_checkpointing(True)
+            except AssertionError as error:
+                raise ValueError(f"with_cp: timm's {model} cannot recompute its blocks") from error
 
         levels = [{key: level[key] for key in ("num_chs", "reduction", "module")} for level in self.model.feature_info]
         self.out_indices = resolve_indices(out_indices, [level["reduction"] for level in levels])
@@ -92,6 +107,9 @@ class TimmBackbone(BaseModule):
         self.out_norms = nn.ModuleList(
             LayerNorm2d(info["num_chs"]) if out_norm else nn.Identity() for info in self.feature_info
         )
+        self.frozen_stages = frozen_stages
+        if frozen_stages != -1:
+            self._freeze()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the maps described by `feature_info` for images (batch, in_channels, height, width)."""
@@ -100,13 +118,34 @@ class TimmBackbone(BaseModule):
             maps = self.pyramid(maps[0])
         return tuple(norm(feature) for norm, feature in zip(self.out_norms, maps, strict=True))
 
+    def _freeze(self) -> None:
+        """Take the parameters of the frozen stages out of training."""
+        from timm.models import group_parameters
+
+        groups = group_parameters(self.model, self.model.group_matcher(coarse=True), reverse=True)
+        check_frozen(self.frozen_stages, max(groups.values()))
+        for name, parameter in self.model.named_parameters():
+            if groups[name] <= self.frozen_stages:
+                parameter.requires_grad_(False)
+
+    def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
+        """Return the depth of a parameter and the number of layers, as `StagedBackbone` does; timm knows its groups."""
+        from timm.models import group_parameters
+
+        groups = group_parameters(self.model, self.model.group_matcher(coarse=False), reverse=True)
+        last, own = max(groups.values()) + 1, f"{prefix}model."
+        return groups[param_name.removeprefix(own)] if param_name.startswith(own) else last, last + 1
+
     def train(self, mode: bool = True) -> "TimmBackbone":
-        """Set the training mode; with `norm_eval` keep batch normalisation out of it."""
+        """Set the training mode; keep frozen parts and, with `norm_eval`, batch normalisation out of it."""
         super().train(mode)
-        if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
+        if self.frozen_stages >= 0:
+            for module in self.model.modules():
+                parameters = list(module.parameters())
+                if parameters and not any(parameter.requires_grad for parameter in parameters):
                     module.eval()
+        if mode and self.norm_eval:
+            use_running_statistics(self)
         return self
 
 
@@ -119,12 +158,53 @@ def _create(name: str, pretrained: bool, checkpoint: str | Path | None, **option
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
         raise ValueError(f"model: timm has no {name!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))
+    weights: Mapping[str, Any] = {}
     if checkpoint is not None:
         path = Path(checkpoint).expanduser().absolute()
-        if not path.is_file():
-            raise FileNotFoundError(f"checkpoint: expected a file with weights of {name}, there is none at {path}")
+        weights = _read(path, name)
         pretrained, options["pretrained_cfg_overlay"] = True, {"file": str(path)}
-    model = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    try:
+        model = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    except (AssertionError, RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split())[:400]
+        if not isinstance(error, AssertionError) and not USERS_MISTAKE.search(reason):
+            raise
+        given = f"checkpoint: {path}" if checkpoint is not None else ", ".join(options)
+        raise ValueError(f"timm's {name} cannot be built with {given}: {reason}") from error
     if not hasattr(model, "feature_info") or not hasattr(model, "forward_intermediates"):
         raise ValueError(f"model: timm's {name!r} does not give its levels; choose another")
+    if checkpoint is not None:
+        _compare(model, weights, f"checkpoint: {path}")
     return model
+
+
+def _read(path: Path, name: str) -> Mapping[str, Any]:
+    """Return the weights of a file that timm is to load; timm runs no code from it."""
+    from timm.models import load_state_dict
+
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint: expected a file with weights of {name}, there is none at {path}")
+    try:
+        return load_state_dict(str(path))
+    except Exception as error:  # a damaged file may raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise ValueError(f"checkpoint: expected a file with weights of {name}, but {path} cannot be read as one "
+                         f"({reason})") from error
+
+
+def _compare(model: nn.Module, weights: Mapping[str, Any], source: str) -> None:
+    """Warn of the model's matrices that are not in the file, and raise ValueError if none is.
+
+    timm loads what fits and says nothing. Compared are numbers, because it also renames.
+    """
+    def digest(matrix: Tensor) -> tuple[Any, float]:
+        return matrix.shape, matrix.detach().double().sum().item()
+
+    known = {digest(weight) for weight in weights.values() if isinstance(weight, Tensor) and weight.ndim > 1}
+    matrices = {name: parameter for name, parameter in model.named_parameters() if parameter.ndim > 1}
+    others = [name for name, matrix in matrices.items() if digest(matrix) not in known]
+    if len(others) == len(matrices):
+        raise ValueError(f"{source}: none of its weights fits the model. Is it the file of another model?")
+    if others:
+        _logger.warning("%s: %d of %d weights are not in it as they are: timm has fitted them, or they are random: %s",
+                        source, len(others), len(matrices), ", ".join(others[:4]) + ", ..." * (len(others) > 4))

@@ -20,12 +20,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...ops.cost import scan_multiply_adds
 from ..base import register_backbone
 from ..blocks import SSM, DropPath, FeedForward, Size
 from ..layers.cross_scan import NUM_DIRECTIONS, cross_merge, cross_scan
 from ..layers.layer_norm import LayerNorm2d
 from ..layers.state_scan import read_states, scan_states
 from ..layers.token_map_conv import TokenMapConv
+from ..layers.weight_decay import mark_no_weight_decay
 from .four_stages import FourStageBackbone
 
 VMAMBA_ARCHS: dict[str, dict[str, Any]] = {
@@ -46,13 +48,20 @@ class CrossScanSSM(nn.Module):
         channels: Channels of the tokens.
         num_states: N, states a channel.
         rank: Width of the bottleneck through which the step size is computed; None for ceil(channels / 16).
+        backend: As for `SSM`.
     """
 
-    def __init__(self, channels: int, num_states: int = 1, rank: int | None = None) -> None:
+    NO_WEIGHT_DECAY = SSM.NO_WEIGHT_DECAY
+
+    def __init__(
+        self, channels: int, num_states: int = 1, rank: int | None = None, backend: str | None = None
+    ) -> None:
         super().__init__()
+        self.backend = backend
+        self.num_directions = NUM_DIRECTIONS
         self.num_states = num_states
         self.rank = rank or math.ceil(channels / 16)
-        scans = [SSM(channels, num_states, self.rank) for _ in range(NUM_DIRECTIONS)]  # for their start
+        scans = [SSM(channels, num_states, self.rank, backend) for _ in range(NUM_DIRECTIONS)]  # for their start
 
         def stack(tensors: list[Tensor]) -> nn.Parameter:
             return nn.Parameter(torch.stack([tensor.detach() for tensor in tensors]))
@@ -62,22 +71,23 @@ class CrossScanSSM(nn.Module):
         self.delta_bias = stack([scan.delta_bias for scan in scans])  # (4, channels)
         self.A_log = stack([scan.A_log for scan in scans])  # (4, channels, N)
         self.D = stack([scan.D for scan in scans])  # (4, channels)
+        mark_no_weight_decay(self)
 
     def forward(self, x: Tensor, size: Size) -> Tensor:
         """Return the scanned tokens, (batch, L, channels); `size` is (H, W)."""
-        projected = F.linear(x, self.input_weight.flatten(0, 1)).unflatten(-1, (NUM_DIRECTIONS, -1))
+        projected = F.linear(x, self.input_weight.flatten(0, 1)).unflatten(-1, (self.num_directions, -1))
         projected = cross_scan(projected, size)  # (batch, L, 4, rank + 2 N)
         bottleneck, B, C = projected.split([self.rank, self.num_states, self.num_states], -1)
         delta = torch.einsum("blkr,kcr->blkc", bottleneck, self.delta_weight)
-        u = cross_scan(x.unsqueeze(2).expand(-1, -1, NUM_DIRECTIONS, -1), size)  # (batch, L, 4, channels)
-        h = scan_states(u, delta, -self.A_log.float().exp(), B.unsqueeze(3), self.delta_bias)
-        y = read_states(h, C.unsqueeze(3))
+        u = cross_scan(x.unsqueeze(2).expand(-1, -1, self.num_directions, -1), size)  # (batch, L, 4, channels)
+        h = scan_states(u, delta, -self.A_log.float().exp(), B.unsqueeze(3), self.delta_bias, self.backend)
+        y = read_states(h, C.unsqueeze(3), self.num_states)
         # D_k x is the same token in every order, so the four skips are one.
         return cross_merge(y, size) + self.D.sum(0) * x
 
     def multiply_adds(self, length: int) -> int:
         """Return the multiply-adds of the four scans for `length` tokens; each is counted as in `SSM`."""
-        return length * self.D.numel() * (4 * self.num_states + 2)
+        return scan_multiply_adds((1, length, self.D.numel()), (self.D.numel(), self.num_states))
 
 
 class VSSBlock(nn.Module):
@@ -89,6 +99,7 @@ class VSSBlock(nn.Module):
         ffn_ratio: Hidden width of the feed-forward network over `channels`; 0 leaves the network out.
         num_states: N of the scans.
         rank: Width of the bottleneck of the step size; None for ceil(channels / 16).
+        backend: As for `SSM`.
         drop_path: Rate at which the residual branches are dropped while training.
     """
 
@@ -99,6 +110,7 @@ class VSSBlock(nn.Module):
         ffn_ratio: float = 4.0,
         num_states: int = 1,
         rank: int | None = None,
+        backend: str | None = None,
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
@@ -106,7 +118,7 @@ class VSSBlock(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.project_in = nn.Linear(channels, inner, bias=False)
         self.conv = TokenMapConv(inner, bias=False)
-        self.mixer = CrossScanSSM(inner, num_states, rank or math.ceil(channels / 16))
+        self.mixer = CrossScanSSM(inner, num_states, rank or math.ceil(channels / 16), backend)
         self.scan_norm = nn.LayerNorm(inner)
         self.project_out = nn.Linear(inner, channels, bias=False)
         self.drop_path = DropPath(drop_path)

@@ -110,6 +110,8 @@ class A2JHead(BaseHead):
     anchors: Tensor
     volume: Tensor
 
+    NO_WEIGHT_DECAY = ("queries", "anchors")
+
     def __init__(
         self,
         in_channels: Sequence[int],

@@ -122,6 +122,8 @@ class A2JTransformer(nn.Module):
         ValueError: `embed_dims` is not a multiple of 4 or of `num_heads`.
     """
 
+    NO_WEIGHT_DECAY = ("level_embedding",)
+
     def __init__(
         self,
         embed_dims: int = 256,

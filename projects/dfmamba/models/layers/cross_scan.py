@@ -21,7 +21,7 @@ def cross_scan(x: Tensor, size: tuple[int, int]) -> Tensor:
         (batch, L, 4, channels), where [:, t, k] is the t-th token that direction k reads.
     """
     rows, columns, rows_back, columns_back = x.unbind(2)
-    columns, columns_back = (_transpose(tokens, size) for tokens in (columns, columns_back))
+    columns, columns_back = _transpose(columns, size), _transpose(columns_back, size)
     return torch.stack((rows, columns, rows_back.flip(1), columns_back.flip(1)), 2)
 
 
@@ -37,7 +37,7 @@ def cross_merge(y: Tensor, size: tuple[int, int]) -> Tensor:
     """
     rows, columns, rows_back, columns_back = y.unbind(2)
     columns = columns + columns_back.flip(1)
-    return rows + rows_back.flip(1) + _transpose(columns, size[::-1])
+    return rows + rows_back.flip(1) + _transpose(columns, (size[1], size[0]))
 
 
 def _transpose(tokens: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,6 +1,7 @@
 """Layer normalisation of feature maps."""
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class LayerNorm2d(nn.LayerNorm):
@@ -8,4 +9,5 @@ class LayerNorm2d(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised map."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        x = x.permute(0, 2, 3, 1)  # (batch, channels, H, W) -> (batch, H, W, channels)
+        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps).permute(0, 3, 1, 2)

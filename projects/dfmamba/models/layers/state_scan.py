@@ -2,10 +2,12 @@
 
 from torch import Tensor
 
-from ...ops import selective_scan
+from . import operators
 
 
-def scan_states(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, delta_bias: Tensor) -> Tensor:
+def scan_states(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, delta_bias: Tensor, backend: str | None = None
+) -> Tensor:
     """Return the states h_t = exp(d_t A) h_(t-1) + d_t B_t u_t with d_t = softplus(delta_t + delta_bias).
 
     `dfmamba.ops.selective_scan` returns y = C . h and has one B for all channels. A channel with one state, whose B is
@@ -19,6 +21,7 @@ def scan_states(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, delta_bias: Tens
         A: (*channels, N), negative.
         B: Broadcast to (batch, L, *channels, N).
         delta_bias: (*channels,).
+        backend: As in `dfmamba.ops.selective_scan`.
 
     Returns:
         h, (batch, L, *channels, N), in the dtype of u, or in the autocast dtype.
@@ -26,12 +29,12 @@ def scan_states(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, delta_bias: Tens
     inputs = u.unsqueeze(-1) * B
     delta = delta.unsqueeze(-1).expand(inputs.shape).flatten(2)
     bias = delta_bias.unsqueeze(-1).expand(A.shape).flatten()
-    ones = inputs.new_ones(*inputs.shape[:2], 1)
-    h = selective_scan(inputs.flatten(2), delta, A.reshape(-1, 1), ones, ones, None, bias)
+    ones = inputs.new_ones((inputs.shape[0], inputs.shape[1], 1))
+    h = operators.run_selective_scan(inputs.flatten(2), delta, A.reshape(-1, 1), ones, ones, None, bias, backend)
     return h.view(inputs.shape)
 
 
-def read_states(h: Tensor, C: Tensor) -> Tensor:
+def read_states(h: Tensor, C: Tensor, num_states: int) -> Tensor:
     """Return y = C . h, the sum over the last axis; h is (batch, L, *channels, N), C broadcasts to it."""
     y = h * C
-    return y.squeeze(-1) if y.shape[-1] == 1 else y.sum(-1)
+    return y.squeeze(-1) if num_states == 1 else y.sum(-1)

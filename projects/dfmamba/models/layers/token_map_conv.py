@@ -12,4 +12,4 @@ class TokenMapConv(nn.Conv2d):
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:  # type: ignore[override]
         """Return tokens of the same shape; `size` is (H, W)."""
         x = x.transpose(1, 2).unflatten(2, size)  # (batch, L, channels) -> (batch, channels, H, W), channels last
-        return super().forward(x).flatten(2).transpose(1, 2)
+        return self._conv_forward(x, self.weight, self.bias).flatten(2).transpose(1, 2)

@@ -65,8 +65,8 @@ inline int64_t list_corners(const SampleArgs<T>& args, int64_t row, int64_t colu
   int64_t count = 0;
   for_points(args, row, column, args.offset + first * args.axes, [&](int64_t k, const Point<T>& point) {
     const T b = args.weight[first + k], fy = point.fraction_y, fx = point.fraction_x;
-    const T lower = b * fy, upper = b - lower;
-    const T share[4] = {upper * (1 - fx), upper * fx, lower * (1 - fx), lower * fx};
+    // b comes last, as in the reference: where it is infinite, another order would make other numbers NaN.
+    const T share[4] = {(1 - fy) * (1 - fx) * b, (1 - fy) * fx * b, fy * (1 - fx) * b, fy * fx * b};
     for (int64_t i = 0; i < 4; ++i) {
       corners[count] = {point.position[i], share[i]};  // overwritten by the next one if it does not count
       count += point.valid[i];
