@@ -27,7 +27,7 @@ from dfmamba.errors import DataError
 from dfmamba.io.images import MAX_IMAGE_PIXELS as MAX_IMAGE_PIXELS  # the parsers take these two from here
 from dfmamba.io.images import read_image_size as read_image_size
 from dfmamba.io.json_files import load_json
-from dfmamba.io.limits import ContentError, check_expansion, first_repeated
+from dfmamba.io.limits import MAX_DEPTH, ContentError, check_expansion, first_repeated
 from dfmamba.io.regular_files import open_regular, open_text, read_bytes
 
 MAX_ARRAY_BYTES = 2**30  # of all arrays of one file; NYU's training file, the largest official one, has 0.4 GB
@@ -108,6 +108,12 @@ def read_pickle(path: Path) -> Any:
 
 class _PlainLoader(yaml.SafeLoader):
     """YAML's own types, and tuples; a key twice in one mapping and keys merged from another one (`<<`) are refused."""
+
+    def fetch_flow_collection_start(self, token_class: type[yaml.Token]) -> None:
+        """Refuse brackets in too many brackets at once: looking ahead among them takes PyYAML seconds."""
+        if self.flow_level >= MAX_DEPTH:
+            raise ContentError(f"more than {MAX_DEPTH} containers in one another")
+        super().fetch_flow_collection_start(token_class)
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Refuse what cannot be merged, or found again, in bounded time; called for every mapping."""
