@@ -1,7 +1,6 @@
 """DetNet's base configs on synthetic and miniature data: from files over training to numbers of the protocols."""
 
 import re
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -139,10 +138,10 @@ def test_size_of_the_whole_model():
 
 
 def test_the_configs_in_the_docs_load_and_build(tmp_path):
-    blocks = re.findall(r"(?:^ {4}.*\n)+", (ROOT / "docs" / "detnet.md").read_text(), flags=re.MULTILINE)
-    leaf, other_backbone = (textwrap.dedent(block).replace("'_base_/", f"'{BASE}/") for block in blocks)
-    (tmp_path / "leaf.py").write_text(leaf)
-    (tmp_path / "resnet.py").write_text("_base_ = ['leaf.py']\n" + other_backbone)
+    leaf, other_backbone = re.findall(r"^```python config\n(.*?)^```$", (ROOT / "docs" / "detnet.md").read_text(),
+                                      flags=re.MULTILINE | re.DOTALL)
+    (tmp_path / "leaf.py").write_text(leaf.replace("'_base_/", f"'{BASE}/"))
+    (tmp_path / "resnet.py").write_text(other_backbone.replace("./dfmamba_dexycb.py", "leaf.py"))
     cfg = load_config(tmp_path / "resnet.py")
     check_types(cfg)
     init_default_scope(cfg.default_scope)
