@@ -8,9 +8,10 @@ Examples:
 The truth is the data set's own annotation, or a file in the format of the predictions:
     interhand26m   predictions: JSON of ours                    truth: also *_data.json, with the other two beside it
     rhp            predictions: JSON of ours                    truth: also anno_evaluation.pickle, COCO-style JSON
-    nyu            predictions: u v d of 14 joints a line       truth: also joint_data.mat
+    nyu            predictions: u v d of 14 joints a line, .mat truth: also joint_data.mat
     dexycb         predictions: image_id, 63 numbers a line     truth: also the data set's folder
-    assemblyhands  predictions and truth: assemblyhands_*_joint_3d_*.json
+    assemblyhands  predictions: JSON of frames, HANDS 2024's    truth: *_joint_3d_*.json (by frame); *_ego_data_*.json,
+                   with the other two beside it (by camera image, as the toolkit counts); HANDS 2024's
 docs/protocols.md describes protocols and formats.
 """
 
@@ -43,10 +44,18 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--split", default="test", help="dexycb, truth from the folder: split (default: test)")
     parser.add_argument("--validity", default="visible", choices=("visible", "annotated"), help="rhp, truth from the "
                         "data set's files: which joints count (default: visible)")
+    parser.add_argument("--coordinates", choices=("uvd", "xyz", "xyz-y-down"), help="nyu: what the predictions are: "
+                        "u v d in px, px, mm (default), or x y z in mm with y up, or with y down; a .mat file tells")
+    parser.add_argument("--hand", default="prominent", choices=("prominent", "most_pixels", "most_visible", "right",
+                        "left"), help="rhp, truth from the data set's files: which hand of each image (default: "
+                        "prominent, a JSON file's, or the pickle's with more pixels in the masks beside it; "
+                        "most_visible needs no masks)")
     add_common_arguments(parser)
     args = parser.parse_args(arguments)
     if args.root_relative and args.protocol != "dexycb":
         parser.error("--root-relative: only dexycb has absolute numbers to leave out")
+    if args.coordinates and args.protocol != "nyu":
+        parser.error("--coordinates: only nyu's files come in several")
     if len({path.stem for path in args.pred}) < len(args.pred):
         parser.error("--pred: expected files with different names, which label the results")
     args.out = args.out or Path("work_dirs") / f"score_{args.protocol}"
@@ -74,29 +83,33 @@ def read_truth(args: argparse.Namespace) -> "JointTable":
     if args.protocol == "rhp" and not is_joints_json(args.gt):
         from dfmamba.apis.truth_files import read_rhp_truth
 
-        return read_rhp_truth(args.gt, args.validity)
+        return read_rhp_truth(args.gt, args.validity, args.hand)
+    if args.protocol == "assemblyhands" and "_ego_data_" in args.gt.name:
+        from dfmamba.apis.truth_files import read_assemblyhands_truth
+
+        return read_assemblyhands_truth(args.gt)
     return read_result_file(args.protocol, args.gt)
 
 
 def score(args: argparse.Namespace) -> None:
     """Read, score, print the tables, write JSON and picture."""
+    from dfmamba.apis.prediction_files import read_predictions
     from dfmamba.evaluation.curves import draw_curves
-    from dfmamba.evaluation.protocols import PROTOCOLS
     from dfmamba.evaluation.report import format_scores, is_synthetic, write_json
-    from dfmamba.evaluation.result_files import read_result_file
-    from dfmamba.evaluation.scoring import score_tables
+    from dfmamba.evaluation.scoring import protocol_of, score_tables
     from dfmamba.io.outputs import check_output_folder
 
     check_output_folder("--out", args.out)
-    protocol = PROTOCOLS[args.protocol]
     truth = read_truth(args)
+    protocol = protocol_of(args.protocol, truth)
     results: dict[str, Scores] = {}
     content = {"protocol": protocol.description, "truth": str(args.gt), "synthetic": is_synthetic(args.gt),
                "results": {}}
     if content["synthetic"]:
         print("SYNTHETIC data: not comparable with published results")
     for path in args.pred:
-        scores, notes = score_tables(args.protocol, read_result_file(args.protocol, path), truth, partial=args.partial,
+        pred = read_predictions(args.protocol, path, by_camera="camera" in truth.fields, coordinates=args.coordinates)
+        scores, notes = score_tables(args.protocol, pred, truth, partial=args.partial,
                                      root_relative=args.root_relative)
         results[path.stem] = scores
         content["results"][path.stem] = {

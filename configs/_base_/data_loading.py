@@ -8,7 +8,7 @@ hand3d = True  # MMPoseInferencer(pose3d=Config.fromfile(...)) takes Hand3DInfer
 meta_keys = ('id', 'img_id', 'img_path', 'dataset_name', 'seq_name', 'capture', 'camera', 'frame_idx', 'subject',
              'ori_shape', 'img_shape', 'input_size', 'input_center', 'input_scale', 'rotation', 'flip',
              'flip_direction', 'flip_indices', 'hand_type', 'hand_type_valid', 'rel_root_depth', 'rel_root_valid',
-             'abs_depth', 'root_depth', 'focal', 'principal_pt', 'extrinsic')
+             'abs_depth', 'root_depth', 'focal', 'principal_pt', 'extrinsic', 'all_joints_cam', 'joints_seen')
 
 train_dataloader = dict(
     batch_size=12,

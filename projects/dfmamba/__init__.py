@@ -4,14 +4,19 @@
 """
 
 from importlib import import_module
-from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import Any
 
 __version__ = "0.1.0"  # pyproject.toml takes it from here
+_PARTS = frozenset(part.name for part in iter_modules(__path__) if not part.name.startswith("_"))
 
 
 def __getattr__(name: str) -> Any:
     """Load a part of the package."""
-    if not name.startswith("_") and find_spec(f"{__name__}.{name}"):
+    if name in _PARTS:
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PARTS})

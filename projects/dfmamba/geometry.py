@@ -4,6 +4,8 @@ Units: image points and boxes in pixels, space in millimetres. Camera frame: x r
 any number of leading axes. A box is (x, y, w, h) or (x0, y0, x1, y1); the names of functions and arguments say which.
 """
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -12,6 +14,7 @@ Array = NDArray[np.floating]
 # NYU's depth camera in px, as its evaluation has it (awesome-hand-pose-estimation, A2J; V2V has two more digits). Those
 # write fy = -587.07, for NYU's xyz has y up; in our frame, y down, fy is positive.
 NYU_FOCAL, NYU_PRINCIPAL_POINT = (588.03, 587.07), (320.0, 240.0)
+NYU_IMAGE_SIZE = (640, 480)  # width, height
 
 
 def project(points: ArrayLike, focal: ArrayLike, principal_point: ArrayLike) -> Array:
@@ -41,6 +44,47 @@ def camera_to_nyu_uvd(points: ArrayLike) -> Array:
     """Project camera-space points (..., 3) in mm, y down, to NYU's u px, v px, depth mm."""
     points = np.asarray(points)
     return np.concatenate([project(points, NYU_FOCAL, NYU_PRINCIPAL_POINT), points[..., 2:]], axis=-1)
+
+
+def flip_y(points: ArrayLike) -> Array:
+    """Turn NYU's xyz (..., 3), x right, y up, z forward, into our camera frame with y down; the same way back."""
+    return np.asarray(points) * (1, -1, 1)
+
+
+# How files say where NYU's joints are: name to the functions into our camera frame and back.
+NYU_COORDINATES: dict[str, tuple[Callable[[ArrayLike], Array], Callable[[ArrayLike], Array]]] = {
+    "uvd": (nyu_uvd_to_camera, camera_to_nyu_uvd),
+    "xyz": (flip_y, flip_y),
+    "xyz-y-down": (np.asarray, np.asarray),
+}
+NYU_COORDINATE_NAMES = {"uvd": "u px, v px, depth mm", "xyz": "x, y, z in mm with y up",
+                        "xyz-y-down": "x, y, z in mm with y down"}
+
+
+def nyu_distances_mm(values: ArrayLike, truth: ArrayLike) -> dict[str, float]:
+    """Return how far points are from the truth if they are read in each way of `NYU_COORDINATES`: medians in mm.
+
+    Args:
+        values: (N, 3), as a file has them.
+        truth: (N, 3) in our camera frame, mm. What is not finite does not count.
+    """
+    def median(points: Array) -> float:
+        distance = np.linalg.norm(points - np.asarray(truth), axis=-1)
+        distance = distance[np.isfinite(distance)]
+        return float(np.median(distance)) if distance.size else float("nan")
+
+    with np.errstate(invalid="ignore", over="ignore"):
+        return {name: median(to_camera(values)) for name, (to_camera, _) in NYU_COORDINATES.items()}
+
+
+def other_nyu_coordinates(name: str, distances_mm: Mapping[str, float], near_mm: float) -> str | None:
+    """Return the way to read points that puts them where the truth is, if the given one does not; else None.
+
+    It must halve the distance, and the given one must be farther off than `near_mm`.
+    """
+    best = min(distances_mm, key=lambda other: distances_mm[other])
+    far = distances_mm[name] > near_mm and distances_mm[best] < distances_mm[name] / 2
+    return best if far else None
 
 
 def world_to_camera(points: ArrayLike, rotation: ArrayLike, camera_centre: ArrayLike) -> Array:

@@ -27,11 +27,12 @@ import dfmamba.datasets.nyu_annotations
 import dfmamba.evaluation.metrics
 from dfmamba.datasets import NYUDataset, parse_nyu
 from dfmamba.datasets.depth_transforms import A2J_MEAN_MM, A2J_STD_MM
-from dfmamba.datasets.nyu_annotations import cube_box, y_up_to_y_down
+from dfmamba.datasets.nyu_annotations import cube_box
+from dfmamba.errors import DataError
 from dfmamba.evaluation.protocols import score_nyu
 from dfmamba.evaluation.result_files import read_result_file
-from dfmamba.geometry import camera_to_nyu_uvd, nyu_uvd_to_camera
-from dfmamba.skeleton import NYU_14
+from dfmamba.geometry import camera_to_nyu_uvd, flip_y, nyu_uvd_to_camera
+from dfmamba.skeleton import NYU_14, NYU_14_OF_36
 
 REPOSITORY = Path(__file__).parents[2]
 REAL_CENTRES = REPOSITORY.parent / "shared" / "data" / "nyu" / "nyu_center_test.mat"
@@ -47,8 +48,8 @@ def test_examples_in_docstrings():
 
 
 def test_y_up_becomes_y_down_and_back():
-    assert y_up_to_y_down([[1, 2, 3]]).tolist() == [[1, -2, 3]]
-    assert y_up_to_y_down(y_up_to_y_down([[1, 2, 3]])).tolist() == [[1, 2, 3]]
+    assert flip_y([[1, 2, 3]]).tolist() == [[1, -2, 3]]
+    assert flip_y(flip_y([[1, 2, 3]])).tolist() == [[1, 2, 3]]
 
 
 def test_uvd_against_numbers_worked_out_by_hand():
@@ -124,6 +125,34 @@ def test_centres_of_v2v(nyu_root):
                                [[320, 240, 800], [320 + 588.03 / 10, 240 - 587.07 / 20, 820]])
     dataset = open_nyu(nyu_root, centres=V2V_CENTRES)
     assert [dataset.get_data_info(i)["id"] for i in range(len(dataset))] == [1, 3]
+
+
+def test_centres_of_ren_and_pose_ren(nyu_root):
+    """u, v and depth as text, with nothing that says so: the hands are there, 400 mm away from where xyz would be."""
+    (nyu_root / V2V_CENTRES).write_text("322.0 238.5 805\n321 239 815\n319.25 241 825\n")
+    parsed = parse_nyu(nyu_root / JOINTS, nyu_root / V2V_CENTRES)
+    np.testing.assert_allclose(parsed.columns["centre"], [[322, 238.5, 805], [321, 239, 815], [319.25, 241, 825]])
+
+
+def test_centres_beside_the_hands_are_refused(nyu_root):
+    """Three numbers a line of another split, or another set: far from the hands, however they are read."""
+    (nyu_root / V2V_CENTRES).write_text("900 700 805\n900 700 815\n900 700 825\n")
+    with pytest.raises(DataError, match=r"expected centres of the hands of .*joint_data.mat, got some that are in the "
+                                        r"median off by \d+ mm as u px, v px, depth mm, \d+ mm as x, y, z"):
+        parse_nyu(nyu_root / JOINTS, nyu_root / V2V_CENTRES)
+
+
+def test_centres_with_y_down_are_read_so(nyu_root):
+    """Hands high above the axis, so that up and down are apart."""
+    arrays = contents()
+    arrays["joint_uvd"][..., 1] -= 150  # about 200 mm
+    write_annotations(nyu_root, arrays)
+    centres = nyu_uvd_to_camera(arrays["joint_uvd"][0][:, NYU_14_OF_36]).mean(axis=1)
+    for sign in (1, -1):  # y down, y up
+        lines = [f"{x} {sign * y} {z}" for x, y, z in centres]
+        (nyu_root / V2V_CENTRES).write_text("\n".join(lines) + "\n")
+        np.testing.assert_allclose(parse_nyu(nyu_root / JOINTS, nyu_root / V2V_CENTRES).columns["centre"],
+                                   camera_to_nyu_uvd(centres))
 
 
 # ---- the samples

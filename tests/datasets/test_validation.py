@@ -73,6 +73,8 @@ def test_hands_against_plain_loops(skeleton, monkeypatch):
     monkeypatch.setattr(dfmamba.datasets.validation, "CHUNK", 3)  # of 7 records
     rng = np.random.default_rng(0)
     joints = rng.normal([0, 0, 500], 100, (7, skeleton.num_joints, 3))
+    joints[0, :, 0] += 900  # the largest coordinate need not be the depth
+    joints[1, :, 1] -= 900
     valid = rng.random(joints.shape[:2]) > 0.5
     valid[:, list(skeleton.roots)] = True
     valid[5] = False

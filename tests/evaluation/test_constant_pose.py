@@ -59,3 +59,32 @@ def test_at_a_data_point():
     points = np.array([[0.0, 0, 0], [10, 0, 0], [-6, 8, 0], [-6, -8, 0]])
     np.testing.assert_allclose(best_constant_pose(points[:, None]), [[0, 0, 0]], atol=1e-3)
     assert np.isnan(best_constant_pose(points[:, None], np.zeros((4, 1)))).all()
+
+
+def test_shapes_that_do_not_fit():
+    with pytest.raises(ValueError, match=r"valid: expected shape \(4, 2\) .N, J., got \(4, 3\)"):
+        best_constant_pose(np.zeros((4, 2, 3)), np.ones((4, 3)))
+
+
+def test_the_iteration_starts_at_the_medians_and_ends_when_told(rng):
+    points = rng.exponential(scale=50, size=(31, 1, 3))
+    start = np.median(points[:, 0], axis=0)
+    np.testing.assert_allclose(best_constant_pose(points, max_steps=0)[0], start, atol=1e-12)
+    weights = 1 / np.linalg.norm(points[:, 0] - start, axis=1)
+    one_step = weights @ points[:, 0] / weights.sum()
+    for options in ({"max_steps": 1}, {"tolerance_mm": 1e3}):
+        np.testing.assert_allclose(best_constant_pose(points, **options)[0], one_step, atol=1e-4)
+    result = best_constant_pose(points)[0]
+    assert np.linalg.norm(result - one_step) > 0.1
+    np.testing.assert_allclose(result, plain_definition(points[:, 0]), atol=2e-3)
+
+
+def test_a_place_that_many_points_share(rng):
+    """Two of five points lie in one place, where the coordinates' medians are not: the pull of the others is less."""
+    points = np.array([[0.0, 0, 0], [0, 0, 0], [30, 1, 0], [31, -9, 5], [-1, 40, 2]])
+    def mean_distance(centre):
+        return np.linalg.norm(points - centre, axis=1).mean()
+
+    result = minimize(mean_distance, [1.0, 1, 1], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12})
+    assert mean_distance(best_constant_pose(points[:, None])[0]) == pytest.approx(result.fun, abs=1e-5)
+    assert result.fun < min(mean_distance(point) for point in points) - 0.01

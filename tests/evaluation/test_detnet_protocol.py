@@ -48,7 +48,7 @@ def test_origin_is_middle1_or_the_wrist():
 def test_equals_plain_loops():
     pred, truth, valid = random_hands()
     mm, bones = [], []
-    within = []
+    within, coarse = [], []
     for joint in range(21):
         errors = []
         for hand in range(len(truth)):
@@ -60,11 +60,15 @@ def test_equals_plain_loops():
         mm.append(np.mean([error for error, _ in errors]))
         bones.append(np.mean([error / unit for error, unit in errors]))
         within.append([np.mean([error <= threshold for error, _ in errors]) for threshold in range(20, 51, 2)])
+        coarse.append([np.mean([error <= 20 + 30 * step / 14 for error, _ in errors]) for step in range(15)])
     scores = score_detnet(pred, truth, valid).metrics
     assert scores[MM] == pytest.approx(np.mean(mm))
     assert scores[BONES] == pytest.approx(np.mean(bones))
     area = np.trapezoid(np.mean(within, axis=0), dx=2) / 30
-    assert scores["AUC_middle1_bonescaled_20_50_mm"] == pytest.approx(area)
+    assert scores["AUC_middle1_bonescaled_20_50_mm_16_points"] == pytest.approx(area)
+    ports = np.trapezoid(np.mean(coarse, axis=0), dx=30 / 14) / 30
+    assert scores["AUC_middle1_bonescaled_20_50_mm_15_points"] == pytest.approx(ports)
+    assert ports != pytest.approx(area, abs=1e-4)  # two ways of counting
 
 
 def test_size_and_place_of_the_prediction_do_not_matter():
@@ -87,8 +91,10 @@ def test_a_prediction_without_size_is_wrong():
     pred[3] = 7
     scores = score_detnet(pred, truth, valid).metrics
     assert np.isnan(scores[MM])
-    assert scores["AUC_middle1_bonescaled_20_50_mm"] < score_detnet(truth, truth, valid).metrics[
-        "AUC_middle1_bonescaled_20_50_mm"] == 1
+    perfect = score_detnet(truth, truth, valid).metrics
+    for points in (15, 16):
+        name = f"AUC_middle1_bonescaled_20_50_mm_{points}_points"
+        assert scores[name] < perfect[name] == 1
 
 
 def test_constant_pose_is_beaten_by_a_good_prediction():

@@ -17,6 +17,7 @@ from dfmamba.evaluation.functional import (
     per_joint_mean,
     procrustes_align,
     root_align,
+    split_hands,
 )
 from dfmamba.skeleton import TWO_HANDS
 
@@ -214,6 +215,43 @@ def test_procrustes_uses_valid_joints_only(rng):
     aligned = procrustes_align(moved, nonsense, valid)
     np.testing.assert_allclose(aligned[:2], truth[:2], atol=1e-9)  # the invalid joints are moved with the others
     np.testing.assert_array_equal(aligned[2], moved[2])
+
+
+def test_procrustes_does_not_look_at_joints_that_are_not_valid(rng):
+    truth = rng.normal(scale=50, size=(2, 21, 3))
+    pred = similarity(rng)(truth) + rng.normal(scale=20, size=truth.shape)
+    valid = rng.random((2, 21)) < 0.7
+    expected = procrustes_align(pred, truth, valid)
+    for mark in (np.nan, 1.0, 1e6):
+        joints = (np.where(valid[..., None], part, mark) for part in (pred, truth))
+        marked = procrustes_align(*joints, valid)
+        np.testing.assert_allclose(marked[valid], expected[valid], atol=1e-9)
+
+
+def test_procrustes_of_predictions_in_one_point(rng):
+    truth = rng.normal(scale=50, size=(2, 21, 3)) + 300
+    point = np.full((2, 21, 3), 7.0)
+    for epsilon in (0.0, 1e-8):
+        aligned = procrustes_align(point, truth, epsilon=epsilon)
+        np.testing.assert_allclose(aligned, np.broadcast_to(truth.mean(axis=1, keepdims=True), truth.shape))
+
+
+def test_shapes_that_do_not_fit():
+    with pytest.raises(ValueError, match=r"joints: expected shape .N, 21 or 42, ...., got \(3, 14, 3\)"):
+        split_hands(np.zeros((3, 14, 3)))
+    with pytest.raises(ValueError, match=r"joints: expected shape .* got \(42,\)"):
+        split_hands(np.zeros(42))
+    assert split_hands(np.arange(84).reshape(2, 42))[1:3, 0].tolist() == [21, 42]  # right and left in turn
+    assert split_hands(np.zeros((2, 21, 3))).shape == (2, 21, 3)
+
+
+def test_thresholds_of_an_area():
+    """Two of them are a trapezoid; one is none, and neither is an empty range."""
+    zero = np.zeros((1, 1, 3))
+    assert pck_auc(np.full((1, 1, 3), [25.0, 0, 0]), zero, num_thresholds=2) == 0.5
+    for options in ({"num_thresholds": 1}, {"low_mm": 50.0}, {"low_mm": 60.0}):
+        with pytest.raises(ValueError, match="expected low < high and at least 2 thresholds"):
+            pck_auc(zero, zero, **options)
 
 
 # ---- MRRPE

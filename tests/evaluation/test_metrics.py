@@ -5,6 +5,7 @@ import pytest
 import torch
 from mmpose.registry import METRICS
 
+from dfmamba.errors import UserError
 from dfmamba.evaluation import PROTOCOLS, InterHandMPJPE, format_scores
 from dfmamba.skeleton import TWO_HANDS
 
@@ -180,6 +181,20 @@ def test_empty_subset_is_nan_with_a_warning(log):
     assert result["samples_two"] == 0
     assert result["MPJPE_rr_macro_all_mm"] == pytest.approx(0, abs=1e-6)
     assert log.text.count("the subset 'two' has no valid joint; its errors are NaN") == 1
+
+
+def test_complete_samples_give_no_warning(log):
+    evaluate([make_sample("both"), make_sample("right"), make_sample("left")])
+    assert not [record for record in log.records if record.levelname == "WARNING" and "single" not in record.message]
+    evaluate([make_sample("both")])
+    assert not [record for record in log.records if "left out of the macro mean" in record.message]
+
+
+@pytest.mark.parametrize("name", ["result_file", "details_file"])
+def test_files_that_cannot_be_written_are_told_before_the_test(name, tmp_path):
+    (tmp_path / "folder").write_text("a file where a folder belongs")
+    with pytest.raises(UserError, match=name):
+        InterHandMPJPE(**{name: str(tmp_path / "folder" / "x.json")})
 
 
 def test_joints_without_samples_are_left_out_and_named(log):

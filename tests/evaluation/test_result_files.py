@@ -1,6 +1,7 @@
 """Result files: what is written comes back, real lines are understood, broken ones are refused by line or record."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,12 +10,10 @@ from dfmamba.errors import DataError
 from dfmamba.evaluation.protocols import PROTOCOLS
 from dfmamba.evaluation.result_files import (
     is_joints_json,
-    read_assemblyhands_json,
     read_dexycb_text,
     read_joints_json,
     read_nyu_text,
     read_result_file,
-    write_assemblyhands_json,
     write_joints_json,
     write_result_file,
 )
@@ -89,12 +88,64 @@ def test_nyu_by_hand(tmp_path):
     assert NYU_14.names[2:4] == ("ring_tip", "ring_mid")
 
 
+def test_nyu_depths_are_above_0(tmp_path):
+    path = tmp_path / "nyu.txt"
+    path.write_text(nyu_line(0).replace("700", "0.5") + "\n")
+    assert read_nyu_text(path).joints_mm[0, 0, 2] == 0.5
+    path.write_text(nyu_line(0).replace("700", "-0.5") + "\n")
+    with pytest.raises(DataError, match=r"line 1: expected u v d with depths above 0 mm, got -0.5"):
+        read_nyu_text(path)
+    with pytest.raises(DataError, match="line 1: expected x y z with depths above 0 mm"):
+        read_nyu_text(path, "xyz-y-down")
+
+
+@pytest.mark.parametrize("name", ["nyu", "dexycb"])
+def test_tables_are_written_whole(name, rng, tmp_path):
+    table = make_table(name, rng)
+    with pytest.raises((ValueError, IndexError)):
+        write_result_file(name, tmp_path / "file", replace(table, joints_mm=table.joints_mm[:3]))
+
+
 def test_nyu_frames_by_line_or_by_name(tmp_path):
     path = tmp_path / "nyu.txt"
     path.write_text(f"{nyu_line(0)}\n{nyu_line(1)}\n\n")
     assert read_nyu_text(path).ids == [1, 2]
     path.write_text(f"{nyu_line(0, 'depth_1_0000007.png ')}\n{nyu_line(1, 'test/depth_1_0002440.png ')}\n")
     assert read_nyu_text(path).ids == [7, 2440]
+
+
+def test_nyu_frame_numbers_in_front(tmp_path):
+    """From 1, in any order; from 0 only where they number the lines; a first u is none, for it has decimals."""
+    path = tmp_path / "nyu.txt"
+    path.write_text(f"{nyu_line(0, '7 ')}\n{nyu_line(1, '0000002440, ')}\n")
+    table = read_nyu_text(path)
+    assert table.ids == [7, 2440]
+    plain = tmp_path / "plain.txt"
+    plain.write_text(f"{nyu_line(0)}\n{nyu_line(1)}\n")
+    np.testing.assert_array_equal(table.joints_mm, read_nyu_text(plain).joints_mm)
+    path.write_text(f"{nyu_line(0, '0 ')}\n{nyu_line(1, '1 ')}\n")
+    assert read_nyu_text(path).ids == [1, 2]
+    path.write_text(f"{nyu_line(0, '1 ')}\n{nyu_line(1, '0 ')}\n")
+    with pytest.raises(DataError, match=r"nyu.txt: line 2: expected frame numbers from 1, or 0, 1, 2, ... in order, "):
+        read_nyu_text(path)
+    path.write_text(f"{nyu_line(0, '1 ')}\n{nyu_line(1)}\n")
+    with pytest.raises(DataError, match="line 2: expected an image name, or the number of a frame, in front in all"):
+        read_nyu_text(path)
+    path.write_text(f"{nyu_line(0, '4 ')}\n{nyu_line(1, '4 ')}\n")
+    with pytest.raises(DataError, match="line 2: expected each id once, and 4 is in line 1"):
+        read_nyu_text(path)
+
+
+@pytest.mark.parametrize(("coordinates", "expected"), [
+    ("xyz", [[-50, -10, 500], [30, 20, 600]]), ("xyz-y-down", [[-50, 10, 500], [30, -20, 600]])])
+def test_nyu_in_space_by_hand(coordinates, expected, tmp_path):
+    path = tmp_path / "nyu.txt"
+    path.write_text("depth_1_0000001.png\t-50.0\t10.0\t500.0" + "\t30.0\t-20.0\t600.0" * 13 + "\n")
+    table = read_nyu_text(path, coordinates)
+    assert table.joints_mm[0, :2].tolist() == expected
+    assert table.fields["coordinates"].tolist() == [coordinates]
+    write_result_file("nyu", tmp_path / "uvd.txt", table)  # in everybody's way
+    np.testing.assert_allclose(read_nyu_text(tmp_path / "uvd.txt").joints_mm, table.joints_mm, atol=2e-4)
 
 
 def test_nyu_names_are_written_where_frames_are_missing(rng, tmp_path):
@@ -117,7 +168,7 @@ def test_nyu_names_are_written_where_frames_are_missing(rng, tmp_path):
     (nyu_line(0).replace("321.5", "nan"), r"line 1: expected 42 finite numbers in plain digits, got 'nan' as number 4"),
     (nyu_line(0).replace("321.5", "x"), r"line 1: expected 42 finite numbers in plain digits, got 'x' as number 4"),
     (nyu_line(0).replace("700", "0"), r"line 1: expected u v d with depths above 0 mm, got 0"),
-    (nyu_line(0) + "\n" + nyu_line(0, "a_2.png "), r"line 2: expected an image name in front in all lines or in none"),
+    (nyu_line(0) + "\n" + nyu_line(0, "a_2.png "), r"line 2: expected an image name, or the number of a frame, in"),
     (nyu_line(0, "a_2.png ") + "\n" + nyu_line(0, "b_2.png "), r"line 2: expected each id once, and 2 is in line 1"),
     (nyu_line(0, "depth.png "), r"line 1: expected an image name with a frame number"),
     (nyu_line(0) + "\n\n" + nyu_line(0), r"line 2: expected numbers, got an empty line"),
@@ -149,6 +200,16 @@ def test_dexycb_by_hand(tmp_path):
     assert table.joints_mm[0, HAND_JOINTS.index("pinky4")].tolist() == [60, 61, 62]
 
 
+def test_dexycb_with_blanks(tmp_path):
+    """The toolkit splits at commas and lets Python's int and float see to the rest: blanks around do not matter."""
+    plain, blank = tmp_path / "plain.txt", tmp_path / "blank.txt"
+    plain.write_text(f"{dexycb_line(3)}\n")
+    blank.write_text(f"{dexycb_line(3).replace(',', ', ')} \n")
+    tables = [read_dexycb_text(path) for path in (plain, blank)]
+    assert tables[0].ids == tables[1].ids
+    np.testing.assert_array_equal(tables[0].joints_mm, tables[1].joints_mm)
+
+
 @pytest.mark.parametrize(("text", "message"), [
     (dexycb_line(1) + "\n" + dexycb_line(2)[:-9], r"dexycb.txt: line 2: expected 64 numbers, got 6\d\. Is the file"),
     (dexycb_line(1) + ",7", r"line 1: expected 64 numbers, got 65$"),
@@ -166,63 +227,6 @@ def test_broken_dexycb_files(text, message, tmp_path):
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
         read_dexycb_text(path)
-
-
-# ---- AssemblyHands
-
-
-def world(value=5.0):
-    return np.full((42, 3), value).tolist()
-
-
-def test_assemblyhands_labels_and_hands_that_were_not_predicted(tmp_path):
-    path = tmp_path / "joints.json"
-    labels = {"world_coord": world(), "joint_valid": [[1]] * 20 + [[0]] * 22}
-    blank = np.full((42, 3), 7.0)
-    blank[:21], blank[21:] = 0, -1
-    half = np.full((42, 3), 7.0)
-    half[21:] = 0
-    path.write_text(json.dumps({"annotations": {"a": {"000002": labels, "000004": {"world_coord": blank.tolist()}},
-                                                "b": {"000002": {"world_coord": half.tolist()}}}}))
-    table = read_assemblyhands_json(path)
-    assert table.ids == ["a/000002", "a/000004", "b/000002"]
-    assert table.valid.sum(axis=1).tolist() == [20, 0, 21]
-    assert table.valid[2, :21].all()
-
-
-def test_assemblyhands_takes_the_mean_of_cameras(tmp_path):
-    """The right hand is seen by two cameras, the left one by one."""
-    joints = np.zeros((3, 42, 3))
-    joints[0, :21], joints[1, :21], joints[2, 21:] = 10, 20, 5
-    valid = np.repeat(np.array([[1, 0], [1, 0], [0, 1]], dtype=bool), 21, axis=1)
-    write_assemblyhands_json(tmp_path / "x.json", JointTable(["s/000000"] * 3, joints, valid))
-    table = read_assemblyhands_json(tmp_path / "x.json")
-    assert table.ids == ["s/000000"]
-    assert (table.joints_mm[0, :21] == 15).all()
-    assert (table.joints_mm[0, 21:] == 5).all()
-
-
-@pytest.mark.parametrize(("content", "message"), [
-    ('{"annotations": {"s": {"000', r"joints.json: expected a complete JSON file, got a fault: .*cut short"),
-    ({"annotations": []}, "expected a dictionary 'annotations' of recordings, got list"),
-    ([], "expected a dictionary 'annotations'"),
-    ({"annotations": {"s": [1]}}, "s: expected a dictionary of frames, got list"),
-    ({"annotations": {"s": {"000002": {"world": 1}}}}, "s/000002: expected a dictionary with 'world_coord'"),
-    ({"annotations": {"s": {"000002": {"world_coord": world()[:41]}}}},
-     r"s/000002: expected finite numbers of shape \(42, 3\) for 'world_coord', got shape \(41, 3\)"),
-    ({"annotations": {"s": {"000002": {"world_coord": [["x"] * 3] * 42}}}}, r"s/000002: expected finite numbers"),
-    ({"annotations": {"s": {"000002": {"world_coord": world(float("nan"))}}}},
-     r"s/000002: expected finite numbers of shape .* for 'world_coord', got 126 that are not, such as nan"),
-    ({"annotations": {"s": {"000002": {"world_coord": world(), "joint_valid": [1] * 21}}}},
-     r"expected 0 and 1 of shape \(42,\) for 'joint_valid', got shape \(21,\)"),
-    ('{"annotations": {"s": {"000002": {}, "000002": {}}}}', "expected each key once, got the key '000002' twice"),
-    ({"annotations": {}}, "expected at least one frame, got none"),
-])
-def test_broken_assemblyhands_files(content, message, tmp_path):
-    path = tmp_path / "joints.json"
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    with pytest.raises(ValueError, match=message):
-        read_assemblyhands_json(path)
 
 
 # ---- our JSON

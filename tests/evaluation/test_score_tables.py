@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dfmamba.evaluation.protocols import PROTOCOLS
+from dfmamba.evaluation.protocols.detnet import PROTOCOL as DETNET
 from dfmamba.evaluation.report import format_metrics, format_scores, format_table, write_json
 
 
@@ -50,6 +51,22 @@ def test_counts_and_parts_of_one():
     assert row.split() == ["root-relative", "25.49", "0.5299", "-", "3"]
 
 
+def test_the_constant_pose_stands_beside_what_it_is_compared_with():
+    """In the root-relative row, and in no other one."""
+    for protocol in (*PROTOCOLS.values(), PROTOCOLS["assemblyhands"].of_frames, DETNET):
+        rows = [row for row in protocol.table.values() if row.get("constant pose") == protocol.constant]
+        assert [protocol.main in row.values() for row in rows] == [True]
+
+
+def test_nothing_is_better_than_a_constant_pose_without_error():
+    values = {"MPJPE_rr_macro_mm": 1.0, "constant_pose_rr_macro_mm": 0.0}
+    assert "better" not in format_scores(PROTOCOLS["dexycb"], values)
+    worse = format_scores(PROTOCOLS["dexycb"], {"MPJPE_rr_macro_mm": 30.0, "constant_pose_rr_macro_mm": 20.0})
+    assert worse.splitlines()[-1].split()[-1] == "-50%"
+
+
 def test_json_knows_no_nan(tmp_path):
     write_json(tmp_path / "new" / "x.json", {"a": np.nan, "b": [np.inf, np.float32(1.5)], "c": np.array([1, 2])})
-    assert json.loads((tmp_path / "new" / "x.json").read_text()) == {"a": None, "b": [None, 1.5], "c": [1, 2]}
+    text = (tmp_path / "new" / "x.json").read_text()
+    assert json.loads(text) == {"a": None, "b": [None, 1.5], "c": [1, 2]}
+    assert text.startswith('{\n  "a": null,\n')  # for people, too

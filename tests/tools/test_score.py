@@ -3,15 +3,19 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rhp_fixture
+import scipy.io
 
+from dfmamba.apis.truth_files import read_rhp_truth
 from dfmamba.evaluation.protocols import PROTOCOLS
-from dfmamba.evaluation.result_files import write_joints_json, write_result_file
+from dfmamba.evaluation.result_files import read_nyu_text, write_joints_json, write_result_file
 from dfmamba.evaluation.scores import JointTable
 from dfmamba.synthesis.output import NOTE
 
@@ -46,7 +50,7 @@ def write_files(name, folder, count=20):
 EXPECTED = {"interhand26m": {"MPJPE_rr_macro_all_mm": 5 * 40 / 42}, "rhp": {"EPE_rr_macro_mm": 5 * 20 / 21},
             "nyu": {"mean_error_abs_mm": 5.0, "success_max_frame_10_mm": 1.0},
             "dexycb": {"MPJPE_rr_macro_mm": 5 * 20 / 21, "MPJPE_abs_macro_mm": 5 * 20 / 21},
-            "assemblyhands": {"MPJPE_rr_macro_mm": 5 * 40 / 42}}
+            "assemblyhands": {"MPJPE_rr_macro_mm_per_frame": 5 * 40 / 42}}
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -54,7 +58,9 @@ def test_scoring_two_files(name, tmp_path, capsys):
     truth, pred = write_files(name, tmp_path)
     tool.main([name, "--pred", str(pred), "--gt", str(truth), "--out", str(tmp_path / "out")])
     printed = capsys.readouterr().out
-    assert PROTOCOLS[name].title in printed
+    protocol = PROTOCOLS[name].of_frames or PROTOCOLS[name]  # a file by frame
+    assert protocol.title in printed
+    assert ("official" in printed) == (name == "interhand26m" and "handedness" in printed)
     content = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert content["protocol"]["unit"].startswith("mm")
     result = content["results"][pred.name]
@@ -77,6 +83,45 @@ def test_needs_neither_torch_nor_mmpose(name, tmp_path):
                           env={**os.environ, "PYTHONPATH": f"{ROOT}/projects{os.pathsep}{ROOT}/tools"})
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "curves.png").is_file()
+
+
+def test_rhds_own_annotation_without_masks(tmp_path, capsys):
+    """The message that asks for masks names the option that goes without them, and the tool has it."""
+    frames = {number: rhp_fixture.frame(21, 4) for number in range(3)}
+    path = rhp_fixture.write_rhp(tmp_path, frames)
+    shutil.rmtree(path.parent / "mask")
+    _, pred = write_files("rhp", tmp_path, count=3)
+    assert "tools/score.py --hand most_visible" in run_with_error(capsys, "rhp", "--pred", pred, "--gt", path)
+    truth = tmp_path / "truth.json"
+    write_joints_json("rhp", truth, read_rhp_truth(path, hand="most_visible"), truth=True)
+    tool.main(["rhp", "--pred", str(truth), "--gt", str(path), "--hand", "most_visible", "--out", str(tmp_path)])
+    metrics = json.loads((tmp_path / "scores.json").read_text())["results"]["truth"]["metrics"]
+    assert metrics["hands"] == metrics["hands_hand3d"] == 3
+    assert metrics["EPE_hand3d_mean_mm"] == pytest.approx(0, abs=1e-3)
+
+
+def test_nyu_in_other_coordinates(tmp_path, capsys):
+    """x y z with y up: a doubt first, then with the option the same numbers as u v d; a .mat file needs no option."""
+    truth, pred = write_files("nyu", tmp_path)
+    joints = read_nyu_text(pred).joints_mm * [1, -1, 1]
+    other = tmp_path / "space.txt"
+    other.write_text("".join(" ".join(map(str, row)) + "\n" for row in joints.reshape(len(joints), -1)))
+    scipy.io.savemat(tmp_path / "matlab.mat", {"xyz_estimation": joints})
+    arguments = ["nyu", "--gt", str(truth), "--out", str(tmp_path / "out"), "--pred"]
+
+    def mean_error(*more):
+        tool.main([*arguments, *map(str, more)])
+        result, = json.loads((tmp_path / "out" / "scores.json").read_text())["results"].values()
+        return result["metrics"]["mean_error_abs_mm"]
+
+    assert mean_error(pred) == pytest.approx(5, abs=1e-3)
+    assert mean_error(other) > 300
+    assert "NOTE" in (printed := capsys.readouterr().out)
+    assert "x, y, z in mm with y up 5.0 mm. For that, say --coordinates xyz" in printed
+    assert mean_error(other, "--coordinates", "xyz") == pytest.approx(5, abs=1e-3)
+    assert mean_error(tmp_path / "matlab.mat") == pytest.approx(5, abs=1e-3)
+    assert "NOTE" not in capsys.readouterr().out
+    assert "only nyu's files" in run_with_error(capsys, "dexycb", "--pred", pred, "--gt", truth, "--coordinates", "xyz")
 
 
 def test_several_results_come_into_one_picture(tmp_path, capsys):

@@ -81,8 +81,9 @@ def test_what_is_drawn_in_space(case, monkeypatch):
                         lambda *args, **kwargs: drawn.append((*args, kwargs)) or np.zeros((5, 5, 3), np.uint8))
     in_mm = points * 2 + 7
     for fields in ({}, {"keypoints_cam": in_mm[None]}):
+        arguments = IN_SPACE | {"num_instances": -1, "kpt_thr": 1}
         visualizer.add_datasample("hand", GREY, make_sample(in_space(points), scores, **fields),
-                                  det_data_sample=make_sample(points, scores), **IN_SPACE | {"num_instances": -1})
+                                  det_data_sample=make_sample(points, scores), **arguments)
     (image, shown, joints, px), (space, _, _, mm) = drawn
     np.testing.assert_allclose(image, points)
     np.testing.assert_allclose(space, in_mm)

@@ -19,10 +19,9 @@ from dfmamba.datasets.dexycb_annotations import tip_first_wrist_last
 from dfmamba.datasets.files import read_mat, read_npz, read_pickle
 from dfmamba.datasets.json_records import read_json_as
 from dfmamba.datasets.nyu import NYUDataset
-from dfmamba.datasets.nyu_annotations import y_up_to_y_down
 from dfmamba.datasets.rhp import RHPDataset
 from dfmamba.datasets.rhp_annotations import is_coco, right_hand_first, wrist_last
-from dfmamba.geometry import camera_to_nyu_uvd
+from dfmamba.geometry import camera_to_nyu_uvd, flip_y
 from dfmamba.skeleton import NUM_HAND_JOINTS, NYU_14_OF_36, hand_slice
 
 
@@ -88,7 +87,7 @@ def _read_nyu(dataset: Any, samples: Sequence[Mapping[str, Any]], points_px: NDA
     joints = read_mat(Path(dataset.ann_file), [other])[other][dataset.camera - 1]
     for number, sample in enumerate(samples):
         points = joints[sample["frame_idx"] - 1][list(NYU_14_OF_36)]
-        points_px[number] = (camera_to_nyu_uvd(y_up_to_y_down(points)) if other == "joint_xyz" else points)[:, :2]
+        points_px[number] = (camera_to_nyu_uvd(flip_y(points)) if other == "joint_xyz" else points)[:, :2]
 
 
 def _read_dexycb(dataset: Any, samples: Sequence[Mapping[str, Any]], points_px: NDArray[np.float64]) -> None:

@@ -1,6 +1,7 @@
 """The truth from the data sets' own annotation files, for the scoring of files.
 
-Read by the parsers of `dfmamba.datasets`, which need no images; they load mmpose where it is installed.
+Read by the parsers of `dfmamba.datasets`, which need no images (RHD's pickles: the masks); they load mmpose where it is
+installed.
 """
 
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 def read_interhand26m_truth(data_file: str | Path) -> JointTable:
     """Read `<name>_data.json`, with `<name>_camera.json` and `<name>_joint_3d.json` beside it; ids are annotation ids.
 
+    Records without a valid joint are there, too: the official handedness accuracy counts them.
+
     Raises:
         FileNotFoundError: One of the three files is missing.
         ValueError: A file is faulty, or has another name.
@@ -33,14 +36,22 @@ def read_interhand26m_truth(data_file: str | Path) -> JointTable:
     for path in (data_file, camera_file, joint_file):
         if not path.is_file():
             raise FileNotFoundError(f"no such file: {path} (one of the three annotation files of a split)")
-    columns = parse_interhand26m(data_file, camera_file, joint_file).columns
-    return JointTable(columns["annotation_id"].tolist(), joints_in_camera(columns, slice(None)),
-                      columns["joint_valid"].astype(bool),
-                      {name: columns[name] for name in ("hand_type", "hand_type_valid")}, str(data_file))
+    parsed = parse_interhand26m(data_file, camera_file, joint_file, keep_unannotated=True)
+    columns = parsed.columns
+    valid = columns["joint_valid"].astype(bool)
+    return JointTable(columns["annotation_id"].tolist(),
+                      np.where(valid[..., None], joints_in_camera(columns, slice(None)), 0), valid,
+                      {name: columns[name] for name in ("hand_type", "hand_type_valid")}, str(data_file),
+                      has_every_record=not any(parsed.skipped.values()))
 
 
-def read_rhp_truth(ann_file: str | Path, validity: str = "visible") -> JointTable:
-    """Read `anno_evaluation.pickle` (masks beside it choose the hand) or a COCO-style JSON; ids are annotation ids.
+def read_rhp_truth(ann_file: str | Path, validity: str = "visible", hand: str = "prominent") -> JointTable:
+    """Read `anno_evaluation.pickle` or a COCO-style JSON; ids are annotation ids.
+
+    Args:
+        ann_file: The file; of the pickle, the masks lie in `mask` beside it.
+        validity: 'visible' or 'annotated', see `parse_rhp`.
+        hand: Which of the two hands of each image, see `parse_rhp`; 'prominent' and 'most_pixels' need the masks.
 
     Raises:
         FileNotFoundError: The file or a mask does not exist.
@@ -48,14 +59,18 @@ def read_rhp_truth(ann_file: str | Path, validity: str = "visible") -> JointTabl
     """
     from dfmamba.datasets.rhp_annotations import parse_rhp
 
-    columns = parse_rhp(ann_file, validity=validity).columns
+    columns = parse_rhp(ann_file, hand=hand, validity=validity).columns
     count = len(columns["annotation_id"])
-    joints, valid = np.zeros((count, TWO_HANDS.num_joints, 3)), np.zeros((count, TWO_HANDS.num_joints), dtype=bool)
+    joints, (valid, seen) = (np.zeros((count, TWO_HANDS.num_joints, 3)),
+                             np.zeros((2, count, TWO_HANDS.num_joints), dtype=bool))
     for side in range(len(SIDES)):
         rows = np.flatnonzero(columns["side"] == side)
         joints[rows, hand_slice(side)] = columns["joints_cam_mm"][rows]
         valid[rows, hand_slice(side)] = columns["joint_valid"][rows]
-    return JointTable(columns["annotation_id"].tolist(), joints, valid, source=str(ann_file))
+        seen[rows, hand_slice(side)] = columns["joint_seen"][rows]
+    return JointTable(columns["annotation_id"].tolist(), np.where(valid[..., None], joints, 0), valid,
+                      {"hand_type": columns["side"][:, None] == np.arange(len(SIDES)), "all_joints_mm": joints,
+                       "seen": seen}, str(ann_file))
 
 
 def read_nyu_truth(joint_file: str | Path) -> JointTable:
@@ -97,6 +112,40 @@ def read_dexycb_truth(root: str | Path, setup: str = "s0", split: str = "test",
     columns = parse_dexycb(root, selection or official).columns
     joints = columns["joints_cam_mm"].reshape(-1, ONE_HAND.num_joints, 3)
     return JointTable(columns["image_id"].tolist(), joints, _all(joints), source=f"{root} ({setup} {split})")
+
+
+def read_assemblyhands_truth(data_file: str | Path) -> JointTable:
+    """Read `assemblyhands_<split>_ego_data_*.json`, with `..._ego_calib_*` and `..._joint_3d_*` beside it.
+
+    One row for each camera image with a hand that the toolkit evaluates, world frame, with the images' `extrinsic`; ids
+    are `<recording>/<frame>/<camera>`.
+
+    Raises:
+        FileNotFoundError: One of the three files is missing.
+        ValueError: A file is faulty.
+    """
+    from dfmamba.datasets.assemblyhands_annotations import frame_key, parse_assemblyhands
+
+    data_file = Path(data_file)
+    calib_file, joint_file = (data_file.with_name(data_file.name.replace("_ego_data_", part))
+                              for part in ("_ego_calib_", "_joint_3d_"))
+    for path in (data_file, calib_file, joint_file):
+        if not path.is_file():
+            raise FileNotFoundError(f"no such file: {path} (one of the three annotation files of a split)")
+    columns = parse_assemblyhands(data_file, calib_file, joint_file).columns
+    images, row_of = np.unique(columns["image"], return_inverse=True)
+    valid = np.zeros((len(images), TWO_HANDS.num_joints), dtype=bool)
+    for side in range(len(SIDES)):
+        rows = np.flatnonzero(columns["side"] == side)
+        valid[row_of[rows], hand_slice(side)] = columns["joint_valid"][rows]
+    camera = columns["camera"][images]
+    names = [name.decode() for name in columns["camera_name"][camera].tolist()]
+    ids = [f"{recording.decode()}/{frame_key(frame)}/{name}" for recording, frame, name in zip(
+        columns["sequence_name"][camera].tolist(), columns["frame_idx"][images].tolist(), names, strict=True)]
+    return JointTable(ids, columns["world_mm"][columns["frame"][images]].astype(np.float64), valid,
+                      {"camera": np.array(names), "extrinsic": np.concatenate(
+                          [columns["rotation"][images], columns["translation_mm"][images][..., None]], axis=2)},
+                      str(data_file))
 
 
 def _all(joints: NDArray) -> NDArray[np.bool_]:

@@ -1,6 +1,7 @@
 """Adapters from official layouts to one sample contract (see `dfmamba.datasets.base`), and the transforms.
 
-The adapters are there where mmpose is; the readers of files (`files`) and the parsers need numpy alone.
+The adapters are there where mmpose is. The parsers and the readers of files (`files`) work without it, with what
+`requirements/runtime.txt` names and mmengine, whose logger they use; where mmpose is installed, it is loaded.
 """
 
 from importlib.util import find_spec

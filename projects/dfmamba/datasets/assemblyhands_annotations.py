@@ -1,6 +1,6 @@
 """The annotation files of AssemblyHands' ego views (v1.1), read into arrays.
 
-Needs no images and no torch. Facts: the official toolkit's loader and README. What differs from InterHand2.6M, whose
+Needs no images. Facts: the official toolkit's loader and README. What differs from InterHand2.6M, whose
 joint order is shared: extrinsics are R X + t and belong to a frame, for the headset moves; boxes are x0, y0, x1, y1 and
 each hand has its own; the calibration's camera names have a suffix; frames are named by six digits. Joints that are not
 annotated, and all joints of held-out splits, are [1, 1, 1].

@@ -23,8 +23,8 @@ from mmcv.transforms.utils import cache_randomness
 from mmpose.registry import TRANSFORMS
 from numpy.typing import NDArray
 
-from dfmamba.datasets.nyu_annotations import IMAGE_SIZE
 from dfmamba.datasets.own_pictures import has_truth
+from dfmamba.geometry import NYU_IMAGE_SIZE
 from dfmamba.io.images import ImageError, check_image_file, check_image_size, check_lossless
 
 A2J_MEAN_MM, A2J_STD_MM = -0.66877532422628, 28.329582076876047  # of the clipped cube, from A2J's nyu_{mean,std}.npy
@@ -62,7 +62,7 @@ class LoadNYUDepth(BaseTransform):
         ValueError: `img` is none of these, or has another size.
     """
 
-    def __init__(self, image_size: tuple[int, int] = IMAGE_SIZE) -> None:
+    def __init__(self, image_size: tuple[int, int] = NYU_IMAGE_SIZE) -> None:
         self.image_size = (int(image_size[0]), int(image_size[1]))
 
     def transform(self, results: dict) -> dict:

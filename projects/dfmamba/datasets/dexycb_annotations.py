@@ -1,6 +1,6 @@
 """The annotations of DexYCB, read into arrays: YAML files for recordings and cameras, one label file for each image.
 
-Needs no torch and no images. Facts: the data set's toolkit. Joints are in metres, in the camera's frame, the wrist
+Needs no images. Facts: the data set's toolkit. Joints are in metres, in the camera's frame, the wrist
 first and each finger from its base to its tip; -1 everywhere stands for an image without a visible hand.
 """
 

@@ -42,6 +42,8 @@ class InterHand26MDataset(HandDataset):
         root_depth: 'gt' (`abs_depth` is the true depth of the wrists), or a RootNet result file relative to `data_root`
             (`abs_depth` and `bbox` come from it; records that it lacks are skipped and counted).
         hand_types: Only samples of these types.
+        keep_unannotated: Keep the records that have no hand with a valid root as samples without a valid joint, as the
+            official loader does. They have no part in MPJPE and MRRPE; the official handedness accuracy counts them.
         **kwargs: See `HandDataset`.
 
     Raises:
@@ -67,6 +69,7 @@ class InterHand26MDataset(HandDataset):
         data_prefix: dict[str, str] | None = None,
         root_depth: str = "gt",
         hand_types: Sequence[str] = tuple(HAND_TYPES),
+        keep_unannotated: bool = False,
         **kwargs: Any,
     ) -> None:
         if split not in SPLITS:
@@ -75,7 +78,7 @@ class InterHand26MDataset(HandDataset):
             raise ValueError(f"hand_types: expected a list of some of {list(HAND_TYPES)}, got {hand_types!r}")
         self.split = split
         self.hand_types = tuple(hand_types)
-        self.root_depth = root_depth
+        self.root_depth, self.keep_unannotated = root_depth, keep_unannotated
         default = f"annotations/{split}/InterHand2.6M_{split}_"
         self.camera_file = str(Path(data_root) / (camera_file or default + "camera.json"))
         self.joint_file = str(Path(data_root) / (joint_file or default + "joint_3d.json"))
@@ -89,8 +92,10 @@ class InterHand26MDataset(HandDataset):
         """Open the index of the three files, and of RootNet's if it is used; see `HandDataset`."""
         sources = (self.require("ann_file", self.ann_file), self.require("camera_file", self.camera_file),
                    self.require("joint_file", self.joint_file))
-        index = self.index = self.open_index("interhand26m", PARSER_VERSION, sources,
-                                lambda: parse_interhand26m(*sources, Faults(self.faulty)))
+        index = self.index = self.open_index(
+            "interhand26m", PARSER_VERSION, sources,
+            lambda: parse_interhand26m(*sources, Faults(self.faulty), keep_unannotated=self.keep_unannotated),
+            {"keep_unannotated": True} if self.keep_unannotated else {})
         wanted = np.array([HAND_TYPES[name] for name in self.hand_types])
         selected = (index.columns["hand_type"][:, None] == wanted).all(axis=2).any(axis=1)  # (N,)
         skipped = index.skipped | {"hand type not selected": int((~selected).sum())}
@@ -119,7 +124,11 @@ class InterHand26MDataset(HandDataset):
 
     def describe_source(self) -> dict[str, Any]:
         """See `HandDataset`."""
-        return super().describe_source() | {"root_depth": self.root_depth, "hand_types": list(self.hand_types)}
+        source = super().describe_source() | {"root_depth": self.root_depth, "hand_types": list(self.hand_types)}
+        if self.keep_unannotated:  # else as ever, for the fingerprint's sake
+            source["has_every_record"] = len(self.rows) == len(self.index.columns["annotation_id"]) and not any(
+                self.index.skipped.values())
+        return source
 
     def image_names(self, rows: NDArray[np.int64]) -> list[str]:
         """See `HandDataset`."""

@@ -1,11 +1,12 @@
 """The annotation files of InterHand2.6M v1.0 (5 and 30 frames per second, all splits), read into arrays.
 
-Needs no images and no torch. Facts: the data set's own README and the loader of InterNet. A joint is valid where the
+Needs no images. Facts: the data set's own README and the loader of InterNet. A joint is valid where the
 annotation says so and the wrist of its hand is valid too. Joints that are not annotated hold [1, 1, 1].
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -86,16 +87,19 @@ class _Names:
 
 @np.errstate(over="ignore")  # numbers beyond float32 become infinite, which the facts find
 def parse_interhand26m(data_file: str | Path, camera_file: str | Path, joint_file: str | Path,
-                       faults: Faults | None = None) -> AnnotationColumns:
+                       faults: Faults | None = None, *, keep_unannotated: bool = False) -> AnnotationColumns:
     """Read the three annotation files of a split, one record for every annotation, in the file's order.
 
-    Records without any valid joint, and records with joints but without a valid root, are left out and counted.
+    Records without any valid joint, and records with joints but without a valid root, are left out and counted, unless
+    they are asked for.
 
     Args:
         data_file: `InterHand2.6M_<split>_data.json`.
         camera_file: `InterHand2.6M_<split>_camera.json`.
         joint_file: `InterHand2.6M_<split>_joint_3d.json`.
         faults: What happens to faulty records; an error by default.
+        keep_unannotated: Keep the records without any valid joint or root, with no valid joint, as the official loader
+            does: the handedness accuracy counts them. Those without a usable box are left out and counted.
 
     Raises:
         ValueError: A file is cut short; a record is faulty: a key, image, capture, frame or camera is missing, an id
@@ -111,15 +115,21 @@ def parse_interhand26m(data_file: str | Path, camera_file: str | Path, joint_fil
     columns = _read_annotations(data_path, data.annotations, faults)
     del data
     skipped: Counter[str] = Counter()
-    columns = _drop(columns, np.any(columns["joint_valid"], axis=1), skipped, "no valid joint")
-    columns["joint_valid"] &= columns["joint_valid"][:, list(TWO_HANDS.root_of_joint)]
-    columns = _drop(columns, np.any(columns["joint_valid"], axis=1), skipped, "root invalid")
+    if not keep_unannotated:
+        columns = _drop(columns, np.any(columns["joint_valid"], axis=1), skipped, "no valid joint")
+    columns["joint_valid"] = columns["joint_valid"] & columns["joint_valid"][:, list(TWO_HANDS.root_of_joint)]
+    if not keep_unannotated:
+        columns = _drop(columns, np.any(columns["joint_valid"], axis=1), skipped, "root invalid")
     columns = _join_images(data_path, columns, images, faults)
     columns, side_tables = _join_cameras(camera_path, columns, list(cameras.numbers), faults)
     columns, side_tables["world_mm"] = _join_frames(joint_path, columns, faults)
     hands = Hands(lambda rows: joints_in_camera(columns | side_tables, rows), columns["joint_valid"], TWO_HANDS,
                   TWO_HANDS.roots)
-    facts = [*_facts(data_path, camera_path, columns, side_tables), *hands.facts(joint_path, "world_coord", "mm")]
+    annotated = np.any(columns["joint_valid"], axis=1)
+    box = box_fact(data_path, columns["bbox_xywh"])
+    facts = [replace(box, holds=box.holds | annotated, reason="no valid joint, and no box"),
+             *_facts(data_path, camera_path, columns, side_tables),
+             *(replace(fact, holds=fact.holds | ~annotated) for fact in hands.facts(joint_path, "world_coord", "mm"))]
     sound = keep_sound(columns["annotation_id"], facts, faults, skipped)
     check_typical_reach(joint_path, hands.typical_reach_mm(sound), "mm")
     columns = _keep(columns, sound)
@@ -135,7 +145,8 @@ def _facts(data_path: Path, camera_path: Path, columns: Columns, side_tables: Co
 
     cameras = [*pose_facts(camera_path, side_tables["rotation"], side_tables["centre_mm"], name_of),
                *camera_facts(camera_path, side_tables["focal_px"], side_tables["principal_point_px"], name_of)]
-    return [side_fact(data_path, columns["hand_type"], columns["joint_valid"]),
+    side = side_fact(data_path, columns["hand_type"], columns["joint_valid"])
+    return [replace(side, holds=side.holds | ~np.any(columns["joint_valid"], axis=1)),
             box_fact(data_path, columns["bbox_xywh"]), image_size_fact(data_path, columns["image_size"]),
             *(fact.of_rows(columns["camera"]) for fact in cameras)]
 

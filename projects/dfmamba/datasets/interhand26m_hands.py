@@ -27,12 +27,14 @@ class InterHand26MHandsDataset(InterHand26MDataset):
         **kwargs: See `InterHand26MDataset`; `root_depth` can only be 'gt', because RootNet's boxes hold both hands.
 
     Raises:
-        ValueError: `root_depth` is not 'gt', or as `InterHand26MDataset`.
+        ValueError: `root_depth` is not 'gt', `keep_unannotated` is true, or as `InterHand26MDataset`.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         if kwargs.get("root_depth", "gt") != "gt":
             raise ValueError(f"root_depth: expected 'gt' for single hands, got {kwargs['root_depth']!r}")
+        if kwargs.get("keep_unannotated"):
+            raise ValueError("keep_unannotated: expected False for single hands, which are annotated ones, got True")
         super().__init__(**kwargs)
 
     def load_annotations(self) -> tuple[NDArray[np.int64], dict[str, int]]:

@@ -11,14 +11,13 @@ from dfmamba.datasets.annotation_index import Index
 from dfmamba.datasets.base import HandDataset
 from dfmamba.datasets.files import Faults
 from dfmamba.datasets.nyu_annotations import (
-    IMAGE_SIZE,
     NUM_CAMERAS,
     PARSER_VERSION,
     cube_box,
     depth_file_name,
     parse_nyu,
 )
-from dfmamba.geometry import NYU_FOCAL, NYU_PRINCIPAL_POINT, camera_to_nyu_uvd
+from dfmamba.geometry import NYU_FOCAL, NYU_IMAGE_SIZE, NYU_PRINCIPAL_POINT, camera_to_nyu_uvd
 from dfmamba.skeleton import NYU_14, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
 
@@ -43,8 +42,8 @@ class NYUDataset(HandDataset):
         split: 'train' or 'test'.
         data_root: The folder `dataset` with `train` and `test`.
         ann_file: `joint_data.mat`, relative to `data_root`.
-        centres: 'joints' for the mean of the 14 joints, or the path of A2J's or V2V-PoseNet's centres, relative to
-            `data_root`.
+        centres: 'joints' for the mean of the 14 joints, or the path of A2J's, V2V-PoseNet's, REN's or Pose-REN's
+            centres, relative to `data_root`.
         camera: Kinect 1 (from the front; everybody's), 2 or 3.
         truth: 'joint_uvd' is what the published results were computed with; 'joint_xyz' differs by the focal length's
             third decimal.
@@ -149,6 +148,6 @@ class NYUDataset(HandDataset):
             "principal_pt": np.array(NYU_PRINCIPAL_POINT, dtype=np.float32),
             "bbox": cube_box(centre_uvd, self.half_mm)[None].astype(np.float32),
             "bbox_score": np.ones(1, dtype=np.float32),
-            "image_size": np.array(IMAGE_SIZE, dtype=np.int32),
+            "image_size": np.array(NYU_IMAGE_SIZE, dtype=np.int32),
             "rotation": 0,
         }

@@ -1,6 +1,6 @@
 """The annotation files of the NYU hand pose data set (Tompson et al. 2014), read into arrays.
 
-Needs no images and no torch. `joint_data.mat` holds 36 points of each frame as three Kinects see them, as u, v in px
+Needs no images. `joint_data.mat` holds 36 points of each frame as three Kinects see them, as u, v in px
 and depth in mm (`joint_uvd`), and in mm with y UP (`joint_xyz`). Everybody evaluates the 14 points of
 `dfmamba.skeleton.NYU_14`. Facts: the authors' saving script, A2J's and V2V-PoseNet's public code.
 """
@@ -14,21 +14,26 @@ from numpy.typing import ArrayLike, NDArray
 from dfmamba.datasets.annotation_index import AnnotationColumns
 from dfmamba.datasets.files import Faults, fault, read_mat
 from dfmamba.datasets.validation import MIN_DEPTH_MM, Fact, Hands, check_typical_reach, in_float32, keep_sound
-from dfmamba.geometry import NYU_FOCAL, camera_to_nyu_uvd, nyu_uvd_to_camera
+from dfmamba.geometry import (
+    NYU_COORDINATE_NAMES,
+    NYU_COORDINATES,
+    NYU_FOCAL,
+    NYU_IMAGE_SIZE,
+    camera_to_nyu_uvd,
+    flip_y,
+    nyu_distances_mm,
+    nyu_uvd_to_camera,
+    other_nyu_coordinates,
+)
 from dfmamba.io.regular_files import read_text
 from dfmamba.skeleton import NYU_14, NYU_14_OF_36, NYU_36_NAMES
 
-PARSER_VERSION = 2  # another number makes old indices useless
-IMAGE_SIZE = (640, 480)  # width, height
+PARSER_VERSION = 3  # another number makes old indices useless
 NUM_CAMERAS = 3
 CENTRE_KEY = "centre_pixel"
 MIN_BOX_PX = 16  # so much of a box must be in the image, for the augmentation moves its sides by some pixels
+NEAR_MM, FAR_MM = 50.0, 300.0  # of a centre from the mean of the joints: no doubt, and surely another hand's
 PALM = NYU_14.names.index("palm")
-
-
-def y_up_to_y_down(xyz_mm: ArrayLike) -> NDArray:
-    """Turn NYU's xyz (..., 3), x right, y up, z forward, into our camera frame with y down; the same way back."""
-    return np.asarray(xyz_mm) * (1, -1, 1)
 
 
 def cube_box(centre_uvd: ArrayLike, half_mm: float) -> NDArray:
@@ -64,7 +69,8 @@ def parse_nyu(joint_file: str | Path, centre_file: str | Path | None = None, fau
         joint_file: `joint_data.mat`.
         centre_file: For camera 1. A2J's `nyu_center_<split>.mat`, `centre_pixel` (N, 1, 3) in px, px, mm; or, if its
             name ends with .txt, V2V-PoseNet's `center_<split>_refined.txt`, lines of x, y, z in mm with y up, or
-            'invalid'. None for the mean of the 14 joints.
+            'invalid'; or REN's and Pose-REN's `nyu_center.txt`, lines of u px, v px, depth mm: the true joints tell
+            which. None for the mean of the 14 joints.
         faults: What happens to faulty records; they raise by default.
         camera: 1, 2 or 3.
         truth: `joint_uvd` or `joint_xyz`.
@@ -77,21 +83,23 @@ def parse_nyu(joint_file: str | Path, centre_file: str | Path | None = None, fau
     """
     joint_file, faults = Path(joint_file), faults or Faults()
     joints = _read_joints(joint_file, truth, camera)
-    joints_cam: NDArray = nyu_uvd_to_camera(joints) if truth == "joint_uvd" else y_up_to_y_down(joints)
+    joints_cam: NDArray = nyu_uvd_to_camera(joints) if truth == "joint_uvd" else flip_y(joints)
     centre_path, there = joint_file, np.ones(len(joints), dtype=bool)
     if centre_file is None:
         centre_uvd: NDArray = camera_to_nyu_uvd(joints_cam.mean(axis=1))
     else:
         centre_path = Path(centre_file)
-        read = _read_v2v_centres if centre_path.suffix.lower() == ".txt" else _read_a2j_centres
-        centre_uvd, there = read(centre_path, len(joints), joint_file)
+        if centre_path.suffix.lower() == ".txt":
+            centre_uvd, there = _read_text_centres(centre_path, joint_file, joints_cam.mean(axis=1))
+        else:
+            centre_uvd, there = _read_a2j_centres(centre_path, len(joints), joint_file)
     hands = Hands(lambda rows: joints_cam[rows], np.ones(joints.shape[:2], dtype=bool), NYU_14, [PALM])
     skipped: Counter[str] = Counter()
     sound = keep_sound(range(len(joints)), [
         Fact(centre_path, "a centre", there, lambda _: "none", reason="no centre"),
         *hands.facts(joint_file, truth, "mm"),
         Fact(centre_path, f"a finite centre (px, px, mm) whose box of +-{half_mm} mm meets the image of "
-             f"{IMAGE_SIZE[0]} x {IMAGE_SIZE[1]} px", _meets_image(centre_uvd, half_mm),
+             f"{NYU_IMAGE_SIZE[0]} x {NYU_IMAGE_SIZE[1]} px", _meets_image(centre_uvd, half_mm),
              lambda frame: centre_uvd[frame].tolist())], faults, skipped)
     check_typical_reach(joint_file, hands.typical_reach_mm(sound), "mm")
     return AnnotationColumns({"frame": np.flatnonzero(sound).astype(np.int32), "joints_cam": joints_cam[sound],
@@ -116,9 +124,12 @@ def _read_a2j_centres(path: Path, num_frames: int, joint_file: Path) -> tuple[ND
     return centres.reshape(num_frames, 3).astype(np.float64), np.ones(num_frames, dtype=bool)
 
 
-def _read_v2v_centres(path: Path, num_frames: int, joint_file: Path) -> tuple[NDArray, NDArray[np.bool_]]:
-    """Return the centres (N, 3) in px, px, mm, NaN where the file has none, and which of them are there (N,)."""
-    lines = read_text(path).splitlines()
+def _read_text_centres(path: Path, joint_file: Path, true_centres: NDArray) -> tuple[NDArray, NDArray[np.bool_]]:
+    """Return the centres (N, 3) in px, px, mm, NaN where the file has none, and which of them are there (N,).
+
+    Lines of three numbers do not say whether they are xyz or uvd; the true ones (N, 3), in camera space, do.
+    """
+    num_frames, lines = len(true_centres), read_text(path).splitlines()
     if len(lines) != num_frames:
         raise fault(path, "-", f"{num_frames} lines, one for every frame of {joint_file}", f"{len(lines)} lines")
     centres, there = np.full((num_frames, 3), np.nan), np.array([line.split()[:1] != ["invalid"] for line in lines])
@@ -127,7 +138,12 @@ def _read_v2v_centres(path: Path, num_frames: int, joint_file: Path) -> tuple[ND
             centres[frame] = np.array(lines[frame].split(), dtype=np.float64).reshape(3)
         except ValueError:
             raise fault(path, frame, "x, y, z in mm or 'invalid'", repr(lines[frame][:100])) from None
-    return camera_to_nyu_uvd(y_up_to_y_down(centres)), there
+    distances = nyu_distances_mm(centres, true_centres)
+    name = other_nyu_coordinates("xyz", distances, NEAR_MM) or "xyz"
+    if not distances[name] <= FAR_MM and there.any() and np.isfinite(distances[name]):
+        told = ", ".join(f"{distances[key]:.0f} mm as {NYU_COORDINATE_NAMES[key]}" for key in distances)
+        raise fault(path, "-", f"centres of the hands of {joint_file}", f"some that are in the median off by {told}")
+    return camera_to_nyu_uvd(NYU_COORDINATES[name][0](centres)), there
 
 
 def _read_array(path: Path, key: str) -> NDArray:
@@ -141,6 +157,6 @@ def _read_array(path: Path, key: str) -> NDArray:
 def _meets_image(centre_uvd: NDArray, half_mm: float) -> NDArray[np.bool_]:
     """Say for which centres (N, 3) at least `MIN_BOX_PX` of the box around it are in the image, each way."""
     meets = np.isfinite(in_float32(centre_uvd)).all(axis=1) & (in_float32(centre_uvd[:, 2]) >= MIN_DEPTH_MM)
-    boxes, last = cube_box(centre_uvd[meets], half_mm), np.array(IMAGE_SIZE) - 1
+    boxes, last = cube_box(centre_uvd[meets], half_mm), np.array(NYU_IMAGE_SIZE) - 1
     meets[meets] = (np.minimum(boxes[:, 2:], last) - np.maximum(boxes[:, :2], 0) >= MIN_BOX_PX).all(axis=1)
     return meets

@@ -28,6 +28,10 @@ class RHPDataset(HandDataset):
     they choose the same hand; see `parse_rhp` for the choice, for validity and for boxes. A2J-Transformer and InterNet
     use InterNet's JSON files. Root depth is the true depth of the hand's own wrist.
 
+    Samples also have `all_joints_cam` (21, 3) float32, the chosen hand's joints in camera space in mm whether they are
+    seen or not, and `joints_seen` (21,), the file's flags: hand3d's evaluation takes its origin and its unit from
+    joints that may be hidden.
+
     The set has no sessions, persons or cameras: `capture` and `subject` are 0, `camera` is empty, `frame_idx` is the
     number of the image and `seq_name` the folder of the split.
 
@@ -38,8 +42,8 @@ class RHPDataset(HandDataset):
         data_prefix: `dict(img=..., mask=...)`, the folders of the images and of the masks, likewise; by default the
             official ones. Masks are read only for `hand='most_pixels'`, which is also 'prominent' for the pickles.
         hand: 'prominent', 'most_pixels', 'most_visible', 'right' or 'left', see `parse_rhp`.
-        validity: 'visible' or 'annotated', see `parse_rhp`. hand3d's scale and origin need joints that are often
-            hidden: its own evaluation in 3D takes all joints, 'annotated'.
+        validity: 'visible' or 'annotated', see `parse_rhp`. hand3d's `eval_full.py` counts visible joints, its
+            `eval3d.py` all, 'annotated'.
         **kwargs: See `HandDataset`.
 
     Raises:
@@ -121,6 +125,8 @@ class RHPDataset(HandDataset):
             "frame_idx": image_id,
             **sample_of_one_hand(int(column["side"]), column["joints_cam_mm"], column["joint_valid"],
                                  column["focal_px"], column["principal_point_px"]),
+            "all_joints_cam": np.array(column["joints_cam_mm"], dtype=np.float32),
+            "joints_seen": column["joint_seen"].astype(np.float32),
             "bbox": xywh_to_xyxy(column["bbox_xywh"])[None].astype(np.float32),
             "bbox_score": np.ones(1, dtype=np.float32),
             "image_size": np.array(column["image_size"], dtype=np.int32),

@@ -1,8 +1,8 @@
 """The annotations of the Rendered Hand Pose data set (RHD; RHP in papers), from its pickles or from a COCO-style JSON.
 
-Needs no torch. Facts: the data set's own reader (hand3d), the loaders of InterNet and mmpose, and three real samples.
-What differs from the canonical form, each turned in a function of its own: the left hand comes first, the wrist comes
-first, the pickles are in metres (the JSON files are in mm), and a joint that is not seen has the flag 0.
+Needs no images, but masks. Facts: the data set's own reader (hand3d), the loaders of InterNet and mmpose, and three
+real samples. What differs from the canonical form, each turned in a function of its own: the left hand comes first, the
+wrist comes first, the pickles are in metres (the JSON files are in mm), and a joint that is not seen has the flag 0.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ from dfmamba.skeleton import (
     hand_slice,
 )
 
-PARSER_VERSION = 2  # another number makes old indices useless
+PARSER_VERSION = 3  # another number makes old indices useless
 IMAGE_SIZE = (320, 320)  # width, height in px, of the set's own images
 CHUNK = 1000  # so many records are checked at a time, so that a faulty one is named soon: masks take long to read
 HAND_CHOICES = ("prominent", "most_pixels", "most_visible", "right", "left")
@@ -66,6 +66,7 @@ HAND_CLASSES = range(MASK_CLASSES[LEFT][0], MASK_CLASSES[RIGHT][1] + 1)
 COLUMNS: dict[str, tuple[tuple[int, ...], type]] = {  # name: shape of an entry, type
     "annotation_id": ((), np.int64), "image_id": ((), np.int64), "file_name": ((), np.bytes_), "side": ((), np.int8),
     "joints_cam_mm": ((NUM_HAND_JOINTS, 3), np.float32), "joint_valid": ((NUM_HAND_JOINTS,), np.bool_),
+    "joint_seen": ((NUM_HAND_JOINTS,), np.bool_),
     "bbox_xywh": ((4,), np.float32), "focal_px": ((2,), np.float32), "principal_point_px": ((2,), np.float32),
     "image_size": ((2,), np.int32),
 }
@@ -146,8 +147,8 @@ def parse_rhp(ann_file: str | Path, mask_folder: str | Path | None = None, hand:
     """Read the annotations, one record for each frame of the pickles, or each annotation of the JSON file.
 
     The columns, N records: `annotation_id`, `image_id`, `file_name`, `side`, `joints_cam_mm` (N, 21, 3) in canonical
-    order, `joint_valid` (N, 21), `bbox_xywh` (N, 4) px, `focal_px` and `principal_point_px` (N, 2), `image_size` (N, 2)
-    px, 0 where it is not known.
+    order, also where they are not valid, `joint_valid` and `joint_seen` (N, 21), which differ in the wrist, `bbox_xywh`
+    (N, 4) px, `focal_px` and `principal_point_px` (N, 2), `image_size` (N, 2) px, 0 where it is not known.
 
     A frame of the pickles has two hands, and one is used. Published rules for the choice (`hand`):
         prominent: From a JSON file, the hand that its author chose (InterNet's files, hence A2J-Transformer; how they
@@ -299,8 +300,8 @@ def read_mask(path: Path) -> NDArray:
         ValueError: It is no image, or one too large.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path} (a mask, which decides on the hand; hand='most_visible' needs "
-                                "none)")
+        raise FileNotFoundError(f"no such file: {path} (a mask, which decides on the hand; hand='most_visible', "
+                                "of tools/score.py --hand most_visible, needs none)")
     read_image_size(path)
     try:
         with Image.open(path) as image:
@@ -380,5 +381,5 @@ def _make_row(hand: Hand, validity: str) -> tuple:
     if box is None:
         box = _box_of_joints(project(hand.joints_mm, hand.focal_px, hand.principal_point_px), seen, valid)
     return (hand.annotation_id, hand.image_id, hand.file_name.encode(), hand.side,
-            np.where(valid[:, None], hand.joints_mm, 0), valid, box, hand.focal_px, hand.principal_point_px,
+            hand.joints_mm, valid, seen, box, hand.focal_px, hand.principal_point_px,
             np.clip(hand.image_size, -1, 2**31 - 1))

@@ -1,12 +1,16 @@
 """Errors of 3D hand joints: pure functions over arrays, published protocols, result files.
 
-They need numpy alone. The metrics, which need mmengine and mmpose, are loaded at their first use.
+They need numpy alone. What needs more is loaded at its first use: the metrics (mmengine and mmpose), confidence
+intervals (scipy).
 """
 
+from importlib import import_module
 from typing import Any
 
 from dfmamba.evaluation.constant_pose import best_constant_pose
+from dfmamba.evaluation.curves import draw_curves
 from dfmamba.evaluation.functional import (
+    area_under,
     average_errors,
     handedness_accuracy,
     joint_errors,
@@ -15,11 +19,16 @@ from dfmamba.evaluation.functional import (
     mrrpe,
     pck_auc,
     pck_curve,
+    pck_curve_of_errors,
     per_joint_mean,
     procrustes_align,
+    require_roots,
     root_align,
+    scale_to_bone,
+    split_hands,
     success_rate,
 )
+from dfmamba.evaluation.occlusion import hidden_joints, hidden_share
 from dfmamba.evaluation.protocols import (
     PROTOCOLS,
     score_assemblyhands,
@@ -28,38 +37,79 @@ from dfmamba.evaluation.protocols import (
     score_nyu,
     score_rhp,
 )
+from dfmamba.evaluation.protocols.detnet import score_detnet
+from dfmamba.evaluation.protocols.interhand26m import lift_wrists, relative_root_error
 from dfmamba.evaluation.report import format_metrics, format_scores
+from dfmamba.evaluation.result_files import read_result_file, write_result_file
+from dfmamba.evaluation.scores import Curve, JointTable, Protocol, Scores
+from dfmamba.evaluation.scoring import protocol_of, score_tables
+from dfmamba.evaluation.units import doubt_about_mm
 
-METRICS = ("AssemblyHandsMPJPE", "DexYCBMPJPE", "InterHandMPJPE", "NYUMeanError", "RHPEPE")
+LATE = {  # name to the module that is loaded at its first use
+    **dict.fromkeys(("AssemblyHandsMPJPE", "DexYCBMPJPE", "InterHandMPJPE", "NYUMeanError", "RHPEPE"), "metrics"),
+    "DetNetMPJPE": "detnet_metric",
+    **dict.fromkeys(("bootstrap", "interval_over_seeds", "sum_by_sequence"), "confidence"),
+}
 __all__ = [
     "PROTOCOLS",
+    "RHPEPE",
+    "AssemblyHandsMPJPE",
+    "Curve",
+    "DetNetMPJPE",
+    "DexYCBMPJPE",
+    "InterHandMPJPE",
+    "JointTable",
+    "NYUMeanError",
+    "Protocol",
+    "Scores",
+    "area_under",
     "average_errors",
     "best_constant_pose",
+    "bootstrap",
+    "doubt_about_mm",
+    "draw_curves",
     "format_metrics",
     "format_scores",
     "handedness_accuracy",
+    "hidden_joints",
+    "hidden_share",
+    "interval_over_seeds",
     "joint_errors",
+    "lift_wrists",
     "median_error",
     "mpjpe",
     "mrrpe",
     "pck_auc",
     "pck_curve",
+    "pck_curve_of_errors",
     "per_joint_mean",
     "procrustes_align",
+    "protocol_of",
+    "read_result_file",
+    "relative_root_error",
+    "require_roots",
     "root_align",
+    "scale_to_bone",
     "score_assemblyhands",
+    "score_detnet",
     "score_dexycb",
     "score_interhand26m",
     "score_nyu",
     "score_rhp",
+    "score_tables",
+    "split_hands",
     "success_rate",
+    "sum_by_sequence",
+    "write_result_file",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Load a metric."""
-    if name in METRICS:
-        from dfmamba.evaluation import metrics
-
-        return getattr(metrics, name)
+    """Load a metric, or what needs scipy."""
+    if name in LATE:
+        return getattr(import_module(f"{__name__}.{LATE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *LATE})

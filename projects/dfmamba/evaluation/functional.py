@@ -208,7 +208,7 @@ def pck_auc(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None, *
     """Return the area under the curve of correct keypoints, by the trapezoid rule, divided by the range.
 
     The range and the number of thresholds are part of the protocol: DexYCB 0-50 mm with 100; hand3d (RHD) 0-50 with
-    20; S2DHand and Minimal-Hand-pytorch 20-50 with 15. Alignment (and scale) come before.
+    20; S2DHand and Minimal-Hand-pytorch 20-50 with 15, DetNet's authors with 16. Alignment (and scale) come before.
 
     Raises:
         ValueError: The range is empty, or there are fewer than two thresholds.
@@ -294,9 +294,9 @@ def mrrpe(pred_right: ArrayLike, pred_left: ArrayLike, truth_right: ArrayLike, t
     """Return the mean relative-root position error in mm: the error of the vector from right to left wrist.
 
     Args:
-        pred_right: (N, 3), predicted right wrists in camera space.
-        pred_left: (N, 3), predicted left wrists; InterNet takes their depth from the true or RootNet's right root
-            plus the predicted relative depth.
+        pred_right: (N, 3), predicted right wrists in camera space; InterNet's depths are those of `lift_wrists`
+            (`dfmamba.evaluation.protocols.interhand26m`).
+        pred_left: (N, 3), predicted left wrists, likewise.
         truth_right: (N, 3).
         truth_left: (N, 3).
         valid: (N,), samples of two hands with both wrists annotated.
@@ -313,7 +313,8 @@ def handedness_accuracy(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | No
     """Return the part of samples in which both hands are told rightly to be there or not (InterNet).
 
     Args:
-        pred: (N, 2) probabilities of a right and of a left hand; above 0.5 is there. NaN is never right.
+        pred: (N, 2) probabilities of a right and of a left hand: above 0.5 is there, below is not. Exactly 0.5 and NaN
+            are never right.
         truth: (N, 2), 1 where the hand is there.
         valid: (N,), where the label may be used (`hand_type_valid`).
 
@@ -321,6 +322,6 @@ def handedness_accuracy(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | No
     0.5
     """
     pred, truth = np.asarray(pred, dtype=np.float64), np.asarray(truth)
-    right = (((pred > 0.5) == (truth > 0.5)) & ~np.isnan(pred)).all(axis=1)
+    right = np.all(np.where(truth > 0.5, pred > 0.5, pred < 0.5), axis=1)
     counted = right if valid is None else right[np.asarray(valid, dtype=bool)]
     return float(counted.mean()) if counted.size else float("nan")

@@ -11,13 +11,14 @@ from mmpose.registry import METRICS
 from numpy.typing import NDArray
 
 from dfmamba.evaluation.protocols import PROTOCOLS
+from dfmamba.evaluation.protocols.interhand26m import lift_wrists
 from dfmamba.evaluation.report import format_scores, write_json
 from dfmamba.evaluation.result_files import write_result_file
 from dfmamba.evaluation.result_files.assemblyhands_json import camera_to_world
 from dfmamba.evaluation.scores import JointTable, Protocol, Scores, stack_fields
 from dfmamba.geometry import back_project
 from dfmamba.io.outputs import check_output_file
-from dfmamba.skeleton import RIGHT, TWO_HANDS
+from dfmamba.skeleton import NUM_HAND_JOINTS, RIGHT, TWO_HANDS, hand_slice
 
 
 class HandMetric(BaseMetric):
@@ -89,16 +90,24 @@ class HandMetric(BaseMetric):
         """Return what the protocol or its result file needs beside the joints, of the truth and of the prediction."""
         return {}, {}
 
+    def require(self, fields: Any, name: str) -> Any:
+        """Return a field of a data sample.
+
+        Raises:
+            ValueError: There is no such field.
+        """
+        if name not in fields:
+            raise ValueError(f"{type(self).__name__}: expected {name!r} in the data sample, got only "
+                             f"{sorted(fields.keys())}. A meta key must be named in the meta_keys of PackPoseInputs.")
+        return fields[name]
+
     def array(self, fields: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.floating]:
         """Return a field of a data sample, array or tensor, in float64 and without its instance axis.
 
         Raises:
             ValueError: There is no such field, or it has another size.
         """
-        if name not in fields:
-            raise ValueError(f"{type(self).__name__}: expected {name!r} in the data sample, got only "
-                             f"{sorted(fields.keys())}. A meta key must be named in the meta_keys of PackPoseInputs.")
-        value = fields[name]
+        value = self.require(fields, name)
         array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value, dtype=np.float64)
         if array.size != np.prod(shape):
             raise ValueError(f"{type(self).__name__}: {name}: expected shape (1, {str(shape)[1:]}, got {array.shape}")
@@ -126,7 +135,12 @@ class HandMetric(BaseMetric):
                        for name in ("pred", "truth"))
         valid = np.array([result["valid"] for result in results], dtype=bool).reshape(shape)
         return (JointTable(ids, pred, np.ones_like(valid), stack_fields([result["pred_fields"] for result in results])),
-                JointTable(ids, truth, valid, stack_fields([result["truth_fields"] for result in results])))
+                JointTable(ids, truth, valid, stack_fields([result["truth_fields"] for result in results]),
+                           has_every_record=self.has_every_record(len(ids))))
+
+    def has_every_record(self, count: int) -> bool:
+        """Say whether these samples, so many, are every record of the annotation, also those without a valid joint."""
+        return False
 
     def for_result_file(self, pred: JointTable) -> JointTable:
         """Return the predictions as the result file wants them."""
@@ -177,7 +191,9 @@ class InterHandMPJPE(HandMetric):
         MPJPE_rr_micro_{subset}_mm: Mean over all valid joints, as mmpose's `InterHandMetric`.
         constant_pose_macro_{subset}_mm: The macro error of the best constant pose, a yardstick.
         samples_{subset}: Number of samples.
-    A subset without valid joints gives NaN, and a warning. And MRRPE_mm, handedness_accuracy.
+    A subset without valid joints gives NaN, and a warning. And MRRPE_mm, handedness_accuracy_annotated; and
+    handedness_accuracy, the official one, where the data set has `keep_unannotated=True`: it counts records without a
+    valid joint, which the model must then be run on.
     """
 
     default_prefix = "interhand"
@@ -194,34 +210,45 @@ class InterHandMPJPE(HandMetric):
             truth["hand_type_valid"] = self.array(sample, "hand_type_valid", (1,))[0] > 0
         pred: dict[str, NDArray] = {}
         if "rel_root_depth" in sample["pred_instances"]:
-            pred["roots_mm"] = self._lift_roots(sample)
+            pred["roots_mm"] = self._lift_wrists(sample)
         if "hand_type" in sample["pred_instances"]:
             pred["handedness"] = self.array(sample["pred_instances"], "hand_type", (2,))
         return truth, pred
 
-    def _lift_roots(self, sample: Mapping) -> NDArray[np.floating]:
-        """Return right and left wrist in camera space, (2, 3); the left one with the predicted relative depth."""
-        roots_px = self.array(sample["pred_instances"], "keypoints", (TWO_HANDS.num_joints, 3))[list(TWO_HANDS.roots)]
-        right_depth = self.array(sample, "abs_depth", (2,))[RIGHT]
-        relative = self.array(sample["pred_instances"], "rel_root_depth", (1,))[0]
-        return back_project(roots_px[:, :2], [right_depth, right_depth + relative], self.array(sample, "focal", (2,)),
-                            self.array(sample, "principal_pt", (2,)))
+    def _lift_wrists(self, sample: Mapping) -> NDArray[np.floating]:
+        """Return right and left wrist in camera space, (2, 3), for MRRPE."""
+        wrists = self.array(sample["pred_instances"], "keypoints", (TWO_HANDS.num_joints, 3))[list(TWO_HANDS.roots)]
+        return lift_wrists(wrists, self.array(sample, "abs_depth", (2,))[RIGHT],
+                           self.array(sample["pred_instances"], "rel_root_depth", (1,))[0],
+                           self.array(sample, "focal", (2,)), self.array(sample, "principal_pt", (2,)))
+
+    def has_every_record(self, count: int) -> bool:
+        """Say whether the data set keeps all records, and all are here: joined ones are described by their first."""
+        source = (self.dataset_meta or {}).get("data_source", {})
+        return bool(source.get("has_every_record", False)) and source.get("num_samples") == count
 
 
 @METRICS.register_module()
 class RHPEPE(HandMetric):
     """RHP's EPE, and hand3d's errors and AUC: see `HandMetric` and `dfmamba.evaluation.protocols.rhp`.
 
-    K is 42; the 21 valid joints of the chosen hand count. The meta key `hand_type` (1, 2) says which it is.
+    K is 42; the 21 valid joints of the chosen hand count. The meta key `hand_type` (1, 2) says which it is. hand3d's
+    own numbers need the meta keys `all_joints_cam` (21, 3) and `joints_seen` (21,), see `RHPDataset`.
     """
 
     default_prefix = "rhp"
     protocol_name = "rhp"
 
     def read_fields(self, sample: Mapping) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
-        """Return which hand it is, for the result file."""
+        """Return which hand it is, for the result file; and all its joints, for hand3d's numbers."""
         hand = self.array(sample, "hand_type", (2,)) > 0
-        return {"hand_type": hand}, {"hand_type": hand}
+        if "all_joints_cam" not in sample or "joints_seen" not in sample:
+            return {"hand_type": hand}, {"hand_type": hand}
+        both, seen = np.zeros((TWO_HANDS.num_joints, 3)), np.zeros(TWO_HANDS.num_joints, dtype=bool)
+        part = hand_slice(int(np.argmax(hand)))
+        both[part] = self.array(sample, "all_joints_cam", (NUM_HAND_JOINTS, 3))
+        seen[part] = self.array(sample, "joints_seen", (NUM_HAND_JOINTS,)) > 0
+        return {"hand_type": hand, "all_joints_mm": both, "seen": seen}, {"hand_type": hand}
 
 
 @METRICS.register_module()
@@ -269,9 +296,10 @@ class AssemblyHandsMPJPE(HandMetric):
     See `HandMetric` and `dfmamba.evaluation.protocols.assemblyhands`. K is 42; the 21 joints of the sample's hand are
     valid.
 
-    The result file is in world coordinates, with one entry a frame: a hand that several cameras see gets the mean of
-    their predictions. It needs the meta keys `hand_type` (1, 2), `seq_name`, `frame_idx`, and `extrinsic` (3, 4), [R|t]
-    from world to camera in mm.
+    The numbers count hands in camera images, as the toolkit. The result file is in world coordinates, with one entry a
+    frame, as the HANDS challenge asks for: a hand that several cameras see gets the mean of their predictions; beside
+    it each camera's own are kept, so that `tools/score.py` can count both ways. It needs the meta keys `hand_type`
+    (1, 2), `seq_name`, `frame_idx`, `camera`, and `extrinsic` (3, 4), [R|t] from world to camera in mm.
     """
 
     default_prefix = "assemblyhands"
@@ -281,7 +309,8 @@ class AssemblyHandsMPJPE(HandMetric):
         """Return frame, camera and hand, for the result file."""
         if not self.result_file:
             return {}, {}
-        return {}, {"frame": np.array(f"{sample['seq_name']}/{int(sample['frame_idx']):06d}"),
+        recording, frame, camera = (self.require(sample, name) for name in ("seq_name", "frame_idx", "camera"))
+        return {}, {"frame": np.array(f"{recording}/{int(frame):06d}"), "camera": np.array(camera),
                     "extrinsic": self.array(sample, "extrinsic", (3, 4)),
                     "hand_type": self.array(sample, "hand_type", (2,)) > 0}
 
@@ -290,4 +319,5 @@ class AssemblyHandsMPJPE(HandMetric):
         world = np.array([camera_to_world(joints, extrinsic)
                           for joints, extrinsic in zip(pred.joints_mm, pred.fields["extrinsic"], strict=True)])
         hand = np.repeat(pred.fields["hand_type"], TWO_HANDS.num_joints // 2, axis=1)
-        return JointTable([str(frame) for frame in pred.fields["frame"]], world, hand)
+        return JointTable([str(frame) for frame in pred.fields["frame"]], world, hand,
+                          {"camera": pred.fields["camera"]})

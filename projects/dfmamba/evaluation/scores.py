@@ -1,7 +1,7 @@
 """What every protocol takes and gives: joints of samples, errors, curves, scores."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -57,6 +57,8 @@ class JointTable:
         valid: (N, J), which joints of a truth are annotated; all of a prediction.
         fields: What else a protocol reads, by name, each (N, ...).
         source: File name, for messages.
+        has_every_record: Of a truth: no record of the data set's annotation is left out, not even one without a valid
+            joint (InterHand2.6M's handedness accuracy counts them).
     """
 
     ids: Sequence[int | str]
@@ -64,12 +66,14 @@ class JointTable:
     valid: NDArray[np.bool_]
     fields: Mapping[str, NDArray] = field(default_factory=dict)
     source: str = ""
+    has_every_record: bool = False
 
     def rows(self, numbers: Sequence[int]) -> "JointTable":
-        """Return some of the samples."""
+        """Return some of the samples, each once."""
         rows = np.asarray(numbers, dtype=np.int64)
-        return JointTable([self.ids[row] for row in rows], self.joints_mm[rows], self.valid[rows],
-                          {name: values[rows] for name, values in self.fields.items()}, self.source)
+        return replace(self, ids=[self.ids[row] for row in rows], joints_mm=self.joints_mm[rows],
+                       valid=self.valid[rows], fields={name: values[rows] for name, values in self.fields.items()},
+                       has_every_record=self.has_every_record and len(rows) == len(self.ids))
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ class Protocol:
         notes: Metrics below the table where there are any, label to name.
         ignores_unknown: Predictions of samples that the truth does not have are left out (images without a hand,
             records without a valid joint); else they are an error.
+        of_frames: The same for tables of frames, where this one is for tables of camera images (AssemblyHands).
     """
 
     prefix: str
@@ -100,6 +105,7 @@ class Protocol:
     constant: str
     notes: Mapping[str, str] = field(default_factory=dict)
     ignores_unknown: bool = False
+    of_frames: "Protocol | None" = None
 
 
 def root_relative_errors(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike) -> Errors:

@@ -7,8 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from dfmamba.evaluation.protocols import PROTOCOLS
-from dfmamba.evaluation.scores import JointTable, Scores
-from dfmamba.evaluation.units import doubt_about_mm
+from dfmamba.evaluation.result_files.assemblyhands_json import spread_over_cameras
+from dfmamba.evaluation.scores import JointTable, Protocol, Scores
+from dfmamba.evaluation.units import (
+    doubt_about_absolute_places,
+    doubt_about_mm,
+    doubt_about_nyu_coordinates,
+    doubt_about_nyu_truth,
+)
 
 NAMED = 5  # so many ids are named in a message
 
@@ -42,21 +48,54 @@ def score_tables(protocol: str, pred: JointTable, truth: JointTable, *, partial:
         The scores, and notes on what was left out or looks odd.
 
     Raises:
-        ValueError: Samples or hands are missing or unknown, or the truth is not in mm.
+        ValueError: Samples or hands are missing or unknown, or the truth is not in mm, or holds no annotated joint.
     """
+    rules, notes = protocol_of(protocol, truth), []
+    _check_truth(protocol, truth)
+    if "camera" in truth.fields and "camera" not in pred.fields:
+        pred = spread_over_cameras(pred, truth)
+        notes.append(f"{pred.source}: has no predictions by camera; each frame's counts in all of its images")
+    pair = match(pred, truth, partial=partial, ignore_unknown=rules.ignores_unknown)
+    notes += [*pair.notes, *_doubts(protocol, pair, root_relative)]
+    if root_relative:
+        pair = pair._replace(pred=replace(pair.pred, fields={"root_relative": np.ones(len(pair.pred.ids), dtype=bool)}))
+    return rules.score(pair.pred, pair.truth), notes
+
+
+def _doubts(protocol: str, pair: Pair, root_relative: bool) -> list[str]:
+    """Say what is odd about the predictions: their unit, and where they are."""
+    pred, truth = pair.pred.joints_mm, pair.truth.joints_mm
+    doubts = {"may not be in mm": doubt_about_mm(pred, pair.truth.valid)}
+    if protocol == "nyu":
+        coordinates = str(pair.pred.fields["coordinates"][0]) if "coordinates" in pair.pred.fields else "uvd"
+        doubts["may be other coordinates"] = doubt_about_nyu_coordinates(pred, truth, coordinates)
+    if protocol == "dexycb" and not root_relative:
+        doubts["may not be absolute"] = doubt_about_absolute_places(pred, truth)
+    return [f"{pair.pred.source}: the predictions {what}: {doubt}" for what, doubt in doubts.items() if doubt]
+
+
+def protocol_of(name: str, truth: JointTable) -> Protocol:
+    """Return the protocol that scores against a truth: AssemblyHands has one for frames and one for camera images."""
+    protocol = PROTOCOLS[name]
+    return protocol.of_frames if protocol.of_frames and "camera" not in truth.fields else protocol
+
+
+def _check_truth(protocol: str, truth: JointTable) -> None:
+    """Refuse a truth without annotated joints, or in another unit or other coordinates."""
+    if not np.any(truth.valid):
+        raise ValueError(f"{truth.source}: expected annotated joints, got none. Are they withheld ([1, 1, 1])?")
     doubt = doubt_about_mm(truth.joints_mm, truth.valid)
     if doubt:
         raise ValueError(f"{truth.source}: expected joints in mm, but {doubt}")
-    pair = match(pred, truth, partial=partial, ignore_unknown=PROTOCOLS[protocol].ignores_unknown)
-    doubt = doubt_about_mm(pair.pred.joints_mm, pair.truth.valid)
-    notes = [*pair.notes, *([f"{pred.source}: the predictions may not be in mm: {doubt}"] if doubt else [])]
-    if root_relative:
-        pair = pair._replace(pred=replace(pair.pred, fields={"root_relative": np.ones(len(pair.pred.ids), dtype=bool)}))
-    return PROTOCOLS[protocol].score(pair.pred, pair.truth), notes
+    doubt = doubt_about_nyu_truth(truth.joints_mm) if protocol == "nyu" else None
+    if doubt:
+        raise ValueError(f"{truth.source}: expected u v d of joints, but {doubt}")
 
 
 def match(pred: JointTable, truth: JointTable, *, partial: bool = False, ignore_unknown: bool = False) -> Pair:
     """Bring the predictions into the order of the truth.
+
+    Records of the truth without a valid joint may be missing: only InterHand2.6M's handedness accuracy counts them.
 
     Args:
         pred: The predictions.
@@ -65,28 +104,37 @@ def match(pred: JointTable, truth: JointTable, *, partial: bool = False, ignore_
         ignore_unknown: Leave out predictions of samples that the truth does not have.
 
     Raises:
-        ValueError: Samples or hands are missing or unknown, or the two have no sample in common.
+        ValueError: Samples or hands are missing or unknown, the two have no sample in common, or another number of
+            joints.
     """
+    if pred.joints_mm.shape[1] != truth.joints_mm.shape[1]:
+        raise ValueError(f"{pred.source}: expected {truth.joints_mm.shape[1]} joints as in {truth.source}, got "
+                         f"{pred.joints_mm.shape[1]}")
     row_of = {identity: row for row, identity in enumerate(pred.ids)}
     known = set(truth.ids)
     notes = []
     unknown = [identity for identity in pred.ids if identity not in known]
-    missing = [identity for identity in truth.ids if identity not in row_of]
-    if len(missing) == len(truth.ids):
+    absent = [row for row, identity in enumerate(truth.ids) if identity not in row_of]
+    if len(absent) == len(truth.ids):
         raise ValueError(f"{pred.source}: expected ids as in {truth.source}, such as {_some(truth.ids)}, got none of "
                          f"them, but {_some(pred.ids)}")
     if unknown:
         text = f"{pred.source}: {len(unknown)} samples that {truth.source} does not have: {_some(unknown)}"
         notes.append(_require(partial or ignore_unknown, text))
+    annotated = np.any(truth.valid, axis=1)
+    missing = [truth.ids[row] for row in absent if annotated[row]]
+    if len(missing) < len(absent) and "handedness" in pred.fields:
+        notes.append(f"left out: {pred.source}: {len(absent) - len(missing)} records without a valid joint that "
+                     f"{truth.source} has; handedness_accuracy, which counts them, is not given")
     if missing:
         text = f"{pred.source}: {len(missing)} of {len(truth.ids)} samples of {truth.source} missing: {_some(missing)}"
         notes.append(_require(partial, text))
     rows = [row for row, identity in enumerate(truth.ids) if identity in row_of]
     truth = truth.rows(rows)
     pred = pred.rows([row_of[identity] for identity in truth.ids])
-    absent = (truth.valid & ~pred.valid).any(axis=1)
-    if absent.any():
-        names = [truth.ids[row] for row in np.flatnonzero(absent).tolist()]
+    not_predicted = (truth.valid & ~pred.valid).any(axis=1)
+    if not_predicted.any():
+        names = [truth.ids[row] for row in np.flatnonzero(not_predicted).tolist()]
         text = f"{pred.source}: hands of {len(names)} samples of {truth.source} were not predicted: {_some(names)}"
         notes.append(_require(partial, text))
         truth = replace(truth, valid=truth.valid & pred.valid)

@@ -1,4 +1,14 @@
-"""AssemblyHands (ego): the official MPJPE, and S2DHand's errors and AUC with and without the bone-length scale."""
+"""AssemblyHands (ego): the official MPJPE, and S2DHand's errors and AUC with and without the bone-length scale.
+
+`MPJPE_rr_macro_mm` of samples that are hands in camera images equals `Dataset.evaluate` in
+src/dataset/AssemblyHands-Ego/dataset.py of facebookresearch/assemblyhands-toolkit. The bone-scaled numbers equal
+`validate` in adapt_detnet_dual.py (`EvalUtil.get_measures(20, 50, 15)`) of ut-vision/S2DHand with `--root_idx 0`.
+
+Files by frame, as the HANDS challenge has them, give other numbers: a hand counts once, whatever the number of cameras
+that see it, and its prediction may be merged from theirs. The names of these end with `_per_frame`.
+"""
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +26,7 @@ from dfmamba.evaluation.scores import (
     require_joints,
     root_relative_errors,
 )
+from dfmamba.geometry import move_rigidly
 from dfmamba.skeleton import HAND_JOINTS, TWO_HANDS, WRIST
 
 THRESHOLDS_MM = np.linspace(20, 50, 15)
@@ -30,10 +41,11 @@ def score_assemblyhands(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike) -> 
     numbers are given with that scale ('bonescaled') and without.
 
     Args:
-        pred: (N, 42, 3) in mm in camera or world space: turning both the same way changes nothing.
-        truth: (N, 42, 3).
-        valid: (N, 42), the annotated joints of the sample's hands. A hand without a valid wrist does not count; the
-            toolkit would measure from the mark [1, 1, 1] in its place.
+        pred: (N, 42, 3) in mm in camera or world space: turning both the same way changes nothing. Or (N, 21, 3), hands
+            whose side is not known: then there is no mean over 42 joints.
+        truth: As `pred`.
+        valid: (N, 42) or (N, 21), the annotated joints of the sample's hands. A hand without a valid wrist does not
+            count; the toolkit would measure from the mark [1, 1, 1] in its place.
     """
     errors = root_relative_errors(pred, truth, valid)
     plain = Errors(*map(split_hands, errors))
@@ -41,8 +53,8 @@ def score_assemblyhands(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike) -> 
     curves = {"root-relative": pck(plain, THRESHOLDS_MM),
               "root-relative, bone-scaled (S2DHand)": pck(scaled, THRESHOLDS_MM)}
     plain_curve, scaled_curve = curves.values()
-    metrics = {
-        "MPJPE_rr_macro_mm": average_errors(*errors),
+    official = {"MPJPE_rr_macro_mm": average_errors(*errors)} if errors.valid.shape[1] == TWO_HANDS.num_joints else {}
+    metrics = official | {
         "constant_pose_rr_macro_mm": average_errors(*constant_pose_errors(truth, valid)),
         "MPJPE_rr_pooled_hands_mm": average_errors(*plain),
         "AUC_rr_20_50_mm": area_under(*plain_curve),
@@ -61,16 +73,39 @@ def bone_scaled_errors(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike) -> E
 
 
 def _score_tables(pred: JointTable, truth: JointTable) -> Scores:
-    return score_assemblyhands(pred.joints_mm, truth.joints_mm, truth.valid)
+    """Score two tables; with `extrinsic` (N, 3, 4) of the truth in the camera's frame, else in that of the files.
+
+    The constant pose is another one in the world's frame; all else is the same.
+    """
+    joints, true_joints = pred.joints_mm, truth.joints_mm
+    if "extrinsic" in truth.fields:
+        rotation, translation = np.split(truth.fields["extrinsic"], [3], axis=2)
+        joints, true_joints = (move_rigidly(part, rotation, translation.transpose(0, 2, 1))
+                               for part in (joints, true_joints))
+    return score_assemblyhands(joints, true_joints, truth.valid)
 
 
-PROTOCOL = Protocol(
+def _score_frames(pred: JointTable, truth: JointTable) -> Scores:
+    """Score tables of frames, under names of their own."""
+    scores = _score_tables(pred, truth)
+    return scores._replace(metrics={_of_frames(name): value for name, value in scores.metrics.items()})
+
+
+def _of_frames(name: str) -> str:
+    return f"{name}_per_frame"
+
+
+IMAGES = Protocol(
     prefix="assemblyhands",
     skeleton=TWO_HANDS,
     score=_score_tables,
     description={
         "name": "AssemblyHands MPJPE (official toolkit), and S2DHand's errors",
         "source": "assemblyhands-toolkit; S2DHand",
+        "equals": "facebookresearch/assemblyhands-toolkit, src/dataset/AssemblyHands-Ego/dataset.py, Dataset.evaluate "
+                  "(MPJPE_rr_macro_mm); ut-vision/S2DHand, adapt_detnet_dual.py, validate with --root_idx 0 "
+                  "(bonescaled)",
+        "samples": "hands in camera images: a hand that four cameras see counts four times",
         "alignment": "rr: each hand's own wrist is subtracted; bonescaled: before, the prediction is scaled by the "
                      "truth's bone wrist-middle1",
         "unit": "mm; AUC between 0 and 1",
@@ -83,7 +118,7 @@ PROTOCOL = Protocol(
     },
     title="AssemblyHands, root-relative, mm",
     table={
-        "official (42 joints)": {"MPJPE": "MPJPE_rr_macro_mm", "AUC 20-50": "",
+        "official, per camera image (42 joints)": {"MPJPE": "MPJPE_rr_macro_mm", "AUC 20-50": "",
                                  "constant pose": "constant_pose_rr_macro_mm", "hands": "hands"},
         "hands pooled (21 joints)": {"MPJPE": "MPJPE_rr_pooled_hands_mm", "AUC 20-50": "AUC_rr_20_50_mm",
                                      "hands": "hands"},
@@ -93,3 +128,21 @@ PROTOCOL = Protocol(
     main="MPJPE_rr_macro_mm",
     constant="constant_pose_rr_macro_mm",
 )
+FRAMES = replace(
+    IMAGES,
+    score=_score_frames,
+    description={
+        **IMAGES.description,
+        "name": "AssemblyHands MPJPE of frames, cameras merged (not the toolkit's), and S2DHand's errors",
+        "equals": "nothing published: the arithmetic of the toolkit and of S2DHand, on frames",
+        "samples": "hands in frames: a hand counts once, whatever the number of cameras that see it; its prediction is "
+                   "the file's, which may be merged from theirs",
+    },
+    title="AssemblyHands by frame, root-relative, mm",
+    table={label.replace("official, per camera image", "per frame, cameras merged"):
+           {column: _of_frames(name) if name else "" for column, name in row.items()}
+           for label, row in IMAGES.table.items()},
+    main=_of_frames(IMAGES.main),
+    constant=_of_frames(IMAGES.constant),
+)
+PROTOCOL = replace(IMAGES, of_frames=FRAMES)

@@ -1,4 +1,8 @@
-"""DexYCB: absolute, root-relative and Procrustes-aligned MPJPE with AUC."""
+"""DexYCB: absolute, root-relative and Procrustes-aligned MPJPE with AUC.
+
+Equal to `HPEEvaluator.evaluate` in dex_ycb_toolkit/hpe_eval.py of NVlabs/dex-ycb-toolkit, which uses `align_w_scale` of
+eval.py and `EvalUtil.get_measures` of utils/eval_util.py of lmb-freiburg/freihand.
+"""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -66,6 +70,8 @@ PROTOCOL = Protocol(
     description={
         "name": "DexYCB MPJPE and AUC (dex-ycb-toolkit)",
         "source": "dex-ycb-toolkit, hpe_eval with FreiHAND's EvalUtil",
+        "equals": "NVlabs/dex-ycb-toolkit, dex_ycb_toolkit/hpe_eval.py, HPEEvaluator.evaluate; lmb-freiburg/freihand, "
+                  "eval.py, align_w_scale and utils/eval_util.py, EvalUtil.get_measures",
         "alignment": "abs: none; rr: the wrist is subtracted from each; PA: best similarity, mirror images allowed",
         "unit": "mm; AUC between 0 and 1",
         "averages": "macro: mean over 21 joints of per-joint means",

@@ -1,4 +1,8 @@
-"""NYU: absolute mean error and success rates."""
+"""NYU: absolute mean error and success rates.
+
+Equal to `get_errors` in evaluation/src/util.py and `draw_error`, `draw_map` in evaluation/src/compute_error.py of
+xinghaochen/awesome-hand-pose-estimation.
+"""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -62,6 +66,8 @@ PROTOCOL = Protocol(
     description={
         "name": "NYU mean error and success rates",
         "source": "awesome-hand-pose-estimation; A2J and V2V-PoseNet measure the same mean",
+        "equals": "xinghaochen/awesome-hand-pose-estimation, evaluation/src/util.py, get_errors and "
+                  "evaluation/src/compute_error.py, draw_error (mean), draw_map (success)",
         "alignment": "none, absolute camera space",
         "unit": "mm; success between 0 and 1",
         "averages": "mean over all frames and 14 joints; success: part of the frames with largest error <= threshold",

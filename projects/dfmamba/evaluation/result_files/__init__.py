@@ -10,6 +10,7 @@ The readers refuse whatever is cut short, not finite, of a wrong length, or twic
 record. They need numpy alone.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,8 @@ __all__ = [
     "write_nyu_text",
     "write_result_file",
 ]
-READERS = {"nyu": read_nyu_text, "dexycb": read_dexycb_text, "assemblyhands": read_assemblyhands_json}
+READERS: dict[str, Callable[[str | Path], JointTable]] = {
+    "nyu": read_nyu_text, "dexycb": read_dexycb_text, "assemblyhands": read_assemblyhands_json}
 WRITERS = {"nyu": write_nyu_text, "dexycb": write_dexycb_text, "assemblyhands": write_assemblyhands_json}
 
 

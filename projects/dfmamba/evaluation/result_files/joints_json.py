@@ -7,7 +7,8 @@
 A sample of InterHand2.6M has 42 joints; a prediction may have `handedness` [right, left], probabilities, and `roots`
 [[x, y, z], [x, y, z]], the right and left wrist for MRRPE. A sample of RHP has the 21 joints of the hand that `hand`
 ('right' or 'left') names. The truth adds `valid` (42 or 21 of 0 and 1), and for InterHand2.6M `hand_type` ('right',
-'left' or 'interacting') and optionally `hand_type_valid` (0 or 1). Ids are those of the data set's annotations.
+'left' or 'interacting') and optionally `hand_type_valid` (0 or 1); for RHP optionally `seen` (21 of 0 and 1), which
+says that all joints are true ones and which of them are seen. Ids are those of the data set's annotations.
 """
 
 import json
@@ -93,13 +94,17 @@ def _read_interhand26m(path: Path, place: str, sample: dict) -> tuple[NDArray, N
 
 
 def _read_rhp(path: Path, place: str, sample: dict) -> tuple[NDArray, NDArray, dict[str, NDArray]]:
-    """Return joints (42, 3), of which 21 are 0, valid (42,), and which hand it is."""
+    """Return joints (42, 3), of which 21 are 0, valid (42,), and which hand it is; all its joints if they are known."""
     if sample.get("hand") not in SIDES:
         raise fault(path, place, f"a 'hand' among {SIDES}", repr(sample.get("hand")))
     side = SIDES.index(sample["hand"])
     joints, valid = np.zeros((TWO_HANDS.num_joints, 3)), np.zeros(TWO_HANDS.num_joints, dtype=bool)
     joints[hand_slice(side)], valid[hand_slice(side)] = _joints_and_valid(path, place, sample, NUM_HAND_JOINTS)
-    return joints, valid, {"hand_type": np.arange(len(SIDES)) == side}
+    fields: dict[str, NDArray] = {"hand_type": np.arange(len(SIDES)) == side}
+    if "seen" in sample:
+        fields["seen"], fields["all_joints_mm"] = np.zeros(TWO_HANDS.num_joints, dtype=bool), joints
+        fields["seen"][hand_slice(side)] = mask_of(path, place, "seen", sample["seen"], (NUM_HAND_JOINTS,))
+    return joints, valid, fields
 
 
 def _joints_and_valid(path: Path, place: str, sample: dict, count: int) -> tuple[NDArray, NDArray[np.bool_]]:
@@ -131,9 +136,11 @@ def _write_sample(protocol: str, joints: NDArray, valid: NDArray[np.bool_], fiel
     if protocol == "rhp" and hands is not None:
         sample["hand"] = SIDES[int(np.argmax(hands))]
         part = hand_slice(int(np.argmax(hands)))
-    sample["joints"] = joints[part].round(4).tolist()
     if truth:
         sample["valid"] = valid[part].astype(int).tolist()
+        if protocol == "rhp" and "seen" in fields:
+            joints, sample["seen"] = fields["all_joints_mm"], fields["seen"][part].astype(int).tolist()
+    sample["joints"] = joints[part].round(4).tolist()
     if protocol == "interhand26m":
         for name, field in {"handedness": "handedness", "roots": "roots_mm"}.items():
             if field in fields and np.isfinite(fields[field]).all():

@@ -1,47 +1,83 @@
 """NYU's community text format: a line for each frame, u v d of 14 joints (px, px, mm).
 
 That is the format of the published predictions and labels that awesome-hand-pose-estimation collects: 42 numbers a
-line, in the order of the frames, with an image name in front in some files. Joints are those of
-`dfmamba.skeleton.NYU_14`, in their order. In a `JointTable` they are in our camera frame: y down, mm.
+line, in the order of the frames, with an image name or the number of the frame in front in some files. Joints are those
+of `dfmamba.skeleton.NYU_14`, in their order. In a `JointTable` they are in our camera frame: y down, mm.
+
+Some publish x y z in mm instead, with y up (`xyz`) or down (`xyz-y-down`, such as denseReg); nothing in such a file
+says so. `dfmamba.evaluation.scoring` compares with the truth and raises a doubt.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dfmamba.evaluation.result_files.text import check_unique, fault, is_number, parse_numbers, read_lines
 from dfmamba.evaluation.scores import JointTable
-from dfmamba.geometry import camera_to_nyu_uvd, nyu_uvd_to_camera
+from dfmamba.geometry import NYU_COORDINATES, camera_to_nyu_uvd
 from dfmamba.skeleton import NYU_14
 
 NUMBERS = 3 * NYU_14.num_joints
 
 
-def read_nyu_text(path: str | Path) -> JointTable:
-    """Read a file; ids are frame numbers from 1, from the names' last digits, or else the numbers of the lines.
+def read_nyu_text(path: str | Path, coordinates: str = "uvd") -> JointTable:
+    """Read a file; ids are frame numbers from 1.
+
+    They are the numbers in front, or those that the names in front end with, or else the numbers of the lines. Numbers
+    in front that are 0, 1, 2, ... count from 0.
+
+    Args:
+        path: The file.
+        coordinates: One of `dfmamba.geometry.NYU_COORDINATES`.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: A line has more or fewer numbers, something that is no finite number, a depth that is not positive,
-            a name in some lines only, a name without digits, or one that was there before.
+            a name or a frame's number in some lines only, a name without digits, or one that was there before.
     """
     path = Path(path)
     frames: dict[int | str, str] = {}
-    rows, named = [], None
+    rows, front = [], None
     for line, text in read_lines(path):
         words = text.replace(",", " ").split()
-        has_name = not is_number(words[0])
-        if named is not None and has_name != named:
-            raise fault(path, f"line {line}", "an image name in front in all lines or in none", repr(words[0]))
-        named = has_name
-        check_unique(path, f"line {line}", _frame_of(path, line, words[0]) if has_name else line, frames)
-        uvd = parse_numbers(path, line, words[has_name:], NUMBERS).reshape(-1, 3)
-        if not (uvd[:, 2] > 0).all():
-            raise fault(path, f"line {line}", "u v d with depths above 0 mm", uvd[:, 2].min())
-        rows.append(uvd)
-    joints = nyu_uvd_to_camera(np.array(rows))
-    return JointTable(list(frames), joints, np.ones(joints.shape[:2], dtype=bool), source=str(path))
+        kind = _kind_of(words)
+        if front is not None and kind != front:
+            raise fault(path, f"line {line}", "an image name, or the number of a frame, in front in all lines or in "
+                        "none", repr(words[0]))
+        front = kind
+        frame = _frame_of(path, line, words[0]) if kind == "name" else int(words[0]) if kind == "number" else line
+        check_unique(path, f"line {line}", frame, frames)
+        points = parse_numbers(path, line, words[kind != "joints":], NUMBERS).reshape(-1, 3)
+        if not (points[:, 2] > 0).all():
+            raise fault(path, f"line {line}", f"{' '.join(coordinates[:3])} with depths above 0 mm", points[:, 2].min())
+        rows.append(points)
+    return nyu_table(_count_from_1(path, list(frames), front), np.array(rows), coordinates, str(path))
+
+
+def nyu_table(frames: Sequence[int | str], points: NDArray, coordinates: str, source: str) -> JointTable:
+    """Return a table of points (N, 14, 3); unless they are u v d, its field `coordinates` (N,) says what they were."""
+    joints = NYU_COORDINATES[coordinates][0](points)
+    fields = {} if coordinates == "uvd" else {"coordinates": np.full(len(joints), coordinates)}
+    return JointTable(frames, joints, np.ones(joints.shape[:2], dtype=bool), fields, source)
+
+
+def _kind_of(words: Sequence[str]) -> str:
+    """Say what a line begins with: a 'name', the 'number' of a frame before 42 others, or the 'joints' themselves."""
+    if not is_number(words[0]):
+        return "name"
+    return "number" if len(words) == NUMBERS + 1 and words[0].isascii() and words[0].isdigit() else "joints"
+
+
+def _count_from_1(path: Path, frames: list[int | str], front: str | None) -> list[int | str]:
+    """Return frame numbers from 1. Numbers that start with 0 must be those of the lines, or what they mean is open."""
+    if front != "number" or 0 not in frames:
+        return frames
+    if frames != list(range(len(frames))):
+        raise fault(path, f"line {frames.index(0) + 1}", "frame numbers from 1, or 0, 1, 2, ... in order", 0)
+    return list(range(1, len(frames) + 1))
 
 
 def _frame_of(path: Path, line: int, name: str) -> int:
