@@ -1,6 +1,7 @@
 # make demo: set everything up and run the main job.    make test: set everything up and run the tests.
 # Another Python: make demo PYTHON=python3.11
-PYTHON ?= python3
+# Without PYTHON, the one that .venv was made with, or python3.
+PYTHON ?= $(shell cat .venv/dfmamba-python 2>/dev/null || echo python3)
 RUN := .venv/bin/python
 export OMP_WAIT_POLICY ?= passive
 

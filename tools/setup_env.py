@@ -140,8 +140,13 @@ def main():
         with open(stamp) as file:
             if file.read() == wanted:
                 return
+    if os.path.realpath(sys.prefix) == os.path.realpath(venv_dir):
+        stop("it is out of date and cannot be made anew by its own Python. Name another: make PYTHON=python3.11 ...")
     check_compiler()
     install(venv_dir, os.path.join(os.path.dirname(venv_dir), "setup.log"))
+    # The Makefile takes this Python from now on: python3 may be another one, for which all would be installed again.
+    with open(os.path.join(venv_dir, "dfmamba-python"), "w") as file:
+        file.write(sys.executable)
     with open(stamp, "w") as file:
         file.write(wanted)
     print("setup: ready, in %s" % venv_dir)

@@ -143,4 +143,5 @@ def _ask(*words: str) -> None:
 
 def is_command(text: str) -> bool:
     """Say whether code within a text is a command with arguments, such as `make setup`."""
-    return re.match(rf"(\.venv/bin/)?({'|'.join(PROGRAMS)})\s", text) is not None
+    others = "|".join(name for name in PROGRAMS if name != "python")
+    return re.match(rf"(\.venv/bin/)?(python\s+(-m|tools/)|({others})\s)", text) is not None

@@ -25,6 +25,11 @@ def test_what_bash_refuses_is_an_error(code, tmp_path):
         shell.commands(code, tmp_path)
 
 
+def test_commands_within_a_text_are_known():
+    texts = ["make setup", "python tools/a.py x", ".venv/bin/python -m pytest", "python config", "python", "tools/a.py"]
+    assert [shell.is_command(text) for text in texts] == [True, True, True, False, False, False]
+
+
 @pytest.mark.parametrize(("command", "message"), [
     ("python tools/no_such_tool.py", "not in the repository: tools/no_such_tool.py"),
     ("python tools/train.py configs/no_such_config.py", "not in the repository: configs/no_such_config.py"),

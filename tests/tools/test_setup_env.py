@@ -77,3 +77,47 @@ def test_only_the_packages_of_openmmlab_get_them(monkeypatch, tmp_path, environm
     assert "requirements/mmlab.txt" in quick[0]
     assert ("--no-cache-dir" in quick[0]) is fresh
     assert calls[-1][0][-2:] == ["-e", "."]
+
+
+def test_the_makefile_stays_with_the_python_that_was_named_once(tmp_path):
+    """Else `make setup PYTHON=python3.12` and then `make test` would install everything again for python3."""
+    def command(*words):
+        done = subprocess.run(["make", "-n", "-f", str(SCRIPT.parents[1] / "Makefile"), "setup", *words], cwd=tmp_path,
+                              env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    assert command() == "python3 tools/setup_env.py"
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "dfmamba-python").write_text("/usr/bin/python3.12")
+    assert command() == "/usr/bin/python3.12 tools/setup_env.py"
+    assert command("PYTHON=python3.10") == "python3.10 tools/setup_env.py"
+
+
+@pytest.fixture
+def set_up(monkeypatch, tmp_path):
+    """Return a function that sets up a folder .venv, where nothing is installed but noted."""
+    setup, installed = runpy.run_path(str(SCRIPT)), []
+
+    def install(venv_dir, log_path):
+        Path(venv_dir).mkdir(exist_ok=True)
+        installed.append(venv_dir)
+
+    setup["main"].__globals__["install"] = install
+    monkeypatch.setattr(sys, "argv", ["setup_env.py", "--venv", str(tmp_path / ".venv")])
+    return setup["main"], installed
+
+
+def test_it_installs_once_and_notes_its_python(set_up, tmp_path):
+    main, installed = set_up
+    main()
+    main()
+    assert installed == [str(tmp_path / ".venv")]
+    assert (tmp_path / ".venv" / "dfmamba-python").read_text() == sys.executable
+
+
+def test_an_environment_does_not_make_itself_anew(set_up, tmp_path, monkeypatch):
+    main, installed = set_up
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    with pytest.raises(SystemExit, match="cannot be made anew by its own Python"):
+        main()
+    assert installed == []
