@@ -5,7 +5,7 @@ import shlex
 import document
 import pytest
 import shell
-from test_blocks import run_python
+from test_code_blocks import run_python
 from test_references import missing_paths
 
 
