@@ -46,12 +46,15 @@ def raw_maps(name, model, x):
 def test_every_architecture_of_every_backbone_is_registered():
     assert sorted(timm.list_models(module="timm_models")) == sorted(REGISTERED)
     assert not timm.list_models("*mamba_nano", pretrained=True)
+    assert sorted(timm_models.__all__) == sorted(REGISTERED)
+    assert timm_models.dfmamba_nano(num_classes=3).num_classes == 3
 
 
 @every_model
 def test_the_model_is_what_its_cfg_says(name):
     model = timm.create_model(name, device="meta").eval()
     cfg, weights = model.default_cfg, model.state_dict()
+    assert all(value.is_meta for value in weights.values())
     assert cfg["architecture"] == name
     assert weights[cfg["classifier"] + ".weight"].shape == (cfg["num_classes"], model.num_features)
     assert weights[cfg["first_conv"] + ".weight"].shape[1] == model.in_chans == 3
@@ -156,6 +159,8 @@ def test_a_new_classifier_keeps_pooling_device_type_and_mode():
     model.to("meta").reset_classifier(4)
     assert model.get_classifier().weight.is_meta
     assert model.num_classes == 4
+    model.reset_classifier(-1)  # none, as for timm
+    assert isinstance(model.get_classifier(), nn.Identity)
 
 
 def test_dropout_stands_before_the_classifier():
@@ -238,6 +243,7 @@ def test_intermediates(name):
     for indices, levels in INDICES.items():
         only = model.forward_intermediates(x, indices=indices, intermediates_only=True)
         torch.testing.assert_close(only, [expected[level] for level in levels])
+    assert torch.equal(model.forward_intermediates(x, indices=[0])[0], final)
     *before, normed = model.forward_intermediates(x, norm=True, intermediates_only=True)
     assert torch.equal(normed, final)
     torch.testing.assert_close(before, list(expected[:3]))
@@ -377,6 +383,16 @@ def test_channels_last(name):
 
 
 @every_nano
+def test_the_stem_works_in_the_layout_of_the_tokens(name):
+    model, layouts = timm.create_model(name, num_classes=5).eval(), []
+    model.stem.register_forward_pre_hook(
+        lambda _, args: layouts.append(args[0].is_contiguous(memory_format=torch.channels_last)))
+    model(images())
+    model.forward_intermediates(images())
+    assert layouts == [True, True]
+
+
+@every_nano
 @pytest.mark.parametrize("autocast", [False, True])
 def test_bfloat16(name, autocast):
     model = timm.create_model(name, num_classes=5).eval()
@@ -408,6 +424,7 @@ def test_arguments_that_timms_models_share(name):
     assert model(images(channels=1, width=64)).shape == (2, 1000)  # the image size is a recommendation
     config = timm.data.resolve_model_data_config(timm.create_model(name))
     assert (config["input_size"], config["interpolation"]) == ((3, 224, 224), "bicubic")
+    assert (config["mean"], config["std"]) == (timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD)
 
 
 def test_arguments_of_the_backbone():

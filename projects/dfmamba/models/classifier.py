@@ -1,7 +1,7 @@
 """A backbone as an image classifier in the shape that timm gives its models. Importing this needs timm.
 
-Its parts are `stem`, `stages`, `norm` and `head`; parameters of stem and stages have the backbone's names. What else timm
-asks of a model is here, too: other heads, features of several levels, groups of layers.
+Its parts are `stem`, `stages`, `norm` and `head`; parameters of stem and stages have the backbone's names. What else
+timm asks of a model is here, too: other heads, features of several levels, groups of layers.
 """
 
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ class ImageClassifier(nn.Module):
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """Put a new head in place; `global_pool` is as for the constructor, or None to keep the pooling."""
         if global_pool is None:
-            global_pool = self.head.global_pool.pool_type
+            global_pool = self.head.global_pool.pool_type  # type: ignore[has-type]
         try:
             head = ClassifierHead(self.num_features, num_classes, global_pool, self.drop_rate,
                                   use_conv=not global_pool, **get_device_dtype(self.stem))
@@ -139,7 +139,7 @@ class ImageClassifier(nn.Module):
         levels = self._take(indices)
         cut = levels[-1] < len(self.level_stages) - 1
         self.level_stages = self.level_stages[: levels[-1] + 1]
-        self.stages = self.stages[: self.level_stages[-1] + 1]
+        self.stages = nn.Sequential(*list(self.stages)[: self.level_stages[-1] + 1])
         self.num_features = self.feature_info[levels[-1]]["num_chs"]
         if prune_norm or cut:
             self.norm = nn.Identity()
@@ -168,7 +168,7 @@ class ImageClassifier(nn.Module):
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute the blocks in the backward pass to save memory, or do not."""
         for stage in self.stages:
-            stage.with_cp = enable
+            stage.with_cp = enable  # type: ignore[assignment]
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters that weight decay must leave alone, beside vectors."""

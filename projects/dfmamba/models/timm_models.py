@@ -58,15 +58,15 @@ def _build(
         return ImageClassifier(parts, num_classes, global_pool, drop_rate).to(dtype=dtype)
 
 
-def _register(name: str, backbone: type[StagedBackbone], arch: str) -> None:
-    """Make a model known to timm."""
+def _register(name: str, backbone: type[StagedBackbone], arch: str) -> Callable[..., nn.Module]:
+    """Make a model known to timm, and return the function that builds it."""
 
     def create(pretrained: bool = False, feature_cfg: dict[str, Any] | None = None, **options: Any) -> nn.Module:
         return build_model_with_cfg(_build, name, pretrained, feature_cfg={**FEATURES, **(feature_cfg or {})},
                                     **{"backbone": backbone, "arch": arch, **options})
 
-    create.__name__ = name  # timm's key
-    register_model(create)
+    create.__name__ = create.__qualname__ = name  # timm's key
+    return register_model(create)
 
 
 default_cfgs = generate_default_cfgs({
@@ -74,4 +74,4 @@ default_cfgs = generate_default_cfgs({
 })
 for _family, (_backbone, _archs, _) in FAMILIES.items():
     for _arch in _archs:
-        _register(f"{_family}_{_arch}", _backbone, _arch)
+        globals()[f"{_family}_{_arch}"] = _register(f"{_family}_{_arch}", _backbone, _arch)

@@ -142,7 +142,9 @@ def test_gradient_checkpointing_changes_nothing():
 
 @pytest.mark.parametrize("convert", [lambda model: model, nn.SyncBatchNorm.convert_sync_batchnorm])
 def test_norm_eval_keeps_the_statistics(convert):
-    model = convert(TimmBackbone("test_resnet", norm_eval=True)).train()
+    model = convert(TimmBackbone("test_resnet", norm_eval=True))
+    assert not model.model.bn1.training
+    model.train()
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)]
     assert norms
     assert not any(norm.training for norm in norms)
@@ -161,7 +163,7 @@ STAGES = {  # what the first two stages of one small model of a family are calle
 @pytest.mark.parametrize("name", STAGES)
 def test_frozen_stages_do_not_change(name, frozen_stages):
     torch.manual_seed(0)
-    model = TimmBackbone(name, frozen_stages=frozen_stages, drop_path_rate=0.5).train()
+    model = TimmBackbone(name, frozen_stages=frozen_stages, drop_path_rate=0.5)
     before = {key: value.clone() for key, value in model.model.state_dict().items()}
     size = timm.get_pretrained_cfg(name).input_size[-1]
     maps = model(torch.randn(4, 3, size, size))
@@ -172,10 +174,14 @@ def test_frozen_stages_do_not_change(name, frozen_stages):
         own = {key for key in before if key.startswith(tuple(f"{part}." for part in parts)) or key in parts}
         assert own
         assert (own <= same) == (number <= frozen_stages), parts
-    frozen = [module for part in sum(STAGES[name][: frozen_stages + 1], ()) if part not in before
-              for module in model.model.get_submodule(part).modules()]
-    assert not any(module.training for module in frozen)  # drop path, too
-    assert model.model.training
+    frozen, others = (
+        [module for part in sum(stages, ()) if part not in before  # what is in it is a parameter
+         for module in model.model.get_submodule(part).modules()]
+        for stages in (STAGES[name][: frozen_stages + 1], STAGES[name][frozen_stages + 1:]))
+    for _ in range(2):
+        assert not any(module.training for module in frozen)  # drop path, too
+        assert all(module.training for module in [model.model, *others])
+        model.eval().train()
 
 
 def test_intermediate_levels_are_those_asked_for():
@@ -275,9 +281,33 @@ def test_wrong_arguments_are_named(case):
         TimmBackbone(**arguments)
 
 
-def test_missing_checkpoint_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"checkpoint: .*test_resnet.*nothing\.pth"):
-        TimmBackbone("test_resnet", checkpoint=tmp_path / "nothing.pth")
+@pytest.mark.parametrize("path", ["nothing.pth", "~/nothing.pth"])
+def test_missing_checkpoint_is_named_by_its_whole_path(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=rf"checkpoint: .*test_resnet.* {tmp_path}/nothing\.pth"):
+        TimmBackbone("test_resnet", checkpoint=path)
+
+
+def test_errors_that_are_not_the_users_pass_as_they_are(monkeypatch):
+    def fail(*args, **options):
+        raise RuntimeError("can't allocate memory")
+
+    monkeypatch.setattr(timm, "create_model", fail)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        TimmBackbone("test_resnet")
+
+
+@pytest.mark.parametrize("missing", ["feature_info", "forward_intermediates"])
+def test_models_without_levels_are_named(missing, monkeypatch):
+    model = timm.create_model("test_resnet")
+    if missing == "feature_info":
+        del model.feature_info
+    else:
+        monkeypatch.delattr(type(model), missing)
+    monkeypatch.setattr(timm, "create_model", lambda *args, **options: model)
+    with pytest.raises(ValueError, match="model: timm's 'test_resnet' does not give its levels"):
+        TimmBackbone("test_resnet")
 
 
 def test_registered_in_the_root_registry():

@@ -110,6 +110,7 @@ class TimmBackbone(BaseModule):
         self.frozen_stages = frozen_stages
         if frozen_stages != -1:
             self._freeze()
+        self.train()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the maps described by `feature_info` for images (batch, in_channels, height, width)."""
