@@ -84,22 +84,28 @@ def relative_error(value, exact):
 
 
 def result_and_gradients(function, arguments, probe, **options):
-    """Return y and a dictionary of the gradients of (y * probe).sum()."""
+    """Return y and a dictionary of the gradients of (y * probe).sum(); arguments go by position: u is x elsewhere."""
     leaves = {name: value if value is None else value.detach().requires_grad_() for name, value in arguments.items()}
-    y = function(**leaves, **options)
+    y = function(*leaves.values(), **options)
     given = {name: value for name, value in leaves.items() if value is not None}
     grads = torch.autograd.grad(y, list(given.values()), probe.to(y.dtype))
     return y.detach(), dict(zip(given, grads, strict=True))
 
 
-def check_against_float64(operators, arguments, dtype, size, softplus=True, slack=1.0):
+def check_against_float64(operators, arguments, dtype, size, softplus=True, slack=1.0, probe=None):
     """Assert that result and gradients in `dtype` are within `slack` tolerances of the reference in float64."""
-    arguments = cast(arguments, dtype)
+    if probe is None:
+        probe = torch.randn(arguments["x"].shape, dtype=torch.float64)
+    compare_with_float64(operators, "dssm", cast(arguments, dtype), dtype, slack, probe.to(dtype),
+                         size=size, delta_softplus=softplus)
+
+
+def compare_with_float64(operators, name, arguments, dtype, slack, probe, **options):
+    """The same for any of the operators, whose arguments have their dtypes; the gradients are those of (y * probe)."""
     exact_arguments = {name: value if value is None else value.double() for name, value in arguments.items()}
-    probe = torch.randn(arguments["x"].shape, dtype=torch.float64).to(dtype).double()
-    options = {"size": size, "delta_softplus": softplus}
-    exact, exact_grads = result_and_gradients(Operators("reference").dssm, exact_arguments, probe, **options)
-    y, grads = result_and_gradients(operators.dssm, arguments, probe, **options)
+    function, definition = getattr(operators, name), getattr(Operators("reference"), name)
+    exact, exact_grads = result_and_gradients(definition, exact_arguments, probe.double(), **options)
+    y, grads = result_and_gradients(function, arguments, probe, **options)
     forward, backward = (slack * tolerance for tolerance in TOLERANCE[dtype])
     assert y.dtype == dtype
     assert relative_error(y, exact) < forward

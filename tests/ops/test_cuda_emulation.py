@@ -57,8 +57,15 @@ def emulation(tmp_path_factory):
     subprocess.run([compiler, "-shared", "-fsanitize=undefined", *objects, "-o", path], check=True)
     library = ctypes.CDLL(str(path))
     library.failure.restype = ctypes.c_char_p
-    library.scan_workspace.restype = ctypes.c_int64
+    library.scan_workspace.restype = library.least_allowed.restype = ctypes.c_int64
     return library
+
+
+@pytest.fixture
+def device(emulation):
+    """Return a function that makes the emulated device another one, for one test."""
+    yield lambda shared_kib, attributes_fail=False: emulation.set_device(shared_kib * 1024, attributes_fail)
+    emulation.set_device(227 * 1024, False)
 
 
 class Guarded:
@@ -361,3 +368,36 @@ def test_dssm_falls_back(emulation):
     assert not emulation.run_fits(0, integers([1, 3, 4, 2, 32, 1, 9]), scan, ctypes.c_void_p(4))  # odd address
     long = integers(scan_sizes(1, 4096, 32, 8))
     assert not emulation.run_fits(0, integers([1, 64, 64, 2, 32, 1, 9]), long, None)  # too large for shared memory
+
+
+def test_every_launch_may_have_all_the_shared_memory_there_is(emulation, device):
+    # Not what the launch itself needs: between asking and launching, another thread may ask for less.
+    device(160)
+    check_dssm(emulation, (1, (3, 4), 32, 1, 9, 8), torch.float32)
+    check_dssm(emulation, (1, (16, 16), 32, 1, 9, 8), torch.float32)
+    assert emulation.least_allowed() == 160 * 1024
+
+
+def test_an_error_is_returned_and_does_not_stay_pending(emulation, device):
+    device(227, attributes_fail=True)
+    case = (1, 4, 3, 64)
+    inputs = list(scan_arguments(*case, torch.float64).values())
+    with pytest.raises(AssertionError):
+        call(emulation, "run_scan", torch.float64, [scan_sizes(*case)], inputs, [(inputs[0].shape, torch.float64)])
+    assert emulation.pending_error() == 0
+
+
+# KiB that a block may have: 99 on 8.6, 8.9 and 12.0, 64 on 7.5
+@pytest.mark.parametrize("shared_kib", [99, 64])
+@pytest.mark.parametrize("states", [3, 16, 64])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_scan_where_there_is_less_shared_memory(emulation, device, shared_kib, states, dtype):
+    device(shared_kib)
+    torch.manual_seed(10)
+    case = (1, 35, 33, states)
+    if (dtype, states, shared_kib) == (torch.float32, 64, 64):
+        with pytest.raises(AssertionError):  # backwards, with more than 16 states: an error, not a wrong result
+            check_scan(emulation, case, dtype)
+        assert emulation.pending_error() == 0
+    else:
+        check_scan(emulation, case, dtype)

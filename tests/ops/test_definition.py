@@ -90,7 +90,7 @@ OFF_THE_MAP = (math.nan, math.inf, -math.inf, 1e30, -1.0000001, -7.0, 4.0, 5.5) 
 def test_the_weight_of_a_point_off_the_map_does_not_matter(operators, hostile, dtype):
     torch.manual_seed(7)
     a = {name: value.to(dtype) for name, value in random_arguments(1, (4, 5), 6, 2, 1).items()}
-    a["offset"] = a["offset"].to(torch.promote_types(dtype, torch.float32)) % 0.9 + 0.05  # on the map and off the lattice
+    a["offset"] = a["offset"].to(torch.promote_types(dtype, torch.float32)) % 0.9 + 0.05  # on the map, off the lattice
     for token, row in enumerate(OFF_THE_MAP):
         a["offset"][0, token, 0, 0, 0] = row - token // 5
     a["offset"][0, 9, 0, 0, 1] = math.nan  # off the map by its other axis

@@ -8,7 +8,7 @@ import random
 
 import pytest
 import torch
-from operator_cases import cast, check_against_float64
+from operator_cases import cast, check_against_float64, compare_with_float64
 
 CASES = int(os.environ.get("DFMAMBA_FUZZ_CASES", "200"))
 # Found by a run of 10,000: a rounded u, or gradient of u, put gradients off by more than the tolerance.
@@ -83,3 +83,79 @@ def test_random_case(native, number):
     arguments, dtype, size, softplus = make_case(number)
     # a gradient of few numbers may be a small difference of large, rounded ones
     check_against_float64(native, arguments, dtype, size, softplus, slack=3)
+
+
+def almost(tensor, dtype):
+    """Return numbers of `dtype` that differ from the given ones by up to four steps of the dtype."""
+    return (tensor * (1 + torch.rand(tensor.shape).mul(8).sub(4) * torch.finfo(dtype).eps)).to(dtype).float()
+
+
+def doubled(tensor, axis, dtype, sign=1):
+    """Return every number and, next to it on the axis, `sign` times almost the same."""
+    return torch.stack([tensor, sign * almost(tensor, dtype)], axis + 1).flatten(axis, axis + 1)
+
+
+def pairs_of_channels(length, channels, groups, states, dtype, choose):
+    """Return arguments for one image, in which channels 2 i and 2 i + 1 are almost the same."""
+    half = torch.randn(1, length, channels // 2).to(dtype).float()
+    return {
+        "x": doubled(half, 2, dtype),
+        "offset": offsets((1, length, groups, 9, 2), choose),
+        "weight": torch.rand(1, length, groups, 9),
+        "delta": torch.rand(half.shape).repeat_interleave(2, 2),
+        "A": -torch.rand(channels // 2, states).repeat_interleave(2, 0),
+        "B": torch.rand(1, length, states),
+        "C": torch.rand(1, length, states),
+        "D": torch.rand(channels),
+        "delta_bias": torch.ones(channels),
+    }
+
+
+def pairs_of_tokens(length, channels, groups, states, dtype, choose):
+    """The same, but nothing moves or decays, and tokens 2 t and 2 t + 1 cancel: so y is a small difference too."""
+    half = torch.randn(1, length // 2, channels // 2).to(dtype).float()
+    return {
+        "x": doubled(doubled(half, 1, dtype, -1), 2, dtype),
+        "offset": torch.zeros(1, length, groups, 1, 2),
+        "weight": torch.rand(1).expand(1, length, groups, 1),
+        "delta": torch.zeros(1, length, channels),
+        "A": torch.full((channels, states), -1e-5),
+        "B": torch.rand(1, 1, states).expand(1, length, states),
+        "C": torch.rand(1, 1, states).expand(1, length, states),
+        "D": torch.zeros(channels),
+        "delta_bias": torch.ones(channels),
+    }
+
+
+def make_cancelling_case(number):
+    """Return arguments of `dssm` whose sums nearly cancel, the dtype, the size, and what to multiply the result by.
+
+    Every channel, and every image, has a neighbour that is almost the same but counts with the other sign. So the
+    gradients of offset, weight, B and C, sums over channels, and those of A, D and delta_bias, sums over images, are
+    small differences of large numbers. A half-precision u, or gradient of u, in between puts them off by 16 to 23 %.
+    """
+    choose = random.Random(number)
+    torch.manual_seed(number)
+    dtype = (torch.bfloat16, torch.float16)[number // 2 % 2]
+    height, width = choose.choice([(4, 6), (8, 8), (1, 10)])
+    channels, groups, states = choose.choice([(16, 1, 8), (8, 2, 3), (32, 1, 16), (6, 1, 1)])
+    make = (pairs_of_channels, pairs_of_tokens)[number % 2]
+    a = make(height * width, channels, groups, states, dtype, choose)
+    for name in ("offset", "weight", "delta", "B", "C"):
+        a[name] = torch.cat([a[name], a[name]])
+    a["x"] = doubled(a["x"], 0, dtype)
+    probe = torch.rand(1, height * width, channels // 2).to(dtype).float()
+    probe /= 8 * torch.finfo(dtype).eps  # so that the differences are of the order of 1
+    return cast(a, dtype), dtype, (height, width), doubled(doubled(probe, 2, dtype, -1), 0, dtype, -1)
+
+
+@pytest.mark.parametrize("operator", ["dssm", "deform_sample", "selective_scan"])
+@pytest.mark.parametrize("number", range(max(8, CASES // 10)))
+def test_cancelling_case(operators, operator, number):
+    arguments, dtype, size, probe = make_cancelling_case(number)
+    options = {} if operator == "selective_scan" else {"size": size}
+    if operator == "deform_sample":
+        arguments = {name: arguments[name] for name in ("x", "offset", "weight")}
+    elif operator == "selective_scan":
+        arguments = {"u": arguments.pop("x")} | {name: arguments[name] for name in list(arguments)[2:]}
+    compare_with_float64(operators, operator, arguments, dtype, 1, probe, **options)

@@ -278,10 +278,19 @@ def test_without_the_extension_everything_works_and_one_warning_says_how_to_get_
     said = run_python("""
 import sys, torch
 sys.modules["dfmamba._C"] = None  # what an absent module looks like
-from dfmamba.ops import available_backends, deform_sample
+from dfmamba.ops import available_backends, deform_sample, use_backend
 for _ in range(2):
     u = deform_sample(torch.ones(1, 4, 1), torch.zeros(1, 4, 1, 1, 2), torch.ones(1, 4, 1, 1), size=(2, 2))
 assert u.sum() == 4
+with use_backend("reference"):
+    deform_sample(torch.ones(1, 4, 1), torch.zeros(1, 4, 1, 1, 2), torch.ones(1, 4, 1, 1), size=(2, 2))
+for name in ("cpu", "cuda"):
+    try:
+        use_backend(name).__enter__()
+    except ValueError as error:
+        assert "pip install" in str(error)
+    else:
+        raise AssertionError(name)
 assert "pip install" in available_backends()["cpu"]
 """)
     assert said.count("pip install --no-build-isolation") == 1

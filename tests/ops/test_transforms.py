@@ -87,6 +87,23 @@ def test_without_skip_and_bias(native, values):
         torch.testing.assert_close(ours, expected)
 
 
+def test_forward_mode_without_skip_and_bias(values):
+    def scan(*arguments, backend=None):
+        return ops.selective_scan(*arguments, None, None, backend=backend)
+
+    scanned = [values[NAMES.index(name)] for name in ("x", "delta", "A", "B", "C")]
+    directions = [torch.randn_like(value) for value in scanned]
+    expected = directional_derivative(scan, scanned, directions)
+    torch.testing.assert_close(tangent_of(scan, scanned, directions), expected, rtol=1e-6, atol=1e-6)
+    only_bias = values[-1]
+    with forward_ad.dual_level():  # the tangent may be that of the last argument alone
+        dual = forward_ad.make_dual(only_bias, torch.ones_like(only_bias))
+        tangent = forward_ad.unpack_dual(ops.selective_scan(*scanned, None, dual)).tangent
+    expected = directional_derivative(lambda bias: ops.selective_scan(*scanned, None, bias), [only_bias],
+                                      [torch.ones_like(only_bias)])
+    torch.testing.assert_close(tangent, expected, rtol=1e-6, atol=1e-6)
+
+
 def directional_derivative(f, values, directions, step=1e-6):
     """Return the central difference of f."""
     ahead, behind = ([v + sign * step * d for v, d in zip(values, directions, strict=True)] for sign in (1, -1))

@@ -126,9 +126,9 @@ BACKBONES = [getattr(backbones, name) for name in backbones.__all__ if name.lowe
 def test_a_backbone_passes_its_argument_to_every_operator(backbone, monkeypatch):
     asked, choose = [], backends.choose
 
-    def watch(backend, *rest):
+    def watch(backend, *rest, **options):
         asked.append(backend)
-        return choose(backend, *rest)
+        return choose(backend, *rest, **options)
 
     monkeypatch.setattr(importlib.import_module("dfmamba.ops.dssm"), "choose", watch)
     image = torch.randn(1, 3, 32, 32)
@@ -147,7 +147,7 @@ def test_a_backbone_passes_its_argument_to_every_operator(backbone, monkeypatch)
 def test_every_block_of_dfmamba_takes_it(block, norm_scan_input, monkeypatch):
     asked = []
 
-    def watch(backend, *rest):
+    def watch(backend, *rest, **options):
         asked.append(backend)
         return "reference"
 

@@ -10,14 +10,35 @@ import torch
 from torch import Tensor
 
 from . import mamba_ssm_backend
-from .ext_loader import LOAD_ERROR, has_kernels
+from .ext_loader import LOAD_ERROR, cuda_architectures, has_kernels, runs_on
 from .native import MAX_STATES
 
 NAMES = ("reference", "cpu", "cuda", "mamba_ssm")
+_DEVICES = {"cpu": "cpu", "cuda": "cuda", "mamba_ssm": "cuda"}  # the type of device that a backend runs on
+_MAX_STATES = {"cpu": MAX_STATES, "cuda": MAX_STATES, "mamba_ssm": mamba_ssm_backend.MAX_STATES}
 # The types of device for which the extension holds kernels. Looked up once: torch.compile cannot trace the look-up.
 _NATIVE = frozenset(name for name in ("cpu", "cuda") if has_kernels(name))
 
 _logger = logging.getLogger(__name__)
+
+
+@cache
+def _gpu_reason_of(index: int) -> str | None:
+    made_for, capability = cuda_architectures(), torch.cuda.get_device_capability(index)
+    if not made_for or runs_on(made_for, capability):
+        return None
+    number = ".".join(map(str, capability))
+    return (f"GPU {index} has compute capability {number}, and the native operators were built for "
+            f"{', '.join(made_for)}; to build them for it: TORCH_CUDA_ARCH_LIST={number} FORCE_CUDA=1")
+
+
+def _gpu_reason(index: int) -> str | None:
+    """Return why the CUDA kernels do not run on this GPU, or None."""
+    return _gpu_reason_of(index)
+
+
+# As torch.compiler.assume_constant_result does, which would import the whole compiler.
+_gpu_reason._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _cuda_reason() -> str | None:
@@ -26,7 +47,10 @@ def _cuda_reason() -> str | None:
         return LOAD_ERROR
     if "cuda" not in _NATIVE:
         return "the native operators were built without CUDA; FORCE_CUDA=1 builds it where a CUDA toolkit is found"
-    return None if torch.cuda.is_available() else "torch finds no CUDA device"
+    if not torch.cuda.is_available():
+        return "torch finds no CUDA device"
+    # Not before something else has started CUDA: a process that has may not be forked and use it in the child.
+    return _gpu_reason(torch.cuda.current_device()) if torch.cuda.is_initialized() else None
 
 
 def _reason(backend: str) -> str | None:
@@ -98,14 +122,15 @@ def _warn(message: str) -> None:
 
 def _obstacle(backend: str, x: Tensor, num_states: int, forward_mode: bool) -> str | None:
     """Return what the backend expects of a call and this one does not have, or None."""
-    device = x.device.type
-    wanted = {"cpu": "cpu", "cuda": "cuda", "mamba_ssm": "cuda"}.get(backend, device)
-    most_states = {"cpu": MAX_STATES, "cuda": MAX_STATES, "mamba_ssm": mamba_ssm_backend.MAX_STATES}.get(backend)
-    if device != wanted:
-        return f"tensors on a {wanted} device, got {device}"
-    if most_states is not None and num_states > most_states:
-        return f"N of at most {most_states}, got {num_states}; 'reference' has no limit"
-    if forward_mode and backend != "reference":
+    if backend == "reference":
+        return None
+    if x.device.type != _DEVICES[backend]:
+        return f"tensors on a {_DEVICES[backend]} device, got {x.device.type}"
+    if num_states > _MAX_STATES[backend]:
+        return f"N of at most {_MAX_STATES[backend]}, got {num_states}; 'reference' has no limit"
+    if backend == "cuda" and (reason := _gpu_reason(x.device.index)) is not None:
+        return f"another GPU: {reason}"
+    if forward_mode:
         return "no forward-mode derivatives (jvp, jacfwd, dual numbers), got some; 'reference' has them"
     if backend == "mamba_ssm" and x.dtype == torch.float64:
         return "float32, float16 or bfloat16, got float64; 'reference' and 'cuda' take it"

@@ -5,6 +5,7 @@ of a library. Loading takes about a millisecond and never raises.
 """
 
 import importlib
+import re
 
 import torch
 
@@ -28,3 +29,26 @@ def has_kernels(device_type: str) -> bool:
     """Return whether the loaded extension holds kernels for this type of device, 'cpu' or 'cuda'."""
     key = {"cpu": "CPU", "cuda": "CUDA"}[device_type]
     return LOAD_ERROR is None and torch._C._dispatch_has_kernel_for_dispatch_key("dfmamba::dssm", key)
+
+
+def cuda_architectures() -> tuple[str, ...]:
+    """Return what the CUDA kernels were compiled for, such as ('sm_80', 'compute_80'); empty if that is not known."""
+    named = torch.ops.dfmamba.cuda_architectures() if has_kernels("cuda") else ""
+    return tuple(re.findall(r"(?:sm|compute)_\d+[a-z]?", named))
+
+
+def runs_on(architectures: tuple[str, ...], capability: tuple[int, int]) -> bool:
+    """Return whether kernels compiled for these architectures run on a GPU of this compute capability.
+
+    Machine code (sm) runs on its own major version, from its own minor version on; PTX (compute) on all later ones;
+    what has a letter behind its number on no other. Source: CUDA C++ Programming Guide, "Binary Compatibility", "PTX
+    Compatibility".
+    """
+    for name in architectures:
+        kind, number = name.split("_")
+        made_for = (int(number.rstrip("af")[:-1]), int(number.rstrip("af")[-1]))
+        later_too = number.isdigit()
+        same_major = kind == "compute" or made_for[0] == capability[0]
+        if capability == made_for or (later_too and same_major and capability > made_for):
+            return True
+    return False

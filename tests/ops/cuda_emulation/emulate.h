@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <numeric>
 #include <random>
 #include <string>
@@ -30,14 +31,15 @@ using std::max;
 using std::min;
 
 using cudaError_t = int;
-constexpr int cudaSuccess = 0, cudaErrorInvalidConfiguration = 9, cudaDevAttrMaxSharedMemoryPerBlockOptin = 97;
+constexpr int cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorInvalidConfiguration = 9;
+constexpr int cudaDevAttrMaxSharedMemoryPerBlockOptin = 97, cudaFuncAttributeMaxDynamicSharedMemorySize = 8;
 
 namespace emulate {
 
 constexpr int kWarp = 32;
 constexpr size_t kStackBytes = 128 * 1024, kMargin = 256;
 constexpr int kFailed = 999;
-constexpr int kSharedLimit = 227 * 1024;  // sm_90
+constexpr size_t kPlainShared = 48 * 1024;
 
 enum class Wait { none, block, warp_sync, shuffle, ballot, finished };
 
@@ -50,6 +52,10 @@ struct Fiber {
 
 struct Machine {
   int order = 0;  // 0 first warp first, 1 last warp first, 2 all warps by turns, at random
+  int shared_limit = 227 * 1024;  // of a block, what sm_90 has
+  std::map<const void*, size_t> allowed;  // shared memory that a kernel may ask for
+  bool attributes_fail = false;
+  int pending = 0;  // the error that cudaGetLastError returns
   std::string failure;
   std::vector<Fiber> fibers;
   std::vector<uint64_t> slots;  // (2, threads)
@@ -171,8 +177,10 @@ inline void run_block(int threads, std::mt19937& random) {
   }
 }
 
-inline int run(int64_t blocks, int threads, size_t shared_bytes, std::function<void()> body) {
-  if (threads > 1024 || threads % kWarp != 0 || shared_bytes > kSharedLimit) return cudaErrorInvalidConfiguration;
+inline int run(const void* kernel, int64_t blocks, int threads, size_t shared_bytes, std::function<void()> body) {
+  const auto known = machine.allowed.find(kernel);
+  const size_t allowed = known == machine.allowed.end() ? kPlainShared : std::max(known->second, kPlainShared);
+  if (threads > 1024 || threads % kWarp != 0 || shared_bytes > allowed) return cudaErrorInvalidConfiguration;
   machine.failure.clear();
   machine.body = std::move(body);
   if (machine.fibers.size() < static_cast<size_t>(threads)) machine.fibers.resize(threads);
@@ -245,8 +253,21 @@ inline int __ffs(int bits) { return __builtin_ffs(bits); }
 
 inline int cudaGetDevice(int* device) { return *device = 0; }
 inline int cudaDeviceGetAttribute(int* value, int, int) {
-  *value = emulate::kSharedLimit;
+  *value = emulate::machine.shared_limit;
   return 0;
+}
+
+inline int cudaFuncSetAttribute(const void* kernel, int, int bytes) {
+  auto& machine = emulate::machine;
+  if (machine.attributes_fail || bytes > machine.shared_limit) return machine.pending = cudaErrorInvalidValue;
+  machine.allowed[kernel] = static_cast<size_t>(bytes);
+  return 0;
+}
+
+inline int cudaGetLastError() {
+  const int error = emulate::machine.pending;
+  emulate::machine.pending = 0;
+  return error;
 }
 
 struct __half {

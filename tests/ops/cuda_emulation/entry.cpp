@@ -19,6 +19,22 @@ ScanInputs scan_inputs(const int64_t* s, void* const* p, const int* wide) {
 
 extern "C" {
 
+// Another device, as it is before any kernel has run on it.
+void set_device(int shared_limit, int attributes_fail) {
+  emulate::machine.shared_limit = shared_limit;
+  emulate::machine.attributes_fail = attributes_fail != 0;
+  emulate::machine.allowed.clear();
+  emulate::machine.pending = 0;
+}
+
+int pending_error() { return emulate::machine.pending; }
+// The least shared memory that a kernel which asked for more than the plain amount has been allowed; 0 if none has.
+int64_t least_allowed() {
+  size_t least = 0;
+  for (const auto& entry : emulate::machine.allowed) least = least == 0 ? entry.second : std::min(least, entry.second);
+  return static_cast<int64_t>(least);
+}
+
 void set_order(int order) { emulate::machine.order = order; }
 const char* failure() { return emulate::machine.failure.c_str(); }
 

@@ -150,21 +150,41 @@ inline int64_t divide_up(int64_t count, int64_t by) { return (count + by - 1) / 
 
 constexpr size_t kPlainSharedBytes = 48 * 1024;  // more must be asked for
 
+// Takes an error along. It must not stay pending: the next kernel that torch launches would report it.
+inline int taken(cudaError_t error) {
+  if (error != cudaSuccess) cudaGetLastError();
+  return static_cast<int>(error);
+}
+
+// The most shared memory that a block may ask for on the current device.
+inline int shared_memory_limit(int* limit) {
+  int device = 0;
+  const cudaError_t error = cudaGetDevice(&device);
+  if (error != cudaSuccess) return taken(error);
+  return taken(cudaDeviceGetAttribute(limit, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+}
+
+// Lets a kernel have as much shared memory as there is. Always the same amount: another thread may be between this and
+// its own launch, and must not find less than it has asked for.
+inline int allow_shared_memory(const void* kernel) {
+  int limit = 0;
+  if (const int error = shared_memory_limit(&limit)) return error;
+  return taken(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, limit));
+}
+
 template <typename... Parameters, typename... Arguments>
 int launch(void (*kernel)(Parameters...), int64_t blocks, int threads, size_t shared_bytes, Stream stream,
            const Arguments&... arguments) {
   if (blocks == 0) return 0;
   if (blocks > INT32_MAX) return static_cast<int>(cudaErrorInvalidConfiguration);
+  const auto* address = reinterpret_cast<const void*>(kernel);
+  if (shared_bytes > kPlainSharedBytes) {
+    if (const int error = allow_shared_memory(address)) return error;
+  }
 #ifdef DFMAMBA_EMULATE
   (void)stream;
-  return emulate::run(blocks, threads, shared_bytes, [&] { kernel(arguments...); });
+  return emulate::run(address, blocks, threads, shared_bytes, [&] { kernel(arguments...); });
 #else
-  if (shared_bytes > kPlainSharedBytes) {
-    const cudaError_t error = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                                   cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                   static_cast<int>(shared_bytes));
-    if (error != cudaSuccess) return static_cast<int>(error);
-  }
   kernel<<<static_cast<unsigned>(blocks), threads, shared_bytes, stream>>>(arguments...);
   return static_cast<int>(cudaGetLastError());
 #endif

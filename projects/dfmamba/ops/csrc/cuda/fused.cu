@@ -3,16 +3,6 @@
 #include "scan_forward.cuh"
 
 namespace dfmamba::cuda {
-namespace {
-
-int64_t shared_memory_limit() {
-  int device = 0, limit = 0;
-  if (cudaGetDevice(&device) != cudaSuccess) return 0;
-  if (cudaDeviceGetAttribute(&limit, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) != cudaSuccess) return 0;
-  return limit;
-}
-
-}  // namespace
 
 bool dssm_fits(DType dtype, const SampleSizes& map, const ScanSizes& sizes, const void* x) {
   const int64_t group_channels = map.channels / map.groups;
@@ -26,7 +16,8 @@ bool dssm_fits(DType dtype, const SampleSizes& map, const ScanSizes& sizes, cons
       return Layout<T, decltype(split)::value>::bytes(map.anchors, sizes.length);
     });
   });
-  return static_cast<int64_t>(bytes) <= shared_memory_limit();
+  int limit = 0;
+  return shared_memory_limit(&limit) == 0 && bytes <= static_cast<size_t>(limit);
 }
 
 int dssm(DType dtype, const SampleSizes& map, const ScanSizes& sizes, const void* offset, Array weight,

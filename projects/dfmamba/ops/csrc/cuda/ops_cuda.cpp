@@ -9,9 +9,16 @@
 
 #include <cmath>
 #include <optional>
+#include <string>
 #include <tuple>
 
 #include "launch.h"
+
+#ifndef DFMAMBA_CUDA_ARCHITECTURES  // setup.py sets it
+#define DFMAMBA_CUDA_ARCHITECTURES unknown
+#endif
+#define DFMAMBA_TEXT_OF(name) #name
+#define DFMAMBA_TEXT(name) DFMAMBA_TEXT_OF(name)
 
 namespace dfmamba {
 namespace {
@@ -235,10 +242,13 @@ Tensor dssm(const Tensor& x_, const Tensor& offset_, const Tensor& weight_, cons
   const auto map = sample_sizes(x_, offset_, weight_, size);
   const c10::cuda::CUDAGuard guard(x_.device());
   const Tensor x = x_.contiguous(), offset = offset_.contiguous(), weight = weight_.contiguous();
-  Scan scan("x", x, delta, A, B, C, D, delta_bias, x, delta_softplus);
+  const Scan scan("x", x, delta, A, B, C, D, delta_bias, x, delta_softplus);
   if (!cuda::dssm_fits(scan.dtype, map, scan.sizes, x.const_data_ptr())) {
-    scan.u = sample(x, offset, weight, size);
-    return run_scan(scan);
+    const auto work = work_type(x);  // u, which one kernel hands to the other, must not be rounded to half precision
+    const Tensor wide = x.to(work);
+    Scan wide_scan("x", wide, delta.to(work), A, B.to(work), C.to(work), D, delta_bias, wide, delta_softplus);
+    wide_scan.u = sample(wide, offset, weight.to(work), size);
+    return run_scan(wide_scan).to(x.scalar_type());
   }
   Tensor y = at::empty(x.sizes(), x.options());
   check_launch("dssm", cuda::dssm(scan.dtype, map, scan.sizes, offset.const_data_ptr(), array(weight), scan.inputs(),
@@ -246,7 +256,14 @@ Tensor dssm(const Tensor& x_, const Tensor& offset_, const Tensor& weight_, cons
   return y;
 }
 
+// What the kernels were compiled for, by nvcc's names: "sm_80__sm_90__compute_90".
+std::string cuda_architectures() { return DFMAMBA_TEXT(DFMAMBA_CUDA_ARCHITECTURES); }
+
 }  // namespace
+
+TORCH_LIBRARY_FRAGMENT(dfmamba, m) {
+  m.def("cuda_architectures() -> str", &cuda_architectures);
+}
 
 TORCH_LIBRARY_IMPL(dfmamba, CUDA, m) {
   m.impl("sample", &sample);

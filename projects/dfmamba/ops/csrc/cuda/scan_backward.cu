@@ -6,19 +6,21 @@
 //   grad_A = sum_t gam_t d_t q_t             grad_delta = grad_d d'(delta),  softplus' = sigmoid = 1 - exp(-d)
 //   grad_D = sum_t e_t skip_t                grad_skip = D e
 //
-// A block first runs forward and writes the state before every 8th token to scratch memory. Then, from the end, it
-// reads such a state, runs its 8 tokens again with a and h in registers, and goes back through them. Sums over channels
-// or batch items that cross blocks are written as one term a block, then added in order by `sum_kernel`: no atomics.
+// A block first runs forward and writes the state before every chunk of 8 tokens (2 in float64) to scratch memory.
+// Then, from the end, it reads such a state, runs its tokens again with a and h in registers, and goes back through
+// them. Sums over channels or batch items that cross blocks are written as one term a block, then added in order by
+// `sum_kernel`: no atomics.
 
 #include "scan_common.cuh"
 
 namespace dfmamba::cuda {
 namespace {
 
-constexpr int kChunk = 8;
+template <typename S>
+constexpr int kChunk = sizeof(S) == 8 ? 2 : 8;  // float64 must leave room in 64 KiB of shared memory
 
-template <int NSPLIT>
-constexpr int kTile = NSPLIT == 16 ? kChunk : 32;  // tokens in shared memory at once
+template <typename S, int NSPLIT>
+constexpr int kTile = NSPLIT == 16 ? kChunk<S> : 32;  // tokens in shared memory at once
 
 // Scratch memory, in numbers of type W. States: (block, chunk, thread, 4). B and C: (slice, 2, batch, L, N). A: (batch,
 // channels, N). Vectors, delta_bias and D: (batch, 2, channels).
@@ -31,7 +33,7 @@ Scratch plan_scratch(const ScanSizes& sizes) {
   const int64_t slices = divide_up(sizes.channels, kSlice);
   const int64_t threads = dispatch_split<T>(sizes.states, [](auto split) { return decltype(split)::value * kWarp; });
   Scratch plan{};
-  plan.rows = sizes.batch * slices * divide_up(sizes.length, kChunk) * threads * kStates;
+  plan.rows = sizes.batch * slices * divide_up(sizes.length, kChunk<Work<T>>) * threads * kStates;
   plan.A = plan.rows + slices * 2 * sizes.batch * sizes.length * sizes.states;
   plan.vectors = plan.A + sizes.batch * sizes.channels * sizes.states;
   plan.total = plan.vectors + sizes.batch * 2 * sizes.channels;
@@ -50,7 +52,7 @@ struct BackwardArguments {
 
 template <typename S, int NSPLIT>
 struct BackwardTile {
-  static constexpr int kTokens = kTile<NSPLIT>, kWidth = kStates * NSPLIT;
+  static constexpr int kTokens = kTile<S, NSPLIT>, kWidth = kStates * NSPLIT;
   static constexpr int kPlane = kTokens * kSlice, kRows = kTokens * kWidth;
   static constexpr size_t kBytes = (5 * kPlane + 2 * kRows + NSPLIT * 2 * kRows) * sizeof(S);
 
@@ -127,7 +129,7 @@ struct Block {
 
   // The state before the first token of a chunk, in scratch memory.
   __device__ S* saved_state(int chunk) const {
-    const int64_t chunks = (scan.length + kChunk - 1) / kChunk;
+    const int64_t chunks = (scan.length + kChunk<S> - 1) / kChunk<S>;
     return backward.states + ((int64_t{blockIdx.x} * chunks + chunk) * kThreads + threadIdx.x) * kStates;
   }
 
@@ -137,10 +139,10 @@ struct Block {
       __syncthreads();
       stage(first, false);
       __syncthreads();
-      for (int start = 0; start < Tile::kTokens && first + start < scan.length; start += kChunk) {
-        store_pack<kStates>(saved_state((first + start) / kChunk), h);
+      for (int start = 0; start < Tile::kTokens && first + start < scan.length; start += kChunk<S>) {
+        store_pack<kStates>(saved_state((first + start) / kChunk<S>), h);
 #pragma unroll
-        for (int t = start; t < start + kChunk; ++t) {
+        for (int t = start; t < start + kChunk<S>; ++t) {
           const S d = tile.d[t * kSlice + own.channel], du = d * tile.u[t * kSlice + own.channel];
           const auto B = load_pack<kStates>(tile.B + t * Tile::kWidth + own.first_state);
 #pragma unroll
@@ -158,11 +160,11 @@ struct Block {
     constexpr int kLanes = kWarp / NSPLIT;  // channels of a warp
     constexpr int kHeld = 2 * kStates > kLanes ? 2 * kStates / kLanes : 1;
     const auto saved = load_pack<kStates>(saved_state(chunk));
-    S a[kChunk][kStates] = {}, h[kChunk + 1][kStates] = {};
+    S a[kChunk<S>][kStates] = {}, h[kChunk<S> + 1][kStates] = {};
 #pragma unroll
     for (int i = 0; i < kStates; ++i) h[0][i] = saved.values[i];
 #pragma unroll
-    for (int t = 0; t < kChunk; ++t) {
+    for (int t = 0; t < kChunk<S>; ++t) {
       const int place = (start + t) * kSlice + own.channel;
       const S d = tile.d[place], du = d * tile.u[place];
       const auto B = load_pack<kStates>(tile.B + (start + t) * Tile::kWidth + own.first_state);
@@ -174,7 +176,7 @@ struct Block {
       }
     }
 #pragma unroll
-    for (int t = kChunk - 1; t >= 0; --t) {
+    for (int t = kChunk<S> - 1; t >= 0; --t) {
       const int place = (start + t) * kSlice + own.channel, row = (start + t) * Tile::kWidth;
       const S d = tile.d[place], du = d * tile.u[place], e = tile.e[place];
       const auto B = load_pack<kStates>(tile.B + row + own.first_state);
@@ -243,8 +245,8 @@ struct Block {
       __syncthreads();
       stage(first, true);
       __syncthreads();
-      for (int start = Tile::kTokens - kChunk; start >= 0; start -= kChunk) {
-        if (first + start < scan.length) run_chunk(own, start, (first + start) / kChunk, carry, grad_A);
+      for (int start = Tile::kTokens - kChunk<S>; start >= 0; start -= kChunk<S>) {
+        if (first + start < scan.length) run_chunk(own, start, (first + start) / kChunk<S>, carry, grad_A);
       }
       __syncthreads();
       write_tile(first, grad_bias, grad_D);

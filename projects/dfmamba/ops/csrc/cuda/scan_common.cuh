@@ -95,10 +95,11 @@ __device__ __forceinline__ Work<T> step_size(const ScanArguments<T>& scan, Work<
 template <typename T, int TOKENS, int WIDTH, int THREADS>
 __device__ __forceinline__ void stage_rows(const ScanArguments<T>& scan, const Array& source, int64_t stride, int batch,
                                            int first, Work<T>* rows, int thread) {
-  static_assert(TOKENS * WIDTH % THREADS == 0);
+  constexpr bool kAll = TOKENS * WIDTH % THREADS == 0;  // all threads have as many numbers to copy
 #pragma unroll 4
   for (int start = 0; start < TOKENS * WIDTH; start += THREADS) {
     const int i = start + thread, token = first + i / WIDTH, state = i % WIDTH;
+    if (!kAll && i >= TOKENS * WIDTH) break;
     const bool inside = token < scan.length && state < scan.states;
     rows[i] = inside ? load<T>(source, scan.row(batch, token) * stride + state) : Work<T>(0);
   }

@@ -2,9 +2,9 @@
 //
 //   h_t = 2^(d_t A2) h_(t-1) + d_t B_t u_t        y_t = C_t . h_t + D skip_t
 //
-// A block works on tiles of 32 tokens. NSPLIT warps scan one tile while four others, the producers, prepare the next
-// (d, d u, B, C in shared memory) and write y of the one before. With GATHER the block's slice of x lies in shared
-// memory, in T, followed by a row of zeros that stands for everything off the map.
+// A block works on tiles of 32 tokens, 16 in float64. NSPLIT warps scan one tile while four others, the producers,
+// prepare the next (d, d u, B, C in shared memory) and write y of the one before. With GATHER the block's slice of x
+// lies in shared memory, in T, followed by a row of zeros that stands for everything off the map.
 
 #pragma once
 
@@ -13,9 +13,11 @@
 
 namespace dfmamba::cuda {
 
-constexpr int kTokens = 32;  // a tile
+template <typename S>
+constexpr int kTokens = sizeof(S) == 8 ? 16 : 32;  // a tile; float64 must leave room in 64 KiB of shared memory
 constexpr int kProducers = 4;
-constexpr int kProducerTokens = kTokens / kProducers;  // a warp's share of a tile: only it reads and writes these
+template <typename S>
+constexpr int kProducerTokens = kTokens<S> / kProducers;  // a warp's share of a tile: only it reads and writes these
 
 template <typename T>
 struct GatherArguments {
@@ -42,8 +44,8 @@ struct Tile {
 template <typename T, int NSPLIT>
 struct Layout {
   using S = Work<T>;
-  static constexpr int kPlane = kTokens * kSlice;
-  static constexpr int kRows = kTokens * kStates * NSPLIT;
+  static constexpr int kPlane = kTokens<S> * kSlice;
+  static constexpr int kRows = kTokens<S> * kStates * NSPLIT;
   static constexpr int kTile = 3 * kPlane + 2 * kRows;
 
   __device__ static Tile<S> tile(int which) {
@@ -53,11 +55,11 @@ struct Layout {
   __device__ static SharedCorner<S>* corners() {
     return reinterpret_cast<SharedCorner<S>*>(reinterpret_cast<S*>(shared_memory()) + 2 * kTile);
   }
-  __device__ static T* slice(int anchors) { return reinterpret_cast<T*>(corners() + kTokens * anchors * 4); }
+  __device__ static T* slice(int anchors) { return reinterpret_cast<T*>(corners() + kTokens<S> * anchors * 4); }
 
   static size_t bytes() { return 2 * kTile * sizeof(S); }
   static size_t bytes(int64_t anchors, int64_t length) {
-    return bytes() + kTokens * anchors * 4 * sizeof(SharedCorner<S>) + (length + 1) * kSlice * sizeof(T);
+    return bytes() + kTokens<S> * anchors * 4 * sizeof(SharedCorner<S>) + (length + 1) * kSlice * sizeof(T);
   }
 };
 
@@ -68,7 +70,7 @@ __device__ __forceinline__ void scan_tile(const Tile<S>& tile, const Lane<S, NSP
   constexpr int kHeld = NSPLIT < kAtOnce ? kAtOnce / NSPLIT : 1;
   const int lane_in_warp = threadIdx.x % kWarp;
 #pragma unroll 1
-  for (int first = 0; first < kTokens; first += kAtOnce) {
+  for (int first = 0; first < kTokens<S>; first += kAtOnce) {
     S y[kAtOnce];
 #pragma unroll
     for (int t = 0; t < kAtOnce; ++t) {
@@ -97,12 +99,12 @@ template <typename T, int NSPLIT>
 __device__ __forceinline__ void gather_tile(const ScanArguments<T>& scan, const GatherArguments<T>& gather,
                                             const Tile<Work<T>>& tile, int batch, int slice, int first) {
   using S = Work<T>;
-  const int lane = threadIdx.x % kWarp, own = (threadIdx.x / kWarp - NSPLIT) * kProducerTokens;
+  const int lane = threadIdx.x % kWarp, own = (threadIdx.x / kWarp - NSPLIT) * kProducerTokens<S>;
   const Map& map = gather.map;
   const int group = slice * kSlice / (scan.channels / gather.groups);
   SharedCorner<S>* corners = Layout<T, NSPLIT>::corners() + own * map.anchors * 4;
   constexpr int kAtOnce = 3;  // points a lane has on their way from memory: all of them for K = 9
-  const int points = kProducerTokens * map.anchors;
+  const int points = kProducerTokens<S> * map.anchors;
   for (int start = lane; start < points; start += kAtOnce * kWarp) {
     Offset<S> offsets[kAtOnce];
     S weights[kAtOnce];
@@ -129,7 +131,7 @@ __device__ __forceinline__ void gather_tile(const ScanArguments<T>& scan, const 
   __syncwarp();
   // Half a warp a token, two channels a lane.
   const T* x = Layout<T, NSPLIT>::slice(map.anchors) + lane % 16 * 2;
-  for (int t = lane / 16; t < kProducerTokens; t += 2) {
+  for (int t = lane / 16; t < kProducerTokens<S>; t += 2) {
     const SharedCorner<S>* list = corners + t * map.anchors * 4;
     Pack<S, 2> sum{};
 #pragma unroll 4
@@ -156,7 +158,7 @@ struct Producer {
   __device__ Producer(const ScanArguments<T>& scan_, const GatherArguments<T>& gather_, T* y_, int batch_,
                       int slice_)
       : scan(scan_), gather(gather_), y(y_), batch(batch_), slice(slice_), lane(threadIdx.x % kWarp),
-        own((static_cast<int>(threadIdx.x) / kWarp - NSPLIT) * kProducerTokens), channel(slice_ * kSlice + lane),
+        own((static_cast<int>(threadIdx.x) / kWarp - NSPLIT) * kProducerTokens<S>), channel(slice_ * kSlice + lane),
         bias(S(0)), D(S(0)) {
     if (channel < scan.channels && scan.delta_bias != nullptr) bias = scan.delta_bias[channel];
     if (channel < scan.channels && scan.D != nullptr) D = scan.D[channel];
@@ -169,20 +171,20 @@ struct Producer {
 
   // All loads come first, so that they are under way together; beyond the ends they fetch something else instead.
   __device__ __forceinline__ void prepare(const Tile<S>& tile, int first) const {
-    S delta[kProducerTokens], u[kProducerTokens] = {};
+    S delta[kProducerTokens<S>], u[kProducerTokens<S>] = {};
 #pragma unroll
-    for (int i = 0; i < kProducerTokens; ++i) {
+    for (int i = 0; i < kProducerTokens<S>; ++i) {
       const int64_t at = nearest_index(first + own + i);
       delta[i] = load<T>(scan.delta, at) + bias;
       if constexpr (!GATHER) u[i] = to_work(scan.u[at]);
     }
     constexpr int kWidth = kStates * NSPLIT, kThreads = kProducers * kWarp;
     const int thread = threadIdx.x - NSPLIT * kWarp;
-    stage_rows<T, kTokens, kWidth, kThreads>(scan, scan.B, scan.row_B, batch, first, tile.B, thread);
-    stage_rows<T, kTokens, kWidth, kThreads>(scan, scan.C, scan.row_C, batch, first, tile.C, thread);
+    stage_rows<T, kTokens<S>, kWidth, kThreads>(scan, scan.B, scan.row_B, batch, first, tile.B, thread);
+    stage_rows<T, kTokens<S>, kWidth, kThreads>(scan, scan.C, scan.row_C, batch, first, tile.C, thread);
     if constexpr (GATHER) gather_tile<T, NSPLIT>(scan, gather, tile, batch, slice, first);
 #pragma unroll
-    for (int i = 0; i < kProducerTokens; ++i) {
+    for (int i = 0; i < kProducerTokens<S>; ++i) {
       const int place = (own + i) * kSlice + lane;
       const bool inside = first + own + i < scan.length && channel < scan.channels;
       const S d = inside ? step_size(scan, delta[i]) : S(0);
@@ -199,7 +201,7 @@ struct Producer {
   __device__ __forceinline__ void finish(const Tile<S>& tile, int first) const {
     if (channel >= scan.channels) return;
 #pragma unroll
-    for (int t = own; t < own + kProducerTokens; ++t) {
+    for (int t = own; t < own + kProducerTokens<S>; ++t) {
       if (first + t >= scan.length) break;
       S value = tile.y[t * kSlice + lane];
       if (scan.D != nullptr) value += D * skip(first + t);
@@ -235,7 +237,7 @@ __global__ void __launch_bounds__((NSPLIT + kProducers) * kWarp, NSPLIT == 16 ? 
   if constexpr (GATHER) load_slice<T, NSPLIT>(scan, gather.map.anchors, batch, slice);
 
   // Every thread passes the same barriers; what it does between them depends on its warp.
-  const int tiles = (scan.length + kTokens - 1) / kTokens;
+  const int tiles = (scan.length + kTokens<S> - 1) / kTokens<S>;
   const Lane<S, NSPLIT> lane(scan, slice, scans ? threadIdx.x : 0);
   const Producer<T, NSPLIT, GATHER> producer(scan, gather, y, batch, slice);
   S h[kStates] = {};
@@ -243,8 +245,8 @@ __global__ void __launch_bounds__((NSPLIT + kProducers) * kWarp, NSPLIT == 16 ? 
     if (scans) {
       if (i >= 0 && i < tiles) scan_tile<S, NSPLIT>(Plan::tile(i % 2), lane, h);
     } else {
-      if (i + 1 < tiles) producer.prepare(Plan::tile((i + 1) % 2), (i + 1) * kTokens);
-      if (i > 0) producer.finish(Plan::tile((i - 1) % 2), (i - 1) * kTokens);
+      if (i + 1 < tiles) producer.prepare(Plan::tile((i + 1) % 2), (i + 1) * kTokens<S>);
+      if (i > 0) producer.finish(Plan::tile((i - 1) % 2), (i - 1) * kTokens<S>);
     }
     __syncthreads();
   }
