@@ -12,7 +12,7 @@ import torch
 from timm.layers import ClassifierHead, get_device_dtype
 from torch import Tensor, nn
 
-from .backbones.staged import StagedBackbone
+from .backbones.staged import StagedBackbone, fix_size_for_inductor
 from .layers.weight_decay import no_weight_decay
 
 WITHOUT = {"frozen_stages": -1, "norm_eval": False, "init_cfg": None}  # what is left to timm's own tools
@@ -149,6 +149,8 @@ class ImageClassifier(nn.Module):
 
     def _stem(self, x: Tensor) -> Tensor:
         """Return the map of the stem, channels-last in memory as the token blocks leave theirs."""
+        if not torch.jit.is_scripting() and self.training:
+            fix_size_for_inductor(x)
         return self.stem(x.contiguous(memory_format=torch.channels_last))
 
     def _take(self, indices: int | Sequence[int] | None) -> list[int]:

@@ -49,6 +49,8 @@ class StagedBackbone(BaseModule):
 
     def forward(self, x: Tensor):  # no type: TorchScript has none for tuples of any length, and returns a list
         """Return the maps of `out_indices`, a tuple of tensors, for images (batch, in_channels, height, width)."""
+        if not torch.jit.is_scripting() and self.training:
+            fix_size_for_inductor(x)
         # Channels-last as the token blocks leave their maps, so that the convolutions need not turn them around.
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         maps: list[Tensor] = []
@@ -106,3 +108,17 @@ class StagedBackbone(BaseModule):
 def drop_path_rates(last: float, depth: int) -> list[float]:
     """Return the rate of each of `depth` blocks, growing linearly from 0 to `last`."""
     return [last * number / max(depth - 1, 1) for number in range(depth)]
+
+
+def fix_size_for_inductor(images: Tensor) -> None:
+    """Have `torch.compile` take height and width of images for constants where free ones would be its end.
+
+    On a CPU, inductor of torch 2.11 prefers channels-last for the 4-D views that the backward pass needs, and compares
+    expressions of free sizes to order their strides: "TypeError: cannot determine truth value of Relational" from
+    `get_stride_order`, which it gives no `shape_env`. With constants each image size is compiled by itself. Call it in
+    training only: whether a model is being exported, with free sizes, cannot be asked here
+    (`torch.compiler.is_exporting` is always true under the compiler).
+    """
+    if torch.compiler.is_dynamo_compiling() and torch.is_grad_enabled() and images.device.type == "cpu":
+        torch._dynamo.mark_static(images, 2)
+        torch._dynamo.mark_static(images, 3)
