@@ -120,10 +120,12 @@ def install(venv_dir, log_path):
             start = time.time()
             log.write("\n$ %s\n" % " ".join(command))
             log.flush()
-            if subprocess.call(command, cwd=ROOT, env=variables, stdout=log, stderr=subprocess.STDOUT) != 0:
+            code = subprocess.call(command, cwd=ROOT, env=variables, stdout=log, stderr=subprocess.STDOUT)
+            if code != 0:
                 with open(log_path) as written:
                     sys.stderr.write("".join(written.readlines()[-25:]))
-                stop("the step '%s' failed; the whole log is %s" % (title, log_path))
+                how = "failed" if code > 0 else "was ended by signal %d (9: often for want of memory)" % -code
+                stop("the step '%s' %s; the whole log is %s" % (title, how, log_path))
             print("setup:     done in %.0f s" % (time.time() - start), flush=True)
 
 

@@ -121,3 +121,11 @@ def test_an_environment_does_not_make_itself_anew(set_up, tmp_path, monkeypatch)
     with pytest.raises(SystemExit, match="cannot be made anew by its own Python"):
         main()
     assert installed == []
+
+
+@pytest.mark.parametrize(("code", "how"), [(1, "failed; the whole log"), (-9, "was ended by signal 9 ")])
+def test_a_step_that_fails_is_named(monkeypatch, tmp_path, code, how):
+    setup = runpy.run_path(str(SCRIPT))
+    monkeypatch.setattr(subprocess, "call", lambda command, **_: code)
+    with pytest.raises(SystemExit, match=f"the step 'virtual environment' {how}"):
+        setup["install"](str(tmp_path / "venv"), str(tmp_path / "log"))
