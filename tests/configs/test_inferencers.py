@@ -21,6 +21,9 @@ from dfmamba.visualization.colors import joint_colors
 
 SKELETONS = {skeleton.num_joints: skeleton for skeleton in (ONE_HAND, TWO_HANDS, NYU_14)}
 DEMOS = [path for path in LEAVES if path.parent.name == "demo"]
+# The others take the same pipelines, which run for every config, and differ in the backbone alone (test_configs.py).
+BY_INTERFACE = [path for path in LEAVES if path.parent == CONFIGS or path in DEMOS
+                or (path.parent.name == "baselines" and path.stem.endswith("_interhand"))]
 MIXED = [path for path in list_configs.leaves() if path.parent.name == "mixing" and "retinanet" not in path.name]
 
 
@@ -74,7 +77,7 @@ def test_a_picture_becomes_the_same_input_as_the_sample_with_truth(path, is_load
 
 
 @pytest.mark.parametrize("path", [
-    pytest.param(path, id=named(path), marks=() if path in DEMOS else pytest.mark.slow) for path in LEAVES])
+    pytest.param(path, id=named(path), marks=() if path in DEMOS else pytest.mark.slow) for path in BY_INTERFACE])
 def test_every_interface_predicts_what_the_model_predicts_with_the_truth_beside_it(path, synthetic_set, tmp_path):
     torch.manual_seed(0)
     model = init_model(str(path), device="cpu")
