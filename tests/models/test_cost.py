@@ -136,10 +136,12 @@ def test_get_flops_of_mmpose_takes_our_configs(config):
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = float(re.search(r"Flops: ([\d.]+)M", done.stdout).group(1)) * 1e6
+    from mmengine.registry import init_default_scope
     from mmpose.registry import MODELS
 
     from dfmamba.engine.config import load_config
 
+    init_default_scope("mmpose")
     model = MODELS.build(load_config(path).model)
     ours = count_multiply_adds(RawEstimator(model), (3, 96, 96))
     assert ours <= found < 1.05 * ours  # normalisations are counted there, too
