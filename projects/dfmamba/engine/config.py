@@ -8,8 +8,10 @@ import inspect
 import math
 import os
 import re
+import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -117,7 +119,8 @@ def _import_modules(path: Path, config: Config) -> None:
         raise ConfigError(f"{path}: custom_imports: expected dict(imports=['package.module']), got {wanted!r}")
     for name in names:
         try:
-            importlib.import_module(name)
+            with redirect_stdout(sys.stderr):  # mmdet prints at import, and our tools' standard output is for results
+                importlib.import_module(name)
         except ModuleNotFoundError as error:
             missing = error.name or name
             if missing.split(".")[0] == "dfmamba" and name != missing and not name.startswith(f"{missing}."):
