@@ -5,6 +5,7 @@ _base_ = ['../../configs/_base_/default_runtime.py']
 
 default_scope = 'mmpose'
 custom_imports = dict(imports=['toy_project', 'dfmamba.engine'], allow_failed_imports=False, _delete_=True)
+visualizer = dict(type='Visualizer')  # the toy draws no hands
 num_samples = 8
 picture = 'curve.png'
 custom_hooks = [dict(type='LossCurveHook', filename='loss_' + picture),
