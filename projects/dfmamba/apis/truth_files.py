@@ -33,9 +33,7 @@ def read_interhand26m_truth(data_file: str | Path) -> JointTable:
         raise ValueError(f"{data_file}: expected a JSON of ours ('dfmamba joints'), or InterHand2.6M's *_data.json")
     name = data_file.name.removesuffix("_data.json")
     camera_file, joint_file = (data_file.with_name(f"{name}_{part}.json") for part in ("camera", "joint_3d"))
-    for path in (data_file, camera_file, joint_file):
-        if not path.is_file():
-            raise FileNotFoundError(f"no such file: {path} (one of the three annotation files of a split)")
+    _require_files(data_file, camera_file, joint_file)
     parsed = parse_interhand26m(data_file, camera_file, joint_file, keep_unannotated=True)
     columns = parsed.columns
     valid = columns["joint_valid"].astype(bool)
@@ -129,9 +127,7 @@ def read_assemblyhands_truth(data_file: str | Path) -> JointTable:
     data_file = Path(data_file)
     calib_file, joint_file = (data_file.with_name(data_file.name.replace("_ego_data_", part))
                               for part in ("_ego_calib_", "_joint_3d_"))
-    for path in (data_file, calib_file, joint_file):
-        if not path.is_file():
-            raise FileNotFoundError(f"no such file: {path} (one of the three annotation files of a split)")
+    _require_files(data_file, calib_file, joint_file)
     columns = parse_assemblyhands(data_file, calib_file, joint_file).columns
     images, row_of = np.unique(columns["image"], return_inverse=True)
     valid = np.zeros((len(images), TWO_HANDS.num_joints), dtype=bool)
@@ -150,3 +146,10 @@ def read_assemblyhands_truth(data_file: str | Path) -> JointTable:
 
 def _all(joints: NDArray) -> NDArray[np.bool_]:
     return np.ones(joints.shape[:2], dtype=bool)
+
+
+def _require_files(*paths: Path) -> None:
+    """Raise FileNotFoundError unless all annotation files of a split are there."""
+    for path in paths:
+        if not path.is_file():
+            raise FileNotFoundError(f"no such file: {path} (one of the three annotation files of a split)")

@@ -8,10 +8,8 @@ import inspect
 import math
 import os
 import re
-import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -23,7 +21,14 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, LogProcesso
 from torch.utils.data import DataLoader
 
 from dfmamba.engine.errors import ConfigError
-from dfmamba.engine.registered import did_you_mean, find_registered, nearest, registered, wrong_keyword
+from dfmamba.engine.registered import (
+    did_you_mean,
+    find_registered,
+    nearest,
+    prints_to_stderr,
+    registered,
+    wrong_keyword,
+)
 
 # Top-level keys that mmengine reads. Any other is a helper variable of the config file.
 RUNNER_KEYS = {*inspect.signature(Runner.__init__).parameters, "custom_imports", "runner_type",
@@ -119,7 +124,7 @@ def _import_modules(path: Path, config: Config) -> None:
         raise ConfigError(f"{path}: custom_imports: expected dict(imports=['package.module']), got {wanted!r}")
     for name in names:
         try:
-            with redirect_stdout(sys.stderr):  # mmdet prints at import, and our tools' standard output is for results
+            with prints_to_stderr():
                 importlib.import_module(name)
         except ModuleNotFoundError as error:
             missing = error.name or name

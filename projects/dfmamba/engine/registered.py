@@ -44,11 +44,16 @@ def _registries(scope: str) -> Iterator[Registry]:
             registry = registry.parent
 
 
+def prints_to_stderr() -> redirect_stdout:
+    """Return a context for imports: mmdet prints at import, and our tools' standard output is for results."""
+    return redirect_stdout(sys.stderr)
+
+
 @functools.cache
 def _fill(registry: Registry) -> None:
     """Import the modules that register into a registry; warn, once, where a package cannot be imported."""
     try:
-        with redirect_stdout(sys.stderr):  # mmdet prints at import, and our tools' standard output is for results
+        with prints_to_stderr():
             registry.import_from_location()
     except ImportError as error:
         MMLogger.get_current_instance().warning(f"{registry.scope}'s {registry.name} registry is incomplete: {error}")

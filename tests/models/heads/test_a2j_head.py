@@ -45,7 +45,7 @@ def count(*modules):
 
 
 class TestPublishedSizes:
-    """Numbers of heads.md 1.12, counted on the released code without its dead weights."""
+    """Numbers counted on the released code without its dead weights."""
 
     ANCHOR_NUMBERS = 768 * 3
 

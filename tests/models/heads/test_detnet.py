@@ -61,7 +61,7 @@ def count(module):
 
 
 def test_sizes_are_those_of_the_published_heads():
-    head = DetNetHead(in_channels=[256])  # heads.md 3.3
+    head = DetNetHead(in_channels=[256])
     assert count(head.heat) == 600_341
     assert count(head.delta) == 659_519
     assert count(head.location) == 804_671
