@@ -19,6 +19,7 @@ test: setup ext
 
 check: setup
 	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
 demo: setup

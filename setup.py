@@ -9,8 +9,10 @@ from setuptools import setup
 
 SOURCES = "projects/dfmamba/ops/csrc"
 ARCHITECTURES = "8.0;9.0+PTX"  # where TORCH_CUDA_ARCH_LIST says nothing: whatever GPU the building machine has
-FAST_PATH = "The pure-Python reference will be used. For the native operators install torch and a C++ compiler, then " \
-            "run: pip install --no-build-isolation ."
+FAST_PATH = (
+    "The pure-Python reference will be used. For the native operators install torch and a C++ compiler, then "
+    "run: pip install --no-build-isolation ."
+)
 
 
 def warn(reason, remedy=FAST_PATH):
@@ -105,8 +107,10 @@ def build_command():
                 (built,) = self.extensions
                 if forced() or not any(source.endswith(".cu") for source in built.sources):
                     raise
-                warn(f"CUDA operators not built: {type(error).__name__}: {error}",
-                     "The CPU operators are built. For both set CUDA_HOME to the toolkit that torch was made with.")
+                warn(
+                    f"CUDA operators not built: {type(error).__name__}: {error}",
+                    "The CPU operators are built. For both set CUDA_HOME to the toolkit that torch was made with.",
+                )
                 vars(built).update(vars(extension(cuda=False)))
                 self.compiler = compiler
                 super().run()

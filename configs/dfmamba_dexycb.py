@@ -11,11 +11,11 @@ Unverified: the whole recipe. It is that of DetNet's public PyTorch port, see _b
 """
 
 _base_ = [
-    '_base_/default_runtime.py',
-    '_base_/datasets/dexycb.py',
-    '_base_/pipelines/detnet.py',
-    '_base_/models/dfmamba_detnet.py',
-    '_base_/schedules/detnet_100e.py',
+    "_base_/default_runtime.py",
+    "_base_/datasets/dexycb.py",
+    "_base_/pipelines/detnet.py",
+    "_base_/models/dfmamba_detnet.py",
+    "_base_/schedules/detnet_100e.py",
 ]
 
 model = dict(head=dict(decoder={{_base_.detnet_codec}}))
@@ -23,8 +23,8 @@ train_dataloader = dict(batch_size=32, dataset=dict(pipeline={{_base_.detnet_tra
 val_dataloader = dict(dataset=dict(pipeline={{_base_.detnet_test_pipeline}}))
 test_dataloader = dict(dataset=dict(pipeline={{_base_.detnet_test_pipeline}}))
 val_evaluator = [
-    dict(type='DetNetMPJPE', num_joints=21),
-    dict(type='DexYCBMPJPE', pred_frame='root_relative', prefix='dexycb_true_bone'),
+    dict(type="DetNetMPJPE", num_joints=21),
+    dict(type="DexYCBMPJPE", pred_frame="root_relative", prefix="dexycb_true_bone"),
 ]
 test_evaluator = val_evaluator
-default_hooks = dict(checkpoint=dict(save_best='dexycb_true_bone/MPJPE_rr_macro_mm'))
+default_hooks = dict(checkpoint=dict(save_best="dexycb_true_bone/MPJPE_rr_macro_mm"))

@@ -13,10 +13,10 @@ On another number of GPUs add --auto-scale-lr, or keep 48 with --cfg-options tra
 """
 
 _base_ = [
-    '_base_/default_runtime.py',
-    '_base_/datasets/interhand26m.py',
-    '_base_/models/dfmamba_a2j.py',
-    '_base_/schedules/a2j_42e.py',
+    "_base_/default_runtime.py",
+    "_base_/datasets/interhand26m.py",
+    "_base_/models/dfmamba_a2j.py",
+    "_base_/schedules/a2j_42e.py",
 ]
 
 model = dict(head=dict(decoder={{_base_.codec}}))

@@ -13,20 +13,26 @@ Unverified: that DF-Mamba was trained just so.
 """
 
 _base_ = [
-    '_base_/default_runtime.py',
-    '_base_/datasets/nyu.py',
-    '_base_/models/dfmamba_a2j.py',
-    '_base_/schedules/a2j_42e.py',
-    '_base_/weight_decay.py',
+    "_base_/default_runtime.py",
+    "_base_/datasets/nyu.py",
+    "_base_/models/dfmamba_a2j.py",
+    "_base_/schedules/a2j_42e.py",
+    "_base_/weight_decay.py",
 ]
 
 model = dict(
     data_preprocessor=dict(mean=[0], std=[1], bgr_to_rgb=False),
     backbone=dict(in_channels=1),
-    head=dict(num_joints=14, input_size=(176, 176), depth_bins=450, anchor_depths=(150.0, 225.0, 300.0),
-              decoder={{_base_.codec}}))
+    head=dict(
+        num_joints=14,
+        input_size=(176, 176),
+        depth_bins=450,
+        anchor_depths=(150.0, 225.0, 300.0),
+        decoder={{_base_.codec}},
+    ),
+)
 optim_wrapper = dict(optimizer=dict(weight_decay=1e-4), paramwise_cfg={{_base_.no_weight_decay}})
-param_scheduler = [dict(type='StepLR', step_size=15, gamma=0.2, by_epoch=True)]
+param_scheduler = [dict(type="StepLR", step_size=15, gamma=0.2, by_epoch=True)]
 train_cfg = dict(max_epochs=45)
 auto_scale_lr = dict(base_batch_size=4)
-default_hooks = dict(checkpoint=dict(save_best='nyu/mean_error_abs_mm'))
+default_hooks = dict(checkpoint=dict(save_best="nyu/mean_error_abs_mm"))

@@ -13,14 +13,14 @@ by A2J-Transformer.
 """
 
 _base_ = [
-    '_base_/default_runtime.py',
-    '_base_/datasets/rhp.py',
-    '_base_/models/dfmamba_a2j.py',
-    '_base_/schedules/a2j_42e.py',
+    "_base_/default_runtime.py",
+    "_base_/datasets/rhp.py",
+    "_base_/models/dfmamba_a2j.py",
+    "_base_/schedules/a2j_42e.py",
 ]
 
 model = dict(head=dict(decoder={{_base_.codec}}))
-train_dataloader = dict(dataset=dict(ann_file='RHD_training.json'))
-val_dataloader = dict(dataset=dict(ann_file='RHD_evaluation.json'))
-test_dataloader = dict(dataset=dict(ann_file='RHD_evaluation.json'))
-default_hooks = dict(checkpoint=dict(save_best='rhp/EPE_rr_macro_mm'))
+train_dataloader = dict(dataset=dict(ann_file="RHD_training.json"))
+val_dataloader = dict(dataset=dict(ann_file="RHD_evaluation.json"))
+test_dataloader = dict(dataset=dict(ann_file="RHD_evaluation.json"))
+default_hooks = dict(checkpoint=dict(save_best="rhp/EPE_rr_macro_mm"))

@@ -39,12 +39,13 @@ def fail(error):
 
 
 CASES = {
-    "a check of data": (lambda: fail(DataError("a.json: record 3: expected x, got y")),
-                        "a.json: record 3: expected x, got y"),
+    "a check of data": (
+        lambda: fail(DataError("a.json: record 3: expected x, got y")),
+        "a.json: record 3: expected x, got y",
+    ),
     "several lines, with a cause": (chained, TREE),
     "a plain ValueError of our checks": (of_ours, "faulty: expected one of ('raise', 'skip'), got 'whatever'"),
-    "the system's": (lambda: fail(PermissionError(13, "Permission denied", "/x/a.png")),
-                     "/x/a.png: Permission denied"),
+    "the system's": (lambda: fail(PermissionError(13, "Permission denied", "/x/a.png")), "/x/a.png: Permission denied"),
     "disk full": (lambda: fail(OSError(28, "No space left on device")), "No space left on device"),
     "a UserError without a message": (lambda: fail(UserError()), ""),
     "a bug in a library": (lambda: int("x"), None),
@@ -79,16 +80,27 @@ def test_the_message_is_that_of_the_first_error(name, num_workers):
 
 def test_a_worker_that_the_system_ends_is_told_with_a_way_out():
     with pytest.raises(RuntimeError) as caught:
-        list(DataLoader(Failing(lambda: os.kill(os.getpid(), signal.SIGKILL)), num_workers=1,
-                        multiprocessing_context="fork"))
+        list(
+            DataLoader(
+                Failing(lambda: os.kill(os.getpid(), signal.SIGKILL)), num_workers=1, multiprocessing_context="fork"
+            )
+        )
     message = message_for_user(caught.value)
     assert "a worker process died: DataLoader worker (pid" in message
     assert "num_workers" in message
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError(
-    "[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: can't allocate memory: you tried to allocate 4")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: can't allocate memory: "
+            "you tried to allocate 4"
+        ),
+    ],
+)
 def test_want_of_memory_is_told_with_a_way_out(error):
     assert message_for_user(error).startswith("out of memory: ")
     assert "batch_size" in message_for_user(error)
@@ -96,7 +108,8 @@ def test_want_of_memory_is_told_with_a_way_out(error):
 
 def test_a_missing_package_names_make_setup_but_a_missing_module_of_ours_is_a_bug():
     assert message_for_user(ModuleNotFoundError("No module named 'mmx'", name="mmx")).startswith(
-        "No module named 'mmx'. Run `make setup` once")
+        "No module named 'mmx'. Run `make setup` once"
+    )
     assert message_for_user(ModuleNotFoundError("No module named 'dfmamba.x'", name="dfmamba.x")) is None
 
 
@@ -110,12 +123,17 @@ def test_errors_travel_between_processes():
     assert (type(error), str(error)) == (DataError, "a.json: b")
 
 
-@pytest.mark.parametrize(("work", "code", "shown"), [
-    (lambda: None, 0, ""), (lambda: 0, 0, ""), (lambda: 1, 1, ""),
-    (lambda: fail(UserError("x: expected y, got z")), 2, "tool: x: expected y, got z\n"),
-    (lambda: fail(KeyboardInterrupt()), 130, "tool: interrupted\n"),
-    (lambda: fail(StoppedError("saved")), 130, "tool: saved\n"),
-])
+@pytest.mark.parametrize(
+    ("work", "code", "shown"),
+    [
+        (lambda: None, 0, ""),
+        (lambda: 0, 0, ""),
+        (lambda: 1, 1, ""),
+        (lambda: fail(UserError("x: expected y, got z")), 2, "tool: x: expected y, got z\n"),
+        (lambda: fail(KeyboardInterrupt()), 130, "tool: interrupted\n"),
+        (lambda: fail(StoppedError("saved")), 130, "tool: saved\n"),
+    ],
+)
 def test_exit_codes(work, code, shown, capsys):
     try:
         run_tool("tool", work)
@@ -136,10 +154,17 @@ def test_a_bug_keeps_its_traceback_and_debug_shows_any(monkeypatch):
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():
-    code = ("from dfmamba.errors import run_tool\n"
-            "run_tool('tool', lambda: [print(number, flush=True) for number in range(100000)] and None)")
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               env={**os.environ, "PYTHONPATH": str(Path(dfmamba.errors.__file__).parents[1])})
+    code = (
+        "from dfmamba.errors import run_tool\n"
+        "run_tool('tool', lambda: [print(number, flush=True) for number in range(100000)] and None)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(dfmamba.errors.__file__).parents[1])},
+    )
     assert process.stdout.readline() == "0\n"
     process.stdout.close()
     assert process.stderr.read() == ""

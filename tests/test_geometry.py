@@ -49,13 +49,16 @@ def test_world_to_camera_subtracts_the_centre_before_it_turns():
     assert camera_to_world(moved, QUARTER_TURN, [1.0, 2.0, 0.0]).tolist() == [3.0, 2.0, 1.0]
 
 
-@pytest.mark.parametrize(("target", "roll_deg", "point", "seen"), [
-    ((0, 0, 5), 0, (1, 2, 5), (1, 2, 5)),
-    ((5, 0, 0), 0, (5, 2, -1), (1, 2, 5)),  # who looks along x has -z on the right
-    ((0, 0, -5), 0, (-1, 2, -5), (1, 2, 5)),
-    ((0, 0, 5), 90, (1, 0, 5), (0, -1, 5)),  # anticlockwise: from the right to the top
-    ((0, 3, 4), 0, (0, 3, 4), (0, 0, 5)),
-])
+@pytest.mark.parametrize(
+    ("target", "roll_deg", "point", "seen"),
+    [
+        ((0, 0, 5), 0, (1, 2, 5), (1, 2, 5)),
+        ((5, 0, 0), 0, (5, 2, -1), (1, 2, 5)),  # who looks along x has -z on the right
+        ((0, 0, -5), 0, (-1, 2, -5), (1, 2, 5)),
+        ((0, 0, 5), 90, (1, 0, 5), (0, -1, 5)),  # anticlockwise: from the right to the top
+        ((0, 3, 4), 0, (0, 3, 4), (0, 0, 5)),
+    ],
+)
 def test_look_at(target, roll_deg, point, seen):
     centre = np.array([10.0, 20.0, 30.0])
     rotation = look_at(centre, centre + target, roll_deg)
@@ -95,8 +98,9 @@ def test_turn_about_the_optical_axis_by_hand():
 
 def test_turned_points_project_to_turned_image_points():
     points = np.array([[30.0, -20.0, 500.0], [-80.0, 10.0, 700.0]])
-    before, after = (project(joints, (400.0, 400.0), CENTRE) - CENTRE
-                     for joints in (points, turn_about_optical_axis(points, 90)))
+    before, after = (
+        project(joints, (400.0, 400.0), CENTRE) - CENTRE for joints in (points, turn_about_optical_axis(points, 90))
+    )
     np.testing.assert_allclose(after, before[:, ::-1] * (-1, 1))  # (u, v) to (-v, u), about the principal point
 
 

@@ -31,8 +31,17 @@ def test_synthetic_data_to_table(tmp_path):
     sets = [f"{loader}_dataloader.dataset.data_root={tmp_path / 'data'}" for loader in ("train", "val", "test")]
     options = [*sets, "train_cfg.max_epochs=2", "train_cfg.val_interval=2", "train_dataloader.batch_size=8"]
     call("train", DEMO, "--work-dir", tmp_path / "work", "--cfg-options", *options)
-    output = call("test", DEMO, tmp_path / "work" / "epoch_2.pth", "--work-dir", tmp_path / "work",
-                  "--out", tmp_path / "result.json", "--cfg-options", *options)
+    output = call(
+        "test",
+        DEMO,
+        tmp_path / "work" / "epoch_2.pth",
+        "--work-dir",
+        tmp_path / "work",
+        "--out",
+        tmp_path / "result.json",
+        "--cfg-options",
+        *options,
+    )
     metrics = metrics_of(tmp_path / "result.json")
     assert metrics["interhand/samples_all"] == 16
     assert f"{metrics['interhand/MPJPE_rr_macro_all_mm']:.2f}" in output

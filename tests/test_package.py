@@ -11,8 +11,10 @@ import dfmamba
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "projects" / "dfmamba"
-PARTS = sorted({path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
-               | {path.parent.name for path in PACKAGE.glob("*/__init__.py")})
+PARTS = sorted(
+    {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+    | {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+)
 
 
 def run(program):
@@ -20,9 +22,11 @@ def run(program):
 
 
 def test_the_import_loads_nothing_else_and_parts_come_at_their_first_use():
-    loaded = run("import sys, dfmamba\n"
-                 "print(sorted(name for name in sys.modules if name.startswith(('torch', 'numpy', 'mm', 'dfmamba'))))\n"
-                 "print(dfmamba.geometry.__name__, dfmamba.io.__name__, 'torch' in sys.modules)")
+    loaded = run(
+        "import sys, dfmamba\n"
+        "print(sorted(name for name in sys.modules if name.startswith(('torch', 'numpy', 'mm', 'dfmamba'))))\n"
+        "print(dfmamba.geometry.__name__, dfmamba.io.__name__, 'torch' in sys.modules)"
+    )
     assert loaded == ["['dfmamba']", "dfmamba.geometry", "dfmamba.io", "False"]
 
 

@@ -63,9 +63,15 @@ def test_nyu_names():
     named = dict(zip(NYU_14.names, (NYU_36_NAMES[i] for i in NYU_14_OF_36), strict=True))
     fingers = {"pinky": "F1", "ring": "F2", "middle": "F3", "index": "F4"}
     assert named == {f"{finger}_tip": f"{short}_KNU3_A" for finger, short in fingers.items()} | {
-        f"{finger}_mid": f"{short}_KNU2_B" for finger, short in fingers.items()} | {
-        "thumb_tip": "TH_KNU3_A", "thumb_mid": "TH_KNU3_B", "thumb_root": "TH_KNU2_B", "wrist_back": "PALM_1",
-        "wrist": "PALM_2", "palm": "PALM_3"}
+        f"{finger}_mid": f"{short}_KNU2_B" for finger, short in fingers.items()
+    } | {
+        "thumb_tip": "TH_KNU3_A",
+        "thumb_mid": "TH_KNU3_B",
+        "thumb_root": "TH_KNU2_B",
+        "wrist_back": "PALM_1",
+        "wrist": "PALM_2",
+        "palm": "PALM_3",
+    }
     assert NYU_14.finger_of(7) == "index"
     assert [NYU_14.finger_of(i) for i in (11, 12, 13)] == ["wrist", "wrist", "palm"]
     with pytest.raises(ValueError, match="root for each hand"):
@@ -75,8 +81,10 @@ def test_nyu_names():
 def test_nyus_bones_go_from_the_tips_to_the_palm():
     bones = {tuple(NYU_14.names[joint] for joint in bone) for bone in NYU_14.bones}
     fingers = {(f"{finger}_tip", f"{finger}_mid") for finger in ("pinky", "ring", "middle", "index", "thumb")}
-    to_palm = {(part, "palm") for part in ("pinky_mid", "ring_mid", "middle_mid", "index_mid", "thumb_root", "wrist",
-                                           "wrist_back")}
+    to_palm = {
+        (part, "palm")
+        for part in ("pinky_mid", "ring_mid", "middle_mid", "index_mid", "thumb_root", "wrist", "wrist_back")
+    }
     assert bones == fingers | {("thumb_mid", "thumb_root")} | to_palm
 
 

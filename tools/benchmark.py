@@ -122,8 +122,10 @@ BACKBONES: dict[str, Callable[[], nn.Module]] = {
     **{name: (lambda name=name: torchvision_backbone(name)) for name in ("resnet18", "resnet50")},
     **{f"dfmamba_{arch}": (lambda arch=arch: DFMamba(arch)) for arch in ARCHS},
     **{f"vmamba_{arch}": (lambda arch=arch: backbones.VMamba(arch)) for arch in backbones.VMAMBA_ARCHS},
-    **{f"spatial_mamba_{arch}": (lambda arch=arch: backbones.SpatialMamba(arch))
-       for arch in backbones.SPATIAL_MAMBA_ARCHS},
+    **{
+        f"spatial_mamba_{arch}": (lambda arch=arch: backbones.SpatialMamba(arch))
+        for arch in backbones.SPATIAL_MAMBA_ARCHS
+    },
 }
 
 
@@ -141,8 +143,9 @@ def build(name: str, size: int) -> nn.Module:
     if name.startswith("timm:"):
         return timm_backbone(name.removeprefix("timm:"), size).eval()
     if name not in BACKBONES:
-        raise UserError(f"model: expected one of {', '.join(BACKBONES)}, timm:<model>, "
-                        f"a config or <config>:backbone, got {name!r}")
+        raise UserError(
+            f"model: expected one of {', '.join(BACKBONES)}, timm:<model>, a config or <config>:backbone, got {name!r}"
+        )
     return BACKBONES[name]().eval()
 
 
@@ -252,8 +255,12 @@ def measure(args: argparse.Namespace) -> list[Row]:
     """
     os.environ.update(KEEP_MEMORY)  # the new processes inherit it
     try:
-        return [row for threads in args.threads for batch in args.batch
-                for row in in_new_process(_measure, args, threads, batch)]
+        return [
+            row
+            for threads in args.threads
+            for batch in args.batch
+            for row in in_new_process(_measure, args, threads, batch)
+        ]
     finally:
         for name in KEEP_MEMORY:
             del os.environ[name]
@@ -265,8 +272,10 @@ def _measure(args: argparse.Namespace, threads: int, batch: int) -> list[Row]:
         os.environ.pop(name)
     torch.set_num_threads(threads)
     settings = [Setting(runtime, dtype, threads, batch) for dtype in args.dtypes for runtime in args.runtimes]
-    images = {dtype: torch.randn(batch, 3, args.size, args.size, device=args.device).to(DTYPES[dtype])
-              for dtype in args.dtypes}
+    images = {
+        dtype: torch.randn(batch, 3, args.size, args.size, device=args.device).to(DTYPES[dtype])
+        for dtype in args.dtypes
+    }
     cost: dict[str, tuple[float, float]] = {}
     functions: dict[tuple[str, Setting], Callable] = {}
     for name in args.models:
@@ -288,8 +297,19 @@ def _measure(args: argparse.Namespace, threads: int, batch: int) -> list[Row]:
         low, median, high = statistics.quantiles(times[name, setting], n=4, method="inclusive")
         left_out = args.no_memory or setting.runtime == "compiled"  # there a compiler's memory is in the way
         memory = float("nan") if left_out else in_new_process(memory_of_forward, name, args.size, setting, args.device)
-        rows.append(Row(label(name), *cost[name], **asdict(setting), low_ms=low, median_ms=median, high_ms=high,
-                        images_per_s=1e3 / median, speed=reference / median, memory_mb=memory))
+        rows.append(
+            Row(
+                label(name),
+                *cost[name],
+                **asdict(setting),
+                low_ms=low,
+                median_ms=median,
+                high_ms=high,
+                images_per_s=1e3 / median,
+                speed=reference / median,
+                memory_mb=memory,
+            )
+        )
     return rows
 
 
@@ -313,8 +333,10 @@ def as_markdown(rows: list[Row]) -> str:
         chosen = [row for row in rows if (row.threads, row.batch) == (threads, batch)]
         parts += [f"Images a second, {threads} threads, batch {batch}:", _pivot(chosen, columns, _speed)]
         if any(row.memory_mb == row.memory_mb for row in chosen):  # not NaN
-            parts += [f"Memory of weights and a forward pass in MB, {threads} threads, batch {batch}:",
-                      _pivot(chosen, columns, _memory)]
+            parts += [
+                f"Memory of weights and a forward pass in MB, {threads} threads, batch {batch}:",
+                _pivot(chosen, columns, _memory),
+            ]
     return "\n\n".join(parts)
 
 
@@ -360,19 +382,28 @@ def plot(rows: list[Row], path: Path) -> None:
     panels = sorted({(row.threads, row.batch) for row in rows})
     models = {name: f"C{number}" for number, name in enumerate(dict.fromkeys(row.model for row in rows))}
     kinds = dict(zip(dict.fromkeys(f"{row.runtime}, {row.dtype}" for row in rows), "os^Dv<>p*hXP", strict=False))
-    figure, axes = plt.subplots(1, len(panels), figsize=(5 * len(panels) + 2.5, 4.4), squeeze=False,
-                                layout="constrained")
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(5 * len(panels) + 2.5, 4.4), squeeze=False, layout="constrained"
+    )
     for panel, axis in zip(panels, axes[0], strict=True):
         for row in rows:
             if (row.threads, row.batch) == panel:
-                axis.plot(row.parameters_m, row.images_per_s, color=models[row.model], linestyle="none",
-                          marker=kinds[f"{row.runtime}, {row.dtype}"], alpha=0.8)
+                axis.plot(
+                    row.parameters_m,
+                    row.images_per_s,
+                    color=models[row.model],
+                    linestyle="none",
+                    marker=kinds[f"{row.runtime}, {row.dtype}"],
+                    alpha=0.8,
+                )
         axis.set(xlabel="parameters (M)", ylabel="images / s", title=f"{panel[0]} threads, batch {panel[1]}")
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
     handles = [mpl.lines.Line2D([], [], color=colour, linewidth=4, label=name) for name, colour in models.items()]
-    handles += [mpl.lines.Line2D([], [], color="black", linestyle="none", marker=marker, label=kind)
-                for kind, marker in kinds.items()]
+    handles += [
+        mpl.lines.Line2D([], [], color="black", linestyle="none", marker=marker, label=kind)
+        for kind, marker in kinds.items()
+    ]
     figure.legend(handles=handles, loc="outside right upper", fontsize=8)
     figure.savefig(path, dpi=120)
 
@@ -380,22 +411,43 @@ def plot(rows: list[Row], path: Path) -> None:
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=["resnet50", "dfmamba_tiny"], metavar="MODEL",
-                        help=f"what is compared: {', '.join(BACKBONES)}, timm:<model>, the path of a config for its "
-                        "whole model, or <path>:backbone for its backbone (default: resnet50 dfmamba_tiny)")
-    parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=["eager", "folded"],
-                        help="how they run (default: eager folded)")
-    parser.add_argument("--dtypes", nargs="+", choices=list(DTYPES), default=["float32"],
-                        help="data types of weights and images (default: float32)")
-    parser.add_argument("--size", type=whole_number(32), default=256,
-                        help="side of the square image in px (default: 256)")
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=["resnet50", "dfmamba_tiny"],
+        metavar="MODEL",
+        help=f"what is compared: {', '.join(BACKBONES)}, timm:<model>, the path of a config for its "
+        "whole model, or <path>:backbone for its backbone (default: resnet50 dfmamba_tiny)",
+    )
+    parser.add_argument(
+        "--runtimes",
+        nargs="+",
+        choices=RUNTIMES,
+        default=["eager", "folded"],
+        help="how they run (default: eager folded)",
+    )
+    parser.add_argument(
+        "--dtypes",
+        nargs="+",
+        choices=list(DTYPES),
+        default=["float32"],
+        help="data types of weights and images (default: float32)",
+    )
+    parser.add_argument(
+        "--size", type=whole_number(32), default=256, help="side of the square image in px (default: 256)"
+    )
     parser.add_argument("--batch", type=whole_number(1), nargs="+", default=[1, 8], help="batch sizes (default: 1 8)")
     parser.add_argument("--threads", type=whole_number(1), nargs="+", default=[1, 2], help="CPU threads (default: 1 2)")
-    parser.add_argument("--rounds", type=whole_number(2), default=7,
-                        help="rounds, at least 2, for quartiles; each times everything once (default: 7)")
+    parser.add_argument(
+        "--rounds",
+        type=whole_number(2),
+        default=7,
+        help="rounds, at least 2, for quartiles; each times everything once (default: 7)",
+    )
     parser.add_argument("--device", default="cpu", help="torch device (default: cpu)")
-    parser.add_argument("--no-memory", action="store_true",
-                        help="leave out the memory (default: measure it, except of compiled models)")
+    parser.add_argument(
+        "--no-memory", action="store_true", help="leave out the memory (default: measure it, except of compiled models)"
+    )
     parser.add_argument("--out", type=Path, help="folder for benchmark.md, .csv and .png (default: print only)")
     add_common_arguments(parser)
     return parser.parse_args()
@@ -417,9 +469,11 @@ def benchmark(args: argparse.Namespace) -> None:
     except (ValueError, RuntimeError, AssertionError) as error:  # also of timm, and of a torch built without CUDA
         raise UserError(str(error).strip().splitlines()[0]) from error
     rows = measure(args)
-    header = (f"{date.today()}, {platform.machine()}, torch {torch.__version__}, {args.device}, forward only, "
-              f"{args.size}x{args.size}, median of {args.rounds} interleaved rounds; speed: over "
-              f"{label(args.models[0])}, eager, float32, same threads and batch")
+    header = (
+        f"{date.today()}, {platform.machine()}, torch {torch.__version__}, {args.device}, forward only, "
+        f"{args.size}x{args.size}, median of {args.rounds} interleaved rounds; speed: over "
+        f"{label(args.models[0])}, eager, float32, same threads and batch"
+    )
     print(f"{header}\n\n{as_markdown(rows)}")
     if args.out:
         write(rows, header, args.out)

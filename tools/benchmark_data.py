@@ -39,8 +39,10 @@ from dfmamba.synthesis.interhand26m_records import write_interhand26m_records
 
 ROOT = Path(__file__).parents[1]
 OURS = ROOT / "configs/_base_/datasets/interhand26m.py"
-THEIRS = (Path(mmpose.__file__).parent
-          / ".mim/configs/hand_3d_keypoint/internet/interhand3d/internet_res50_4xb16-20e_interhand3d-256x256.py")
+THEIRS = (
+    Path(mmpose.__file__).parent
+    / ".mim/configs/hand_3d_keypoint/internet/interhand3d/internet_res50_4xb16-20e_interhand3d-256x256.py"
+)
 RECORDS_COMPARED, RECORDS_FULL = 100_000, 1_361_062  # the latter is the size of the real training split
 READERS = ("no data", "dfmamba", "mmpose")
 
@@ -49,8 +51,10 @@ def open_data(reader, folder, cache, pipeline=()):
     """Open the training split with our reader or mmpose's."""
     if reader == "dfmamba":
         return InterHand26MDataset("train", str(folder), cache_dir=str(cache), pipeline=pipeline)
-    files = {key: f"annotations/train/InterHand2.6M_train_{name}.json"
-             for key, name in (("ann_file", "data"), ("camera_param_file", "camera"), ("joint_file", "joint_3d"))}
+    files = {
+        key: f"annotations/train/InterHand2.6M_train_{name}.json"
+        for key, name in (("ann_file", "data"), ("camera_param_file", "camera"), ("joint_file", "joint_3d"))
+    }
     return InterHand3DDataset(**files, data_root=str(folder), data_prefix={"img": "images/train"}, pipeline=pipeline)
 
 
@@ -77,9 +81,14 @@ def measure_opening(reader, folder, cache, reads):
     clear_peak()
     resident, start, start_cpu = peak_mb(), time.perf_counter(), time.process_time()
     dataset = open_data(reader, folder, cache)
-    row = {"reader": reader, "records": len(dataset), "seconds": time.perf_counter() - start,
-           "cpu_seconds": time.process_time() - start_cpu,
-           "mb": megabytes()["uss_mb"] - before, "peak_mb": peak_mb() - resident}
+    row = {
+        "reader": reader,
+        "records": len(dataset),
+        "seconds": time.perf_counter() - start,
+        "cpu_seconds": time.process_time() - start_cpu,
+        "mb": megabytes()["uss_mb"] - before,
+        "peak_mb": peak_mb() - resident,
+    }
     numbers = np.random.default_rng(0).integers(len(dataset), size=reads).tolist()
     start = time.perf_counter()
     for number in numbers:
@@ -108,8 +117,14 @@ def measure_workers(reader, folder, cache, workers, reads, length):
     dataset = None if reader == "no data" else open_data(reader, folder, cache)
     length = length if dataset is None else len(dataset)
     numbers = np.random.default_rng(0).integers(length, size=reads).tolist()
-    loader = DataLoader(Records(dataset, length), batch_size=64, sampler=numbers, num_workers=workers,
-                        persistent_workers=True, multiprocessing_context="fork")
+    loader = DataLoader(
+        Records(dataset, length),
+        batch_size=64,
+        sampler=numbers,
+        num_workers=workers,
+        persistent_workers=True,
+        multiprocessing_context="fork",
+    )
     for _ in loader:
         pass
     start = time.perf_counter()
@@ -118,9 +133,14 @@ def measure_workers(reader, folder, cache, workers, reads, length):
     seconds = time.perf_counter() - start
     parent = megabytes()
     children = [megabytes(process) for process in psutil.Process().children() if process not in others]
-    return {"reader": reader, "records": length, "workers": len(children), "samples_per_s": reads / seconds,
-            "worker_uss_mb": statistics.mean(child["uss_mb"] for child in children),
-            "all_pss_mb": parent["pss_mb"] + sum(child["pss_mb"] for child in children)}
+    return {
+        "reader": reader,
+        "records": length,
+        "workers": len(children),
+        "samples_per_s": reads / seconds,
+        "worker_uss_mb": statistics.mean(child["uss_mb"] for child in children),
+        "all_pss_mb": parent["pss_mb"] + sum(child["pss_mb"] for child in children),
+    }
 
 
 def measure_pipelines(folder, cache, rounds):
@@ -141,10 +161,17 @@ def measure_pipelines(folder, cache, rounds):
             start, start_cpu = time.perf_counter(), time.process_time()
             for number in range(len(dataset)):
                 dataset[number]
-            rates[name].append((len(dataset) / (time.perf_counter() - start),
-                                len(dataset) / (time.process_time() - start_cpu)))
-    return [{"pipeline": name, "samples_per_s": statistics.median(wall for wall, _ in values[1:]),
-             "samples_per_cpu_s": statistics.median(cpu for _, cpu in values[1:])} for name, values in rates.items()]
+            rates[name].append(
+                (len(dataset) / (time.perf_counter() - start), len(dataset) / (time.process_time() - start_cpu))
+            )
+    return [
+        {
+            "pipeline": name,
+            "samples_per_s": statistics.median(wall for wall, _ in values[1:]),
+            "samples_per_cpu_s": statistics.median(cpu for _, cpu in values[1:]),
+        }
+        for name, values in rates.items()
+    ]
 
 
 def in_new_process(function, *arguments):
@@ -174,36 +201,56 @@ def measure_all(work, args):
 
 def describe_machine():
     """Return processor, load and versions in a line."""
-    names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-             if line.startswith("model name")]
-    return (f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC, {len(names)} x {names[0] if names else '?'}, load "
-            f"{os.getloadavg()[0]:.1f}, Python {platform.python_version()}, torch {torch.__version__}, "
-            f"mmpose {mmpose.__version__}, OpenCV {cv2.__version__}")
+    names = [
+        line.split(":")[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return (
+        f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC, {len(names)} x {names[0] if names else '?'}, load "
+        f"{os.getloadavg()[0]:.1f}, Python {platform.python_version()}, torch {torch.__version__}, "
+        f"mmpose {mmpose.__version__}, OpenCV {cv2.__version__}"
+    )
 
 
 def report(result):
     """Return the result as Markdown."""
-    lines = [*result["machine"], "", "| reader | records | opening | s | CPU s | memory, MB | peak while opening, MB "
-             "| memory after random reads, MB | samples/s |", "|---" * 9 + "|"]
+    lines = [
+        *result["machine"],
+        "",
+        "| reader | records | opening | s | CPU s | memory, MB | peak while opening, MB "
+        "| memory after random reads, MB | samples/s |",
+        "|---" * 9 + "|",
+    ]
     for row in result["openings"]:
-        lines.append(f"| {row['reader']} | {row['records']:,} | {row['opening']} | {row['seconds']:.3f} "
-                     f"| {row['cpu_seconds']:.3f} | {row['mb']:.1f} | {row['peak_mb']:.0f} | {row['mb_read']:.1f} "
-                     f"| {row['samples_per_s']:.0f} |")
-    lines += ["", "| reader | records | workers | private memory of a worker, MB | shares of all processes, MB "
-              "| samples/s |", "|---" * 6 + "|"]
+        lines.append(
+            f"| {row['reader']} | {row['records']:,} | {row['opening']} | {row['seconds']:.3f} "
+            f"| {row['cpu_seconds']:.3f} | {row['mb']:.1f} | {row['peak_mb']:.0f} | {row['mb_read']:.1f} "
+            f"| {row['samples_per_s']:.0f} |"
+        )
+    lines += [
+        "",
+        "| reader | records | workers | private memory of a worker, MB | shares of all processes, MB | samples/s |",
+        "|---" * 6 + "|",
+    ]
     for row in result["loaders"]:
-        lines.append(f"| {row['reader']} | {row['records']:,} | {row['workers']} | {row['worker_uss_mb']:.1f} "
-                     f"| {row['all_pss_mb']:.0f} | {row['samples_per_s']:.0f} |")
+        lines.append(
+            f"| {row['reader']} | {row['records']:,} | {row['workers']} | {row['worker_uss_mb']:.1f} "
+            f"| {row['all_pss_mb']:.0f} | {row['samples_per_s']:.0f} |"
+        )
     lines += ["", "| pipeline, 256x256, one core | samples/s | samples per second of CPU time |", "|---|---|---|"]
-    lines += [f"| {row['pipeline']} | {row['samples_per_s']:.0f} | {row['samples_per_cpu_s']:.0f} |"
-              for row in result["pipelines"]]
+    lines += [
+        f"| {row['pipeline']} | {row['samples_per_s']:.0f} | {row['samples_per_cpu_s']:.0f} |"
+        for row in result["pipelines"]
+    ]
     return "\n".join(lines) + "\n"
 
 
 def parse_args():
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path("work_dirs/benchmark_data"), help="folder of the results")
     parser.add_argument("--work", type=Path, help="folder of the generated data; kept (default: a temporary one)")
     parser.add_argument("--compared", type=whole_number(1), default=RECORDS_COMPARED, help="records read by both")

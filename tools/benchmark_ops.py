@@ -138,13 +138,18 @@ def compare(device, dtype, batches, rounds):
             differentiated = {n: forward_and_backward(f, leaves[n]) for n, f in functions.items()}
             both = interleaved_medians(differentiated, device, rounds)
             for name in functions:
-                rows.append({
-                    "batch": batch, "shape": f"{channels}, {height}x{width}, N {states}", "candidate": name,
-                    "forward_ms": 1e3 * forward[name], "forward_backward_ms": 1e3 * both[name],
-                    "forward_speedup": forward["reference"] / forward[name],
-                    "forward_backward_speedup": both["reference"] / both[name],
-                    "kept_mib": kept[name],
-                })
+                rows.append(
+                    {
+                        "batch": batch,
+                        "shape": f"{channels}, {height}x{width}, N {states}",
+                        "candidate": name,
+                        "forward_ms": 1e3 * forward[name],
+                        "forward_backward_ms": 1e3 * both[name],
+                        "forward_speedup": forward["reference"] / forward[name],
+                        "forward_backward_speedup": both["reference"] / both[name],
+                        "kept_mib": kept[name],
+                    }
+                )
     return rows
 
 
@@ -195,8 +200,13 @@ def plot(rows, tokens, path):
 
 def report(rows, tokens, machine):
     """Return the result as Markdown."""
-    lines = [machine, "", "| batch | C, HxW, N | candidate | forward ms | forward + backward ms | x reference, forward "
-             "| x reference, both | kept for backward MiB |", "|---" * 8 + "|"]
+    lines = [
+        machine,
+        "",
+        "| batch | C, HxW, N | candidate | forward ms | forward + backward ms | x reference, forward "
+        "| x reference, both | kept for backward MiB |",
+        "|---" * 8 + "|",
+    ]
     for row in rows:
         lines.append(
             f"| {row['batch']} | {row['shape']} | {row['candidate']} | {row['forward_ms']:.3f} "
@@ -219,8 +229,9 @@ def parse_args():
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
     parser.add_argument("--dtype", default="float32", choices=["float32", "float16", "bfloat16"])
     parser.add_argument("--threads", type=whole_number(1), default=1, help="threads of the CPU (default: 1)")
-    parser.add_argument("--batches", type=whole_number(1), nargs="+", default=[1, 32],
-                        help="batch sizes (default: 1 32)")
+    parser.add_argument(
+        "--batches", type=whole_number(1), nargs="+", default=[1, 32], help="batch sizes (default: 1 32)"
+    )
     parser.add_argument("--rounds", type=whole_number(1), default=7, help="rounds through all candidates (default: 7)")
     parser.add_argument("--out", type=Path, default=Path("work_dirs/benchmark_ops"), help="folder for the results")
     add_common_arguments(parser)
@@ -243,8 +254,14 @@ def benchmark_ops(args):
     tokens = cost_of_tokens(args.device, dtype, args.rounds) if native else {}
     capability = torch.ops.dfmamba.cpu_capability() if available_backends()["cpu"] is None else "none"
     where = torch.cuda.get_device_name() if args.device == "cuda" else f"{args.threads} thread(s), kernels {capability}"
-    facts = [f"{datetime.now(timezone.utc):%Y-%m-%d}", args.device, where, args.dtype, f"torch {torch.__version__}",
-             platform.machine()]
+    facts = [
+        f"{datetime.now(timezone.utc):%Y-%m-%d}",
+        args.device,
+        where,
+        args.dtype,
+        f"torch {torch.__version__}",
+        platform.machine(),
+    ]
     machine = f"{', '.join(facts)}; medians of {args.rounds} interleaved rounds."
     args.out.mkdir(parents=True, exist_ok=True)
     text = report(rows, tokens, machine)

@@ -15,12 +15,18 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="config file, such as configs/dfmamba_interhand.py")
-    parser.add_argument("--split", choices=["train", "val", "test"], default="train", help="whose data loader "
-                        "(default: train)")
-    parser.add_argument("--num", type=whole_number(1), default=24, metavar="N",
-                        help="samples, evenly spread (default: 24)")
-    parser.add_argument("--out", type=Path, metavar="FILE.jpg|.png", help="the picture (default: "
-                        "<name of the config>_<split>.jpg in the current folder)")
+    parser.add_argument(
+        "--split", choices=["train", "val", "test"], default="train", help="whose data loader (default: train)"
+    )
+    parser.add_argument(
+        "--num", type=whole_number(1), default=24, metavar="N", help="samples, evenly spread (default: 24)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE.jpg|.png",
+        help="the picture (default: <name of the config>_<split>.jpg in the current folder)",
+    )
     parser.add_argument("--raw", action="store_true", help="whole images, before crop and augmentation")
     parser.add_argument("--seed", type=SEED, default=0, help="of the augmentation (default: 0)")
     add_config_options(parser, "data_root=/data/InterHand2.6M")
@@ -64,8 +70,10 @@ def browse(args: argparse.Namespace) -> None:
         tiles.append(tile)
         captions.append(caption)
     fingerprint = dataset.metainfo["data_source"]["fingerprint"]
-    title = (f"{'SYNTHETIC data; ' if is_synthetic(dataset) else ''}{args.config}, {args.split}, "
-             f"{fingerprint}{', raw' if args.raw else ''}")
+    title = (
+        f"{'SYNTHETIC data; ' if is_synthetic(dataset) else ''}{args.config}, {args.split}, "
+        f"{fingerprint}{', raw' if args.raw else ''}"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     save_image(path, make_contact_sheet(tiles, captions, title, only_truth=True))
     console.print(f"written: {path} ({len(tiles)} of {len(dataset)} samples)")

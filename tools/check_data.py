@@ -17,8 +17,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="config file, such as configs/dfmamba_interhand.py")
     add_config_options(parser, "data_root=/data/InterHand2.6M")
-    parser.add_argument("--samples", type=whole_number(0), default=200, metavar="N",
-                        help="records of each split to look at, evenly spread; 0 for all (default: 200)")
+    parser.add_argument(
+        "--samples",
+        type=whole_number(0),
+        default=200,
+        metavar="N",
+        help="records of each split to look at, evenly spread; 0 for all (default: 200)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was found")
     add_common_arguments(parser)
     return parser.parse_args()
@@ -51,8 +56,15 @@ def check(args: argparse.Namespace) -> int:
         reports.append(report)
     wrong = [", ".join(report.splits) for report in reports if report.wrong]
     if args.json is not None:
-        write_json(args.json, {"config": args.config, "cfg_options": args.cfg_options, "wrong": wrong,
-                               "splits": [asdict(report) for report in reports]})
+        write_json(
+            args.json,
+            {
+                "config": args.config,
+                "cfg_options": args.cfg_options,
+                "wrong": wrong,
+                "splits": [asdict(report) for report in reports],
+            },
+        )
         console.print(f"written: {args.json}")
     console.print(f"[bold red]Something is wrong with: {'; '.join(wrong)}" if wrong else "[green]Nothing is wrong.")
     return 1 if wrong else 0
@@ -91,8 +103,9 @@ def show(console, report) -> None:
     title = f"{', '.join(report.splits)}: {report.dataset} in {report.data_root}"
     console.print(f"\n[bold]{escape(title)}[/bold]" + (", SYNTHETIC" if report.synthetic else ""), highlight=False)
     if report.fingerprint:
-        console.print(f"fingerprint {report.fingerprint}; {report.sampled} of {report.used} records looked at",
-                      highlight=False)
+        console.print(
+            f"fingerprint {report.fingerprint}; {report.sampled} of {report.used} records looked at", highlight=False
+        )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("check", no_wrap=True)
     table.add_column("result", no_wrap=True)

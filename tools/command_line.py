@@ -12,16 +12,25 @@ from collections.abc import Callable
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that every tool has."""
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error, which otherwise is one "
-                        "message (default: off)")
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        help="show the traceback of an error, which otherwise is one message (default: off)",
+    )
 
 
 def add_config_options(parser: argparse.ArgumentParser, example: str) -> None:
     """Add `--cfg-options`, with an example of a setting for its help."""
-    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help=f"change settings of the config, such as {example}; an unknown key is an error; "
-                        "+KEY=VALUE adds one; values are numbers, True, False, None, texts, [a,b], or Python literals "
-                        "such as \"{'type': 'Adam'}\"")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help=f"change settings of the config, such as {example}; an unknown key is an error; "
+        "+KEY=VALUE adds one; values are numbers, True, False, None, texts, [a,b], or Python literals "
+        "such as \"{'type': 'Adam'}\"",
+    )
 
 
 def whole_number(low: int | None = None, high: int | None = None) -> Callable[[str], int]:
@@ -68,8 +77,10 @@ def launch(tool: str, work: Callable[[], int | None], args: argparse.Namespace) 
     try:
         from dfmamba.errors import run_tool
     except ImportError as error:
-        print(f"tools/{tool}.py: {error}. Run `make setup` once, then start with .venv/bin/python tools/{tool}.py",
-              file=sys.stderr)
+        print(
+            f"tools/{tool}.py: {error}. Run `make setup` once, then start with .venv/bin/python tools/{tool}.py",
+            file=sys.stderr,
+        )
         sys.exit(2)
     run_tool(f"tools/{tool}.py", work, args.debug)
 

@@ -53,12 +53,18 @@ def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", nargs="+", type=Path, help="the contestants; differences are to the first one")
-    parser.add_argument("--seeds", nargs="+", type=SEED, default=[0, 1, 2],
-                        help="seeds of the training (default: 0 1 2)")
-    parser.add_argument("--out", type=Path, default=Path("work_dirs/contest"),
-                        help="folder for runs and report (default: work_dirs/contest)")
-    parser.add_argument("--jobs", type=whole_number(1), default=1,
-                        help="runs at a time; they share the cores (default: 1)")
+    parser.add_argument(
+        "--seeds", nargs="+", type=SEED, default=[0, 1, 2], help="seeds of the training (default: 0 1 2)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("work_dirs/contest"),
+        help="folder for runs and report (default: work_dirs/contest)",
+    )
+    parser.add_argument(
+        "--jobs", type=whole_number(1), default=1, help="runs at a time; they share the cores (default: 1)"
+    )
     add_config_options(parser, "train_cfg.max_epochs=20, in all of them")
     add_common_arguments(parser)
     return parser.parse_args()
@@ -84,8 +90,10 @@ def load_contestants(paths: Sequence[Path], options: Sequence[str]) -> list:
             values = other.get(key), rules.get(key)
             is_leaf = not any(isinstance(value, dict | list) for value in values)
             if key.split(".")[0] in SAME and is_leaf and values[0] != values[1]:
-                raise ConfigError(f"{path} differs from {first.filename} in {key}: {values[0]!r} and "
-                                  f"{values[1]!r}. A contest is between models; all the rest must be the same.")
+                raise ConfigError(
+                    f"{path} differs from {first.filename} in {key}: {values[0]!r} and "
+                    f"{values[1]!r}. A contest is between models; all the rest must be the same."
+                )
     return configs
 
 
@@ -106,14 +114,34 @@ def execute(run: Run, print_of_run: str, options: Sequence[str], threads: int) -
     run.folder.mkdir(parents=True, exist_ok=True)
     settings = [*options, f"randomness.seed={run.seed}"]
     start = time.monotonic()
-    _call(run, threads, "train.py", str(run.config), "--no-validate", "--work-dir", str(run.folder),
-          "--cfg-options", *settings)
+    _call(
+        run,
+        threads,
+        "train.py",
+        str(run.config),
+        "--no-validate",
+        "--work-dir",
+        str(run.folder),
+        "--cfg-options",
+        *settings,
+    )
     seconds = time.monotonic() - start
     checkpoint = (run.folder / "last_checkpoint").read_text().strip()
-    _call(run, threads, "test.py", str(run.config), checkpoint, "--work-dir", str(run.folder), "--cfg-options",
-          *settings, f"test_evaluator.result_file={run.predictions}")
-    run.receipt.write_text(json.dumps({"fingerprint": print_of_run, "training_s": round(seconds, 1),
-                                       "threads": threads}))
+    _call(
+        run,
+        threads,
+        "test.py",
+        str(run.config),
+        checkpoint,
+        "--work-dir",
+        str(run.folder),
+        "--cfg-options",
+        *settings,
+        f"test_evaluator.result_file={run.predictions}",
+    )
+    run.receipt.write_text(
+        json.dumps({"fingerprint": print_of_run, "training_s": round(seconds, 1), "threads": threads})
+    )
     print(f"{run.folder}: trained in {seconds:.0f} s", flush=True)
 
 
@@ -123,8 +151,12 @@ def _call(run: Run, threads: int, tool: str, *arguments: str) -> None:
     log = run.folder / f"{Path(tool).stem}.log"
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
     with log.open("w") as file:
-        code = subprocess.call([sys.executable, str(ROOT / "tools" / tool), *arguments], stdout=file,
-                               stderr=subprocess.STDOUT, env=environment)
+        code = subprocess.call(
+            [sys.executable, str(ROOT / "tools" / tool), *arguments],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        )
     if code:
         raise ConfigError(f"tools/{tool} {run.config} failed (exit code {code}); see {log}")
 
@@ -194,12 +226,23 @@ def judge(names: Sequence[str], errors: dict, valid, truth: dict) -> list[dict]:
     table = []
     for name in names:
         by_seed = np.where(valid, errors[name], 0).sum(axis=(1, 2)) / valid.sum()
-        row = {"config": name, "by_seed_mm": by_seed.tolist(), "over_seeds": interval_over_seeds(by_seed),
-               "over_seeds_and_sequences": bootstrap(sums[name])}
+        row = {
+            "config": name,
+            "by_seed_mm": by_seed.tolist(),
+            "over_seeds": interval_over_seeds(by_seed),
+            "over_seeds_and_sequences": bootstrap(sums[name]),
+        }
         row["grades"] = [
-            {"grade": grade, "images": len(rows), "hidden_share": share, "interval": bootstrap(
-                sum_by_sequence(errors[name][:, rows], valid[rows], truth["sequence"][rows], count))}
-            for grade, (rows, share) in zip(GRADES, grades, strict=True)]
+            {
+                "grade": grade,
+                "images": len(rows),
+                "hidden_share": share,
+                "interval": bootstrap(
+                    sum_by_sequence(errors[name][:, rows], valid[rows], truth["sequence"][rows], count)
+                ),
+            }
+            for grade, (rows, share) in zip(GRADES, grades, strict=True)
+        ]
         if name != names[0]:
             row["difference"] = bootstrap(sums[name], sums[names[0]])
         table.append(row)
@@ -221,17 +264,30 @@ def as_markdown(table: list[dict], header: str) -> str:
     def show(interval) -> str:
         return f"{interval[0]:.2f} ({interval[1]:.2f} to {interval[2]:.2f})"
 
-    lines = [header, "", "| config | params M | training s | MPJPE mm (95 % over seeds) "
-             f"| (95 % over seeds and sequences) | minus {first} | verdict |", "|---|---|---|---|---|---|---|"]
-    lines += [f"| {row['config']} | {row['parameters_m']:.2f} | {row['training_s']:.0f} | {show(row['over_seeds'])} "
-              f"| {show(row['over_seeds_and_sequences'])} | {show(row['difference']) if 'difference' in row else '-'} "
-              f"| {verdict(row, first)} |" for row in table]
+    lines = [
+        header,
+        "",
+        "| config | params M | training s | MPJPE mm (95 % over seeds) "
+        f"| (95 % over seeds and sequences) | minus {first} | verdict |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['config']} | {row['parameters_m']:.2f} | {row['training_s']:.0f} | {show(row['over_seeds'])} "
+        f"| {show(row['over_seeds_and_sequences'])} | {show(row['difference']) if 'difference' in row else '-'} "
+        f"| {verdict(row, first)} |"
+        for row in table
+    ]
     grades = table[0]["grades"]
-    lines += ["", "By share of hidden joints, thirds of the test images, MPJPE mm (95 % over seeds and sequences):", "",
-              "| config | " + " | ".join(f"{grade['grade']} ({grade['hidden_share']:.0%} hidden)" for grade in grades)
-              + " |", "|---" * (len(grades) + 1) + "|"]
-    lines += [f"| {row['config']} | " + " | ".join(show(grade["interval"]) for grade in row["grades"]) + " |"
-              for row in table]
+    lines += [
+        "",
+        "By share of hidden joints, thirds of the test images, MPJPE mm (95 % over seeds and sequences):",
+        "",
+        "| config | " + " | ".join(f"{grade['grade']} ({grade['hidden_share']:.0%} hidden)" for grade in grades) + " |",
+        "|---" * (len(grades) + 1) + "|",
+    ]
+    lines += [
+        f"| {row['config']} | " + " | ".join(show(grade["interval"]) for grade in row["grades"]) + " |" for row in table
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -245,11 +301,19 @@ def plot(table: list[dict], path: Path) -> None:
     figure, axis = plt.subplots(figsize=(8, 1.2 + 0.9 * len(table)))
     for number, row in enumerate(table):
         intervals = [row["over_seeds_and_sequences"], *(grade["interval"] for grade in row["grades"])]
-        for place, (interval, colour) in enumerate(zip(intervals, ["black", "tab:green", "tab:orange", "tab:red"],
-                                                       strict=True)):
+        for place, (interval, colour) in enumerate(
+            zip(intervals, ["black", "tab:green", "tab:orange", "tab:red"], strict=True)
+        ):
             mean, low, high = interval
-            axis.errorbar(mean, -number - 0.17 * place, xerr=[[mean - low], [high - mean]], fmt="o", color=colour,
-                          capsize=3, label=["all images", *GRADES][place] if number == 0 else None)
+            axis.errorbar(
+                mean,
+                -number - 0.17 * place,
+                xerr=[[mean - low], [high - mean]],
+                fmt="o",
+                color=colour,
+                capsize=3,
+                label=["all images", *GRADES][place] if number == 0 else None,
+            )
     axis.set_yticks([-number - 0.25 for number in range(len(table))], [row["config"] for row in table])
     axis.set(xlabel="MPJPE, root-relative, mm, SYNTHETIC hands (95 % over seeds and sequences)")
     axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5))
@@ -270,15 +334,22 @@ def contest(args: argparse.Namespace) -> None:
     check_output_folder("--out", args.out)
     configs = load_contestants(args.configs, args.cfg_options)
     names = [path.stem for path in args.configs]
-    runs = {name: [Run(path, seed, args.out / name / f"seed{seed}") for seed in args.seeds]
-            for name, path in zip(names, args.configs, strict=True)}
+    runs = {
+        name: [Run(path, seed, args.out / name / f"seed{seed}") for seed in args.seeds]
+        for name, path in zip(names, args.configs, strict=True)
+    }
     # All configs of a seed before the next seed: an aborted contest is still fair
-    order = [(runs[name][number], config) for number in range(len(args.seeds))
-             for name, config in zip(names, configs, strict=True)]
+    order = [
+        (runs[name][number], config)
+        for number in range(len(args.seeds))
+        for name, config in zip(names, configs, strict=True)
+    ]
     threads = max(1, torch.get_num_threads() // args.jobs)
     with ThreadPoolExecutor(args.jobs) as pool:
-        running = [pool.submit(execute, run, fingerprint(config, run.seed, args.cfg_options), args.cfg_options, threads)
-                   for run, config in order]
+        running = [
+            pool.submit(execute, run, fingerprint(config, run.seed, args.cfg_options), args.cfg_options, threads)
+            for run, config in order
+        ]
         for done in running:
             done.result()
 
@@ -292,10 +363,12 @@ def contest(args: argparse.Namespace) -> None:
         row["parameters_m"] = count_parameters(MODELS.build(config.model)) / 1e6
         row["training_s"] = sum(receipt["training_s"] for receipt in receipts) / len(receipts)
     source = truth["source"]
-    header = (f"{date.today()}: contest on {'SYNTHETIC hands, ' if source['synthetic'] else ''}{source['dataset']} "
-              f"{source.get('digest', '')} ({len(truth['ids'])} test images, {truth['sequence'].max() + 1} sequences), "
-              f"seeds {', '.join(map(str, args.seeds))}. MPJPE: root-relative, mean over all valid joints (micro). "
-              f"Training seconds: {args.jobs} runs at a time, {threads} threads each.")
+    header = (
+        f"{date.today()}: contest on {'SYNTHETIC hands, ' if source['synthetic'] else ''}{source['dataset']} "
+        f"{source.get('digest', '')} ({len(truth['ids'])} test images, {truth['sequence'].max() + 1} sequences), "
+        f"seeds {', '.join(map(str, args.seeds))}. MPJPE: root-relative, mean over all valid joints (micro). "
+        f"Training seconds: {args.jobs} runs at a time, {threads} threads each."
+    )
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "contest.md").write_text(as_markdown(table, header))
     write_json(args.out / "contest.json", {"header": header, "data": source, "results": table})

@@ -19,15 +19,28 @@ Row = tuple[str, str, str]
 OK, NOTE, FAIL = "ok", "note", "FAIL"
 ADVICE = "run `make setup` once, then .venv/bin/python tools/env_check.py"
 # Import name -> names of the distributions that provide it; the first is the one that we pin.
-NEEDED = {"torch": ("torch",), "torchvision": ("torchvision",), "numpy": ("numpy",),
-          "mmengine": ("onedl-mmengine", "mmengine"), "mmcv": ("onedl-mmcv", "mmcv", "mmcv-lite", "mmcv-full"),
-          "mmdet": ("onedl-mmdetection", "mmdet"), "mmpose": ("mmpose",), "dfmamba": ("dfmamba",)}
+NEEDED = {
+    "torch": ("torch",),
+    "torchvision": ("torchvision",),
+    "numpy": ("numpy",),
+    "mmengine": ("onedl-mmengine", "mmengine"),
+    "mmcv": ("onedl-mmcv", "mmcv", "mmcv-lite", "mmcv-full"),
+    "mmdet": ("onedl-mmdetection", "mmdet"),
+    "mmpose": ("mmpose",),
+    "dfmamba": ("dfmamba",),
+}
 # --no-cache-dir: pip keeps what it has built, and takes it again for another torch.
 BUILD = "MMCV_WITH_OPS=1 pip install --no-cache-dir --no-deps --no-build-isolation"
-INSTALL = {"torch": "pip install -r requirements/torch.txt", "torchvision": "pip install -r requirements/torch.txt",
-           "numpy": "pip install -r requirements/runtime.txt", "mmengine": "pip install -r requirements/runtime.txt",
-           "mmcv": f"{BUILD} -r requirements/mmlab.txt", "mmdet": f"{BUILD} -r requirements/mmlab.txt",
-           "mmpose": f"{BUILD} -r requirements/mmlab.txt", "dfmamba": "pip install --no-deps --no-build-isolation -e ."}
+INSTALL = {
+    "torch": "pip install -r requirements/torch.txt",
+    "torchvision": "pip install -r requirements/torch.txt",
+    "numpy": "pip install -r requirements/runtime.txt",
+    "mmengine": "pip install -r requirements/runtime.txt",
+    "mmcv": f"{BUILD} -r requirements/mmlab.txt",
+    "mmdet": f"{BUILD} -r requirements/mmlab.txt",
+    "mmpose": f"{BUILD} -r requirements/mmlab.txt",
+    "dfmamba": "pip install --no-deps --no-build-isolation -e .",
+}
 CV2_PROVIDERS = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 
 
@@ -50,8 +63,14 @@ def check_packages() -> Iterator[Row]:
             yield name, FAIL, explain(name, found, what, error)
             continue
         if len(found) > 1:
-            yield name, NOTE, (f"{what}: they overwrite each other's files. pip uninstall -y {' '.join(found)}, then: "
-                               f"{INSTALL[name]}")
+            yield (
+                name,
+                NOTE,
+                (
+                    f"{what}: they overwrite each other's files. pip uninstall -y {' '.join(found)}, then: "
+                    f"{INSTALL[name]}"
+                ),
+            )
         else:
             yield name, OK, what or "importable, not installed by pip"
 
@@ -69,11 +88,15 @@ def explain(name: str, found: dict[str, str], what: str, error: Exception) -> st
     if missing == name and not found:
         return f"not installed: {INSTALL[name]}"
     if missing == name:
-        return (f"pip lists {what}, but its files are not there; uninstalling another of {', '.join(NEEDED[name])} "
-                f"takes them along. pip uninstall -y {' '.join(found)}, then: {INSTALL[name]}")
+        return (
+            f"pip lists {what}, but its files are not there; uninstalling another of {', '.join(NEEDED[name])} "
+            f"takes them along. pip uninstall -y {' '.join(found)}, then: {INSTALL[name]}"
+        )
     if missing == "mmcv._ext":
-        return ("mmcv is there without its compiled operators (mmcv-lite, or built without MMCV_WITH_OPS=1). Uninstall "
-                f"it, then: {INSTALL['mmcv']}")
+        return (
+            "mmcv is there without its compiled operators (mmcv-lite, or built without MMCV_WITH_OPS=1). Uninstall "
+            f"it, then: {INSTALL['mmcv']}"
+        )
     if missing in NEEDED:
         return f"needs {missing}, which is missing, see there"
     return f"{what or 'not installed by pip'}: {type(error).__name__}: {first_line(error)}"
@@ -86,6 +109,7 @@ def check_cv2() -> Row:
     if len(found) > 1:
         return "cv2", NOTE, f"{', '.join(found)}: they overwrite each other, keep opencv-python-headless only"
     import cv2
+
     return "cv2", OK if found else NOTE, f"{cv2.__version__} from {', '.join(found) or 'no known distribution'}"
 
 
@@ -104,6 +128,7 @@ def check_torch_build() -> Row:
 def check_mmcv_ops() -> Row:
     """Call one of mmcv's compiled operators: built against another torch they import and fail when called."""
     import torch
+
     try:
         from mmcv.ops import nms
     except ModuleNotFoundError as error:
@@ -148,11 +173,22 @@ def check_resume() -> Row:
             return {"loss": self.layer(inputs.float()).square().mean()}
 
     def build(folder: str, epochs: int) -> Runner:
-        loader = {"dataset": [{"inputs": torch.ones(2)}] * 4, "batch_size": 2,
-                  "collate_fn": {"type": "default_collate"}, "sampler": {"type": "DefaultSampler", "shuffle": False}}
-        return Runner(Toy(), folder, train_dataloader=loader, train_cfg={"by_epoch": True, "max_epochs": epochs},
-                      optim_wrapper={"optimizer": {"type": "SGD", "lr": 0.1}}, resume=epochs > 1, log_level="ERROR",
-                      experiment_name=f"env_check_{epochs}")
+        loader = {
+            "dataset": [{"inputs": torch.ones(2)}] * 4,
+            "batch_size": 2,
+            "collate_fn": {"type": "default_collate"},
+            "sampler": {"type": "DefaultSampler", "shuffle": False},
+        }
+        return Runner(
+            Toy(),
+            folder,
+            train_dataloader=loader,
+            train_cfg={"by_epoch": True, "max_epochs": epochs},
+            optim_wrapper={"optimizer": {"type": "SGD", "lr": 0.1}},
+            resume=epochs > 1,
+            log_level="ERROR",
+            experiment_name=f"env_check_{epochs}",
+        )
 
     silence = io.StringIO()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(silence):
@@ -196,8 +232,11 @@ def main() -> None:
     debug = parser.parse_args().debug
     warnings.simplefilter("ignore")
     rows: list[Row] = [check_python(), *check_packages()]
-    rows += [guarded("cv2", check_cv2, debug), guarded("torch build", check_torch_build, debug),
-             guarded("mmcv operators", check_mmcv_ops, debug)]
+    rows += [
+        guarded("cv2", check_cv2, debug),
+        guarded("torch build", check_torch_build, debug),
+        guarded("mmcv operators", check_mmcv_ops, debug),
+    ]
     try:
         rows += check_dssm_backends()
     except Exception as error:

@@ -59,8 +59,10 @@ class Row:
     def __str__(self) -> str:
         name = self.path.relative_to(CONFIGS)
         channels, height, width = self.input_shape
-        return (f"| [{name}](../configs/{name}) | {self.backbone} | {channels} x {height} x {width} "
-                f"| {self.backbone_parameters:.2f} | {self.parameters:.2f} | {self.multiply_adds:.2f} |")
+        return (
+            f"| [{name}](../configs/{name}) | {self.backbone} | {channels} x {height} x {width} "
+            f"| {self.backbone_parameters:.2f} | {self.parameters:.2f} | {self.multiply_adds:.2f} |"
+        )
 
 
 def leaves() -> list[Path]:
@@ -88,8 +90,14 @@ def measure(path: Path) -> Row:
     model = MODELS.build(config.model)
     shape = input_shape(config)
     name = config.model.backbone.get("model") or config.model.backbone.get("arch") or config.model.backbone.get("depth")
-    return Row(path, f"{config.model.backbone.type} {name}", shape, count_parameters(model.backbone) / 1e6,
-               count_parameters(model) / 1e6, count_multiply_adds(RawEstimator(model), shape) / 1e9)
+    return Row(
+        path,
+        f"{config.model.backbone.type} {name}",
+        shape,
+        count_parameters(model.backbone) / 1e6,
+        count_parameters(model) / 1e6,
+        count_multiply_adds(RawEstimator(model), shape) / 1e9,
+    )
 
 
 def write_list() -> None:
@@ -97,8 +105,11 @@ def write_list() -> None:
     lines = [HEADER]
     for folder, title in GROUPS.items():
         paths = [path for path in leaves() if path.parent == CONFIGS / folder]
-        lines += [f"## {title}\n", "| config | backbone | input | backbone M | model M | model G |",
-                  "|---|---|---|---|---|---|"]
+        lines += [
+            f"## {title}\n",
+            "| config | backbone | input | backbone M | model M | model G |",
+            "|---|---|---|---|---|---|",
+        ]
         for path in paths:
             lines.append(str(measure(path)))
             print(lines[-1], flush=True)

@@ -29,21 +29,34 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     for name, text in LAYOUTS.items():
         layout = layouts.add_parser(name, help=text, description=text)
         layout.add_argument("--out", type=Path, required=True, help="folder for the set")
-        layout.add_argument("--num", type=whole_number(1),
-                            help=f"images in all: {1 - TEST_SHARE:.0%} train, {TEST_SHARE:.0%} test")
+        layout.add_argument(
+            "--num", type=whole_number(1), help=f"images in all: {1 - TEST_SHARE:.0%} train, {TEST_SHARE:.0%} test"
+        )
         for split in SPLITS:
-            layout.add_argument(f"--{split}", type=whole_number(0), default=0,
-                                help=f"images in the {split} split (default 0)")
-        layout.add_argument("--seed", type=whole_number(0), default=0,
-                            help="the same seed gives the same bytes (default 0)")
-        layout.add_argument("--view-spread", type=real_number(0, 180), metavar="DEG",
-                            help="an easier set: cameras and hands within about so many degrees of the front "
-                                 "(default: all around)")
-        layout.add_argument("--workers", type=whole_number(1), default=os.cpu_count() or 1,
-                            help="processes (default: one for each core)")
-        layout.add_argument("--overwrite", action="store_true",
-                            help="replace another synthetic set in this folder, or write beside other files; only what "
-                            "this tool has written is deleted")
+            layout.add_argument(
+                f"--{split}", type=whole_number(0), default=0, help=f"images in the {split} split (default 0)"
+            )
+        layout.add_argument(
+            "--seed", type=whole_number(0), default=0, help="the same seed gives the same bytes (default 0)"
+        )
+        layout.add_argument(
+            "--view-spread",
+            type=real_number(0, 180),
+            metavar="DEG",
+            help="an easier set: cameras and hands within about so many degrees of the front (default: all around)",
+        )
+        layout.add_argument(
+            "--workers",
+            type=whole_number(1),
+            default=os.cpu_count() or 1,
+            help="processes (default: one for each core)",
+        )
+        layout.add_argument(
+            "--overwrite",
+            action="store_true",
+            help="replace another synthetic set in this folder, or write beside other files; only what "
+            "this tool has written is deleted",
+        )
         add_common_arguments(layout)
     args = parser.parse_args(arguments)
     if (args.num is None) == (not any(getattr(args, split) for split in SPLITS)):
@@ -72,15 +85,23 @@ def make(args: argparse.Namespace) -> None:
     counts = image_counts(args)
     for split in SPLITS:
         if counts.get(split) and split not in writer.LAYOUT.splits:
-            raise UserError(f"--{split}: {writer.LAYOUT.title} has no such split, only "
-                            f"{' and '.join(writer.LAYOUT.splits)}")
+            raise UserError(
+                f"--{split}: {writer.LAYOUT.title} has no such split, only {' and '.join(writer.LAYOUT.splits)}"
+            )
     start = time.perf_counter()
     columns = (TextColumn("drawing synthetic hands"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("images", total=sum(counts.values()))
         write = getattr(writer, f"write_{args.layout}")
-        written = write(args.out, counts, args.seed, view_spread_deg=args.view_spread, workers=args.workers,
-                        overwrite=args.overwrite, on_images=lambda count: progress.advance(bar, count))
+        written = write(
+            args.out,
+            counts,
+            args.seed,
+            view_spread_deg=args.view_spread,
+            workers=args.workers,
+            overwrite=args.overwrite,
+            on_images=lambda count: progress.advance(bar, count),
+        )
         progress.update(bar, visible=written is not None)
     if written is None:
         console.print(f"This very set is there already: {args.out}", soft_wrap=True)
@@ -91,8 +112,11 @@ def make(args: argparse.Namespace) -> None:
         if counts.get(split):
             console.print(f"{split}: {', '.join(f'{written[split, kind]} {kind}' for kind in kinds)}", soft_wrap=True)
     total = sum(counts.values())
-    console.print(f"Wrote {total} synthetic images to {args.out} in {seconds:.1f} s "
-                  f"({total / seconds:.1f} images a second, {args.workers} processes)", soft_wrap=True)
+    console.print(
+        f"Wrote {total} synthetic images to {args.out} in {seconds:.1f} s "
+        f"({total / seconds:.1f} images a second, {args.workers} processes)",
+        soft_wrap=True,
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -36,14 +36,26 @@ class Demo:
 
 
 DEMOS = {
-    "interhand26m": Demo("dfmamba_interhand_demo", 2400, 200, "interhand/MPJPE_rr_macro_all_mm",
-                         "interhand/constant_pose_macro_all_mm"),
+    "interhand26m": Demo(
+        "dfmamba_interhand_demo", 2400, 200, "interhand/MPJPE_rr_macro_all_mm", "interhand/constant_pose_macro_all_mm"
+    ),
     "rhp": Demo("dfmamba_rhp_demo", 800, 120, "rhp/EPE_rr_macro_mm", "rhp/constant_pose_rr_macro_mm"),
     "nyu": Demo("dfmamba_nyu_demo", 240, 60, "nyu/mean_error_abs_mm", "nyu/constant_pose_at_true_centre_mm"),
-    "dexycb": Demo("dfmamba_dexycb_demo", 640, 128, "dexycb_true_bone/MPJPE_rr_macro_mm",
-                   "dexycb_true_bone/constant_pose_rr_macro_mm"),
-    "assemblyhands": Demo("dfmamba_assemblyhands_demo", 1200, 80, "assemblyhands_true_bone/MPJPE_rr_macro_mm",
-                          "assemblyhands_true_bone/constant_pose_rr_macro_mm", test_split="val"),
+    "dexycb": Demo(
+        "dfmamba_dexycb_demo",
+        640,
+        128,
+        "dexycb_true_bone/MPJPE_rr_macro_mm",
+        "dexycb_true_bone/constant_pose_rr_macro_mm",
+    ),
+    "assemblyhands": Demo(
+        "dfmamba_assemblyhands_demo",
+        1200,
+        80,
+        "assemblyhands_true_bone/MPJPE_rr_macro_mm",
+        "assemblyhands_true_bone/constant_pose_rr_macro_mm",
+        test_split="val",
+    ),
 }
 
 
@@ -62,8 +74,9 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-set", choices=DEMOS, default="interhand26m", help="layout (default: interhand26m)")
-    parser.add_argument("--train", type=whole_number(1),
-                        help="training images (default: the demo's own, see docs/demos.md)")
+    parser.add_argument(
+        "--train", type=whole_number(1), help="training images (default: the demo's own, see docs/demos.md)"
+    )
     parser.add_argument("--test", type=whole_number(1), help="test images (default: likewise)")
     parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of the data (default: 0)")
     parser.add_argument("--work-dir", help="where results go (default: work_dirs/<name of the config>)")
@@ -74,19 +87,41 @@ def parse_args() -> argparse.Namespace:
 def run_demo(args: argparse.Namespace) -> None:
     """Run the three steps."""
     demo = DEMOS[args.data_set]
-    train, test = (default if count is None else count
-                   for count, default in ((args.train, demo.train), (args.test, demo.test)))
+    train, test = (
+        default if count is None else count for count, default in ((args.train, demo.train), (args.test, demo.test))
+    )
     config, data = f"configs/demo/{demo.config}.py", f"data/synthetic_{args.data_set}"
     folder = args.work_dir or f"work_dirs/{demo.config}"
 
     start = time.monotonic()
-    run("Make the synthetic data", "tools/make_dataset.py", args.data_set, "--out", data, "--train", str(train),
-        f"--{demo.test_split}", str(test), "--seed", str(args.seed), "--view-spread", VIEW_SPREAD)
+    run(
+        "Make the synthetic data",
+        "tools/make_dataset.py",
+        args.data_set,
+        "--out",
+        data,
+        "--train",
+        str(train),
+        f"--{demo.test_split}",
+        str(test),
+        "--seed",
+        str(args.seed),
+        "--view-spread",
+        VIEW_SPREAD,
+    )
     run("Train nano", "tools/train.py", config, "--work-dir", folder)
     work_dir = ROOT / folder
     checkpoint = (work_dir / "last_checkpoint").read_text().strip()
-    run("Test it on held-out synthetic images", "tools/test.py", config, checkpoint, "--work-dir", folder,
-        "--out", f"{folder}/result.json")
+    run(
+        "Test it on held-out synthetic images",
+        "tools/test.py",
+        config,
+        checkpoint,
+        "--work-dir",
+        folder,
+        "--out",
+        f"{folder}/result.json",
+    )
 
     metrics = json.loads((work_dir / "result.json").read_text())["metrics"]
     error, constant = metrics[demo.error], metrics[demo.constant]

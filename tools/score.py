@@ -31,25 +31,53 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("protocol", choices=NAMES, help="the protocol, named after its data set")
-    parser.add_argument("--pred", type=Path, nargs="+", required=True, metavar="FILE", help="predictions; several "
-                        "files are scored one after the other and drawn into one picture")
+    parser.add_argument(
+        "--pred",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="predictions; several files are scored one after the other and drawn into one picture",
+    )
     parser.add_argument("--gt", type=Path, required=True, metavar="FILE", help="the truth, see above")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where scores.json and curves.png go (default: "
-                        "work_dirs/score_<protocol>)")
-    parser.add_argument("--partial", action="store_true", help="score what both files have, and say what is left out "
-                        "(default: anything missing or unknown is an error)")
-    parser.add_argument("--root-relative", action="store_true", help="dexycb: the predictions are relative to the "
-                        "wrist; leave the absolute numbers out")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where scores.json and curves.png go (default: work_dirs/score_<protocol>)",
+    )
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="score what both files have, and say what is left out (default: anything missing or unknown is an error)",
+    )
+    parser.add_argument(
+        "--root-relative",
+        action="store_true",
+        help="dexycb: the predictions are relative to the wrist; leave the absolute numbers out",
+    )
     parser.add_argument("--setup", default="s0", help="dexycb, truth from the folder: set-up (default: s0)")
     parser.add_argument("--split", default="test", help="dexycb, truth from the folder: split (default: test)")
-    parser.add_argument("--validity", default="visible", choices=("visible", "annotated"), help="rhp, truth from the "
-                        "data set's files: which joints count (default: visible)")
-    parser.add_argument("--coordinates", choices=("uvd", "xyz", "xyz-y-down"), help="nyu: what the predictions are: "
-                        "u v d in px, px, mm (default), or x y z in mm with y up, or with y down; a .mat file tells")
-    parser.add_argument("--hand", default="prominent", choices=("prominent", "most_pixels", "most_visible", "right",
-                        "left"), help="rhp, truth from the data set's files: which hand of each image (default: "
-                        "prominent, a JSON file's, or the pickle's with more pixels in the masks beside it; "
-                        "most_visible needs no masks)")
+    parser.add_argument(
+        "--validity",
+        default="visible",
+        choices=("visible", "annotated"),
+        help="rhp, truth from the data set's files: which joints count (default: visible)",
+    )
+    parser.add_argument(
+        "--coordinates",
+        choices=("uvd", "xyz", "xyz-y-down"),
+        help="nyu: what the predictions are: "
+        "u v d in px, px, mm (default), or x y z in mm with y up, or with y down; a .mat file tells",
+    )
+    parser.add_argument(
+        "--hand",
+        default="prominent",
+        choices=("prominent", "most_pixels", "most_visible", "right", "left"),
+        help="rhp, truth from the data set's files: which hand of each image (default: "
+        "prominent, a JSON file's, or the pickle's with more pixels in the masks beside it; "
+        "most_visible needs no masks)",
+    )
     add_common_arguments(parser)
     args = parser.parse_args(arguments)
     if args.root_relative and args.protocol != "dexycb":
@@ -103,22 +131,32 @@ def score(args: argparse.Namespace) -> None:
     truth = read_truth(args)
     protocol = protocol_of(args.protocol, truth)
     results: dict[str, Scores] = {}
-    content = {"protocol": protocol.description, "truth": str(args.gt), "synthetic": is_synthetic(args.gt),
-               "results": {}}
+    content = {
+        "protocol": protocol.description,
+        "truth": str(args.gt),
+        "synthetic": is_synthetic(args.gt),
+        "results": {},
+    }
     if content["synthetic"]:
         print("SYNTHETIC data: not comparable with published results")
     for path in args.pred:
         pred = read_predictions(args.protocol, path, by_camera="camera" in truth.fields, coordinates=args.coordinates)
-        scores, notes = score_tables(args.protocol, pred, truth, partial=args.partial,
-                                     root_relative=args.root_relative)
+        scores, notes = score_tables(args.protocol, pred, truth, partial=args.partial, root_relative=args.root_relative)
         results[path.stem] = scores
         content["results"][path.stem] = {
-            "file": str(path), "notes": notes, "metrics": scores.metrics, "details": scores.details,
-            "curves": {label: curve._asdict() for label, curve in scores.curves.items()}}
+            "file": str(path),
+            "notes": notes,
+            "metrics": scores.metrics,
+            "details": scores.details,
+            "curves": {label: curve._asdict() for label, curve in scores.curves.items()},
+        }
         print(path, *(f"NOTE: {note}" for note in notes), format_scores(protocol, scores.metrics), "", sep="\n")
     write_json(args.out / "scores.json", content)
-    draw_curves(args.out / "curves.png", {name: scores.curves for name, scores in results.items()},
-                ("SYNTHETIC data; " if content["synthetic"] else "") + protocol.description["name"])
+    draw_curves(
+        args.out / "curves.png",
+        {name: scores.curves for name, scores in results.items()},
+        ("SYNTHETIC data; " if content["synthetic"] else "") + protocol.description["name"],
+    )
     print(f"written: {args.out / 'scores.json'}, {args.out / 'curves.png'}")
 
 

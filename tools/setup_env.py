@@ -21,8 +21,15 @@ OLDEST, NEWEST = (3, 10), (3, 12)
 # mostly for debugging symbols. No hand model calls them. Our own extension has flags of its own.
 FAST_BUILD = "-DNDEBUG -fwrapv -O1 -g0"
 # The stamp inside the environment holds the digest of these files: when one of them changes, the set-up runs again.
-SOURCES = ["requirements/build.txt", "requirements/torch.txt", "requirements/runtime.txt", "requirements/mmlab.txt",
-           "requirements/dev.txt", "setup.py", "tools/setup_env.py"]
+SOURCES = [
+    "requirements/build.txt",
+    "requirements/torch.txt",
+    "requirements/runtime.txt",
+    "requirements/mmlab.txt",
+    "requirements/dev.txt",
+    "setup.py",
+    "tools/setup_env.py",
+]
 
 
 def stop(message):
@@ -33,8 +40,10 @@ def stop(message):
 def check_python():
     """Refuse a Python outside the range in which the pinned versions install."""
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
-        stop("Python %d.%d to %d.%d is needed, %s is Python %d.%d. Name a fit one: make PYTHON=python3.11 ..."
-             % (OLDEST + NEWEST + (sys.executable,) + tuple(sys.version_info[:2])))
+        stop(
+            "Python %d.%d to %d.%d is needed, %s is Python %d.%d. Name a fit one: make PYTHON=python3.11 ..."
+            % (OLDEST + NEWEST + (sys.executable,) + tuple(sys.version_info[:2]))
+        )
     try:
         import ensurepip  # noqa: F401
         import venv  # noqa: F401
@@ -110,8 +119,11 @@ def install(venv_dir, log_path):
         ("build tools", pip + ["-r", "requirements/build.txt"], env),
         ("torch and torchvision (about 5 GB)", pip + ["-r", "requirements/torch.txt"], env),
         ("libraries", pip + ["-r", "requirements/runtime.txt", "-r", "requirements/dev.txt"], env),
-        ("mmcv, mmdet, mmpose (the first build of mmcv takes minutes; FORCE_CUDA=1 builds it for GPUs, too)",
-         pip + in_place + fresh + ["--no-binary", "xtcocotools", "-r", "requirements/mmlab.txt"], mmlab_env),
+        (
+            "mmcv, mmdet, mmpose (the first build of mmcv takes minutes; FORCE_CUDA=1 builds it for GPUs, too)",
+            pip + in_place + fresh + ["--no-binary", "xtcocotools", "-r", "requirements/mmlab.txt"],
+            mmlab_env,
+        ),
         ("dfmamba", pip + in_place + ["-e", "."], env),
     ]
     with open(log_path, "w") as log:

@@ -19,22 +19,37 @@ from command_line import SEED, add_common_arguments, launch, real_number, whole_
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs" / "demo" / "dfmamba_interhand_demo.py"
-OPTIONS = ("train_cfg.max_epochs=3", "train_cfg.val_interval=1", "train_dataloader.batch_size=8",
-           "default_hooks.checkpoint.interval=1", "default_hooks.checkpoint.save_best=interhand/MPJPE_rr_macro_all_mm",
-           "train_dataloader.dataset.faulty=skip")
+OPTIONS = (
+    "train_cfg.max_epochs=3",
+    "train_cfg.val_interval=1",
+    "train_dataloader.batch_size=8",
+    "default_hooks.checkpoint.interval=1",
+    "default_hooks.checkpoint.save_best=interhand/MPJPE_rr_macro_all_mm",
+    "train_dataloader.dataset.faulty=skip",
+)
 TRAIN_IMAGES, TEST_IMAGES, BROKEN_IMAGES = 40, 8, 2
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=real_number(0), default=30.0,
-                        help="how long; one training at least (default: 30)")
+    parser.add_argument(
+        "--minutes", type=real_number(0), default=30.0, help="how long; one training at least (default: 30)"
+    )
     parser.add_argument("--seed", type=SEED, default=0, help="of the faults (default: 0)")
-    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/soak"),
-                        help="folder for data and trainings; it must be empty or not exist (default: work_dirs/soak)")
-    parser.add_argument("--memory-steps", type=whole_number(0), default=0, metavar="N",
-                        help="instead of faults, train so many steps and plot the memory in use (default: 0, faults)")
+    parser.add_argument(
+        "--work-dir",
+        type=Path,
+        default=Path("work_dirs/soak"),
+        help="folder for data and trainings; it must be empty or not exist (default: work_dirs/soak)",
+    )
+    parser.add_argument(
+        "--memory-steps",
+        type=whole_number(0),
+        default=0,
+        metavar="N",
+        help="instead of faults, train so many steps and plot the memory in use (default: 0, faults)",
+    )
     add_common_arguments(parser)
     return parser.parse_args()
 
@@ -66,16 +81,28 @@ class Soak:
 
     def train(self, name: str, *arguments: str, fault=None) -> int:
         """Train; return the exit code."""
-        return self.run(name, "train", str(CONFIG), "--work-dir", str(self.folder / name), *arguments, *self.options,
-                        fault=fault)
+        return self.run(
+            name, "train", str(CONFIG), "--work-dir", str(self.folder / name), *arguments, *self.options, fault=fault
+        )
 
     def test(self, name: str) -> str:
         """Test the last checkpoint; return the metrics as text."""
         import json
 
         out = self.folder / f"{name}.json"
-        code = self.run(name, "test", str(CONFIG), str(self.folder / name / "epoch_3.pth"), "--out", str(out),
-                        "--work-dir", str(self.folder / f"{name}_test"), "--num-overlays", "0", *self.options)
+        code = self.run(
+            name,
+            "test",
+            str(CONFIG),
+            str(self.folder / name / "epoch_3.pth"),
+            "--out",
+            str(out),
+            "--work-dir",
+            str(self.folder / f"{name}_test"),
+            "--num-overlays",
+            "0",
+            *self.options,
+        )
         self.require(code, name)
         return json.dumps(json.loads(out.read_text())["metrics"])
 
@@ -92,8 +119,22 @@ class Soak:
 
     def make_data(self) -> None:
         """Write the SYNTHETIC images."""
-        self.require(self.run("data", "make_dataset", "interhand26m", "--out", str(self.folder / "data"), "--train",
-                              str(TRAIN_IMAGES), "--test", str(TEST_IMAGES), "--seed", "0"), "data")
+        self.require(
+            self.run(
+                "data",
+                "make_dataset",
+                "interhand26m",
+                "--out",
+                str(self.folder / "data"),
+                "--train",
+                str(TRAIN_IMAGES),
+                "--test",
+                str(TEST_IMAGES),
+                "--seed",
+                "0",
+            ),
+            "data",
+        )
 
     def prepare(self) -> float:
         """Make the data and the undisturbed training; return how long a training takes, in seconds."""
@@ -121,9 +162,18 @@ class Soak:
         options = [option for option in self.options if not option.startswith(("train_cfg", "train_dataloader.batch"))]
         epochs = -(-steps // (TRAIN_IMAGES // 2))
         often = max(1, epochs // 20)
-        work = functools.partial(call_tool, "train", str(CONFIG), "--work-dir", str(self.folder / "memory"), *options,
-                                 "train_dataloader.batch_size=2", f"train_cfg.max_epochs={epochs}",
-                                 f"train_cfg.val_interval={often}", f"default_hooks.checkpoint.interval={often}")
+        work = functools.partial(
+            call_tool,
+            "train",
+            str(CONFIG),
+            "--work-dir",
+            str(self.folder / "memory"),
+            *options,
+            "train_dataloader.batch_size=2",
+            f"train_cfg.max_epochs={epochs}",
+            f"train_cfg.val_interval={often}",
+            f"default_hooks.checkpoint.interval={often}",
+        )
         before = functools.partial(record_memory, table, every)
         self.require(run_in_child(work, self.folder / "memory.log", before=before, limit_s=24 * 3600), "memory")
         step, main, workers = np.loadtxt(table, delimiter=",", skiprows=1).T
@@ -136,8 +186,10 @@ class Soak:
         figure.savefig(self.folder / "memory.png", dpi=110)
         late = step > step[-1] / 5
         slope, start = np.polyfit(step[late], main[late], 1)
-        return (f"{int(step[-1])} steps: after the first fifth {start + slope * step[late][0]:.0f} MiB, "
-                f"{1000 * slope:+.2f} MiB per 1000 steps; table {table}, picture {self.folder / 'memory.png'}")
+        return (
+            f"{int(step[-1])} steps: after the first fifth {start + slope * step[late][0]:.0f} MiB, "
+            f"{1000 * slope:+.2f} MiB per 1000 steps; table {table}, picture {self.folder / 'memory.png'}"
+        )
 
     def draw_fault(self, took: float):
         """Return the next fault."""

@@ -12,16 +12,28 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="config file, such as configs/dfmamba_interhand.py")
     parser.add_argument("checkpoint", help="checkpoint file (.pth) of that config")
-    parser.add_argument("--work-dir", help="folder for logs and pictures (default: the config's, else "
-                        "work_dirs/<name of the config>)")
-    parser.add_argument("--out", metavar="RESULT.json", help="where to write metrics, data fingerprint and versions "
-                        "(default: result.json in the work folder)")
-    parser.add_argument("--num-overlays", type=whole_number(0), default=16, metavar="N",
-                        help="samples on the contact sheet, spread evenly over the test set; 0 for no sheet "
-                        "(default: 16)")
+    parser.add_argument(
+        "--work-dir", help="folder for logs and pictures (default: the config's, else work_dirs/<name of the config>)"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="RESULT.json",
+        help="where to write metrics, data fingerprint and versions (default: result.json in the work folder)",
+    )
+    parser.add_argument(
+        "--num-overlays",
+        type=whole_number(0),
+        default=16,
+        metavar="N",
+        help="samples on the contact sheet, spread evenly over the test set; 0 for no sheet (default: 16)",
+    )
     add_config_options(parser, "test_dataloader.batch_size=8")
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none",
-                        help="how the processes of a distributed test were started (default: none)")
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="how the processes of a distributed test were started (default: none)",
+    )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
     add_common_arguments(parser)
     args = parser.parse_args()

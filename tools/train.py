@@ -10,18 +10,32 @@ def parse_args() -> argparse.Namespace:
     """Read the command line; the flags are mmpose's."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="config file, such as configs/dfmamba_interhand.py")
-    parser.add_argument("--work-dir", help="folder for logs, checkpoints and pictures (default: the config's, else "
-                        "work_dirs/<name of the config>)")
-    parser.add_argument("--resume", nargs="?", const="auto", metavar="CHECKPOINT",
-                        help="go on from a checkpoint; without a path from the last one in the work folder "
-                        "(default: start anew)")
+    parser.add_argument(
+        "--work-dir",
+        help="folder for logs, checkpoints and pictures (default: the config's, else work_dirs/<name of the config>)",
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="CHECKPOINT",
+        help="go on from a checkpoint; without a path from the last one in the work folder (default: start anew)",
+    )
     parser.add_argument("--amp", action="store_true", help="train in mixed precision, needs a GPU (default: off)")
     parser.add_argument("--no-validate", action="store_true", help="do not validate while training (default: validate)")
-    parser.add_argument("--auto-scale-lr", action="store_true", help="scale the learning rate by the batch size over "
-                        "all processes / auto_scale_lr.base_batch_size of the config (default: off)")
+    parser.add_argument(
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the learning rate by the batch size over "
+        "all processes / auto_scale_lr.base_batch_size of the config (default: off)",
+    )
     add_config_options(parser, "optim_wrapper.optimizer.lr=1e-4 or train_dataloader.dataset.pipeline.2.prob=0")
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none",
-                        help="how the processes of a distributed training were started (default: none)")
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="how the processes of a distributed training were started (default: none)",
+    )
     # torch.distributed.launch passes it on; torchrun sets the environment variable.
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
     add_common_arguments(parser)

@@ -9,6 +9,17 @@ no_weight_decay = dict(
     bias_decay_mult=0.0,
     flat_decay_mult=0.0,
     custom_keys={
-        name: dict(decay_mult=0.0) for name in (
-            'mixer.A_log', 'mixer.D', 'mixer.delta_bias', 'head.queries', 'head.anchors', 'level_embedding',
-            'pos_embed', 'cls_token', 'relative_position_bias_table')})
+        name: dict(decay_mult=0.0)
+        for name in (
+            "mixer.A_log",
+            "mixer.D",
+            "mixer.delta_bias",
+            "head.queries",
+            "head.anchors",
+            "level_embedding",
+            "pos_embed",
+            "cls_token",
+            "relative_position_bias_table",
+        )
+    },
+)

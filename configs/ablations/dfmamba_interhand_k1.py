@@ -3,5 +3,5 @@
 All else as in dfmamba_interhand.py. Untrained.
 """
 
-_base_ = ['../dfmamba_interhand.py']
+_base_ = ["../dfmamba_interhand.py"]
 model = dict(backbone=dict(num_anchors=1))

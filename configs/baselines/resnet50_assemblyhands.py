@@ -3,5 +3,5 @@
 All else as in dfmamba_assemblyhands.py. Untrained. The paper's figure, mm: 19.35, AUC 85.24 %.
 """
 
-_base_ = ['../dfmamba_assemblyhands.py', '../_base_/backbones/resnet50.py']
+_base_ = ["../dfmamba_assemblyhands.py", "../_base_/backbones/resnet50.py"]
 model = dict(backbone={{_base_.backbone_detnet}})

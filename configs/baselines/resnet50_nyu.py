@@ -3,5 +3,5 @@
 All else as in dfmamba_nyu.py. Untrained. The paper's figure, mm: 8.43.
 """
 
-_base_ = ['../dfmamba_nyu.py', '../_base_/backbones/resnet50.py']
+_base_ = ["../dfmamba_nyu.py", "../_base_/backbones/resnet50.py"]
 model = dict(backbone={{_base_.backbone_a2j_depth}})

@@ -3,5 +3,5 @@
 All else as in dfmamba_rhp.py. Untrained. The paper's figure, mm: 17.75.
 """
 
-_base_ = ['../dfmamba_rhp.py', '../_base_/backbones/resnet50.py']
+_base_ = ["../dfmamba_rhp.py", "../_base_/backbones/resnet50.py"]
 model = dict(backbone={{_base_.backbone_a2j}})

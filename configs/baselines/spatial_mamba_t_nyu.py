@@ -3,5 +3,5 @@
 All else as in dfmamba_nyu.py. Untrained. The paper's figure, mm: 8.78.
 """
 
-_base_ = ['../dfmamba_nyu.py', '../_base_/backbones/spatial_mamba_t.py']
+_base_ = ["../dfmamba_nyu.py", "../_base_/backbones/spatial_mamba_t.py"]
 model = dict(backbone={{_base_.backbone_a2j_depth}})

@@ -3,5 +3,5 @@
 All else as in dfmamba_interhand.py. Untrained. The paper has no figure for this pair.
 """
 
-_base_ = ['../dfmamba_interhand.py', '../_base_/backbones/vit_s.py']
+_base_ = ["../dfmamba_interhand.py", "../_base_/backbones/vit_s.py"]
 model = dict(backbone={{_base_.backbone_a2j}})

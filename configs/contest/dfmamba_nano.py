@@ -4,16 +4,16 @@ Data: tools/make_dataset.py interhand26m --out data/synthetic_contest --train 24
 small enough to finish on two CPU cores; the errors say nothing about real hands.
 """
 
-_base_ = ['../demo/dfmamba_interhand_demo.py']
+_base_ = ["../demo/dfmamba_interhand_demo.py"]
 
-data_root = 'data/synthetic_contest'
+data_root = "data/synthetic_contest"
 train_dataloader = dict(dataset=dict(data_root=data_root))
 val_dataloader = dict(dataset=dict(data_root=data_root))
 test_dataloader = dict(dataset=dict(data_root=data_root))
 
 epochs = 8
 param_scheduler = [
-    dict(type='LinearLR', begin=0, end=100, start_factor=0.01, by_epoch=False),
-    dict(type='CosineAnnealingLR', T_max=epochs, eta_min=1e-5, by_epoch=True, convert_to_iter_based=True),
+    dict(type="LinearLR", begin=0, end=100, start_factor=0.01, by_epoch=False),
+    dict(type="CosineAnnealingLR", T_max=epochs, eta_min=1e-5, by_epoch=True, convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=epochs, val_interval=epochs)

@@ -5,20 +5,20 @@ Made and run by tools/run_demo.py --data-set dexycb; its data: tools/make_datase
 true length of the bone wrist-middle1, as those of the full model do. Crops have 64 px, maps 16 x 16 cells.
 """
 
-_base_ = ['../dfmamba_dexycb.py', '../_base_/demo_detnet.py']
+_base_ = ["../dfmamba_dexycb.py", "../_base_/demo_detnet.py"]
 
-data_root = 'data/synthetic_dexycb'
+data_root = "data/synthetic_dexycb"
 test_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='ToSingleHand'),
-    dict(type='MirrorLeftHand'),
-    dict(type='AddBoneLength'),
-    dict(type='GetBBoxCenterScale', padding=1.25),
-    dict(type='AddViewRotation'),
-    dict(type='TopdownAffine', input_size=(64, 64)),
-    dict(type='PackPoseInputs', meta_keys={{_base_.detnet_meta_keys}}),
+    dict(type="LoadImage"),
+    dict(type="ToSingleHand"),
+    dict(type="MirrorLeftHand"),
+    dict(type="AddBoneLength"),
+    dict(type="GetBBoxCenterScale", padding=1.25),
+    dict(type="AddViewRotation"),
+    dict(type="TopdownAffine", input_size=(64, 64)),
+    dict(type="PackPoseInputs", meta_keys={{_base_.detnet_meta_keys}}),
 ]
-test_set = dict(split='test', data_root=data_root, pipeline=test_pipeline)
+test_set = dict(split="test", data_root=data_root, pipeline=test_pipeline)
 train_dataloader = dict(num_workers=1, dataset=dict(data_root=data_root, pipeline={{_base_.demo_train_pipeline}}))
 val_dataloader = dict(num_workers=1, dataset=test_set)
 test_dataloader = dict(num_workers=1, dataset=test_set)

@@ -96,18 +96,24 @@ def message_for_user(error: BaseException) -> str | None:
         reason = text.splitlines()[0] if text else type(error).__name__
         return f"out of memory: {reason}. Try a smaller batch_size, or fewer num_workers."
     if _is_dead_worker(error):
-        return (f"a worker process died: {text.splitlines()[0]} Most often the system ended it for want of memory: "
-                "try fewer workers (train_dataloader.num_workers, or --workers) or a smaller batch_size.")
+        return (
+            f"a worker process died: {text.splitlines()[0]} Most often the system ended it for want of memory: "
+            "try fewer workers (train_dataloader.num_workers, or --workers) or a smaller batch_size."
+        )
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] != "dfmamba":
-        return (f"{text}. Run `make setup` once, then start with .venv/bin/python; `tools/env_check.py` says what else "
-                "is missing.")
+        return (
+            f"{text}. Run `make setup` once, then start with .venv/bin/python; `tools/env_check.py` says what else "
+            "is missing."
+        )
     return None
 
 
 _OF_WORKER = re.compile(r"Caught \w+ in .*\.\nOriginal Traceback \(most recent call last\):\n")
-_NEXT_IN_CHAIN = re.compile(r"\n\n(?:The above exception was the direct cause of the following exception|"
-                            r"During handling of the above exception, another exception occurred):\n\n"
-                            r"Traceback \(most recent call last\):\n")
+_NEXT_IN_CHAIN = re.compile(
+    r"\n\n(?:The above exception was the direct cause of the following exception|"
+    r"During handling of the above exception, another exception occurred):\n\n"
+    r"Traceback \(most recent call last\):\n"
+)
 _FRAME = re.compile(r'  File "(.*)", line \d+, in .*\n    (.*)')  # the place in a file, and the code there
 _FROM_REGISTRY = re.compile(r"class `\w+` in [\w./-]+\.py: ")
 
@@ -163,10 +169,14 @@ def _describe_os_error(text: str) -> str:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error))  # torch's allocator of the CPU
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+    )  # torch's allocator of the CPU
 
 
 def _is_dead_worker(error: BaseException) -> bool:
     return type(error).__name__ == "BrokenProcessPool" or (
-        isinstance(error, RuntimeError) and re.match(r"DataLoader worker \(pid", str(error)) is not None)
+        isinstance(error, RuntimeError) and re.match(r"DataLoader worker \(pid", str(error)) is not None
+    )

@@ -57,8 +57,11 @@ NYU_COORDINATES: dict[str, tuple[Callable[[ArrayLike], Array], Callable[[ArrayLi
     "xyz": (flip_y, flip_y),
     "xyz-y-down": (np.asarray, np.asarray),
 }
-NYU_COORDINATE_NAMES = {"uvd": "u px, v px, depth mm", "xyz": "x, y, z in mm with y up",
-                        "xyz-y-down": "x, y, z in mm with y down"}
+NYU_COORDINATE_NAMES = {
+    "uvd": "u px, v px, depth mm",
+    "xyz": "x, y, z in mm with y up",
+    "xyz-y-down": "x, y, z in mm with y down",
+}
 
 
 def nyu_distances_mm(values: ArrayLike, truth: ArrayLike) -> dict[str, float]:
@@ -68,6 +71,7 @@ def nyu_distances_mm(values: ArrayLike, truth: ArrayLike) -> dict[str, float]:
         values: (N, 3), as a file has them.
         truth: (N, 3) in our camera frame, mm. What is not finite does not count.
     """
+
     def median(points: Array) -> float:
         distance = np.linalg.norm(points - np.asarray(truth), axis=-1)
         distance = distance[np.isfinite(distance)]
@@ -145,9 +149,9 @@ def rotation_to_optical_axis(direction: ArrayLike) -> Array:
     """Return the smallest rotation (3, 3) that takes a camera-space direction (3,) with z > 0 to the optical axis."""
     x, y, z = np.asarray(direction, dtype=np.float64) / np.linalg.norm(direction)
     # Rodrigues' formula about the axis (y, -x, 0), whose angle has the cosine z
-    return np.array([[1 - x * x / (1 + z), -x * y / (1 + z), -x],
-                     [-x * y / (1 + z), 1 - y * y / (1 + z), -y],
-                     [x, y, z]])
+    return np.array(
+        [[1 - x * x / (1 + z), -x * y / (1 + z), -x], [-x * y / (1 + z), 1 - y * y / (1 + z), -y], [x, y, z]]
+    )
 
 
 def xywh_to_xyxy(box_xywh: ArrayLike) -> Array:

@@ -5,5 +5,15 @@ from .evaluation import detnet_metric, metrics
 from .models import backbones, estimators, heads, necks
 from .visualization import hand_visualizer
 
-__all__ = ["backbones", "codecs", "datasets", "detnet_metric", "engine", "estimators", "hand_visualizer", "heads",
-           "metrics", "necks"]
+__all__ = [
+    "backbones",
+    "codecs",
+    "datasets",
+    "detnet_metric",
+    "engine",
+    "estimators",
+    "hand_visualizer",
+    "heads",
+    "metrics",
+    "necks",
+]

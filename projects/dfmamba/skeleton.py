@@ -87,15 +87,33 @@ TWO_HANDS = Skeleton(
 
 # NYU (Tompson et al. 2014), the 36 points in `joint_data.mat`: F1 is the pinky, F4 the index finger, KNU3_A a tip.
 NYU_36_NAMES = (
-    *(f"{finger}_KNU{knuckle}_{end}"
-      for finger in ("F1", "F2", "F3", "F4", "TH") for knuckle in (3, 2, 1) for end in "AB"),
+    *(
+        f"{finger}_KNU{knuckle}_{end}"
+        for finger in ("F1", "F2", "F3", "F4", "TH")
+        for knuckle in (3, 2, 1)
+        for end in "AB"
+    ),
     *(f"PALM_{i}" for i in range(1, 7)),
 )
 NYU_14_OF_36 = (0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32)  # the 14 that everybody evaluates, in their order
 _NYU_PALM = 13
 NYU_14 = Skeleton(
-    names=("pinky_tip", "pinky_mid", "ring_tip", "ring_mid", "middle_tip", "middle_mid", "index_tip", "index_mid",
-           "thumb_tip", "thumb_mid", "thumb_root", "wrist_back", "wrist", "palm"),
+    names=(
+        "pinky_tip",
+        "pinky_mid",
+        "ring_tip",
+        "ring_mid",
+        "middle_tip",
+        "middle_mid",
+        "index_tip",
+        "index_mid",
+        "thumb_tip",
+        "thumb_mid",
+        "thumb_root",
+        "wrist_back",
+        "wrist",
+        "palm",
+    ),
     parents=(1, _NYU_PALM, 3, _NYU_PALM, 5, _NYU_PALM, 7, _NYU_PALM, 9, 10, _NYU_PALM, _NYU_PALM, _NYU_PALM, -1),
     roots=(),
     flip=tuple(range(14)),
@@ -106,8 +124,11 @@ FROM_DEXYCB = (4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18
 # MANO's own 16 joints, wrist first, each finger from the base, the pinky before the ring finger and the thumb last;
 # then the five tips from the thumb on, as its users add them.
 _MANO_FINGERS = ("index", "middle", "pinky", "ring", "thumb")
-_MANO_NAMES = ("wrist", *(f"{finger}{i}" for finger in _MANO_FINGERS for i in (1, 2, 3)),
-               *(f"{finger}4" for finger in FINGERS))
+_MANO_NAMES = (
+    "wrist",
+    *(f"{finger}{i}" for finger in _MANO_FINGERS for i in (1, 2, 3)),
+    *(f"{finger}4" for finger in FINGERS),
+)
 FROM_MANO = tuple(_MANO_NAMES.index(joint) for joint in HAND_JOINTS)
 # One hand of RHD, wrist first, each finger from the tip to the base; and RHD's two hands, the LEFT one first.
 FROM_RHD_HAND = (*range(1, NUM_HAND_JOINTS), 0)
@@ -137,8 +158,10 @@ def skeleton_with(num_joints: int) -> Skeleton:
     for skeleton in (ONE_HAND, TWO_HANDS, NYU_14):
         if skeleton.num_joints == num_joints:
             return skeleton
-    raise ValueError(f"num_joints: expected {ONE_HAND.num_joints} (one hand), {TWO_HANDS.num_joints} (two) or "
-                     f"{NYU_14.num_joints} (NYU), got {num_joints}")
+    raise ValueError(
+        f"num_joints: expected {ONE_HAND.num_joints} (one hand), {TWO_HANDS.num_joints} (two) or "
+        f"{NYU_14.num_joints} (NYU), got {num_joints}"
+    )
 
 
 def mmpose_metainfo(skeleton: Skeleton, dataset_name: str, colors: Sequence[Sequence[int]]) -> dict:

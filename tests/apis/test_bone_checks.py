@@ -59,10 +59,14 @@ def test_other_orders_are_named(hands, name):
 
 def test_order_written_out():
     """Fingers from the base to the tip, wrist first, read as RHD's order: tip to base, wrist first."""
-    file_order = ["wrist", *(f"{finger}{i}" for finger in ("thumb", "index", "middle", "ring", "pinky")
-                             for i in (1, 2, 3, 4))]
-    read_as = ["wrist", *(f"{finger}{i}" for finger in ("thumb", "index", "middle", "ring", "pinky")
-                          for i in (4, 3, 2, 1))]
+    file_order = [
+        "wrist",
+        *(f"{finger}{i}" for finger in ("thumb", "index", "middle", "ring", "pinky") for i in (1, 2, 3, 4)),
+    ]
+    read_as = [
+        "wrist",
+        *(f"{finger}{i}" for finger in ("thumb", "index", "middle", "ring", "pinky") for i in (4, 3, 2, 1)),
+    ]
     rng = np.random.default_rng(1)
     right = articulate(sample_shape(rng), sample_angles("relaxed", rng, 8)).joints_mm
     in_file = right[:, [HAND_JOINTS.index(joint) for joint in file_order]]

@@ -38,9 +38,13 @@ def write_assemblyhands(root):
     assemblyhands_fixture.write_images(root, assemblyhands_fixture.contents())
 
 
-WRITERS = {"interhand": (write_interhand, {"split": "test"}), "rhp": (rhp_fixture.write_rhp, {"split": "test"}),
-           "nyu": (write_nyu, {"split": "test", "centres": "joints"}), "dexycb": (write_dexycb, {}),
-           "assemblyhands": (write_assemblyhands, {"split": "val"})}
+WRITERS = {
+    "interhand": (write_interhand, {"split": "test"}),
+    "rhp": (rhp_fixture.write_rhp, {"split": "test"}),
+    "nyu": (write_nyu, {"split": "test", "centres": "joints"}),
+    "dexycb": (write_dexycb, {}),
+    "assemblyhands": (write_assemblyhands, {"split": "val"}),
+}
 
 
 def training_set(name, root):
@@ -103,8 +107,15 @@ def test_tiles(name, raw, tmp_path):
 def test_box_is_drawn_at_its_place():
     """Without augmentation and at the size of the tile: a box from 10, 20 to 60, 70."""
     joints = np.zeros((1, 21, 3))
-    results = {"img": np.zeros((100, 100, 3), np.uint8), "keypoints": joints, "keypoints_visible": np.zeros((1, 21)),
-               "bbox": np.array([[10, 20, 60, 70]]), "hand_type": np.array([[1, 0]]), "img_path": "a/b.png", "id": 7}
+    results = {
+        "img": np.zeros((100, 100, 3), np.uint8),
+        "keypoints": joints,
+        "keypoints_visible": np.zeros((1, 21)),
+        "bbox": np.array([[10, 20, 60, 70]]),
+        "hand_type": np.array([[1, 0]]),
+        "img_path": "a/b.png",
+        "id": 7,
+    }
     tile, caption = draw_results(results, 100, raw=True)
     rows, columns = np.nonzero(tile[..., 2] > 200)
     assert (columns.min(), rows.min(), columns.max(), rows.max()) == (10, 20, 60, 70)
@@ -143,7 +154,14 @@ def test_the_tool(raw, tmp_path):
     spec.loader.exec_module(tool)
     write_nyu(tmp_path)
     out = tmp_path / "out" / "sheet.png"
-    arguments = {"config": str(ROOT / "configs" / "dfmamba_nyu.py"), "split": "test", "num": 2, "out": out, "raw": raw,
-                 "seed": 0, "cfg_options": [f"data_root={tmp_path}", "test_dataloader.dataset.centres=joints"]}
+    arguments = {
+        "config": str(ROOT / "configs" / "dfmamba_nyu.py"),
+        "split": "test",
+        "num": 2,
+        "out": out,
+        "raw": raw,
+        "seed": 0,
+        "cfg_options": [f"data_root={tmp_path}", "test_dataloader.dataset.centres=joints"],
+    }
     tool.browse(Namespace(**arguments))
     assert cv2.imread(str(out)).shape[1] > 2 * 320

@@ -160,13 +160,16 @@ def assemblyhands_in_metres(root):
     change_json(root / "annotations/val/assemblyhands_val_joint_3d_v1-1.json", joints)
 
 
-@pytest.mark.parametrize(("name", "damage", "meaning"), [
-    ("interhand", interhand_in_metres, "too small by 1000: metres where mm belong"),
-    ("rhp", rhp_in_mm, "too large by 1000: mm taken for metres"),
-    ("nyu", nyu_in_metres, "too small by 1000: metres where mm belong"),
-    ("dexycb", dexycb_in_mm, "too large by 1000: mm taken for metres"),
-    ("assemblyhands", assemblyhands_in_metres, "too small by 1000: metres where mm belong"),
-])
+@pytest.mark.parametrize(
+    ("name", "damage", "meaning"),
+    [
+        ("interhand", interhand_in_metres, "too small by 1000: metres where mm belong"),
+        ("rhp", rhp_in_mm, "too large by 1000: mm taken for metres"),
+        ("nyu", nyu_in_metres, "too small by 1000: metres where mm belong"),
+        ("dexycb", dexycb_in_mm, "too large by 1000: mm taken for metres"),
+        ("assemblyhands", assemblyhands_in_metres, "too small by 1000: metres where mm belong"),
+    ],
+)
 def test_another_unit_is_named(name, damage, meaning, copied):
     root = copied(name)
     damage(root)
@@ -186,9 +189,13 @@ def test_centimetres_are_named(copied):
     assert "too small by 10: centimetres where mm belong" in wrong(check("assemblyhands", root))["annotations"]
 
 
-ANNOTATIONS = {"interhand": "annotations/test/InterHand2.6M_test_camera.json", "rhp": "evaluation/mask",
-               "nyu": "nyu_center_test.mat", "dexycb": "calibration/intrinsics/932122062010_640x480.yml",
-               "assemblyhands": "annotations/val/assemblyhands_val_ego_calib_v1-1.json"}
+ANNOTATIONS = {
+    "interhand": "annotations/test/InterHand2.6M_test_camera.json",
+    "rhp": "evaluation/mask",
+    "nyu": "nyu_center_test.mat",
+    "dexycb": "calibration/intrinsics/932122062010_640x480.yml",
+    "assemblyhands": "annotations/val/assemblyhands_val_ego_calib_v1-1.json",
+}
 
 
 @every_set
@@ -255,8 +262,10 @@ def move_interhand_cameras(root):
 
 
 def lengthen_rhp_focal(root):
-    change_pickle(root / "evaluation/anno_evaluation.pickle",
-                  lambda frame: frame.update(K=frame["K"] * [[1.5, 1, 1], [1, 1.5, 1], [1, 1, 1]]))
+    change_pickle(
+        root / "evaluation/anno_evaluation.pickle",
+        lambda frame: frame.update(K=frame["K"] * [[1.5, 1, 1], [1, 1.5, 1], [1, 1, 1]]),
+    )
 
 
 def forget_that_y_is_up(root):
@@ -273,19 +282,24 @@ def move_dexycb_cameras(root):
 def move_assemblyhands_cameras(root):
     def change(content):
         for sequence in content["calibration"].values():
-            sequence["intrinsics"] = {name: np.add(matrix, [[0, 0, 60], [0, 0, 0], [0, 0, 0]]).tolist()
-                                      for name, matrix in sequence["intrinsics"].items()}
+            sequence["intrinsics"] = {
+                name: np.add(matrix, [[0, 0, 60], [0, 0, 0], [0, 0, 0]]).tolist()
+                for name, matrix in sequence["intrinsics"].items()
+            }
 
     change_json(root / "annotations/val/assemblyhands_val_ego_calib_v1-1.json", change)
 
 
-@pytest.mark.parametrize(("name", "damage", "where"), [
-    ("interhand", move_interhand_cameras, "joints in boxes"),
-    ("rhp", lengthen_rhp_focal, "projection against the file"),
-    ("nyu", forget_that_y_is_up, "projection against the file"),
-    ("dexycb", move_dexycb_cameras, "projection against the file"),
-    ("assemblyhands", move_assemblyhands_cameras, "projection against the file"),
-])
+@pytest.mark.parametrize(
+    ("name", "damage", "where"),
+    [
+        ("interhand", move_interhand_cameras, "joints in boxes"),
+        ("rhp", lengthen_rhp_focal, "projection against the file"),
+        ("nyu", forget_that_y_is_up, "projection against the file"),
+        ("dexycb", move_dexycb_cameras, "projection against the file"),
+        ("assemblyhands", move_assemblyhands_cameras, "projection against the file"),
+    ],
+)
 def test_a_wrong_camera_is_found(name, damage, where, copied):
     root = copied(name)
     damage(root)
@@ -306,8 +320,11 @@ def test_another_order_of_joints_is_found(copied):
 
     def change(content):
         for annotation in content["annotations"]:
-            annotation.update(joint_cam=base_to_tip(annotation["joint_cam"]),
-                              joint_img=base_to_tip(annotation["joint_img"]), joint_valid=[1] * 21)
+            annotation.update(
+                joint_cam=base_to_tip(annotation["joint_cam"]),
+                joint_img=base_to_tip(annotation["joint_img"]),
+                joint_valid=[1] * 21,
+            )
 
     change_json(root / "RHD_evaluation.json", change)
     problems = wrong(check("rhp", root, ann_file="RHD_evaluation.json"))
@@ -378,8 +395,11 @@ def test_number_of_sampled_records(whole):
 def test_datasets_of_a_config():
     repeated = {"type": "RepeatDataset", "times": 3, "dataset": {"type": "RHPDataset", "pipeline": []}}
     same = {"type": "RHPDataset", "split": "test"}
-    config = {"train_dataloader": {"dataset": repeated}, "val_dataloader": {"dataset": same | {"test_mode": True}},
-              "test_dataloader": {"dataset": same}}
+    config = {
+        "train_dataloader": {"dataset": repeated},
+        "val_dataloader": {"dataset": same | {"test_mode": True}},
+        "test_dataloader": {"dataset": same},
+    }
     lazy = {"type": "RHPDataset", "lazy_init": True}
     assert datasets_of(config) == [(["train"], lazy), (["val", "test"], lazy | {"split": "test"})]
     with pytest.raises(ConfigError, match="no train_dataloader"):
@@ -393,8 +413,12 @@ def test_the_tool(copied, tmp_path, capsys):
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     root = copied("assemblyhands")  # without the training split
-    arguments = {"config": str(ROOT / "configs" / "dfmamba_assemblyhands.py"), "samples": 0,
-                 "cfg_options": [f"data_root={root}"], "json": tmp_path / "out" / "check.json"}
+    arguments = {
+        "config": str(ROOT / "configs" / "dfmamba_assemblyhands.py"),
+        "samples": 0,
+        "cfg_options": [f"data_root={root}"],
+        "json": tmp_path / "out" / "check.json",
+    }
     assert tool.check(Namespace(**arguments)) == 1
     printed = capsys.readouterr().out
     assert "MISSING" in printed
@@ -435,6 +459,7 @@ def test_index_that_cannot_be_stored_or_is_damaged_meanwhile(whole, tmp_path, mo
 
     def refuse(index):
         raise ValueError(f"{index.folder}/side.npy: expected another checksum")
+
     monkeypatch.setattr("dfmamba.apis.data_check.verify_index", refuse)
     report = check("rhp", whole("rhp"), cache_dir=str(tmp_path / "cache"))
     assert f"Delete {tmp_path}/cache" in wrong(report)["index"]

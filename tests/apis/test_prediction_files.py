@@ -33,14 +33,17 @@ def test_all_is_turned_where_depths_are_negative(tmp_path):
     np.testing.assert_allclose(table.joints_mm, joints() * [1, -1, 1])
 
 
-@pytest.mark.parametrize(("array", "key", "message"), [
-    (joints(), "joint_est_wld_xyz", r"no variable .*xyz_estimation"),
-    (joints()[:, :13], "xyz_estimation", r"of shape .frames, 14, 3., finite numbers, got shape \(3, 13, 3\)"),
-    (joints().reshape(3, 42), "xyz_estimation", r"got shape \(3, 42\)"),
-    (np.where(joints() > 790, np.nan, joints()), "xyz_estimation", r"got shape .3, 14, 3., \d+ finite numbers"),
-    (joints() - [0, 0, 700], "xyz_estimation", r"depths that are all above, or all below 0 mm, got -\d+.* to \d+"),
-    (joints() * [1, 1, 0], "xyz_estimation", r"depths that are all above, or all below 0 mm, got 0 to 0"),
-])
+@pytest.mark.parametrize(
+    ("array", "key", "message"),
+    [
+        (joints(), "joint_est_wld_xyz", r"no variable .*xyz_estimation"),
+        (joints()[:, :13], "xyz_estimation", r"of shape .frames, 14, 3., finite numbers, got shape \(3, 13, 3\)"),
+        (joints().reshape(3, 42), "xyz_estimation", r"got shape \(3, 42\)"),
+        (np.where(joints() > 790, np.nan, joints()), "xyz_estimation", r"got shape .3, 14, 3., \d+ finite numbers"),
+        (joints() - [0, 0, 700], "xyz_estimation", r"depths that are all above, or all below 0 mm, got -\d+.* to \d+"),
+        (joints() * [1, 1, 0], "xyz_estimation", r"depths that are all above, or all below 0 mm, got 0 to 0"),
+    ],
+)
 def test_what_is_no_such_file(array, key, message, tmp_path):
     with pytest.raises(DataError, match=message):
         read_nyu_mat(write(tmp_path / "x.mat", array, key))

@@ -33,16 +33,20 @@ from dfmamba.evaluation.result_files import read_assemblyhands_json, read_result
 from dfmamba.evaluation.scoring import match, score_tables
 
 RHD_SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "rhd" / "test_rhd.json"
-SELECTION = Selection(dexycb_fixture.SUBJECTS, dexycb_fixture.SERIALS, (0, 1, 2, 3),
-                      dexycb_fixture.SEQUENCES_PER_SUBJECT)
+SELECTION = Selection(
+    dexycb_fixture.SUBJECTS, dexycb_fixture.SERIALS, (0, 1, 2, 3), dexycb_fixture.SEQUENCES_PER_SUBJECT
+)
 
 
 def interhand26m(root):
     interhand_fixture.write_annotations(root, interhand_fixture.contents())
     interhand_fixture.write_images(root, interhand_fixture.contents())
     dataset = InterHand26MDataset(split="test", data_root=str(root), test_mode=True)
-    return dataset, InterHandMPJPE, lambda: read_interhand26m_truth(
-        root / "annotations" / "test" / "InterHand2.6M_test_data.json")
+    return (
+        dataset,
+        InterHandMPJPE,
+        lambda: read_interhand26m_truth(root / "annotations" / "test" / "InterHand2.6M_test_data.json"),
+    )
 
 
 def rhp(root):
@@ -59,8 +63,16 @@ def nyu(root):
 
 def dexycb(root):
     dexycb_fixture.write_dexycb(root)
-    dataset = DexYCBDataset("s0", "train", data_root=str(root), subjects=SELECTION.subjects, serials=SELECTION.serials,
-                            sequences_per_subject=SELECTION.sequences_per_subject, test_mode=True, index_workers=1)
+    dataset = DexYCBDataset(
+        "s0",
+        "train",
+        data_root=str(root),
+        subjects=SELECTION.subjects,
+        serials=SELECTION.serials,
+        sequences_per_subject=SELECTION.sequences_per_subject,
+        test_mode=True,
+        index_workers=1,
+    )
     return dataset, DexYCBMPJPE, lambda: read_dexycb_truth(root, "s0", "train", SELECTION)
 
 
@@ -190,8 +202,10 @@ def test_the_hand_may_be_chosen_without_masks(hand, expected, tmp_path):
     shutil.rmtree(path.parent / "mask")
     with pytest.raises(FileNotFoundError, match=r"no such file: .*00000.png .a mask.*score.py --hand most_visible"):
         read_rhp_truth(path)
-    assert np.argmax(read_rhp_truth(path, hand=hand).fields["seen"].reshape(-1, 2, 21).any(axis=2), axis=1
-                     ).tolist() == expected
+    assert (
+        np.argmax(read_rhp_truth(path, hand=hand).fields["seen"].reshape(-1, 2, 21).any(axis=2), axis=1).tolist()
+        == expected
+    )
 
 
 @pytest.mark.parametrize("name", sorted(set(SETS) - {"assemblyhands"}))  # its truth is in the world's frame

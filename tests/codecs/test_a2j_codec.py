@@ -98,7 +98,11 @@ def test_everything_that_metrics_read_gets_packed():
     results = transforms.GenerateTarget(encoder={"type": "A2JCodec"}).transform(results)
     sample = transforms.PackPoseInputs(meta_keys=()).transform(results)["data_samples"]
     assert set(sample.gt_instances.keys()) == {
-        "bboxes", "bbox_scores", "keypoints", "keypoints_cam", "keypoints_visible",
+        "bboxes",
+        "bbox_scores",
+        "keypoints",
+        "keypoints_cam",
+        "keypoints_visible",
     }
     assert sample.gt_instance_labels.keypoint_labels.shape == (1, 1, 3)
     assert sample.gt_instance_labels.keypoint_weights.tolist() == [[1]]

@@ -15,8 +15,10 @@ WRIST, MIDDLE1, MIDDLE2, THUMB4 = (HAND_JOINTS.index(name) for name in ("wrist",
 def hand(seed=0):
     """Return joints (1, 21, 2) inside a crop of 128 px and (1, 21, 3) in camera-space mm."""
     rng = np.random.default_rng(seed)
-    return (rng.uniform(0, 128, (1, 21, 2)).astype(np.float32),
-            rng.uniform((-100, -100, 500), (100, 100, 700), (1, 21, 3)).astype(np.float32))
+    return (
+        rng.uniform(0, 128, (1, 21, 2)).astype(np.float32),
+        rng.uniform((-100, -100, 500), (100, 100, 700), (1, 21, 3)).astype(np.float32),
+    )
 
 
 def published_targets(points, cam):
@@ -30,8 +32,12 @@ def published_targets(points, cam):
                     heatmaps[joint, i, j] = math.exp(-((i - row) ** 2 + (j - column) ** 2) / 2)
     locations = (cam - cam[9]) / math.dist(cam[0], cam[9])  # middle-finger knuckle; bone from the wrist to it
     parents = [0, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19]
-    deltas = np.array([(cam[joint] - cam[parent]) / math.dist(cam[joint], cam[parent]) if joint else [0, 0, 0]
-                       for joint, parent in enumerate(parents)])
+    deltas = np.array(
+        [
+            (cam[joint] - cam[parent]) / math.dist(cam[joint], cam[parent]) if joint else [0, 0, 0]
+            for joint, parent in enumerate(parents)
+        ]
+    )
     return heatmaps, locations, deltas
 
 
@@ -53,10 +59,12 @@ def test_unit_and_origin_by_hand():
     points, cam = hand()
     cam[0, [WRIST, MIDDLE1, MIDDLE2]] = [[0, 80, 600], [0, 0, 600], [0, -24, 632]]
     targets = DetNetCodec().encode(points, None, cam)
-    np.testing.assert_allclose(targets["locations"][0, [WRIST, MIDDLE1, MIDDLE2]],
-                               [[0, 1, 0], [0, 0, 0], [0, -0.3, 0.4]], atol=1e-6)
-    np.testing.assert_allclose(targets["deltas"][0, [WRIST, MIDDLE1, MIDDLE2]],
-                               [[0, 0, 0], [0, -1, 0], [0, -0.6, 0.8]], atol=1e-6)
+    np.testing.assert_allclose(
+        targets["locations"][0, [WRIST, MIDDLE1, MIDDLE2]], [[0, 1, 0], [0, 0, 0], [0, -0.3, 0.4]], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        targets["deltas"][0, [WRIST, MIDDLE1, MIDDLE2]], [[0, 0, 0], [0, -1, 0], [0, -0.6, 0.8]], atol=1e-6
+    )
     assert DetNetCodec().bone_length(cam) == pytest.approx(80)
 
 
@@ -151,16 +159,20 @@ def test_decode_reads_out_at_the_peaks_by_hand():
 
 @pytest.mark.parametrize(
     "codec",
-    [DetNetCodec(), DetNetCodec((256, 192), (64, 48), sigma=1.5), DetNetCodec((256, 256), (32, 32)),
-     KEYPOINT_CODECS.build({"type": "DetNetCodec", "root": "wrist", "bone": ("index1", "index2")}),
-     DetNetCodec(root="palm", bone=("wrist", "middle_mid"), num_joints=14)],
+    [
+        DetNetCodec(),
+        DetNetCodec((256, 192), (64, 48), sigma=1.5),
+        DetNetCodec((256, 256), (32, 32)),
+        KEYPOINT_CODECS.build({"type": "DetNetCodec", "root": "wrist", "bone": ("index1", "index2")}),
+        DetNetCodec(root="palm", bone=("wrist", "middle_mid"), num_joints=14),
+    ],
 )
 def test_round_trip(codec):
     rng = np.random.default_rng(0)
     width, height = codec.map_size
     cells = np.stack([rng.integers(0, size, codec.num_joints) for size in codec.map_size], axis=-1)
     points = ((cells + 0.5) * codec.stride - 0.5)[None]
-    cam = hand()[1][:, :codec.num_joints]
+    cam = hand()[1][:, : codec.num_joints]
     targets = codec.encode(points, None, cam)
     maps = np.broadcast_to(targets["locations"].reshape(-1, 1, 1), (3 * codec.num_joints, height, width))
     decoded, scores, locations = codec.decode(targets["heatmaps"], maps)
@@ -206,15 +218,28 @@ def test_everything_that_losses_and_metrics_read_gets_packed():
     transforms = pytest.importorskip("mmpose.datasets.transforms")
     points, cam = hand()
     results = {
-        "img": np.zeros((8, 8, 3), np.uint8), "keypoints": points, "keypoints_visible": np.ones((1, 21), np.float32),
-        "keypoints_cam": cam, "bbox": np.array([[0, 0, 8, 8]]), "bbox_score": np.ones(1),
+        "img": np.zeros((8, 8, 3), np.uint8),
+        "keypoints": points,
+        "keypoints_visible": np.ones((1, 21), np.float32),
+        "keypoints_cam": cam,
+        "bbox": np.array([[0, 0, 8, 8]]),
+        "bbox_score": np.ones(1),
     }
     results = transforms.GenerateTarget(encoder={"type": "DetNetCodec"}).transform(results)
     sample = transforms.PackPoseInputs(meta_keys=()).transform(results)["data_samples"]
     assert set(sample.gt_instances.keys()) == {
-        "bboxes", "bbox_scores", "keypoints", "keypoints_cam", "keypoints_visible",
+        "bboxes",
+        "bbox_scores",
+        "keypoints",
+        "keypoints_cam",
+        "keypoints_visible",
     }
     shapes = {name: tuple(label.shape) for name, label in sample.gt_instance_labels.items()}
-    assert shapes == {"keypoint_weights": (1, 21), "locations": (1, 21, 3), "location_weights": (1, 21),
-                      "deltas": (1, 21, 3), "delta_weights": (1, 21)}
+    assert shapes == {
+        "keypoint_weights": (1, 21),
+        "locations": (1, 21, 3),
+        "location_weights": (1, 21),
+        "deltas": (1, 21, 3),
+        "delta_weights": (1, 21),
+    }
     assert tuple(sample.gt_fields.heatmaps.shape) == (21, 32, 32)

@@ -38,8 +38,11 @@ def build_dataset(cfg, dataloader, synthetic_set):
     """Build the data set of a data loader over synthetic files."""
     config = cfg[dataloader].dataset
     config = config.get("dataset", config)  # a repeated data set holds another
-    kept = {key: config[key] for key in ("type", "split", "pipeline", "test_mode", "setup", "ann_file", "centres")
-            if key in config and not (config.type == "InterHand26MDataset" and key == "ann_file")}
+    kept = {
+        key: config[key]
+        for key in ("type", "split", "pipeline", "test_mode", "setup", "ann_file", "centres")
+        if key in config and not (config.type == "InterHand26MDataset" and key == "ann_file")
+    }
     return DATASETS.build({**kept, "data_root": str(synthetic_set(config.type))})
 
 

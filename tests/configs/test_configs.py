@@ -16,8 +16,10 @@ BACKBONES = ("resnet50", "vit_s", "swin_t", "convnext_t", "vmamba_t", "spatial_m
 DATA_SETS = ("interhand", "rhp", "nyu", "dexycb", "assemblyhands")
 
 
-@pytest.mark.parametrize("path", [
-    pytest.param(path, id=named(path), marks=() if named(path) in QUICK else pytest.mark.slow) for path in LEAVES])
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=named(path), marks=() if named(path) in QUICK else pytest.mark.slow) for path in LEAVES],
+)
 def test_config_builds_trains_and_is_scored(path, synthetic_set):
     cfg = load_config(path)
     check_types(cfg)
@@ -72,17 +74,31 @@ def test_a_baseline_differs_from_df_mamba_in_the_backbone_alone(backbone, data_s
     theirs = load_config(CONFIGS / "baselines" / f"{backbone}_{data_set}.py")
     assert theirs.model.pop("backbone") != ours.model.pop("backbone")
     assert theirs.model == ours.model
-    for key in ("train_dataloader", "test_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "test_evaluator",
-                "default_hooks"):
+    for key in (
+        "train_dataloader",
+        "test_dataloader",
+        "optim_wrapper",
+        "param_scheduler",
+        "train_cfg",
+        "test_evaluator",
+        "default_hooks",
+    ):
         assert theirs[key] == ours[key]
 
 
 # Whole InterHand2.6M models: what Table 1 of the paper prints, in M, and by how much ours may differ; docs/configs.md
 # says what is known of the differences.
-@pytest.mark.parametrize(("name", "paper", "tolerance"), [
-    ("dfmamba_interhand", 42, 0.5), ("baselines/resnet50_interhand", 42, 0.5), ("baselines/swin_t_interhand", 45, 2.5),
-    ("baselines/vmamba_t_interhand", 46, 1.5), ("baselines/spatial_mamba_t_interhand", 43, 2.5),
-    ("baselines/vit_s_interhand", 42, 6)])
+@pytest.mark.parametrize(
+    ("name", "paper", "tolerance"),
+    [
+        ("dfmamba_interhand", 42, 0.5),
+        ("baselines/resnet50_interhand", 42, 0.5),
+        ("baselines/swin_t_interhand", 45, 2.5),
+        ("baselines/vmamba_t_interhand", 46, 1.5),
+        ("baselines/spatial_mamba_t_interhand", 43, 2.5),
+        ("baselines/vit_s_interhand", 42, 6),
+    ],
+)
 def test_the_sizes_of_whole_models_beside_the_papers(name, paper, tolerance):
     cfg = load_config(CONFIGS / f"{name}.py")
     init_default_scope(cfg.default_scope)

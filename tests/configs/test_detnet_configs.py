@@ -44,8 +44,13 @@ def one_thread():
 
 def write_leaf(folder, base, dataset, root, train="train"):
     """Write a leaf config over the base configs, as a user would, and read it."""
-    names = ("default_runtime", f"datasets/{base}", "pipelines/detnet", "models/dfmamba_detnet",
-             "schedules/detnet_100e")
+    names = (
+        "default_runtime",
+        f"datasets/{base}",
+        "pipelines/detnet",
+        "models/dfmamba_detnet",
+        "schedules/detnet_100e",
+    )
     path = folder / "leaf.py"
     bases = ", ".join(repr(str(BASE / f"{name}.py")) for name in names)
     path.write_text(LEAF.format(bases=bases, dataset=dataset, root=root, train=train))
@@ -80,8 +85,9 @@ def test_training_on_synthetic_hands_learns_and_predicts(synthetic_interhand, tm
         total.backward()
         optimizer.step()
         history.append({name: value.item() for name, value in losses.items()})
-    first, last = ({name: np.mean([entry[name] for entry in part]) for name in history[0]}
-                   for part in (history[:4], history[-4:]))
+    first, last = (
+        {name: np.mean([entry[name] for entry in part]) for name in history[0]} for part in (history[:4], history[-4:])
+    )
     assert last["loss_heat"] < 0.97 * first["loss_heat"]  # slow at first: most cells are cold
     assert last["error_cells"] < 0.75 * first["error_cells"]
     assert last["loss_delta"] < 0.3 * first["loss_delta"]
@@ -101,7 +107,8 @@ def test_training_on_synthetic_hands_learns_and_predicts(synthetic_interhand, tm
     assert 0 < free["detnet/MPJPE_middle1_scalefree_macro_bones"] < 2
     # both measure from the wrist, with the truth's bone; the one for 21 joints, the other for 42
     assert free["detnet/MPJPE_rr_bonescaled_macro_mm"] == pytest.approx(
-        in_mm["interhand_true_bone/MPJPE_rr_micro_all_mm"], rel=0.01)
+        in_mm["interhand_true_bone/MPJPE_rr_micro_all_mm"], rel=0.01
+    )
 
 
 def check_prediction(sample, truth):
@@ -138,8 +145,9 @@ def test_size_of_the_whole_model():
 
 
 def test_the_configs_in_the_docs_load_and_build(tmp_path):
-    leaf, other_backbone = re.findall(r"^```python config\n(.*?)^```$", (ROOT / "docs" / "detnet.md").read_text(),
-                                      flags=re.MULTILINE | re.DOTALL)
+    leaf, other_backbone = re.findall(
+        r"^```python config\n(.*?)^```$", (ROOT / "docs" / "detnet.md").read_text(), flags=re.MULTILINE | re.DOTALL
+    )
     (tmp_path / "leaf.py").write_text(leaf.replace("'_base_/", f"'{BASE}/"))
     (tmp_path / "resnet.py").write_text(other_backbone.replace("./dfmamba_dexycb.py", "leaf.py"))
     cfg = load_config(tmp_path / "resnet.py")
@@ -149,5 +157,9 @@ def test_the_configs_in_the_docs_load_and_build(tmp_path):
     assert [conv.in_channels for conv in model.neck.projections] == [256, 512, 1024, 2048]
     assert model.head.in_channels == (256,)
     assert [step.type for step in cfg.test_dataloader.dataset.pipeline][:4] == [
-        "LoadImage", "ToSingleHand", "MirrorLeftHand", "AddBoneLength"]
+        "LoadImage",
+        "ToSingleHand",
+        "MirrorLeftHand",
+        "AddBoneLength",
+    ]
     assert [METRICS.build(metric).prefix for metric in cfg.test_evaluator] == ["detnet", "assemblyhands_true_bone"]

@@ -1,7 +1,6 @@
 """mmpose's own inferencers on every config, unchanged: pictures without truth, as a user has them."""
 
 import json
-import re
 
 import cv2
 import numpy as np
@@ -22,8 +21,11 @@ from dfmamba.visualization.colors import joint_colors
 SKELETONS = {skeleton.num_joints: skeleton for skeleton in (ONE_HAND, TWO_HANDS, NYU_14)}
 DEMOS = [path for path in LEAVES if path.parent.name == "demo"]
 # The others take the same pipelines, which run for every config, and differ in the backbone alone (test_configs.py).
-BY_INTERFACE = [path for path in LEAVES if path.parent == CONFIGS or path in DEMOS
-                or (path.parent.name == "baselines" and path.stem.endswith("_interhand"))]
+BY_INTERFACE = [
+    path
+    for path in LEAVES
+    if path.parent == CONFIGS or path in DEMOS or (path.parent.name == "baselines" and path.stem.endswith("_interhand"))
+]
 MIXED = [path for path in list_configs.leaves() if path.parent.name == "mixing" and "retinanet" not in path.name]
 
 
@@ -45,8 +47,12 @@ def samples_of(cfg, synthetic_set):
 def said(info, packed):
     """Return what a user can say about a picture, for a sample whose truth tells it, in the form of `dataset_meta`."""
     side = SIDES[int(np.ravel(info["hand_type"])[0] == 0)]
-    known = {"hand_side": side, "centre_depth": float(info["root_depth"][0]), "focal": info["focal"],
-             "principal_pt": info["principal_pt"]}
+    known = {
+        "hand_side": side,
+        "centre_depth": float(info["root_depth"][0]),
+        "focal": info["focal"],
+        "principal_pt": info["principal_pt"],
+    }
     length = packed["data_samples"].metainfo.get("bone_length")
     return known if length is None else {**known, "bone_length": float(length[0])}
 
@@ -76,8 +82,10 @@ def test_a_picture_becomes_the_same_input_as_the_sample_with_truth(path, is_load
         assert "keypoints" not in got["data_samples"].gt_instances
 
 
-@pytest.mark.parametrize("path", [
-    pytest.param(path, id=named(path), marks=() if path in DEMOS else pytest.mark.slow) for path in BY_INTERFACE])
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=named(path), marks=() if path in DEMOS else pytest.mark.slow) for path in BY_INTERFACE],
+)
 def test_every_interface_predicts_what_the_model_predicts_with_the_truth_beside_it(path, synthetic_set, tmp_path):
     torch.manual_seed(0)
     model = init_model(str(path), device="cpu")
@@ -112,8 +120,16 @@ def test_every_interface_predicts_what_the_model_predicts_with_the_truth_beside_
     assert isinstance(space.inferencer, Hand3DInferencer)
     space.inferencer.model.dataset_meta |= said(info, packed)
     boxes = np.stack([[*info["bbox"][0], 0.9], [0, 0, width, height, 0.8]])
-    result = next(space([info["img_path"]], bboxes=[boxes], kpt_thr=0, return_vis=True, return_datasamples=True,
-                        disable_rebase_keypoint=True))
+    result = next(
+        space(
+            [info["img_path"]],
+            bboxes=[boxes],
+            kpt_thr=0,
+            return_vis=True,
+            return_datasamples=True,
+            disable_rebase_keypoint=True,
+        )
+    )
     hands = result["predictions"][0].pred_instances
     x, y, z = np.moveaxis(truth.keypoints[0], -1, 0)
     np.testing.assert_allclose(hands.keypoints[0], np.stack([x, z, -y], axis=-1), rtol=1e-3, atol=1e-3)
@@ -124,8 +140,12 @@ def test_every_interface_predicts_what_the_model_predicts_with_the_truth_beside_
 @pytest.mark.parametrize("path", [path for path in LEAVES if path.parent == CONFIGS or path in DEMOS], ids=named)
 def test_the_model_knows_names_links_colours_and_mirror_images_of_its_joints(path):
     cfg = load_config(path)
-    cfg.model.backbone = {"type": "DFMamba", "arch": "nano", "in_channels": cfg.model.backbone.get("in_channels", 3),
-                          **({"out_indices": (0, 1, 3, 5)} if "neck" in cfg.model else {})}
+    cfg.model.backbone = {
+        "type": "DFMamba",
+        "arch": "nano",
+        "in_channels": cfg.model.backbone.get("in_channels", 3),
+        **({"out_indices": (0, 1, 3, 5)} if "neck" in cfg.model else {}),
+    }
     meta = init_model(cfg, device="cpu").dataset_meta
     skeleton = SKELETONS[meta["num_keypoints"]]
     assert tuple(meta["keypoint_id2name"].values()) == skeleton.names

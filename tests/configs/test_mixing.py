@@ -34,17 +34,28 @@ def sample(folder, number, num_joints):
     cv2.imwrite(str(path), rng.integers(0, 255, (256, 256, 3), dtype=np.uint8))
     dimensions = 3 if num_joints == 42 else 2
     return {
-        "img_path": str(path), "img_id": number, "id": number,
+        "img_path": str(path),
+        "img_id": number,
+        "id": number,
         "keypoints": rng.uniform(60, 200, (1, num_joints, dimensions)).astype(np.float32),
         "keypoints_visible": np.ones((1, num_joints), np.float32),
         "keypoints_cam": rng.normal(size=(1, num_joints, 3)).astype(np.float32),
-        "bbox": np.array([[30, 30, 230, 230]], np.float32), "bbox_score": np.ones(1, np.float32),
+        "bbox": np.array([[30, 30, 230, 230]], np.float32),
+        "bbox_score": np.ones(1, np.float32),
         "flip_indices": list(range(num_joints)) if num_joints == 21 else list(TWO_HANDS.flip),
-        "flip_pairs": [], "upper_body_ids": [], "lower_body_ids": [], "dataset_keypoint_weights": np.ones(num_joints),
+        "flip_pairs": [],
+        "upper_body_ids": [],
+        "lower_body_ids": [],
+        "dataset_keypoint_weights": np.ones(num_joints),
         "num_keypoints": num_joints,
-        "hand_type": np.ones((1, 2), np.float32), "hand_type_valid": np.ones(1, np.float32), "rotation": 0,
-        "rel_root_depth": np.zeros(1, np.float32), "rel_root_valid": np.ones(1, np.float32),
-        "abs_depth": np.full(2, 1000.0), "focal": np.full(2, 1200.0), "principal_pt": np.full(2, 128.0),
+        "hand_type": np.ones((1, 2), np.float32),
+        "hand_type_valid": np.ones(1, np.float32),
+        "rotation": 0,
+        "rel_root_depth": np.zeros(1, np.float32),
+        "rel_root_valid": np.ones(1, np.float32),
+        "abs_depth": np.full(2, 1000.0),
+        "focal": np.full(2, 1200.0),
+        "principal_pt": np.full(2, 128.0),
     }
 
 
@@ -99,8 +110,15 @@ def test_a_detector_learns_and_predicts():
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
     assert isinstance(model.backbone, DFMamba)
-    truth = DetDataSample(metainfo={"img_shape": (128, 128), "ori_shape": (128, 128), "scale_factor": (1.0, 1.0),
-                                    "pad_shape": (128, 128), "batch_input_shape": (128, 128)})
+    truth = DetDataSample(
+        metainfo={
+            "img_shape": (128, 128),
+            "ori_shape": (128, 128),
+            "scale_factor": (1.0, 1.0),
+            "pad_shape": (128, 128),
+            "batch_input_shape": (128, 128),
+        }
+    )
     truth.gt_instances = InstanceData(bboxes=torch.tensor([[20.0, 20, 90, 100]]), labels=torch.tensor([0]))
     batch = {"inputs": torch.rand(1, 3, 128, 128), "data_samples": [truth]}
     assert falls(model, batch)

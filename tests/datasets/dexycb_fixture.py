@@ -36,8 +36,11 @@ def num_frames(number: int) -> int:
 def joints_m(frame: int, camera: int) -> np.ndarray:
     """The hand (21, 3) in DexYCB's order: the wrist, then thumb to little finger, each from the base to the tip."""
     wrist = np.array([0.01 * frame, 0.02 * camera, 0.9])
-    fingers = [wrist + np.array([0.02 * (finger - 2), -0.02 * (i + 1), 0.001 * finger])
-               for finger in range(5) for i in range(4)]
+    fingers = [
+        wrist + np.array([0.02 * (finger - 2), -0.02 * (i + 1), 0.001 * finger])
+        for finger in range(5)
+        for i in range(4)
+    ]
     return np.array([wrist, *fingers])
 
 
@@ -60,9 +63,15 @@ def label(frame: int, camera: int, is_there: bool = True) -> dict[str, np.ndarra
 
 def meta(subject: str, number: int) -> dict:
     """The content of a `meta.yml`."""
-    return {"serials": list(SERIALS), "num_frames": num_frames(number), "extrinsics": "20200702_151821",
-            "mano_calib": [f"20200709_140042_{subject[9:]}_{SIDES[subject]}"], "mano_sides": [SIDES[subject]],
-            "ycb_ids": [3], "ycb_grasp_ind": 0}
+    return {
+        "serials": list(SERIALS),
+        "num_frames": num_frames(number),
+        "extrinsics": "20200702_151821",
+        "mano_calib": [f"20200709_140042_{subject[9:]}_{SIDES[subject]}"],
+        "mano_sides": [SIDES[subject]],
+        "ycb_ids": [3],
+        "ycb_grasp_ind": 0,
+    }
 
 
 def view_folder(root: Path, subject: int = 0, number: int = 0, camera: int = 0) -> Path:
@@ -94,13 +103,28 @@ def write_dexycb(root: Path) -> None:
                 folder.mkdir(parents=True)
                 for frame in range(num_frames(number)):
                     (folder / f"color_{frame:06d}.jpg").write_bytes(picture)
-                    write_label(root, label(frame, camera, frame < num_frames(number) - 1), frame, subject=subject,
-                                number=number, camera=camera)
+                    write_label(
+                        root,
+                        label(frame, camera, frame < num_frames(number) - 1),
+                        frame,
+                        subject=subject,
+                        number=number,
+                        camera=camera,
+                    )
             (folder.parent / "meta.yml").write_text(yaml.safe_dump(meta(name, number)))
 
 
 def open_dexycb(root: Path, setup: str = "s0", split: str = "train", **arguments) -> DexYCBDataset:
     """Open a split of the small set."""
-    return DexYCBDataset(setup, split, **{
-        "data_root": str(root), "subjects": SUBJECTS, "serials": SERIALS,
-        "sequences_per_subject": SEQUENCES_PER_SUBJECT, "index_workers": 1} | arguments)
+    return DexYCBDataset(
+        setup,
+        split,
+        **{
+            "data_root": str(root),
+            "subjects": SUBJECTS,
+            "serials": SERIALS,
+            "sequences_per_subject": SEQUENCES_PER_SUBJECT,
+            "index_workers": 1,
+        }
+        | arguments,
+    )

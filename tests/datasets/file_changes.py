@@ -13,4 +13,5 @@ def set_at(*keys_and_value):
             del place[last]
         else:
             place[last] = value
+
     return change

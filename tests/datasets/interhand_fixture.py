@@ -17,12 +17,14 @@ UNSET = [1.0, 1.0, 1.0]  # what the data set writes for joints that are not anno
 RIGHT_JOINTS, LEFT_JOINTS = range(21), range(21, 42)
 RIGHT_WRIST, LEFT_WRIST = 20, 41
 
-CAMERAS = {"0": {
-    "campos": {"400001": [10, 20, 30], "400002": [0, 0, 0]},
-    "camrot": {"400001": [[0, -1, 0], [1, 0, 0], [0, 0, 1]], "400002": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]},
-    "focal": {"400001": [1000, 1200], "400002": [500, 500]},
-    "princpt": {"400001": [100, 200], "400002": [50, 60]},
-}}
+CAMERAS = {
+    "0": {
+        "campos": {"400001": [10, 20, 30], "400002": [0, 0, 0]},
+        "camrot": {"400001": [[0, -1, 0], [1, 0, 0], [0, 0, 1]], "400002": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]},
+        "focal": {"400001": [1000, 1200], "400002": [500, 500]},
+        "princpt": {"400001": [100, 200], "400002": [50, 60]},
+    }
+}
 
 
 def world(frame: int) -> list[list[float]]:
@@ -42,11 +44,24 @@ def record(number, frame, camera, size, hand_type, invalid=(), hand_type_valid=1
     absent = {"right": LEFT_JOINTS, "left": RIGHT_JOINTS, "interacting": ()}[hand_type]
     flags = [[0 if joint in absent or joint in invalid else 1] for joint in range(42)]
     image = {
-        "id": 1000 + number, "file_name": f"Capture0/0001_fist/cam{camera}/image{frame}.png", "width": size[0],
-        "height": size[1], "capture": 0, "subject": 7, "seq_name": "0001_fist", "camera": camera, "frame_idx": frame,
+        "id": 1000 + number,
+        "file_name": f"Capture0/0001_fist/cam{camera}/image{frame}.png",
+        "width": size[0],
+        "height": size[1],
+        "capture": 0,
+        "subject": 7,
+        "seq_name": "0001_fist",
+        "camera": camera,
+        "frame_idx": frame,
     }
-    annotation = {"id": number, "image_id": 1000 + number, "bbox": [10.0, 20.0, 100.0, 60.0], "joint_valid": flags,
-                  "hand_type": hand_type, "hand_type_valid": hand_type_valid}
+    annotation = {
+        "id": number,
+        "image_id": 1000 + number,
+        "bbox": [10.0, 20.0, 100.0, 60.0],
+        "joint_valid": flags,
+        "hand_type": hand_type,
+        "hand_type_valid": hand_type_valid,
+    }
     return image, annotation
 
 
@@ -63,11 +78,16 @@ def contents() -> dict[str, dict]:
     frames = {}
     for image, annotation in records:
         coordinates = world(image["frame_idx"])
-        coordinates = [xyz if flag == [1] else UNSET
-                       for xyz, flag in zip(coordinates, annotation["joint_valid"], strict=True)]
+        coordinates = [
+            xyz if flag == [1] else UNSET for xyz, flag in zip(coordinates, annotation["joint_valid"], strict=True)
+        ]
         frames[str(image["frame_idx"])] = {
-            "world_coord": coordinates, "joint_valid": annotation["joint_valid"], "seq": "a key nobody asked for",
-            "hand_type": annotation["hand_type"], "hand_type_valid": annotation["hand_type_valid"]}
+            "world_coord": coordinates,
+            "joint_valid": annotation["joint_valid"],
+            "seq": "a key nobody asked for",
+            "hand_type": annotation["hand_type"],
+            "hand_type_valid": annotation["hand_type_valid"],
+        }
     data = {"images": [image for image, _ in records], "annotations": [annotation for _, annotation in records]}
     return {"data": data, "camera": copy.deepcopy(CAMERAS), "joint_3d": {"0": frames}}
 

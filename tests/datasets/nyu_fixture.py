@@ -18,8 +18,9 @@ PINKY_TIP, PALM = 0, 32
 BACKGROUND_MM = 1500
 JOINTS, CENTRES, V2V_CENTRES = "test/joint_data.mat", "nyu_center_test.mat", "center_test_refined.txt"
 CROP = [{"type": "mmpose.LoadNYUDepth"}, {"type": "mmpose.CropDepthCube"}]
-NAMES = [f"{finger}_KNU{knuckle}_{end}" for finger in ("F1", "F2", "F3", "F4", "TH") for knuckle in (3, 2, 1)
-         for end in "AB"] + [f"PALM_{i}" for i in range(1, 7)]
+NAMES = [
+    f"{finger}_KNU{knuckle}_{end}" for finger in ("F1", "F2", "F3", "F4", "TH") for knuckle in (3, 2, 1) for end in "AB"
+] + [f"PALM_{i}" for i in range(1, 7)]
 
 
 def contents() -> dict[str, np.ndarray]:

@@ -73,19 +73,23 @@ ODD: dict[str, Odd] = {}
 
 def odd(name: str, end: End, *needs: str, **but: End):
     """Put a change on the list."""
+
     def add(change):
         assert name not in ODD
         ODD[name] = Odd(change, end, frozenset(needs), but)
         return change
+
     return add
 
 
 def joint(change, place=5):
     """A change of one joint, which is no wrist in any order."""
+
     def apply(joints):
         joints = joints.copy()
         joints[place] = change
         return joints
+
     return apply
 
 
@@ -104,8 +108,10 @@ def _(small):
     small.scale(1000)
 
 
-@odd("a whole set in centimetres", refused("in the median of .* hands, too small by 10: centimetres where mm belong",
-                                           file=""))
+@odd(
+    "a whole set in centimetres",
+    refused("in the median of .* hands, too small by 10: centimetres where mm belong", file=""),
+)
 def _(small):
     small.scale(0.1, every=True)
 
@@ -123,18 +129,29 @@ def _(small):
 BEHIND = "valid joints in front of the camera, by 1 mm or more.* got .* at .* mm in the camera's frame"
 
 
-@odd("hand behind the camera", faulty(BEHIND), rhp=skipped("joint behind the camera"),
-     rhp_json=skipped("joint behind the camera"), assemblyhands=skipped("joint behind the camera"))
+@odd(
+    "hand behind the camera",
+    faulty(BEHIND),
+    rhp=skipped("joint behind the camera"),
+    rhp_json=skipped("joint behind the camera"),
+    assemblyhands=skipped("joint behind the camera"),
+)
 def _(small):
     small.change_joints(lambda joints: joints * (1, 1, -1))
 
 
-@odd("one joint behind the camera", faulty(BEHIND), rhp=skipped("joint behind the camera"),
-     rhp_json=skipped("joint behind the camera"), assemblyhands=skipped("joint behind the camera"))
+@odd(
+    "one joint behind the camera",
+    faulty(BEHIND),
+    rhp=skipped("joint behind the camera"),
+    rhp_json=skipped("joint behind the camera"),
+    assemblyhands=skipped("joint behind the camera"),
+)
 def _(small):
     def reach_behind(joints):
         joints[5, 2] *= -0.2
         return joints
+
     small.change_joints(reach_behind)
 
 
@@ -170,8 +187,7 @@ def _(small):
         entry[key][3][1] = "far"
 
 
-@odd("two numbers a joint", faulty(r"shape \(.*, 3\).* got shape"),
-     nyu=refused("of shape .*got shape"))
+@odd("two numbers a joint", faulty(r"shape \(.*, 3\).* got shape"), nyu=refused("of shape .*got shape"))
 def _(small):
     for entry, key in small.entries(every=False):
         entry[key] = np.asarray(entry[key])[..., :2]
@@ -205,8 +221,15 @@ def _(small):
         entry[key] = entry[key].astype(np.complex128) + 1j
 
 
-@odd("one hand of 21 joints", faulty("42.*This layout holds 42 joints, the right hand's 21 first. Own data of one hand "
-                                     "goes into the JSON layout of RHPDataset", file="data"), "two hands")
+@odd(
+    "one hand of 21 joints",
+    faulty(
+        "42.*This layout holds 42 joints, the right hand's 21 first. Own data of one hand "
+        "goes into the JSON layout of RHPDataset",
+        file="data",
+    ),
+    "two hands",
+)
 def _(small):
     small.keep_one_hand()
 
@@ -221,13 +244,18 @@ def _(small):
 
 FOCAL = "focal lengths from 1 to 1e\\+06 px"
 
+
 def odd_camera(name: str, text: str):
     """Put a faulty camera on the list; DexYCB's calibration is of no use then, for it is that of all records."""
     return odd(name, faulty(text, file="camera"), "camera", dexycb=refused(text, file="camera"))
 
 
-for _name, _focal in {"focal length 0": [0, 250], "negative focal length": [300, -250], "focal length of 1e-46":
-                      [1e-46, 250], "focal length of 1e39": [300, 1e39]}.items():
+for _name, _focal in {
+    "focal length 0": [0, 250],
+    "negative focal length": [300, -250],
+    "focal length of 1e-46": [1e-46, 250],
+    "focal length of 1e39": [300, 1e39],
+}.items():
     odd_camera(_name, FOCAL)(lambda small, focal=_focal: small.set_focal(focal))
 for _name, _focal in {"NaN focal length": [NAN, 250], "infinite focal length": [300, INF]}.items():
     odd_camera(_name, f"{FOCAL}|'K'|finite")(lambda small, focal=_focal: small.set_focal(focal))
@@ -291,8 +319,13 @@ def _(small):
 BOX = "box.* in px with .*, within 1e\\+06 px, got"
 
 
-for _name, _box in {"flat box": [10, 20, 10, 60], "box upside down": [10, 60, 100, 20], "box of 1e39 px":
-                    [10, 20, 1e39, 60], "box of 10^8 px": [10, 20, 1e8, 60], "empty box": [0, 0, 0, 0]}.items():
+for _name, _box in {
+    "flat box": [10, 20, 10, 60],
+    "box upside down": [10, 60, 100, 20],
+    "box of 1e39 px": [10, 20, 1e39, 60],
+    "box of 10^8 px": [10, 20, 1e8, 60],
+    "empty box": [0, 0, 0, 0],
+}.items():
     odd(_name, faulty(BOX, file="box"), "box")(lambda small, box=_box: small.set_box(*box))
 
 
@@ -339,14 +372,21 @@ def _(small):
     small.arguments["serials"] = [small.arguments["serials"][0]] * 2
 
 
-@odd("unknown hand side", faulty("hand_type|'right'.*got", file="data"), "side",
-     dexycb=refused("mano_sides", file="side"))
+@odd(
+    "unknown hand side",
+    faulty("hand_type|'right'.*got", file="data"),
+    "side",
+    dexycb=refused("mano_sides", file="side"),
+)
 def _(small):
     small.set_side("middle")
 
 
-@odd("side of the other hand", faulty("names a hand with valid joints, got 'left', and valid joints of the right hand "
-                                      "only", file="data"), "side and validity")
+@odd(
+    "side of the other hand",
+    faulty("names a hand with valid joints, got 'left', and valid joints of the right hand only", file="data"),
+    "side and validity",
+)
 def _(small):
     small.set_side("left")
 
@@ -360,20 +400,30 @@ def _(small):
 
 
 for _name, _text, _words in (
-        ("absolute file name", "/etc/passwd", "stays in the folder"),
-        ("file name that leads out", "a/../../secret.png", "stays in the folder"),
-        ("file name that leads out by backslashes", "a\\..\\..\\secret.png", "stays in the folder"),
-        ("file name with NUL", "a\0.png", "stays in the folder|characters|matching regex"),
-        ("file name of 4 MB", "a" * 4_000_000, "stays in the folder|characters|length"),
-        ("empty file name", "", "stays in the folder|characters|length")):
+    ("absolute file name", "/etc/passwd", "stays in the folder"),
+    ("file name that leads out", "a/../../secret.png", "stays in the folder"),
+    ("file name that leads out by backslashes", "a\\..\\..\\secret.png", "stays in the folder"),
+    ("file name with NUL", "a\0.png", "stays in the folder|characters|matching regex"),
+    ("file name of 4 MB", "a" * 4_000_000, "stays in the folder|characters|length"),
+    ("empty file name", "", "stays in the folder|characters|length"),
+):
     odd(_name, faulty(_words, file="data", record=False), "names")(
-        lambda small, text=_text: small.image().update(file_name=text))
+        lambda small, text=_text: small.image().update(file_name=text)
+    )
 for _key in ("seq_name", "camera"):
-    for _name, _text in (("of 4 MB", "a" * 4_000_000), ("with NUL", "a\0b"), ("with half a character", "a\ud800"),
-                         ("that is empty", ""), ("that is a list", ["a"])):
-        odd(f"{_key} {_name}", faulty("characters|length|matching regex|surrogate|array", file="data", record=False),
-            "sequences", **({"interhand26m": refused("complete JSON", file="data")} if _text == "a\ud800" else {}))(
-            lambda small, key=_key, text=_text: small.image().update({key: text}))
+    for _name, _text in (
+        ("of 4 MB", "a" * 4_000_000),
+        ("with NUL", "a\0b"),
+        ("with half a character", "a\ud800"),
+        ("that is empty", ""),
+        ("that is a list", ["a"]),
+    ):
+        odd(
+            f"{_key} {_name}",
+            faulty("characters|length|matching regex|surrogate|array", file="data", record=False),
+            "sequences",
+            **({"interhand26m": refused("complete JSON", file="data")} if _text == "a\ud800" else {}),
+        )(lambda small, key=_key, text=_text: small.image().update({key: text}))
 
 
 # ---- annotation files as a whole
@@ -396,15 +446,23 @@ def _(small):
     small.damage(lambda content: b"<!DOCTYPE html><html>404 Not Found</html>")
 
 
-for _name, _make, _what in (("folder", Path.mkdir, "a folder"), ("pipe", os.mkfifo, "a pipe"),
-                            ("device", lambda path: path.symlink_to("/dev/null"), "a device")):
-    odd(f"{_name} for an annotation file", refused(f"expected a file, got {_what}"),
-        dexycb=faulty(f"expected a file, got {_what}", record=False))(
-        lambda small, make=_make: small.replace(make))
+for _name, _make, _what in (
+    ("folder", Path.mkdir, "a folder"),
+    ("pipe", os.mkfifo, "a pipe"),
+    ("device", lambda path: path.symlink_to("/dev/null"), "a device"),
+):
+    odd(
+        f"{_name} for an annotation file",
+        refused(f"expected a file, got {_what}"),
+        dexycb=faulty(f"expected a file, got {_what}", record=False),
+    )(lambda small, make=_make: small.replace(make))
 
 
-@odd("no annotation file", refused("no such file", error=FileNotFoundError),
-     dexycb=faulty("no such file", record=False, error=FileNotFoundError))
+@odd(
+    "no annotation file",
+    refused("no such file", error=FileNotFoundError),
+    dexycb=faulty("no such file", record=False, error=FileNotFoundError),
+)
 def _(small):
     small.damages.append(lambda root: small.path(root, "joints").unlink())
 
@@ -424,8 +482,13 @@ def _(small):
     small.damage(lambda content: b'{"annotations": 1, "0": {}, ' + content.lstrip()[1:])
 
 
-@odd("key of a record twice", faulty("twice|duplicate|more than once", record=False), "JSON",
-     assemblyhands=refused("twice|duplicate|more than once"), rhp_json=refused("twice|duplicate|more than once"))
+@odd(
+    "key of a record twice",
+    faulty("twice|duplicate|more than once", record=False),
+    "JSON",
+    assemblyhands=refused("twice|duplicate|more than once"),
+    rhp_json=refused("twice|duplicate|more than once"),
+)
 def _(small):
     small.damage(lambda content: re.sub(rb'("world_coord|"joint_cam)": ', rb'\1": [], \1": ', content, count=1))
 
@@ -454,8 +517,9 @@ def _(small):
 @odd("YAML aliases that name each other", refused("plain data|far more|items", file="camera"), "YAML")
 def _(small):
     lists = ["- &a0 [1]", *(f"- &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 11))]
-    small.damage(lambda content: "\n".join(["lists:", *lists, "color: {fx: *a10, fy: 1, ppx: 1, ppy: 1}"]).encode(),
-                 "camera")
+    small.damage(
+        lambda content: "\n".join(["lists:", *lists, "color: {fx: *a10, fy: 1, ppx: 1, ppy: 1}"]).encode(), "camera"
+    )
 
 
 # ---- images
@@ -476,11 +540,12 @@ def _(small):
 
 
 for _name, _change, _words in (
-        ("image cut short", lambda content: content[: len(content) // 2], "cut short|whole image|damaged|decoded"),
-        ("empty image", lambda content: b"", "empty|decoded"),
-        ("web page for an image", lambda content: b"<!DOCTYPE html><html>404</html>", "format|decoded|HTML"),
-        ("image of 1 px", lambda content: image_bytes(".png", 1, 1), "1 x 1|size|px"),
-        ("image of another size", lambda content: image_bytes(".png"), "64 x 64|64.*64")):
+    ("image cut short", lambda content: content[: len(content) // 2], "cut short|whole image|damaged|decoded"),
+    ("empty image", lambda content: b"", "empty|decoded"),
+    ("web page for an image", lambda content: b"<!DOCTYPE html><html>404</html>", "format|decoded|HTML"),
+    ("image of 1 px", lambda content: image_bytes(".png", 1, 1), "1 x 1|size|px"),
+    ("image of another size", lambda content: image_bytes(".png"), "64 x 64|64.*64"),
+):
     odd(_name, faulty(_words, file="image"), "image")(lambda small, change=_change: small.damage(change, "image"))
 
 
@@ -497,6 +562,10 @@ def _(small):
 # ---- the folder
 
 
-for _name, _folder in (("comma in data_root", "hands, left and right"), ("space in data_root", "my hands"),
-                       ("data_root in other letters", "手 Hände"), ("quotes in data_root", "it's \"mine\" [1] {2} %")):
+for _name, _folder in (
+    ("comma in data_root", "hands, left and right"),
+    ("space in data_root", "my hands"),
+    ("data_root in other letters", "手 Hände"),
+    ("quotes in data_root", 'it\'s "mine" [1] {2} %'),
+):
     odd(_name, ACCEPTED)(lambda small, folder=_folder: small.arguments.update(folder=folder))

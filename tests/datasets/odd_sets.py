@@ -48,16 +48,20 @@ class SmallSet:
 
     def damage(self, change: Callable[[bytes], bytes], kind: str = "joints") -> None:
         """Change the bytes of a file once it is written: of the annotation file with the joints, or another one."""
+
         def apply(root: Path) -> None:
             path = self.path(root, kind)
             path.write_bytes(change(path.read_bytes()))
+
         self.damages.append(apply)
 
     def replace(self, make: Callable[[Path], object], kind: str = "joints") -> None:
         """Put something else in the place of a file once it is written."""
+
         def apply(root: Path) -> None:
             self.path(root, kind).unlink()
             make(self.path(root, kind))
+
         self.damages.append(apply)
 
     def scale(self, factor: float, every: bool = False) -> None:
@@ -209,7 +213,8 @@ class AssemblyHands(JsonSet):
     def set_place(self, value) -> None:
         matrices = self.calibration["extrinsics"]["000010"]
         matrices["HMC_84346135_mono10bit"] = np.column_stack(
-            [np.array(matrices["HMC_84346135_mono10bit"])[:, :3], value]).tolist()
+            [np.array(matrices["HMC_84346135_mono10bit"])[:, :3], value]
+        ).tolist()
 
     def set_box(self, x0, y0, x1, y1) -> None:
         self.annotation()["bbox"]["right"] = [x0, y0, x1, y1]
@@ -270,7 +275,8 @@ class RHPPickle(SmallSet):
 
     def path(self, root: Path, kind: str) -> Path:
         return root / {"image": "evaluation/color/00000.png", "mask": "evaluation/mask/00000.png"}.get(
-            kind, "evaluation/anno_evaluation.pickle")
+            kind, "evaluation/anno_evaluation.pickle"
+        )
 
     def entries(self, every: bool) -> list[tuple[dict, str]]:
         """Where the joints are: dictionaries and keys."""
@@ -321,9 +327,11 @@ class NYU(SmallSet):
 
     def move_away(self, distance_mm: float) -> None:
         """The hand stays as large as it is, and so becomes smaller in the image."""
+
         def change(uvd):
             farther, centre = uvd[:, 2:] + distance_mm, np.array([320, 240])
             return np.concatenate([centre + (uvd[:, :2] - centre) * uvd[:, 2:] / farther, farther], axis=1)
+
         self.change_joints(change)
 
 
@@ -338,12 +346,18 @@ class DexYCB(SmallSet):
         super().__init__()
         subject = dexycb_fixture.SUBJECTS[0]
         self.recording = f"{subject}/{dexycb_fixture.recording_names(subject)[0]}"
-        self.labels = {(camera, frame): dexycb_fixture.label(frame, camera, frame < 2)
-                       for camera in range(2) for frame in range(3)}
+        self.labels = {
+            (camera, frame): dexycb_fixture.label(frame, camera, frame < 2) for camera in range(2) for frame in range(3)
+        }
         self.meta = dexycb_fixture.meta(subject, 1)
         self.color = {"fx": 600.0, "fy": 500.0, "ppx": 320.0, "ppy": 240.0}
-        self.arguments = {"subjects": [subject], "serials": dexycb_fixture.SERIALS, "sequences": [0],
-                          "sequences_per_subject": 1, "index_workers": 1}
+        self.arguments = {
+            "subjects": [subject],
+            "serials": dexycb_fixture.SERIALS,
+            "sequences": [0],
+            "sequences_per_subject": 1,
+            "index_workers": 1,
+        }
 
     def write_files(self, root: Path) -> None:
         picture = cv2.imencode(".jpg", np.full((480, 640, 3), 40, dtype=np.uint8))[1].tobytes()
@@ -359,9 +373,11 @@ class DexYCB(SmallSet):
 
     def path(self, root: Path, kind: str) -> Path:
         serial = dexycb_fixture.SERIALS[0]
-        return root / {"joints": f"{self.recording}/{serial}/labels_000000.npz",
-                       "image": f"{self.recording}/{serial}/color_000000.jpg", "side": f"{self.recording}/meta.yml",
-                       }.get(kind, f"calibration/intrinsics/{serial}_640x480.yml")
+        return root / {
+            "joints": f"{self.recording}/{serial}/labels_000000.npz",
+            "image": f"{self.recording}/{serial}/color_000000.jpg",
+            "side": f"{self.recording}/meta.yml",
+        }.get(kind, f"calibration/intrinsics/{serial}_640x480.yml")
 
     def entries(self, every: bool) -> list[tuple[dict, str]]:
         """Where the joints are: dictionaries and keys."""
@@ -382,6 +398,10 @@ class DexYCB(SmallSet):
 
 
 SETS: dict[str, type[SmallSet]] = {
-    "interhand26m": InterHand, "rhp": RHPPickle, "rhp_json": RHPJson, "nyu": NYU, "dexycb": DexYCB,
+    "interhand26m": InterHand,
+    "rhp": RHPPickle,
+    "rhp_json": RHPJson,
+    "nyu": NYU,
+    "dexycb": DexYCB,
     "assemblyhands": AssemblyHands,
 }

@@ -22,8 +22,11 @@ LEFT_FINGER_CLASS, RIGHT_FINGER_CLASS = 6, 22  # two of the classes 2-17 and 18-
 
 def hand_m(wrist) -> list[list[float]]:
     """One hand in RHD's order: the wrist, then thumb to pinky, each from the tip to the base; metres."""
-    fingers = [[wrist[0] + 0.02 * (finger - 2), wrist[1] - 0.02 * (4 - i), wrist[2] + 0.001 * finger]
-               for finger in range(5) for i in range(4)]
+    fingers = [
+        [wrist[0] + 0.02 * (finger - 2), wrist[1] - 0.02 * (4 - i), wrist[2] + 0.001 * finger]
+        for finger in range(5)
+        for i in range(4)
+    ]
     return [list(wrist), *fingers]
 
 
@@ -32,8 +35,11 @@ def frame(left_seen=21, right_seen=21) -> dict[str, np.ndarray]:
     xyz = np.array(hand_m(LEFT_WRIST_M) + hand_m(RIGHT_WRIST_M))
     seen = [float(joint >= 21 - count) for count in (left_seen, right_seen) for joint in range(21)]
     uv = xyz[:, :2] / xyz[:, 2:] * [250, 300] + [160, 150]
-    return {"xyz": xyz.astype(np.float32), "uv_vis": np.column_stack([uv, seen]).astype(np.float32),
-            "K": np.array(MATRIX, dtype=np.float32)}
+    return {
+        "xyz": xyz.astype(np.float32),
+        "uv_vis": np.column_stack([uv, seen]).astype(np.float32),
+        "K": np.array(MATRIX, dtype=np.float32),
+    }
 
 
 def frames() -> dict[int, dict]:
@@ -66,10 +72,22 @@ def coco(form: str, sides: dict[int, str]) -> dict:
         record = frames()[number]
         hand = slice(0, 21) if side == "left" else slice(21, 42)
         xyz, uv_seen = np.float64(record["xyz"][hand]), np.float64(record["uv_vis"][hand])
-        images.append({"id": number, "file_name": f"{number:05d}.png", "width": 320, "height": 320,
-                       "cam_param": {"focal": [250.0, 300.0], "princpt": [160.0, 150.0]}})
-        annotation = {"id": 100 + number, "image_id": number, "bbox": [10.0, 20.0, 100.0, 60.0], "hand_type": side,
-                      "joint_cam": (xyz * 1000).tolist()}
+        images.append(
+            {
+                "id": number,
+                "file_name": f"{number:05d}.png",
+                "width": 320,
+                "height": 320,
+                "cam_param": {"focal": [250.0, 300.0], "princpt": [160.0, 150.0]},
+            }
+        )
+        annotation = {
+            "id": 100 + number,
+            "image_id": number,
+            "bbox": [10.0, 20.0, 100.0, 60.0],
+            "hand_type": side,
+            "joint_cam": (xyz * 1000).tolist(),
+        }
         if form == "internet":
             annotation |= {"joint_img": uv_seen[:, :2].tolist(), "joint_valid": uv_seen[:, 2].tolist()}
         else:

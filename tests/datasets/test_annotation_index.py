@@ -16,10 +16,12 @@ from dfmamba.datasets.source_digests import digest_sources
 
 
 def columns_of(text):
-    return {"number": np.arange(6, dtype=np.int32).reshape(3, 2) + len(text),
-            "word": np.array([text.encode(), b"b", b""]),
-            "flag": np.array([True, False]),
-            "nothing": np.zeros((0, 3), np.float32)}
+    return {
+        "number": np.arange(6, dtype=np.int32).reshape(3, 2) + len(text),
+        "word": np.array([text.encode(), b"b", b""]),
+        "flag": np.array([True, False]),
+        "nothing": np.zeros((0, 3), np.float32),
+    }
 
 
 class Parser:
@@ -124,8 +126,12 @@ def test_the_content_decides_not_name_or_time(parser, tmp_path):
 
 def test_digest_changes_with_name_type_shape_and_entry():
     base = {"a": np.arange(6)}
-    others = [{"b": np.arange(6)}, {"a": np.arange(6, dtype=np.int32)}, {"a": np.arange(6).reshape(2, 3)},
-              {"a": np.arange(1, 7)}]
+    others = [
+        {"b": np.arange(6)},
+        {"a": np.arange(6, dtype=np.int32)},
+        {"a": np.arange(6).reshape(2, 3)},
+        {"a": np.arange(1, 7)},
+    ]
     assert len({digest_of_columns(columns) for columns in [base, *others]}) == 5
 
 
@@ -143,6 +149,7 @@ def test_cache_folder(monkeypatch, tmp_path):
 
 def open_in_process(source, cache, calls, seconds, queue):
     """Open with a slow parser that leaves a line in the file `calls`."""
+
     def build():
         with Path(calls).open("a") as file:
             file.write("call\n")
@@ -185,6 +192,7 @@ def test_killed_while_building(source, tmp_path, monkeypatch, moment):
             write(path, *parts)
             if path.name == "word.npy":
                 time.sleep(60)
+
         monkeypatch.setattr(index_files, "_write_file", hang)
     process, _ = start(source, cache, calls, 60 if moment == "parsing" else 0)
     deadline = time.monotonic() + 30
@@ -290,6 +298,7 @@ def test_cache_that_cannot_be_written(parser, tmp_path, log):
 def test_full_disk(parser, tmp_path, log, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
+
     monkeypatch.setattr(os, "fsync", full)
     index = reopen(parser, tmp_path)
     assert "No space left on device" in log.text
@@ -305,6 +314,7 @@ def test_stored_index_needs_no_writing(parser, tmp_path, monkeypatch, log):
 
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
+
     for name in ("mkdir", "write_text", "replace", "rename"):
         monkeypatch.setattr(Path, name, refuse)
     monkeypatch.setattr(annotation_index, "FileLock", refuse)
@@ -318,6 +328,7 @@ def test_stored_index_needs_no_writing(parser, tmp_path, monkeypatch, log):
 def test_error_of_the_parser_leaves_nothing(source, tmp_path):
     def fail():
         raise ValueError("record 5: broken")
+
     with pytest.raises(ValueError, match="record 5: broken"):
         open_index("toy", 1, [source], fail, {}, tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob("*.tmp"))
@@ -335,6 +346,7 @@ def test_source_that_changes_while_it_is_parsed(source, tmp_path):
     def build():
         source.write_text("more text")
         return Parser(source)()
+
     with pytest.raises(ValueError, match="changed while they were read"):
         open_index("toy", 1, [source], build, {}, tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob("manifest.json"))
@@ -454,6 +466,7 @@ def test_young_folder_can_be_read_slowly(tmp_path, quick):
     def build():
         settle(tmp_path / "masks/0.png")
         return AnnotationColumns({"a": np.arange(3)}, {})
+
     assert open_index("toy", 1, [tmp_path / "masks"], build, {}, tmp_path / "cache").folder
 
 

@@ -95,7 +95,10 @@ def test_wrist_without_coordinates(tmp_path):
 def test_valid_joint_behind_the_camera(tmp_path):
     files = contents()
     files["calib"]["calibration"][SECOND]["extrinsics"]["000002"]["HMC_21176875_mono10bit"] = [
-        [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, -550]]
+        [1, 0, 0, 0],
+        [0, 1, 0, 0],
+        [0, 0, 1, -550],
+    ]
     write_annotations(tmp_path, files)
     parsed = parse_assemblyhands(*paths(tmp_path))
     assert parsed.skipped["joint behind the camera"] == 2
@@ -142,8 +145,16 @@ def test_sample_against_numbers_worked_out_by_hand(assemblyhands_root):
     assert sample["principal_pt"].tolist() == [318, 240]
     file_name = f"ego_images_rectified/val/{FIRST}/HMC_84346135_mono10bit/000010.jpg"
     assert sample["img_path"] == str(assemblyhands_root / "images" / file_name)
-    expected = {"id": 11, "img_id": 101, "seq_name": FIRST, "camera": "HMC_84346135", "frame_idx": 10, "rotation": 0,
-                "dataset_name": "assemblyhands", "sample_idx": 0}
+    expected = {
+        "id": 11,
+        "img_id": 101,
+        "seq_name": FIRST,
+        "camera": "HMC_84346135",
+        "frame_idx": 10,
+        "rotation": 0,
+        "dataset_name": "assemblyhands",
+        "sample_idx": 0,
+    }
     assert {key: sample[key] for key in expected} == expected
 
 
@@ -191,11 +202,23 @@ def test_flipped_once_is_the_other_hand_and_twice_the_same(assemblyhands_root, r
     assert flipped["abs_depth"].tolist() == sample["abs_depth"][::-1].tolist()
     valid = flipped["keypoints_visible"][0] > 0
     assert valid.tolist() == np.roll(sample["keypoints_visible"][0] > 0, 21).tolist()
-    np.testing.assert_allclose(project(flipped["keypoints_cam"][0, valid], flipped["focal"], flipped["principal_pt"]),
-                               flipped["keypoints"][0, valid, :2], rtol=1e-4)
+    np.testing.assert_allclose(
+        project(flipped["keypoints_cam"][0, valid], flipped["focal"], flipped["principal_pt"]),
+        flipped["keypoints"][0, valid, :2],
+        rtol=1e-4,
+    )
     RandomHandFlip.mirror(flipped)
-    for key in ("keypoints", "keypoints_cam", "keypoints_visible", "hand_type", "rel_root_depth", "abs_depth",
-                "root_depth", "bbox", "principal_pt"):
+    for key in (
+        "keypoints",
+        "keypoints_cam",
+        "keypoints_visible",
+        "hand_type",
+        "rel_root_depth",
+        "abs_depth",
+        "root_depth",
+        "bbox",
+        "principal_pt",
+    ):
         np.testing.assert_allclose(flipped[key], sample[key], rtol=1e-6, atol=1e-4, err_msg=key)
 
 
@@ -203,8 +226,9 @@ def test_flipped_once_is_the_other_hand_and_twice_the_same(assemblyhands_root, r
 
 
 def test_smallest_box():
-    np.testing.assert_allclose(large_enough([600, 400, 636, 420]),
-                               [618 - 50 / 1.75, 410 - 50 / 1.75, 618 + 50 / 1.75, 410 + 50 / 1.75])
+    np.testing.assert_allclose(
+        large_enough([600, 400, 636, 420]), [618 - 50 / 1.75, 410 - 50 / 1.75, 618 + 50 / 1.75, 410 + 50 / 1.75]
+    )
     assert large_enough([0, 0, 100, 60]).tolist() == [0, 0, 100, 60]
     np.testing.assert_allclose(large_enough([0, 0, 100, 20]), [0, 10 - 50 / 1.75, 100, 10 + 50 / 1.75])
 
@@ -253,10 +277,20 @@ def test_images_are_grey(assemblyhands_root):
 def test_perfect_and_moved_predictions(assemblyhands_root):
     dataset = open_assemblyhands(assemblyhands_root)
     samples = [dataset.get_data_info(i) for i in range(6)]
-    truth, valid = (np.concatenate([sample[key] for sample in samples])
-                    for key in ("keypoints_cam", "keypoints_visible"))
-    lifted = np.stack([back_project(sample["keypoints"][0, :, :2], sample["keypoints"][0, :, 2] + sample["root_depth"],
-                                    sample["focal"], sample["principal_pt"]) for sample in samples])
+    truth, valid = (
+        np.concatenate([sample[key] for sample in samples]) for key in ("keypoints_cam", "keypoints_visible")
+    )
+    lifted = np.stack(
+        [
+            back_project(
+                sample["keypoints"][0, :, :2],
+                sample["keypoints"][0, :, 2] + sample["root_depth"],
+                sample["focal"],
+                sample["principal_pt"],
+            )
+            for sample in samples
+        ]
+    )
     assert score_assemblyhands(lifted, truth, valid).metrics["MPJPE_rr_macro_mm"] < 1e-3  # float32
     assert score_assemblyhands(truth, truth, valid).metrics["MPJPE_rr_macro_mm"] == 0
     moved = truth.copy()
@@ -312,8 +346,9 @@ def test_can_be_sent_to_a_worker_process(assemblyhands_root):
 def test_base_config(assemblyhands_root):
     config = Config.fromfile(REPOSITORY / "configs/_base_/datasets/assemblyhands.py")
     for loader in (config.train_dataloader, config.val_dataloader):
-        loader.dataset.update(data_root=str(assemblyhands_root), split="val",
-                              cache_dir=str(assemblyhands_root / "cache"))
+        loader.dataset.update(
+            data_root=str(assemblyhands_root), split="val", cache_dir=str(assemblyhands_root / "cache")
+        )
         with DefaultScope.overwrite_default_scope("mmpose"):
             dataset = DATASETS.build(loader.dataset)
         packed = [dataset[i] for i in range(6)]

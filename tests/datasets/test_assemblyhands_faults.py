@@ -1,6 +1,5 @@
 """Broken and hostile files of AssemblyHands: an error that names file and record, or with 'skip' a counted skip."""
 
-
 import numpy as np
 import pytest
 from assemblyhands_fixture import FIRST, contents, open_assemblyhands, paths, write_annotations
@@ -87,10 +86,17 @@ def test_fault_of_a_record(tmp_path, name):
 
 
 @pytest.mark.parametrize("which", range(3))
-@pytest.mark.parametrize("damage", [
-    lambda content: content[:-50], lambda content: b"", lambda content: b"\xff\xfe\x00",
-    lambda content: b"[" + b"1" * 5000 + b"]", lambda content: b"[" * 100_000,
-], ids=["cut short", "empty", "no UTF-8", "more digits than Python takes", "too deep"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-50],
+        lambda content: b"",
+        lambda content: b"\xff\xfe\x00",
+        lambda content: b"[" + b"1" * 5000 + b"]",
+        lambda content: b"[" * 100_000,
+    ],
+    ids=["cut short", "empty", "no UTF-8", "more digits than Python takes", "too deep"],
+)
 def test_damaged_file(assemblyhands_root, which, damage):
     path = paths(assemblyhands_root)[which]
     path.write_bytes(damage(path.read_bytes()))

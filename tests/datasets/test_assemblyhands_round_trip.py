@@ -114,8 +114,14 @@ def test_protocol(root):
     """A perfect prediction has no error; one joint of one hand off by 3-4-0 mm gives what the definition says."""
     samples = samples_of(dataset_at(root))
     truth, valid = (np.array([sample[key][0] for sample in samples]) for key in ("keypoints_cam", "keypoints_visible"))
-    pred = np.array([back_project(s["keypoints"][0, :, :2], s["keypoints"][0, :, 2] + s["root_depth"], s["focal"],
-                                  s["principal_pt"]) for s in samples])
+    pred = np.array(
+        [
+            back_project(
+                s["keypoints"][0, :, :2], s["keypoints"][0, :, 2] + s["root_depth"], s["focal"], s["principal_pt"]
+            )
+            for s in samples
+        ]
+    )
     perfect = score_assemblyhands(pred, truth, valid).metrics
     for name in ("MPJPE_rr_macro_mm", "MPJPE_rr_pooled_hands_mm", "MPJPE_rr_bonescaled_pooled_hands_mm"):
         assert perfect[name] == pytest.approx(0, abs=2e-3), name

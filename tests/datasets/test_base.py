@@ -70,8 +70,15 @@ def root(tmp_path):
 
 
 def toy(root, **arguments):
-    return Toy(**{"data_root": str(root), "ann_file": "names.txt", "data_prefix": {"img": "images"},
-                  "pipeline": [load], **arguments})
+    return Toy(
+        **{
+            "data_root": str(root),
+            "ann_file": "names.txt",
+            "data_prefix": {"img": "images"},
+            "pipeline": [load],
+            **arguments,
+        }
+    )
 
 
 def damage_inside(path):
@@ -89,8 +96,11 @@ def add_end_mark(path):
 
 BREAKS = {
     "half with an end mark": (add_end_mark, ValueError, "the image of record 101: .*data stop before its last block"),
-    "one pixel": (lambda path: cv2.imwrite(str(path), np.zeros((1, 1, 3), np.uint8)), ValueError,
-                  "the image of record 101: .*at least 8 px each way, got 1 x 1"),
+    "one pixel": (
+        lambda path: cv2.imwrite(str(path), np.zeros((1, 1, 3), np.uint8)),
+        ValueError,
+        "the image of record 101: .*at least 8 px each way, got 1 x 1",
+    ),
     "missing": (lambda path: path.unlink(), FileNotFoundError, "no such file or folder: .*the image of record 101"),
     "empty": (lambda path: path.write_bytes(b""), ValueError, "the image of record 101: .*got an empty file"),
     "cut short": (lambda path: path.write_bytes(path.read_bytes()[:-200]), ValueError, "record 101: .*end is missing"),
@@ -126,8 +136,11 @@ def test_another_sample_is_taken_for_a_broken_image_where_wanted(root, log, name
 def test_all_images_broken(root):
     for name in NAMES:
         (root / "images" / name).write_bytes(b"")
-    with pytest.raises(ValueError, match=r"expected a sample that can be used, got none in 51 tries: 4 of 4 samples "
-                                         rf"left out: {IMAGE_DAMAGED} 4\. Look at the images"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected a sample that can be used, got none in 51 tries: 4 of 4 samples "
+        rf"left out: {IMAGE_DAMAGED} 4\. Look at the images",
+    ):
         toy(root, faulty="skip", max_refetch=50)[0]
 
 
@@ -135,6 +148,7 @@ def test_all_images_broken(root):
 def test_errors_of_the_pipeline_are_not_taken_for_broken_images(root, faulty):
     def fail(sample):
         raise ValueError("a fault of the transform")
+
     with pytest.raises(ValueError, match=r"^a fault of the transform$"):
         toy(root, pipeline=[load, fail], faulty=faulty)[1]
 
@@ -237,11 +251,19 @@ def test_image_of_the_annotated_or_unknown_size(root, monkeypatch, size):
     assert toy(root)[1]["img"].shape == (40, 30, 3)  # as it is loaded
 
 
-@pytest.mark.parametrize(("break_it", "message"), [
-    (lambda path: cv2.imwrite(str(path), np.zeros((20, 15, 3), np.uint8)),
-     "image of record 101: .*expected an image of 30 x 40 px, as annotated, got 15 x 20 px. Was it scaled"),
-    (lambda path: save_turned(path, 1), r"30 x 40 px, as annotated, got 40 x 30 px. Was it turned.*orientation \(1\)"),
-])
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (
+            lambda path: cv2.imwrite(str(path), np.zeros((20, 15, 3), np.uint8)),
+            "image of record 101: .*expected an image of 30 x 40 px, as annotated, got 15 x 20 px. Was it scaled",
+        ),
+        (
+            lambda path: save_turned(path, 1),
+            r"30 x 40 px, as annotated, got 40 x 30 px. Was it turned.*orientation \(1\)",
+        ),
+    ],
+)
 def test_image_of_another_size_than_annotated(root, monkeypatch, break_it, message):
     monkeypatch.setattr(Toy, "sizes", [(30, 40)] * len(NAMES))
     break_it(root / "images/1.png")
@@ -273,8 +295,11 @@ def remove_images(root, *numbers):
 def test_missing_images_are_counted(root):
     remove_images(root, 1, 3)
     for look in (lambda dataset: dataset[1], lambda dataset: dataset.check_images_present()):
-        with pytest.raises(FileNotFoundError, match=r"no such file or folder: .*images/1.png \(the image of record 101"
-                           "; 2 of 4 images are missing") as error:
+        with pytest.raises(
+            FileNotFoundError,
+            match=r"no such file or folder: .*images/1.png \(the image of record 101"
+            "; 2 of 4 images are missing",
+        ) as error:
             look(toy(root))
         assert "--cfg-options test_dataloader.dataset.missing_images=skip" in str(error.value)
     assert toy(root)[0]["id"] == 100

@@ -27,9 +27,13 @@ def write_depth(path, depth, **changes):
 def sample(depth=None, bbox=(100.0, 50.0, 300.0, 250.0), centre=800.0, joints=((150.0, 100.0, 10.0),)):
     """A sample with the keys that the crop reads."""
     img = np.full((480, 640, 1), centre, dtype=np.float32) if depth is None else depth[..., None].astype(np.float32)
-    return {"img": img, "bbox": np.array([bbox], dtype=np.float32), "img_path": "depth.png",
-            "keypoints": np.array([joints], dtype=np.float32),
-            "root_depth": np.full(len(joints), centre, dtype=np.float32)}
+    return {
+        "img": img,
+        "bbox": np.array([bbox], dtype=np.float32),
+        "img_path": "depth.png",
+        "keypoints": np.array([joints], dtype=np.float32),
+        "root_depth": np.full(len(joints), centre, dtype=np.float32),
+    }
 
 
 # ---- reading
@@ -54,8 +58,14 @@ def test_load_depth(tmp_path):
 def start_of_png(width, height):
     """The header of a PNG of that size, and the name of the chunk of pixels, without pixels."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
-            + struct.pack(">I", 1000) + b"IDAT")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + header
+        + struct.pack(">I", zlib.crc32(header))
+        + struct.pack(">I", 1000)
+        + b"IDAT"
+    )
 
 
 def break_image(path, kind):
@@ -154,7 +164,7 @@ def a2j_crop(depth, bbox, joints, centre, offsets=(0, 0, 0, 0)):
     """A2J's test-time crop written out: whole pixels for the image, fractions for the joints."""
     x0, y0 = max(bbox[0] + offsets[0], 0), max(bbox[1] + offsets[1], 0)
     x1, y1 = min(bbox[2] + offsets[2], 639), min(bbox[3] + offsets[3], 479)
-    crop = cv2.resize(depth[int(y0):int(y1), int(x0):int(x1)], (176, 176), interpolation=cv2.INTER_NEAREST)
+    crop = cv2.resize(depth[int(y0) : int(y1), int(x0) : int(x1)], (176, 176), interpolation=cv2.INTER_NEAREST)
     crop[(crop >= centre + 150) | (crop <= centre - 150)] = centre
     crop = (crop - centre + 0.66877532422628) / 28.329582076876047
     return crop, (joints[:, 0] - x0) * 176 / (x1 - x0), (joints[:, 1] - y0) * 176 / (y1 - y0)
@@ -191,8 +201,9 @@ def test_way_back_to_the_image_and_to_mm():
     np.testing.assert_allclose(decoded[0], joints, atol=1e-3)
 
 
-@pytest.mark.parametrize("bbox", [(700, 10, 800, 90), (-90, 10, -5, 90), (10, 479, 90, 600), (9, 9, 9, 9),
-                                  (np.nan, 0, 100, 100)])
+@pytest.mark.parametrize(
+    "bbox", [(700, 10, 800, 90), (-90, 10, -5, 90), (10, 479, 90, 600), (9, 9, 9, 9), (np.nan, 0, 100, 100)]
+)
 def test_box_beyond_the_image_is_refused(bbox):
     with pytest.raises(ValueError, match=r"depth\.png: expected a 'bbox' .* that meets the image of 640 x 480 px, got"):
         CropDepthCube()(sample(bbox=bbox))
@@ -263,7 +274,7 @@ def test_erasing():
         erased = erase({"img": ones})["img"][..., 0] == 0
         if erased.any():
             rows, columns = np.flatnonzero(erased.any(axis=1)), np.flatnonzero(erased.any(axis=0))
-            assert erased[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1].all()  # one rectangle
+            assert erased[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()  # one rectangle
             areas.append(erased.mean())
             ratios.append(len(rows) / len(columns))
     assert ones.all()
@@ -289,15 +300,18 @@ def test_random_choices_can_be_cached():
         np.testing.assert_array_equal(results[0][key], results[1][key], err_msg=key)
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (lambda: RandomDepthBoxJitter(pixels=0), "pixels: expected a positive integer, got 0"),
-    (lambda: RandomCubeTurn(scale=(1.5, 0.5)), r"0 < smallest <= largest, got 180 and \(1.5, 0.5\)"),
-    (lambda: RandomCubeTurn(rotation_deg=0), "rotation_deg >= 1"),
-    (lambda: CropDepthCube(half_depth_mm=0), "half_depth_mm > 0"),
-    (lambda: CropDepthCube(std=0), "std > 0"),
-    (lambda: RandomDepthErasing(prob=2), "0 <= prob <= 1"),
-    (lambda: RandomDepthErasing(area=(0.5, 0.1)), "smallest <= largest area"),
-])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RandomDepthBoxJitter(pixels=0), "pixels: expected a positive integer, got 0"),
+        (lambda: RandomCubeTurn(scale=(1.5, 0.5)), r"0 < smallest <= largest, got 180 and \(1.5, 0.5\)"),
+        (lambda: RandomCubeTurn(rotation_deg=0), "rotation_deg >= 1"),
+        (lambda: CropDepthCube(half_depth_mm=0), "half_depth_mm > 0"),
+        (lambda: CropDepthCube(std=0), "std > 0"),
+        (lambda: RandomDepthErasing(prob=2), "0 <= prob <= 1"),
+        (lambda: RandomDepthErasing(area=(0.5, 0.1)), "smallest <= largest area"),
+    ],
+)
 def test_unusable_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
@@ -322,7 +336,8 @@ def test_the_cubes_half_depth_is_150_mm_by_default():
     np.testing.assert_allclose(np.unique(crop.round(1)), [0, 149.9], atol=0.1)
 
 
-@pytest.mark.parametrize("transform", [LoadNYUDepth, RandomDepthBoxJitter, RandomCubeTurn, CropDepthCube,
-                                       RandomDepthErasing])
+@pytest.mark.parametrize(
+    "transform", [LoadNYUDepth, RandomDepthBoxJitter, RandomCubeTurn, CropDepthCube, RandomDepthErasing]
+)
 def test_repr_is_the_call(transform):
     assert vars(eval(repr(transform()))) == vars(transform())

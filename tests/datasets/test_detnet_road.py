@@ -47,9 +47,15 @@ def rhp(root):
 
 def dexycb(root):
     dexycb_fixture.write_dexycb(root)
-    return DexYCBDataset("s0", "train", data_root=str(root), subjects=dexycb_fixture.SUBJECTS,
-                         serials=dexycb_fixture.SERIALS, index_workers=1,
-                         sequences_per_subject=dexycb_fixture.SEQUENCES_PER_SUBJECT)
+    return DexYCBDataset(
+        "s0",
+        "train",
+        data_root=str(root),
+        subjects=dexycb_fixture.SUBJECTS,
+        serials=dexycb_fixture.SERIALS,
+        index_workers=1,
+        sequences_per_subject=dexycb_fixture.SEQUENCES_PER_SUBJECT,
+    )
 
 
 def assemblyhands(root):
@@ -65,9 +71,13 @@ def perfect_model(monkeypatch):
 
     def predict(sample, targets, codec=CONFIG.detnet_codec):
         num_joints = len(targets["heatmaps"])
-        model = MODELS.build({
-            "type": "HandPoseEstimator", "backbone": {"type": nn.Identity},
-            "head": {"type": "DetNetHead", "in_channels": [3], "num_joints": num_joints, "decoder": codec}}).eval()
+        model = MODELS.build(
+            {
+                "type": "HandPoseEstimator",
+                "backbone": {"type": nn.Identity},
+                "head": {"type": "DetNetHead", "in_channels": [3], "num_joints": num_joints, "decoder": codec},
+            }
+        ).eval()
         heat = torch.from_numpy(targets["heatmaps"])[None]
         maps = torch.from_numpy(targets["locations"]).reshape(1, -1, 1, 1).expand(-1, -1, *heat.shape[2:])
         monkeypatch.setattr(model.head, "forward", lambda feats: (heat, maps, maps))
@@ -122,17 +132,26 @@ def test_nyu_up_to_place_and_size(tmp_path, perfect_model):
     nyu_fixture.write_annotations(tmp_path, nyu_fixture.contents())
     nyu_fixture.write_images(tmp_path)
     dataset, bone = NYUDataset(split="test", data_root=str(tmp_path)), ("palm", "pinky_tip")
-    config = {"type": "DetNetCodec", "input_size": (176, 176), "map_size": (44, 44), "root": "palm", "bone": bone,
-              "num_joints": 14}
+    config = {
+        "type": "DetNetCodec",
+        "input_size": (176, 176),
+        "map_size": (44, 44),
+        "root": "palm",
+        "bone": bone,
+        "num_joints": 14,
+    }
     codec, truth = KEYPOINT_CODECS.build(config), dataset.get_data_info(1)
-    results = Compose([{"type": "LoadNYUDepth"}, {"type": "AddBoneLength", "bone": bone, "num_joints": 14},
-                       {"type": "CropDepthCube"}])(dataset.get_data_info(1))
+    results = Compose(
+        [{"type": "LoadNYUDepth"}, {"type": "AddBoneLength", "bone": bone, "num_joints": 14}, {"type": "CropDepthCube"}]
+    )(dataset.get_data_info(1))
     targets = codec.encode(results["transformed_keypoints"], results["keypoints_visible"], results["keypoints_cam"])
-    pack = Compose([{"type": "PackPoseInputs",
-                     "meta_keys": ("bone_length", "input_size", "input_center", "input_scale")}])
+    pack = Compose(
+        [{"type": "PackPoseInputs", "meta_keys": ("bone_length", "input_size", "input_center", "input_scale")}]
+    )
     prediction = perfect_model(pack(results)["data_samples"], targets, config).pred_instances
     palm = NYU_14.names.index("palm")
-    np.testing.assert_allclose(prediction.keypoints_cam, truth["keypoints_cam"] - truth["keypoints_cam"][:, [palm]],
-                               atol=0.01)
+    np.testing.assert_allclose(
+        prediction.keypoints_cam, truth["keypoints_cam"] - truth["keypoints_cam"][:, [palm]], atol=0.01
+    )
     half_cell_px = 2.01 * results["input_scale"].max() / 176
     assert np.abs(prediction.keypoints[..., :2] - truth["keypoints"][..., :2]).max() <= half_cell_px

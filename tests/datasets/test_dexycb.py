@@ -47,12 +47,33 @@ NAN = float("nan")
 
 def test_wrist_comes_last_and_tips_first():
     """The order of `joint_3d` as the toolkit names it, against the names of the canonical order."""
-    official = ["wrist", "thumb_mcp", "thumb_pip", "thumb_dip", "thumb_tip", "index_mcp", "index_pip", "index_dip",
-                "index_tip", "middle_mcp", "middle_pip", "middle_dip", "middle_tip", "ring_mcp", "ring_pip", "ring_dip",
-                "ring_tip", "little_mcp", "little_pip", "little_dip", "little_tip"]
+    official = [
+        "wrist",
+        "thumb_mcp",
+        "thumb_pip",
+        "thumb_dip",
+        "thumb_tip",
+        "index_mcp",
+        "index_pip",
+        "index_dip",
+        "index_tip",
+        "middle_mcp",
+        "middle_pip",
+        "middle_dip",
+        "middle_tip",
+        "ring_mcp",
+        "ring_pip",
+        "ring_dip",
+        "ring_tip",
+        "little_mcp",
+        "little_pip",
+        "little_dip",
+        "little_tip",
+    ]
     numbers = {"tip": "4", "dip": "3", "pip": "2", "mcp": "1"}
-    renamed = [name if name == "wrist" else name[:-4].replace("little", "pinky") + numbers[name[-3:]]
-               for name in official]
+    renamed = [
+        name if name == "wrist" else name[:-4].replace("little", "pinky") + numbers[name[-3:]] for name in official
+    ]
     assert tip_first_wrist_last(np.array(renamed)).tolist() == list(ONE_HAND.names)
 
 
@@ -94,13 +115,16 @@ def test_extrinsics_lead_from_the_camera_to_the_world(tmp_path):
     np.testing.assert_allclose(move_rigidly(world, *invert_rigid(rotation, translation)), [[0.1, 0.2, 0.9]])
 
 
-@pytest.mark.parametrize(("matrix", "message"), [
-    ([1.0] * 12, "record 836212060125: expected a rotation .* got a singular matrix"),
-    ([-1.0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0], "a matrix that mirrors"),
-    ([1.0, 0, 0, NAN, 0, 1, 0, 0, 0, 0, 1, 0], "a camera within 100000 mm"),
-    ([1.0] * 9, r"shape \(12,\)"),
-    (None, "the camera '836212060125'"),
-])
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        ([1.0] * 12, "record 836212060125: expected a rotation .* got a singular matrix"),
+        ([-1.0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0], "a matrix that mirrors"),
+        ([1.0, 0, 0, NAN, 0, 1, 0, 0, 0, 0, 1, 0], "a camera within 100000 mm"),
+        ([1.0] * 9, r"shape \(12,\)"),
+        (None, "the camera '836212060125'"),
+    ],
+)
 def test_faulty_extrinsics(tmp_path, matrix, message):
     path = tmp_path / "extrinsics.yml"
     path.write_text(yaml.safe_dump({"extrinsics": {"836212060125": matrix} if matrix else {}}))
@@ -117,12 +141,18 @@ def test_sample_against_numbers_worked_out_by_hand(dexycb_root):
     sample = dataset.get_data_info(5)  # recordings 0 (1 frame with a hand), 1 (2) of 2 cameras each: now camera 1
     assert sample["keypoints"].shape == sample["keypoints_cam"].shape == (1, 21, 3)
     wrist, tip, base = (ONE_HAND.names.index(name) for name in ("wrist", "index4", "pinky1"))
-    np.testing.assert_allclose(sample["keypoints_cam"][0, [wrist, tip, base]],
-                               [[10, 20, 900], [-10, -60, 901], [50, 0, 904]], atol=1e-4)
+    np.testing.assert_allclose(
+        sample["keypoints_cam"][0, [wrist, tip, base]], [[10, 20, 900], [-10, -60, 901], [50, 0, 904]], atol=1e-4
+    )
     np.testing.assert_allclose(
         sample["keypoints"][0, [wrist, tip, base]],
-        [[320 + 600 * 10 / 900, 240 + 500 * 20 / 900, 0], [320 - 600 * 10 / 901, 240 - 500 * 60 / 901, 1],
-         [320 + 600 * 50 / 904, 240, 4]], atol=1e-4)
+        [
+            [320 + 600 * 10 / 900, 240 + 500 * 20 / 900, 0],
+            [320 - 600 * 10 / 901, 240 - 500 * 60 / 901, 1],
+            [320 + 600 * 50 / 904, 240, 4],
+        ],
+        atol=1e-4,
+    )
     assert sample["keypoints_visible"].tolist() == [[1] * 21]
     assert sample["root_depth"].tolist() == [900] * 21
     assert sample["abs_depth"].tolist() == [900, 0]
@@ -131,9 +161,18 @@ def test_sample_against_numbers_worked_out_by_hand(dexycb_root):
     assert sample["principal_pt"].tolist() == [320, 240]
     path = f"{SUBJECTS[0]}/20200709_141701/{SERIALS[1]}/color_000001.jpg"
     assert sample["img_path"] == str(dexycb_root / path)
-    expected = {"id": 4 + 3 + 1, "img_id": 4 + 3 + 1, "seq_name": f"{SUBJECTS[0]}/20200709_141701",
-                "camera": SERIALS[1], "capture": 1, "subject": 0, "frame_idx": 1, "rotation": 0,
-                "dataset_name": "dexycb", "sample_idx": 5}
+    expected = {
+        "id": 4 + 3 + 1,
+        "img_id": 4 + 3 + 1,
+        "seq_name": f"{SUBJECTS[0]}/20200709_141701",
+        "camera": SERIALS[1],
+        "capture": 1,
+        "subject": 0,
+        "frame_idx": 1,
+        "rotation": 0,
+        "dataset_name": "dexycb",
+        "sample_idx": 5,
+    }
     assert {key: sample[key] for key in expected} == expected
 
 
@@ -158,8 +197,9 @@ def test_ids_count_images_without_a_hand(dexycb_root, split, numbers):
                     next_id += 1
     dataset = open_dexycb(dexycb_root, split=split)
     samples = [dataset.get_data_info(i) for i in range(len(dataset))]
-    assert [(s["id"], s["seq_name"].split("/")[0], s["capture"], s["camera"], s["frame_idx"])
-            for s in samples] == expected
+    assert [
+        (s["id"], s["seq_name"].split("/")[0], s["capture"], s["camera"], s["frame_idx"]) for s in samples
+    ] == expected
     assert dataset.index.skipped == {"no hand": next_id - len(expected)}
     assert all(Path(sample["img_path"]).is_file() for sample in samples)
 
@@ -179,8 +219,11 @@ def test_box_of_the_joints(dexycb_root):
     u0, u1 = 320 - 600 * 40 / 900, 320 + 600 * 40 / 904  # thumb and pinky of the first frame
     v0, v1 = 240 - 500 * 80 / 900, 240.0  # the thumb's tip and the wrist
     u, v, half_u, half_v = (u0 + u1) / 2, (v0 + v1) / 2, 0.6 * (u1 - u0), 0.6 * (v1 - v0)
-    np.testing.assert_allclose(open_dexycb(dexycb_root).get_data_info(0)["bbox"][0],
-                               [u - half_u, v - half_v, u + half_u, v + half_v], atol=1e-3)
+    np.testing.assert_allclose(
+        open_dexycb(dexycb_root).get_data_info(0)["bbox"][0],
+        [u - half_u, v - half_v, u + half_u, v + half_v],
+        atol=1e-3,
+    )
 
 
 def test_box_of_the_segmentation(dexycb_root):
@@ -204,8 +247,17 @@ def test_flip_twice_is_the_identity(dexycb_root):
     assert once["abs_depth"].tolist() == [0, 900]
     np.testing.assert_allclose(once["keypoints"][..., 0], 639 - sample["keypoints"][..., 0])
     twice = RandomHandFlip(1.0)(once.copy())
-    for key in ("keypoints", "keypoints_cam", "keypoints_visible", "hand_type", "rel_root_depth", "abs_depth",
-                "root_depth", "principal_pt", "bbox"):
+    for key in (
+        "keypoints",
+        "keypoints_cam",
+        "keypoints_visible",
+        "hand_type",
+        "rel_root_depth",
+        "abs_depth",
+        "root_depth",
+        "principal_pt",
+        "bbox",
+    ):
         np.testing.assert_allclose(twice[key], sample[key], atol=1e-4, err_msg=key)
 
 
@@ -222,8 +274,9 @@ def test_several_processes_read_the_same(dexycb_root, monkeypatch):
 def test_base_config(dexycb_root):
     config = Config.fromfile(REPOSITORY / "configs/_base_/datasets/dexycb.py")
     for loader, count in ((config.train_dataloader, 40), (config.val_dataloader, 20), (config.test_dataloader, 20)):
-        loader.dataset.update(data_root=str(dexycb_root), subjects=SUBJECTS, serials=SERIALS,
-                              sequences_per_subject=SEQUENCES_PER_SUBJECT)
+        loader.dataset.update(
+            data_root=str(dexycb_root), subjects=SUBJECTS, serials=SERIALS, sequences_per_subject=SEQUENCES_PER_SUBJECT
+        )
         with DefaultScope.overwrite_default_scope("mmpose"):
             dataset = DATASETS.build(loader.dataset)
         assert len(dataset) == count
@@ -248,8 +301,10 @@ def test_split_of_the_official_tree():
 def predictions_of(dataset):
     """The truth of all samples and, as a perfect model would give it, image points and depths lifted to space."""
     samples = [dataset.get_data_info(i) for i in range(len(dataset))]
-    lifted = [back_project(s["keypoints"][0, :, :2], s["keypoints"][0, :, 2] + s["root_depth"], s["focal"],
-                           s["principal_pt"]) for s in samples]
+    lifted = [
+        back_project(s["keypoints"][0, :, :2], s["keypoints"][0, :, 2] + s["root_depth"], s["focal"], s["principal_pt"])
+        for s in samples
+    ]
     return np.array(lifted), np.array([s["keypoints_cam"][0] for s in samples])
 
 
@@ -288,16 +343,23 @@ def test_metric_and_result_file_behind_the_pipeline(dexycb_root, tmp_path):
     """As in `tools/test.py`: packed samples, and predictions in image px and mm relative to the wrist."""
     config = Config.fromfile(REPOSITORY / "configs/_base_/datasets/dexycb.py")
     with DefaultScope.overwrite_default_scope("mmpose"):
-        dataset = DATASETS.build(config.test_dataloader.dataset | {
-            "data_root": str(dexycb_root), "subjects": SUBJECTS, "serials": SERIALS,
-            "sequences_per_subject": SEQUENCES_PER_SUBJECT})
+        dataset = DATASETS.build(
+            config.test_dataloader.dataset
+            | {
+                "data_root": str(dexycb_root),
+                "subjects": SUBJECTS,
+                "serials": SERIALS,
+                "sequences_per_subject": SEQUENCES_PER_SUBJECT,
+            }
+        )
     metric = DexYCBMPJPE(result_file=str(tmp_path / "result.txt"))
     index_tip = ONE_HAND.names.index("index4")
     for i in range(len(dataset)):
         sample = dataset.get_data_info(i)
         sample["keypoints"][0, index_tip, :2] += np.array([3, 4]) * sample["focal"] / 901  # 3 and 4 mm at its depth
-        metric.process(None, [dataset[i]["data_samples"].to_dict()
-                              | {"pred_instances": {"keypoints": sample["keypoints"]}}])
+        metric.process(
+            None, [dataset[i]["data_samples"].to_dict() | {"pred_instances": {"keypoints": sample["keypoints"]}}]
+        )
     result = metric.evaluate(len(dataset))
     assert result["dexycb/MPJPE_abs_macro_mm"] == pytest.approx(5 / 21, abs=1e-3)
     assert result["dexycb/MPJPE_rr_macro_mm"] == pytest.approx(5 / 21, abs=1e-3)

@@ -40,8 +40,9 @@ class RunsCode:
 
 def changed(**arrays):
     """A label file with other arrays; None leaves one out."""
-    return lambda path: np.savez(path, **{name: array for name, array in (label(0, 0) | arrays).items()
-                                          if array is not None})
+    return lambda path: np.savez(
+        path, **{name: array for name, array in (label(0, 0) | arrays).items() if array is not None}
+    )
 
 
 def at(array, value, *place):
@@ -159,12 +160,15 @@ def test_serials_may_come_without_quotes(dexycb_root):
     assert len(open_dexycb(dexycb_root)) == 40
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    ("!!python/object/apply:os.system ['touch marker']", "plain data.*python/object/apply"),
-    ("depth: {fx: 1}", "the key 'color'"),
-    ("color: {fx: 600, fy: 600, ppx: 320}", "the key 'ppy'"),
-    ("color: {fx: [600, 600], fy: 600, ppx: 320, ppy: 240}", r"numbers of shape \(\) for 'fx'"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("!!python/object/apply:os.system ['touch marker']", "plain data.*python/object/apply"),
+        ("depth: {fx: 1}", "the key 'color'"),
+        ("color: {fx: 600, fy: 600, ppx: 320}", "the key 'ppy'"),
+        ("color: {fx: [600, 600], fy: 600, ppx: 320, ppy: 240}", r"numbers of shape \(\) for 'fx'"),
+    ],
+)
 def test_faulty_intrinsics(dexycb_root, content, message):
     path = dexycb_root / f"calibration/intrinsics/{SERIALS[1]}_640x480.yml"
     path.write_text(content)
@@ -176,12 +180,15 @@ def test_faulty_intrinsics(dexycb_root, content, message):
 # ---- parts of the tree that are missing
 
 
-@pytest.mark.parametrize(("part", "message"), [
-    (f"calibration/intrinsics/{SERIALS[0]}_640x480.yml", "the intrinsics of a camera"),
-    ("calibration/intrinsics", r"configuration key data_root[\s\S]*calibration/intrinsics/<serial>"),
-    (SUBJECTS[1], r"a subject[\s\S]*10 subjects, 100 recordings each"),
-    (f"{SUBJECTS[0]}/{recording_names(SUBJECTS[0])[2]}/meta.yml", "about a recording"),
-])
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (f"calibration/intrinsics/{SERIALS[0]}_640x480.yml", "the intrinsics of a camera"),
+        ("calibration/intrinsics", r"configuration key data_root[\s\S]*calibration/intrinsics/<serial>"),
+        (SUBJECTS[1], r"a subject[\s\S]*10 subjects, 100 recordings each"),
+        (f"{SUBJECTS[0]}/{recording_names(SUBJECTS[0])[2]}/meta.yml", "about a recording"),
+    ],
+)
 @pytest.mark.parametrize("faulty", ["raise", "skip"])
 def test_missing_part(dexycb_root, part, message, faulty):
     path = dexycb_root / part
@@ -220,15 +227,18 @@ def test_no_recording_is_left(dexycb_root):
         open_dexycb(dexycb_root, setup="s3", split="val")  # objects 3 and 19: positions from 15 on
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"setup": "s4"}, "setup: expected one of .*'s3'.*got 's4'"),
-    ({"split": "all"}, "split: expected one of .*'val'.*got 'all'"),
-    ({"box": "tight"}, "box: expected one of .*'segmentation'.*got 'tight'"),
-    ({"sequences": [-1]}, r"sequences: expected positions from 0 to 4, got \[-1\]"),
-    ({"sequences": [5]}, "sequences: expected positions from 0 to 4"),
-    ({"index_workers": -1}, "index_workers: expected at least 1, got -1"),
-    ({"faulty": "ignore"}, "faulty: expected one of"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"setup": "s4"}, "setup: expected one of .*'s3'.*got 's4'"),
+        ({"split": "all"}, "split: expected one of .*'val'.*got 'all'"),
+        ({"box": "tight"}, "box: expected one of .*'segmentation'.*got 'tight'"),
+        ({"sequences": [-1]}, r"sequences: expected positions from 0 to 4, got \[-1\]"),
+        ({"sequences": [5]}, "sequences: expected positions from 0 to 4"),
+        ({"index_workers": -1}, "index_workers: expected at least 1, got -1"),
+        ({"faulty": "ignore"}, "faulty: expected one of"),
+    ],
+)
 def test_unusable_arguments(dexycb_root, arguments, message):
     with pytest.raises(ValueError, match=message):
         open_dexycb(dexycb_root, **arguments)

@@ -16,8 +16,10 @@ from dfmamba.skeleton import ONE_HAND
 from dfmamba.synthesis import dexycb, dexycb_plan
 
 SERIALS = ("836212060125", "839512060362", "840412060917")  # three of the eight cameras, for speed
-OFFICIAL = ["wrist", *(f"{finger}{i}" for finger in ("thumb", "index", "middle", "ring", "pinky")
-                       for i in (1, 2, 3, 4))]
+OFFICIAL = [
+    "wrist",
+    *(f"{finger}{i}" for finger in ("thumb", "index", "middle", "ring", "pinky") for i in (1, 2, 3, 4)),
+]
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +57,9 @@ def test_ids_and_labels_are_those_of_the_files(root, split, ids):
         assert image.is_file()
         for joint, name in enumerate(ONE_HAND.names):
             place = OFFICIAL.index(name)
-            np.testing.assert_allclose(sample["keypoints_cam"][0, joint], 1000 * labels["joint_3d"][0, place],
-                                       rtol=1e-5)
+            np.testing.assert_allclose(
+                sample["keypoints_cam"][0, joint], 1000 * labels["joint_3d"][0, place], rtol=1e-5
+            )
             np.testing.assert_allclose(sample["keypoints"][0, joint, :2], labels["joint_2d"][0, place], atol=1e-2)
         side = yaml.safe_load((image.parents[1] / "meta.yml").read_text())["mano_sides"][0]
         assert sample["hand_type"].tolist() == [[float(side == "right"), float(side == "left")]]
@@ -88,8 +91,14 @@ def test_protocol_and_result_file(root, tmp_path):
     """A perfect prediction has no error, also through the file of 64 numbers; a joint off by 3-4-0 mm gives 5 mm."""
     samples = [sample for split in ("train", "test") for sample in samples_of(dataset_at(root, split))]
     truth = np.array([sample["keypoints_cam"][0] for sample in samples])
-    pred = np.array([back_project(s["keypoints"][0, :, :2], s["keypoints"][0, :, 2] + s["root_depth"], s["focal"],
-                                  s["principal_pt"]) for s in samples])
+    pred = np.array(
+        [
+            back_project(
+                s["keypoints"][0, :, :2], s["keypoints"][0, :, 2] + s["root_depth"], s["focal"], s["principal_pt"]
+            )
+            for s in samples
+        ]
+    )
     write_dexycb_text(tmp_path / "result.txt", JointTable(range(6), pred, np.ones(pred.shape[:2], dtype=bool)))
     for joints in (pred, read_dexycb_text(tmp_path / "result.txt").joints_mm):
         perfect = score_dexycb(joints, truth).metrics

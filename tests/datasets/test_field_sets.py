@@ -15,8 +15,15 @@ IDS = [11, 12, 13, 14]  # of the fixture's samples
 
 
 def open_set(root, **arguments):
-    return InterHand26MDataset(**{"split": "test", "data_root": str(root), "test_mode": True,
-                                  "pipeline": [{"type": "mmpose.LoadImage"}], **arguments})
+    return InterHand26MDataset(
+        **{
+            "split": "test",
+            "data_root": str(root),
+            "test_mode": True,
+            "pipeline": [{"type": "mmpose.LoadImage"}],
+            **arguments,
+        }
+    )
 
 
 def annotation_files(root):
@@ -104,7 +111,10 @@ def test_partial_download(plain, log):
     assert partial.metainfo["data_source"]["fingerprint"] != dataset.metainfo["data_source"]["fingerprint"]
     hands = InterHand26MHandsDataset(split="test", data_root=str(root), missing_images="skip")
     assert [Path(hands.get_data_info(number)["img_path"]).name for number in range(len(hands))] == [
-        "image3.png", "image9.png", "image9.png"]
+        "image3.png",
+        "image9.png",
+        "image9.png",
+    ]
     hands = InterHand26MHandsDataset(split="test", data_root=str(root))
     with pytest.raises(FileNotFoundError, match="2 of 4 images are missing"):  # of which some have two hands
         hands.check_images_present()
@@ -155,8 +165,10 @@ def test_field_set_of_a_partial_download(field):
     partial = field_set(field, "subset3", missing_images="skip")
     assert len(list(partial)) == 3
     assert partial.skipped["image missing"] == 5
-    fingerprints = {dataset.metainfo["data_source"]["fingerprint"] for dataset in
-                    (partial, field_set(field, "subset3"), field_set(field, "plain"))}
+    fingerprints = {
+        dataset.metainfo["data_source"]["fingerprint"]
+        for dataset in (partial, field_set(field, "subset3"), field_set(field, "plain"))
+    }
     assert len(fingerprints) == 2  # without 'skip', the annotations are the same
 
 
@@ -171,4 +183,5 @@ def test_field_set_of_scaled_images(field):
 def test_control_is_of_the_annotated_size(field):
     data = json.loads((field / "plain/annotations/test/InterHand2.6M_test_data.json").read_text())
     assert [sample["img"].shape[:2] for sample in field_set(field, "plain")] == [
-        (image["height"], image["width"]) for image in data["images"]]
+        (image["height"], image["width"]) for image in data["images"]
+    ]

@@ -62,9 +62,15 @@ PLAIN = {
     "numbers": {0: [1, 2.5, -(10**30), True, None, 3 + 4j]},
     "texts": ("a", b"b", b"", bytearray(b"c"), "ü"),
     "containers": [{1, 2}, frozenset({3}), OrderedDict(a=1), (1, (2,)), {}],
-    "arrays": {"float": np.arange(6.0).reshape(2, 3), "fortran": np.asfortranarray(np.arange(6).reshape(2, 3)),
-               "empty": np.zeros((0, 3), np.uint8), "text": np.array(["x", "yz"]), "bytes": np.array([b"x"]),
-               "flags": np.array([True]), "swapped": np.arange(3, dtype=">i4")},
+    "arrays": {
+        "float": np.arange(6.0).reshape(2, 3),
+        "fortran": np.asfortranarray(np.arange(6).reshape(2, 3)),
+        "empty": np.zeros((0, 3), np.uint8),
+        "text": np.array(["x", "yz"]),
+        "bytes": np.array([b"x"]),
+        "flags": np.array([True]),
+        "swapped": np.arange(3, dtype=">i4"),
+    },
     "scalars": [np.float32(1.5), np.int64(7), np.bool_(True), np.float64(2.5)],
     "shared": (lambda array: [array, array])(np.arange(3)),
 }
@@ -89,10 +95,12 @@ def test_plain_pickle(tmp_path, name, protocol):
 
 def test_pickle_of_python_2_and_numpy_1(tmp_path):
     """As RHD's: written by Python 2, so that the bytes of an array are a text, and modules have their old names."""
-    content = (b"\x80\x02}q\x00K\x05cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\nq\x02"
-               b"K\x00\x85U\x01b\x87R"
-               b"(K\x01K\x02\x85cnumpy\ndtype\nq\x03U\x02f4K\x00K\x01\x87R(K\x03U\x01<NNN"
-               b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x08" + struct.pack("<2f", 1.5, -2.0) + b"tbs.")
+    content = (
+        b"\x80\x02}q\x00K\x05cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\nq\x02"
+        b"K\x00\x85U\x01b\x87R"
+        b"(K\x01K\x02\x85cnumpy\ndtype\nq\x03U\x02f4K\x00K\x01\x87R(K\x03U\x01<NNN"
+        b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x08" + struct.pack("<2f", 1.5, -2.0) + b"tbs."
+    )
     (tmp_path / "a.pickle").write_bytes(content)
     np.testing.assert_array_equal(read_pickle(tmp_path / "a.pickle")[5], np.float32([1.5, -2.0]))
 
@@ -119,8 +127,7 @@ HOSTILE_PICKLES = {
     "system command": (lambda: pickle.dumps(Call(os.system, "touch proof")), r"the name (posix|nt)\.system"),
     "eval": (lambda: pickle.dumps(Call(eval, "open('proof', 'w')")), r"the name builtins\.eval"),
     "exec of Python 2": (lambda: pickle.dumps(Call(exec, "x = 1"), 2), r"the name __builtin__\.exec"),
-    "getattr": (lambda: pickle.dumps(Call(getattr, "", "join")),
-                r"the name builtins\.getattr"),
+    "getattr": (lambda: pickle.dumps(Call(getattr, "", "join")), r"the name builtins\.getattr"),
     "open": (lambda: pickle.dumps(Call(open, "proof", "w")), r"the name _?io\.open"),
     "import": (lambda: pickle.dumps(Call(__import__, "os")), r"the name builtins\.__import__"),
     "code of a module of ours": (lambda: pickle.dumps(proof), r"the name .*proof"),
@@ -134,10 +141,13 @@ HOSTILE_PICKLES = {
     "array of structures with objects": (lambda: pickle.dumps(np.zeros(1, dtype=[("a", "O")])), "complete pickle"),
     "type whose flags make numpy follow pointers": (
         lambda: pickle.dumps(np.zeros(1, "V8"), 2).replace(b"K\x08K\x01K\x00", b"K\x08K\x01K\x3f"),
-        "type 'V8', which is not plain data"),
+        "type 'V8', which is not plain data",
+    ),
     "array call": (lambda: b"cnumpy\nndarray\n((I99999999999\ntR.", "complete pickle of plain data"),
     "array with less data than its shape": (
-        lambda: pickle.dumps(np.arange(4)).replace(b"K\x04\x85", b"K\x09\x85", 1), "complete pickle of plain data"),
+        lambda: pickle.dumps(np.arange(4)).replace(b"K\x04\x85", b"K\x09\x85", 1),
+        "complete pickle of plain data",
+    ),
     "persistent object": (lambda: b"\x80\x02X\x01\x00\x00\x00xQ.", "complete pickle of plain data"),
     "extension code": (lambda: b"\x80\x02\x82\x01.", "complete pickle of plain data"),
     "text longer than the file": (lambda: b"\x80\x04\x8d\xff\xff\xff\xff\xff\x00\x00\x00abc.", "complete pickle"),
@@ -173,22 +183,41 @@ EXPANDING_PICKLES = {
     "tuples in tuples": (pickle.dumps(naming_each_other(60)), "at most 32 containers in one another"),
     "tuples in a dictionary": (pickle.dumps({1: naming_each_other(30)}), "at most 50000000 items"),
     "tuples as a key": (b"\x80\x02})" + b"2\x86" * 60 + b"K\x01s.", "a key of tuples in tuples"),
-    "tuples as one of many keys": (b"\x80\x02}(K\x01K\x01)" + b"2\x86" * 60 + b"K\x01u.",
-                                   "a key of tuples in tuples"),
+    "tuples as one of many keys": (b"\x80\x02}(K\x01K\x01)" + b"2\x86" * 60 + b"K\x01u.", "a key of tuples in tuples"),
     "tuples in a set": (b"\x80\x04\x8f()" + b"2\x86" * 60 + b"\x90.", "a key of tuples in tuples"),
     "tuples in a frozen set": (b"\x80\x04()" + b"2\x86" * 60 + b"\x91.", "a key of tuples in tuples"),
-    "tuples in a set of Python 2": (b"\x80\x02" + call(b"__builtin__\nset", b"])" + b"2\x86" * 60 + b"a") + b".",
-                                    "a key of tuples in tuples"),
+    "tuples in a set of Python 2": (
+        b"\x80\x02" + call(b"__builtin__\nset", b"])" + b"2\x86" * 60 + b"a") + b".",
+        "a key of tuples in tuples",
+    ),
     "sets in sets": (b"\x80\x04(((\x91\x91\x91.", "a set as a key"),
     "itself": (b"\x80\x02]q\x00h\x00a.", "contains itself"),
-    "copies of a text": (b"\x80\x02X" + struct.pack("<I", 2**21) + b"a" * 2**21 + b"q\x000"
-                         + call(b"__builtin__\nbytearray", b"h\x00X\x06\0\0\0latin1") * 1000 + b".",
-                         "unfold to more than 16 times the size of the file"),
-    "copies of an array": (b"\x80\x03B" + struct.pack("<I", 2**21) + b"a" * 2**21 + b"q\x000cnumpy\ndtype\n"
-                           + b"X\x02\0\0\0u1\x85Rq\x010" + call(b"numpy.core.numeric\n_frombuffer", b"h\x00", b"h\x01",
-                                                                b"J" + struct.pack("<I", 2**21) + b"\x85",
-                                                                b"X\x01\0\0\0C") * 100 + b".",
-                           "unfold to more than 16 times the size of the file"),
+    "copies of a text": (
+        b"\x80\x02X"
+        + struct.pack("<I", 2**21)
+        + b"a" * 2**21
+        + b"q\x000"
+        + call(b"__builtin__\nbytearray", b"h\x00X\x06\0\0\0latin1") * 1000
+        + b".",
+        "unfold to more than 16 times the size of the file",
+    ),
+    "copies of an array": (
+        b"\x80\x03B"
+        + struct.pack("<I", 2**21)
+        + b"a" * 2**21
+        + b"q\x000cnumpy\ndtype\n"
+        + b"X\x02\0\0\0u1\x85Rq\x010"
+        + call(
+            b"numpy.core.numeric\n_frombuffer",
+            b"h\x00",
+            b"h\x01",
+            b"J" + struct.pack("<I", 2**21) + b"\x85",
+            b"X\x01\0\0\0C",
+        )
+        * 100
+        + b".",
+        "unfold to more than 16 times the size of the file",
+    ),
     "empty lists": (b"\x80\x02" + b"]" * 2**17 + b".", "unfold to more than 16 times the size of the file"),
     "memory for names": (b"\x80\x02Nr\xff\xff\xff\xff.", None),
     "deep": (b"\x80\x02N" + b"\x85" * 10**4 + b".", "at most 32 containers"),
@@ -213,15 +242,18 @@ def test_pickle_that_unfolds(tmp_path, monkeypatch, name):
     assert time.perf_counter() - start < 20
 
 
-@pytest.mark.parametrize("content", [b"\x80\x02}(K\x01K\x02K\x01K\x03u.", b"\x80\x02}K\x01K\x02sK\x01K\x03s.",
-                                     b"(I1\nI2\nI1\nI3\nd."])
+@pytest.mark.parametrize(
+    "content", [b"\x80\x02}(K\x01K\x02K\x01K\x03u.", b"\x80\x02}K\x01K\x02sK\x01K\x03s.", b"(I1\nI2\nI1\nI3\nd."]
+)
 def test_pickle_with_a_key_twice(tmp_path, content):
     assert pickle.loads(content) == {1: 3}
     refused(read_pickle, tmp_path / "a.pickle", content, "a key that comes twice in one dictionary")
 
 
-@pytest.mark.parametrize("array", [np.array([1j]), np.zeros(2, "c8"), np.array([(1, 2)], dtype="i4,i4"),
-                                   np.array(["2026-01-01"], dtype="M8[D]")])
+@pytest.mark.parametrize(
+    "array",
+    [np.array([1j]), np.zeros(2, "c8"), np.array([(1, 2)], dtype="i4,i4"), np.array(["2026-01-01"], dtype="M8[D]")],
+)
 @pytest.mark.parametrize("protocol", [2, 5])
 def test_pickle_of_other_arrays_than_real_ones(tmp_path, array, protocol):
     refused(read_pickle, tmp_path / "a.pickle", pickle.dumps({"a": array}, protocol), "not plain data")
@@ -256,14 +288,21 @@ HOSTILE_YAML = {
     "key twice": (b"a: 1\nb: 2\na: 3\n", "the key 'a' twice in one mapping"),
     "key twice inside": (b"a: [{b: 1, 'b': 2}]", "the key 'b' twice in one mapping"),
     "merge key": (b"a: &a {b: 1}\nc: {<<: *a, d: 2}\n", "the merge key '<<'"),
-    "merge keys of merge keys": (b"a0: &a0 {x: 1}\n" + b"".join(
-        b"a%d: &a%d {<<: [%s]}\n" % (i, i, b", ".join([b"*a%d" % (i - 1)] * 10)) for i in range(1, 12)),
-        "the merge key"),
-    "lists that name each other": (b"- &a0 [1]\n" + b"".join(
-        b"- &a%d [%s]\n" % (i, b", ".join([b"*a%d" % (i - 1)] * 10)) for i in range(1, 11)), "at most 1000000 items"),
-    "tuples that name each other as a key": (b"- &a0 !!python/tuple [1]\n" + b"".join(
-        b"- &a%d !!python/tuple [*a%d, *a%d]\n" % (i, i - 1, i - 1) for i in range(1, 60)) + b"- {? *a59 : 1}\n",
-        "a key that is not a single value"),
+    "merge keys of merge keys": (
+        b"a0: &a0 {x: 1}\n"
+        + b"".join(b"a%d: &a%d {<<: [%s]}\n" % (i, i, b", ".join([b"*a%d" % (i - 1)] * 10)) for i in range(1, 12)),
+        "the merge key",
+    ),
+    "lists that name each other": (
+        b"- &a0 [1]\n" + b"".join(b"- &a%d [%s]\n" % (i, b", ".join([b"*a%d" % (i - 1)] * 10)) for i in range(1, 11)),
+        "at most 1000000 items",
+    ),
+    "tuples that name each other as a key": (
+        b"- &a0 !!python/tuple [1]\n"
+        + b"".join(b"- &a%d !!python/tuple [*a%d, *a%d]\n" % (i, i - 1, i - 1) for i in range(1, 60))
+        + b"- {? *a59 : 1}\n",
+        "a key that is not a single value",
+    ),
     "itself": (b"&a [*a]", "contains itself"),
     "large": (b"#" * (2**18 + 1), "at most 262144 bytes"),
     "unhashable key": (b"? [1, {a: 2}]\n: 5", "YAML file of plain data"),
@@ -361,7 +400,7 @@ def mat_that_unfolds():
     scipy.io.savemat(inside, {"joints": np.zeros(625_000)}, do_compression=False)
     content = bytearray(inside.getvalue()[128:])
     place = content.index(struct.pack("<2i", 1, 625_000))
-    content[place:place + 8] = struct.pack("<2i", 2, 2)
+    content[place : place + 8] = struct.pack("<2i", 2, 2)
     packed = zlib.compress(bytes(content), 9)
     return inside.getvalue()[:128] + struct.pack("<2i", 15, len(packed)) + packed
 
@@ -397,17 +436,25 @@ class Outer(msgspec.Struct):
     frames: dict[str, dict[str, msgspec.Raw]] = {}
 
 
-@pytest.mark.parametrize(("content", "key"), [
-    ('{"images": [], "images": [1]}', "images"), ('{"images": [], "unknown": 1, "unknown": 2}', "unknown"),
-    ('{"images": [], "frames": {"0": {}, "0": {"1": 2}}}', "0"),
-    ('{"images": [], "frames": {"0": {"1": 2, "1": 3}}}', "1"),
-    ('{"images": [], "frames": {"0": {"a": 2, "\\u0061": 3}}}', "a"),
-])
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        ('{"images": [], "images": [1]}', "images"),
+        ('{"images": [], "unknown": 1, "unknown": 2}', "unknown"),
+        ('{"images": [], "frames": {"0": {}, "0": {"1": 2}}}', "0"),
+        ('{"images": [], "frames": {"0": {"1": 2, "1": 3}}}', "1"),
+        ('{"images": [], "frames": {"0": {"a": 2, "\\u0061": 3}}}', "a"),
+    ],
+)
 def test_key_twice(tmp_path, content, key):
     refused(read_json, tmp_path / "a.json", content.encode(), f"the key '{key}' twice in one dictionary")
     for mark in (b"", b"\xef\xbb\xbf"):
-        refused(lambda path: read_json_as(path, Outer), tmp_path / "a.json", mark + content.encode(),
-                f"each key once, got the key '{key}' twice in one dictionary")
+        refused(
+            lambda path: read_json_as(path, Outer),
+            tmp_path / "a.json",
+            mark + content.encode(),
+            f"each key once, got the key '{key}' twice in one dictionary",
+        )
     refused(lambda path: read_json_as(path, dict[str, Any]), tmp_path / "a.json", content.encode(), f"'{key}' twice")
     (tmp_path / "a.json").write_text('{"images": [{"a": 1, "a": 2}], "frames": {"0": {"1": 2}, "1": {"1": 3}}}')
     content = read_json_as(tmp_path / "a.json", Outer)  # a record is for whoever decodes it
@@ -429,16 +476,18 @@ def test_key_twice_in_a_record(text):
         decode_entry(Path("f"), 7, raw, "a thing")
 
 
-@pytest.mark.parametrize("text", ['{"id": 1, "name": "a\\\\b"}', '{"id": 1, "x": {"id": 2}}',
-                                  '{"name": "\\"id\\": ", "id": 1}'])
+@pytest.mark.parametrize(
+    "text", ['{"id": 1, "name": "a\\\\b"}', '{"id": 1, "x": {"id": 2}}', '{"name": "\\"id\\": ", "id": 1}']
+)
 def test_key_once_in_a_record(text):
     decoder = RecordDecoder(Path("f"), "a thing", msgspec.json.Decoder(Inner))
     assert decoder.decode(5, msgspec.Raw(text.encode())).id == 1
     assert decode_entry(Path("f"), 7, msgspec.Raw(text.encode()), "a thing")["id"] == 1
 
 
-@pytest.mark.parametrize("content", [b'{"images": [{"a": [', b'{"images": ' + b"[" * 10**5 + b"]" * 10**5 + b"}", b"",
-                                     b"\xff\xfe{"])
+@pytest.mark.parametrize(
+    "content", [b'{"images": [{"a": [', b'{"images": ' + b"[" * 10**5 + b"]" * 10**5 + b"}", b"", b"\xff\xfe{"]
+)
 def test_broken_json_for_records(tmp_path, content):
     refused(lambda path: read_json_as(path, Outer), tmp_path / "a.json", content, "expected a complete JSON file")
 
@@ -457,32 +506,77 @@ def test_json_hook(tmp_path):
 # ---- names of files
 
 
-@pytest.mark.parametrize("name", [
-    "image.jpg", "Capture0/0001_fist/cam400001/image3.png", "a/./b.png", "a/../b.png", ".hidden", "with space/ä.png",
-    "a..b/c...png", "C/image.png", "-5.png", "CON/aux.png", "a.png ", "日本/画像.png",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "image.jpg",
+        "Capture0/0001_fist/cam400001/image3.png",
+        "a/./b.png",
+        "a/../b.png",
+        ".hidden",
+        "with space/ä.png",
+        "a..b/c...png",
+        "C/image.png",
+        "-5.png",
+        "CON/aux.png",
+        "a.png ",
+        "日本/画像.png",
+    ],
+)
 def test_name_inside_the_folder(name):
     assert check_relative_path(Path("file"), 5, name) == name
 
 
-@pytest.mark.parametrize(("name", "result"), [
-    ("Capture0\\cam1\\image3.png", "Capture0/cam1/image3.png"), ("a\\b/c.png", "a/b/c.png"), ("a\\..\\b", "a/../b"),
-])
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [
+        ("Capture0\\cam1\\image3.png", "Capture0/cam1/image3.png"),
+        ("a\\b/c.png", "a/b/c.png"),
+        ("a\\..\\b", "a/../b"),
+    ],
+)
 def test_name_with_separators_of_windows(name, result):
     assert check_relative_path(Path("file"), 5, name) == result
 
 
-@pytest.mark.parametrize("name", [
-    "", ".", "..", "../a", "a/../../b", "a/b/../../../c", "/etc/passwd", "//server/share", "C:/a", "C:a", "c:\\a",
-    "\\windows\\a", "..\\a", "a\\..\\..\\b", "\\\\server\\share\\a", "a\0b", "a/..", "a" * 501, "~/../../a", "a/" * 300,
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "../a",
+        "a/../../b",
+        "a/b/../../../c",
+        "/etc/passwd",
+        "//server/share",
+        "C:/a",
+        "C:a",
+        "c:\\a",
+        "\\windows\\a",
+        "..\\a",
+        "a\\..\\..\\b",
+        "\\\\server\\share\\a",
+        "a\0b",
+        "a/..",
+        "a" * 501,
+        "~/../../a",
+        "a/" * 300,
+    ],
+)
 def test_name_that_leads_out(name):
     with pytest.raises(ValueError, match="file: record 5: expected a relative file name that stays in the folder"):
         check_relative_path(Path("file"), 5, name)
 
 
-READERS = {"json": read_json, "records": lambda path: read_json_as(path, dict[str, Any]), "pickle": read_pickle,
-           "yaml": read_yaml, "npz": read_npz, "mat": read_mat}
+READERS = {
+    "json": read_json,
+    "records": lambda path: read_json_as(path, dict[str, Any]),
+    "pickle": read_pickle,
+    "yaml": read_yaml,
+    "npz": read_npz,
+    "mat": read_mat,
+}
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -534,18 +628,34 @@ def test_no_integer(value):
         get_integer(Path("f"), 1, {"a": value}, "a")
 
 
-@pytest.mark.parametrize("value", [
-    [1, 2], [[1, 2, 3]], [1, [2], 3], "abc", None, {"a": 1}, [1, 2, "x"], ["1", "2", "3"], [1, 2, 3j],
-    np.zeros(3, "c8"),
-    np.array(["1", "2", "3"]), np.zeros(3, "f4,f4"), np.array([b"1", b"2", b"3"]), [1, 2, 10**400], [[1], [2, 3], [4]],
-])
+@pytest.mark.parametrize(
+    "value",
+    [
+        [1, 2],
+        [[1, 2, 3]],
+        [1, [2], 3],
+        "abc",
+        None,
+        {"a": 1},
+        [1, 2, "x"],
+        ["1", "2", "3"],
+        [1, 2, 3j],
+        np.zeros(3, "c8"),
+        np.array(["1", "2", "3"]),
+        np.zeros(3, "f4,f4"),
+        np.array([b"1", b"2", b"3"]),
+        [1, 2, 10**400],
+        [[1], [2, 3], [4]],
+    ],
+)
 def test_no_array(value):
     with pytest.raises(ValueError, match=r"f: record 1: expected numbers of shape \(3,\) for 'a', got"):
         get_array(Path("f"), 1, {"a": value}, "a", (3,))
 
 
-@pytest.mark.parametrize("value", [[1, None, 2.5], (True, None, False), np.array([1, 2, 3], dtype=">i2"),
-                                   [1, 10**25, 2]])
+@pytest.mark.parametrize(
+    "value", [[1, None, 2.5], (True, None, False), np.array([1, 2, 3], dtype=">i2"), [1, 10**25, 2]]
+)
 def test_array(value):
     expected = [float("nan") if part is None else float(part) for part in value]
     result = get_array(Path("f"), 1, {"a": value}, "a", (3,))

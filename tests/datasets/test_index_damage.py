@@ -36,9 +36,14 @@ class Opener:
 
     def build(self):
         self.builds += 1
-        return AnnotationColumns({"number": np.arange(6, dtype=np.int32).reshape(3, 2),
-                                  "word": np.array([b"text", b"b", b""]), "empty": np.zeros((0, 3), np.float32)},
-                                 {"root invalid": 2})
+        return AnnotationColumns(
+            {
+                "number": np.arange(6, dtype=np.int32).reshape(3, 2),
+                "word": np.array([b"text", b"b", b""]),
+                "empty": np.zeros((0, 3), np.float32),
+            },
+            {"root invalid": 2},
+        )
 
     @property
     def folder(self):
@@ -147,8 +152,11 @@ def test_numbers_that_lead_nowhere(tmp_path, monkeypatch):
     flip(path, -1, 0x40)
     monkeypatch.setattr(index_files, "CHECKED_BYTES", 100)
     dataset = open_interhand(tmp_path)
-    with pytest.raises(ValueError, match=rf"row \d+ of the annotation index cannot be read .*{path.parent}.*"
-                                         "verify_index=True"):
+    with pytest.raises(
+        ValueError,
+        match=rf"row \d+ of the annotation index cannot be read .*{path.parent}.*"
+        "verify_index=True",
+    ):
         all_samples(dataset)
     all_samples(open_interhand(tmp_path, verify_index=True))
 
@@ -207,13 +215,26 @@ def test_forged_manifest(opener, log, name):
     assert log.text.count("is damaged and is rebuilt") == 1
 
 
-OTHER_CONTENTS = {"not UTF-8": b"\xff\xfe{", "NUL": b"\0" * 50, "deep": b"[" * 100_000, "null": b"null", "text": b'"x"',
-                  "a manifest of version 1": b'{"format": 1, "columns": {}, "skipped": {}, "digest": "0"}',
-                  "a huge number": b"[" + b"9" * 10_000 + b"]"}
+OTHER_CONTENTS = {
+    "not UTF-8": b"\xff\xfe{",
+    "NUL": b"\0" * 50,
+    "deep": b"[" * 100_000,
+    "null": b"null",
+    "text": b'"x"',
+    "a manifest of version 1": b'{"format": 1, "columns": {}, "skipped": {}, "digest": "0"}',
+    "a huge number": b"[" + b"9" * 10_000 + b"]",
+}
 
 
-@pytest.mark.parametrize(("old", "new"), [('"root invalid": 2', '"root invalid": 3'), ('"digest": "', '"digest": "0'),
-                                          ('"dtype": "<i4"', '"dtype": "<f4"'), ("source.json", "source.jsom")])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"root invalid": 2', '"root invalid": 3'),
+        ('"digest": "', '"digest": "0'),
+        ('"dtype": "<i4"', '"dtype": "<f4"'),
+        ("source.json", "source.jsom"),
+    ],
+)
 def test_manifest_that_says_something_else(opener, log, old, new):
     before = opener()
     manifest = opener.folder / "manifest.json"
@@ -334,8 +355,11 @@ def test_disk_that_is_full_while_building(opener, log):
 
 def test_disk_that_stores_something_else(opener, log, monkeypatch):
     write = index_files._write_file
-    monkeypatch.setattr(index_files, "_write_file",
-                        lambda path, *parts: write(path, *(bytes(part).replace(b"text", b"tent") for part in parts)))
+    monkeypatch.setattr(
+        index_files,
+        "_write_file",
+        lambda path, *parts: write(path, *(bytes(part).replace(b"text", b"tent") for part in parts)),
+    )
     index = opener()
     assert "word.npy: expected the checksum" in log.text
     assert index.folder is None

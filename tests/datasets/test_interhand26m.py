@@ -25,8 +25,9 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def paths(root, split="test"):
-    return [root / "annotations" / split / f"InterHand2.6M_{split}_{name}.json"
-            for name in ("data", "camera", "joint_3d")]
+    return [
+        root / "annotations" / split / f"InterHand2.6M_{split}_{name}.json" for name in ("data", "camera", "joint_3d")
+    ]
 
 
 def test_examples_in_docstrings():
@@ -78,10 +79,16 @@ FAULTS = {  # name: change, file, message; all of record 11 or its image, frame 
     "no number": (set_at(*IMAGE, "frame_idx", "x"), "data", r"record 1011: .*`int`, got `str` - at `\$\.frame_idx`"),
     "fraction": (set_at(*IMAGE, "frame_idx", 1.5), "data", r"record 1011: .*`int`, got `float` - at `\$\.frame_idx`"),
     "repeated image": (set_at("data", "images", 1, "id", 1011), "data", "record 1011: expected each image_id once"),
-    "short flags": (set_at(*ANNOTATION, "joint_valid", [[1]] * 41), "data",
-                    r"record 11: expected 42 numbers for 'joint_valid', got a fault: shape \(41,\)"),
-    "ragged flags": (set_at(*ANNOTATION, "joint_valid", [[1]] * 41 + [[1, 2]]), "data",
-                     "record 11: expected 42 numbers for 'joint_valid', got a fault: .*inhomogeneous"),
+    "short flags": (
+        set_at(*ANNOTATION, "joint_valid", [[1]] * 41),
+        "data",
+        r"record 11: expected 42 numbers for 'joint_valid', got a fault: shape \(41,\)",
+    ),
+    "ragged flags": (
+        set_at(*ANNOTATION, "joint_valid", [[1]] * 41 + [[1, 2]]),
+        "data",
+        "record 11: expected 42 numbers for 'joint_valid', got a fault: .*inhomogeneous",
+    ),
     "NaN flags": (set_at(*ANNOTATION, "joint_valid", [[NAN]] + [[1]] * 41), "data", "11: .*'joint_valid'.* 41 finite"),
     "no flags": (set_at(*ANNOTATION, "joint_valid", {}), "data", "record 11: expected 42 numbers for 'joint_valid'"),
     "short box": (set_at(*ANNOTATION, "bbox", [1, 2, 3]), "data", "record 11: .*`array` of length 4 - at `.*bbox`"),
@@ -140,8 +147,9 @@ def test_faulty_record_is_skipped_and_counted_where_wanted(tmp_path, log, name):
     for column in ("joint_valid", "bbox_xywh", "file_name", "subject", "hand_type"):
         np.testing.assert_array_equal(parsed.columns[column], clean[column][kept])
     for row in range(3):
-        np.testing.assert_array_equal(joints_in_camera(parsed.columns, row),
-                                      joints_in_camera(clean, np.flatnonzero(kept)[row]))
+        np.testing.assert_array_equal(
+            joints_in_camera(parsed.columns, row), joints_in_camera(clean, np.flatnonzero(kept)[row])
+        )
 
 
 def paths_of_clean(root):
@@ -150,11 +158,22 @@ def paths_of_clean(root):
 
 
 @pytest.mark.parametrize("which", range(3))
-@pytest.mark.parametrize("fault", [
-    lambda data: data[:-50], lambda data: b"", lambda data: data + b"}", lambda data: b"[" * 10**6,
-    lambda data: b"\xff" + data, lambda data: data.replace(b":", b";", 1), lambda data: b"null", lambda data: b"[]",
-    lambda data: data.replace(b": ", b": NaN0", 1), lambda data: b"\x00" * 1000,
-], ids=["cut short", "empty", "too long", "nested", "no UTF-8", "no JSON", "null", "list", "no number", "zeros"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda data: data[:-50],
+        lambda data: b"",
+        lambda data: data + b"}",
+        lambda data: b"[" * 10**6,
+        lambda data: b"\xff" + data,
+        lambda data: data.replace(b":", b";", 1),
+        lambda data: b"null",
+        lambda data: b"[]",
+        lambda data: data.replace(b": ", b": NaN0", 1),
+        lambda data: b"\x00" * 1000,
+    ],
+    ids=["cut short", "empty", "too long", "nested", "no UTF-8", "no JSON", "null", "list", "no number", "zeros"],
+)
 def test_broken_file(interhand_root, which, fault):
     path = paths(interhand_root)[which]
     path.write_bytes(fault(path.read_bytes()))
@@ -181,10 +200,14 @@ def test_sample_against_numbers_worked_out_by_hand(interhand_root):
     sample = dataset.get_data_info(0)
     assert sample["keypoints"].shape == sample["keypoints_cam"].shape == (1, 42, 3)
     thumb, index, wrist = (TWO_HANDS.names.index(f"right_{name}") for name in ("thumb4", "index4", "wrist"))
-    np.testing.assert_allclose(sample["keypoints_cam"][0, [thumb, index, wrist]],
-                               [[0, 50, 1000], [100, 0, 1050], [0, 0, 1000]])
-    np.testing.assert_allclose(sample["keypoints"][0, [thumb, index, wrist]],
-                               [[100, 260, 0], [100 + 1000 * 100 / 1050, 200, 50], [100, 200, 0]], rtol=1e-6)
+    np.testing.assert_allclose(
+        sample["keypoints_cam"][0, [thumb, index, wrist]], [[0, 50, 1000], [100, 0, 1050], [0, 0, 1000]]
+    )
+    np.testing.assert_allclose(
+        sample["keypoints"][0, [thumb, index, wrist]],
+        [[100, 260, 0], [100 + 1000 * 100 / 1050, 200, 50], [100, 200, 0]],
+        rtol=1e-6,
+    )
     assert not sample["keypoints_cam"][0, hand_slice(LEFT)].any()
     assert sample["keypoints_visible"][0].tolist() == [1] * 21 + [0] * 21
     assert sample["hand_type"].tolist() == [[1, 0]]
@@ -194,8 +217,18 @@ def test_sample_against_numbers_worked_out_by_hand(interhand_root):
     assert sample["principal_pt"].tolist() == [100, 200]
     assert sample["bbox"].tolist() == [[10, 20, 110, 80]]
     assert sample["img_path"] == str(interhand_root / "images/test/Capture0/0001_fist/cam400001/image3.png")
-    expected = {"id": 11, "img_id": 1011, "seq_name": "0001_fist", "camera": "400001", "capture": 0, "subject": 7,
-                "frame_idx": 3, "rotation": 0, "dataset_name": "interhand26m", "sample_idx": 0}
+    expected = {
+        "id": 11,
+        "img_id": 1011,
+        "seq_name": "0001_fist",
+        "camera": "400001",
+        "capture": 0,
+        "subject": 7,
+        "frame_idx": 3,
+        "rotation": 0,
+        "dataset_name": "interhand26m",
+        "sample_idx": 0,
+    }
     assert {key: sample[key] for key in expected} == expected
 
 
@@ -241,13 +274,31 @@ def test_same_samples_as_mmpose(interhand_root):
     """mmpose's own reader of the same files is the independent reference."""
     ours = InterHand26MDataset(split="test", data_root=str(interhand_root))
     data, camera, joint = map(str, paths(interhand_root))
-    theirs = InterHand3DDataset(ann_file=data, camera_param_file=camera, joint_file=joint, data_root="",
-                                data_prefix={"img": str(interhand_root / "images/test")}, test_mode=True)
+    theirs = InterHand3DDataset(
+        ann_file=data,
+        camera_param_file=camera,
+        joint_file=joint,
+        data_root="",
+        data_prefix={"img": str(interhand_root / "images/test")},
+        test_mode=True,
+    )
     by_id = {theirs.get_data_info(i)["id"]: theirs.get_data_info(i) for i in range(len(theirs))}
     for i in range(len(ours)):
         mine, other = ours.get_data_info(i), by_id[ours.get_data_info(i)["id"]]
-        for key in ("hand_type", "hand_type_valid", "focal", "principal_pt", "bbox", "bbox_score", "rotation", "img_id",
-                    "img_path", "rel_root_valid", "keypoints_visible", "flip_indices"):
+        for key in (
+            "hand_type",
+            "hand_type_valid",
+            "focal",
+            "principal_pt",
+            "bbox",
+            "bbox_score",
+            "rotation",
+            "img_id",
+            "img_path",
+            "rel_root_valid",
+            "keypoints_visible",
+            "flip_indices",
+        ):
             np.testing.assert_array_equal(np.squeeze(mine[key]), np.squeeze(other[key]), err_msg=key)
         valid = mine["keypoints_visible"] > 0
         for key in ("keypoints", "keypoints_cam"):
@@ -261,8 +312,9 @@ def test_same_samples_as_mmpose(interhand_root):
 def test_mmpose_codec_accepts_a_sample(interhand_root):
     sample = InterHand26MDataset(split="test", data_root=str(interhand_root)).get_data_info(2)
     codec = KEYPOINT_CODECS.build({"type": "Hand3DHeatmap"})
-    encoded = codec.encode(sample["keypoints"], sample["keypoints_visible"],
-                           **{key: sample[key] for key in codec.auxiliary_encode_keys})
+    encoded = codec.encode(
+        sample["keypoints"], sample["keypoints_visible"], **{key: sample[key] for key in codec.auxiliary_encode_keys}
+    )
     np.testing.assert_allclose(encoded["root_depth"], [(-100 / 400 + 0.5) * 64])
     assert encoded["root_depth_weight"] == [1]
     assert encoded["type_weight"] == [0]
@@ -297,11 +349,13 @@ def test_base_config_loads_the_published_samples(real_samples):
 
 
 def test_skipped_and_selected_samples_are_logged(interhand_root, log):
-    dataset = InterHand26MDataset(split="test", data_root=str(interhand_root), hand_types=["left", "interacting"],
-                                  sample_interval=2, indices=1)
+    dataset = InterHand26MDataset(
+        split="test", data_root=str(interhand_root), hand_types=["left", "interacting"], sample_interval=2, indices=1
+    )
     assert [dataset.get_data_info(i)["id"] for i in range(len(dataset))] == [12]
-    assert ("InterHand26MDataset: 3 used, 3 skipped: root invalid 1, no valid joint 1, hand type not selected 1"
-            in log.text)
+    assert (
+        "InterHand26MDataset: 3 used, 3 skipped: root invalid 1, no valid joint 1, hand type not selected 1" in log.text
+    )
     assert "sample_interval=2, indices=1 select 1 of 3 samples" in log.text
     assert dataset.metainfo["data_source"]["indices"] == 1
 
@@ -318,14 +372,17 @@ def test_indices(interhand_root, indices, ids):
     assert dataset.get_data_info(-1)["sample_idx"] == 3
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"split": "all"}, "split: expected one of .*'train'.*got 'all'"),
-    ({"hand_types": ["both"]}, r"hand_types: expected .*'interacting'.*got \['both'\]"),
-    ({"hand_types": "left"}, "hand_types: expected a list"),
-    ({"sample_interval": 0}, "sample_interval: expected a positive integer, got 0"),
-    ({"indices": [9]}, r"indices: expected numbers below 4.*got \[9\]"),
-    ({"indices": 0}, "expected at least one sample, got none: .*4 used"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"split": "all"}, "split: expected one of .*'train'.*got 'all'"),
+        ({"hand_types": ["both"]}, r"hand_types: expected .*'interacting'.*got \['both'\]"),
+        ({"hand_types": "left"}, "hand_types: expected a list"),
+        ({"sample_interval": 0}, "sample_interval: expected a positive integer, got 0"),
+        ({"indices": [9]}, r"indices: expected numbers below 4.*got \[9\]"),
+        ({"indices": 0}, "expected at least one sample, got none: .*4 used"),
+    ],
+)
 def test_unusable_arguments(interhand_root, arguments, message):
     with pytest.raises(ValueError, match=message):
         InterHand26MDataset(**{"split": "test", "data_root": str(interhand_root)} | arguments)
@@ -352,8 +409,7 @@ def test_missing_image_folder(interhand_root):
 
 @pytest.mark.parametrize("damage", ["missing", "unreadable"])
 def test_bad_image_names_file_and_record(interhand_root, damage):
-    dataset = InterHand26MDataset(split="test", data_root=str(interhand_root),
-                                  pipeline=[{"type": "mmpose.LoadImage"}])
+    dataset = InterHand26MDataset(split="test", data_root=str(interhand_root), pipeline=[{"type": "mmpose.LoadImage"}])
     assert dataset[0]["img"].shape == (512, 334, 3)
     assert dataset[1]["img"].shape == (334, 512, 3)
     path = Path(dataset.get_data_info(0)["img_path"])
@@ -371,6 +427,7 @@ def test_bad_image_names_file_and_record(interhand_root, damage):
 def test_errors_of_transforms_are_not_hidden(interhand_root):
     def broken(sample):
         raise KeyError("a fault of the pipeline")
+
     dataset = InterHand26MDataset(split="test", data_root=str(interhand_root), pipeline=[broken])
     with pytest.raises(KeyError, match="a fault of the pipeline"):
         dataset[0]
@@ -395,13 +452,26 @@ def test_lazy_init(interhand_root):
 
 def test_rootnet_depth_and_boxes(interhand_root):
     """RootNet's boxes are square and enlarged already: the standard pipeline must crop just them."""
-    entries = [{"annot_id": number, "bbox": [30.0 + number, -5.0, 150.0, 150.0], "abs_depth": [900.0 + number, 800.0],
-                "root_valid": [1.0, 1.0]} for number in (13, 11, 12)]
+    entries = [
+        {
+            "annot_id": number,
+            "bbox": [30.0 + number, -5.0, 150.0, 150.0],
+            "abs_depth": [900.0 + number, 800.0],
+            "root_valid": [1.0, 1.0],
+        }
+        for number in (13, 11, 12)
+    ]
     (interhand_root / "rootnet.json").write_text(json.dumps(entries))
     dataset = InterHand26MDataset(
-        split="test", data_root=str(interhand_root), root_depth="rootnet.json",
-        pipeline=[{"type": "mmpose.LoadImage"}, {"type": "mmpose.GetBBoxCenterScale", "padding": 1.25},
-                  {"type": "mmpose.TopdownAffine", "input_size": (256, 256)}])
+        split="test",
+        data_root=str(interhand_root),
+        root_depth="rootnet.json",
+        pipeline=[
+            {"type": "mmpose.LoadImage"},
+            {"type": "mmpose.GetBBoxCenterScale", "padding": 1.25},
+            {"type": "mmpose.TopdownAffine", "input_size": (256, 256)},
+        ],
+    )
     assert len(dataset) == 3
     sample = dataset[2]
     assert sample["id"] == 13
@@ -412,15 +482,18 @@ def test_rootnet_depth_and_boxes(interhand_root):
     assert dataset.metainfo["data_source"]["root_depth"] == "rootnet.json"
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    ({"annot_id": 11}, "expected a list of results, got a dict"),
-    ([{"annot_id": 11, "bbox": [0, 0, 5, 5]}], "record 11: expected the key 'abs_depth'"),
-    ([{"annot_id": 11, "bbox": [0, 0, 0, 5], "abs_depth": [1, 2]}], "record 11: .*positive w and h"),
-    ([{"annot_id": 11, "bbox": [0, 0, 5, 5], "abs_depth": [1, 2]}] * 2, "record 11: expected each annot_id once"),
-    ([{"annot_id": 11, "bbox": [0, 0, 5, 5], "abs_depth": [1, None]}], "record 11: expected finite depths"),
-    ([{"bbox": [0, 0, 5, 5]}], r"record \(number 0\): expected the key 'annot_id'"),
-    ([], "expected at least one sample, got none: .*not in the RootNet file 4"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"annot_id": 11}, "expected a list of results, got a dict"),
+        ([{"annot_id": 11, "bbox": [0, 0, 5, 5]}], "record 11: expected the key 'abs_depth'"),
+        ([{"annot_id": 11, "bbox": [0, 0, 0, 5], "abs_depth": [1, 2]}], "record 11: .*positive w and h"),
+        ([{"annot_id": 11, "bbox": [0, 0, 5, 5], "abs_depth": [1, 2]}] * 2, "record 11: expected each annot_id once"),
+        ([{"annot_id": 11, "bbox": [0, 0, 5, 5], "abs_depth": [1, None]}], "record 11: expected finite depths"),
+        ([{"bbox": [0, 0, 5, 5]}], r"record \(number 0\): expected the key 'annot_id'"),
+        ([], "expected at least one sample, got none: .*not in the RootNet file 4"),
+    ],
+)
 def test_faulty_rootnet_file(interhand_root, content, message):
     (interhand_root / "rootnet.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=message):

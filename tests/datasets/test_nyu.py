@@ -97,8 +97,10 @@ def test_parser_makes_columns(nyu_root):
 
 
 def test_both_truths_agree(nyu_root):
-    uvd, xyz = (parse_nyu(nyu_root / "test/joint_data.mat", truth=truth).columns["joints_cam"]
-                for truth in ("joint_uvd", "joint_xyz"))
+    uvd, xyz = (
+        parse_nyu(nyu_root / "test/joint_data.mat", truth=truth).columns["joints_cam"]
+        for truth in ("joint_uvd", "joint_xyz")
+    )
     np.testing.assert_allclose(uvd, xyz, atol=1e-9)
 
 
@@ -121,8 +123,7 @@ def test_centres_of_v2v(nyu_root):
     parsed = parse_nyu(nyu_root / JOINTS, nyu_root / V2V_CENTRES)
     assert parsed.columns["frame"].tolist() == [0, 2]
     assert parsed.skipped == {"no centre": 1}
-    np.testing.assert_allclose(parsed.columns["centre"],
-                               [[320, 240, 800], [320 + 588.03 / 10, 240 - 587.07 / 20, 820]])
+    np.testing.assert_allclose(parsed.columns["centre"], [[320, 240, 800], [320 + 588.03 / 10, 240 - 587.07 / 20, 820]])
     dataset = open_nyu(nyu_root, centres=V2V_CENTRES)
     assert [dataset.get_data_info(i)["id"] for i in range(len(dataset))] == [1, 3]
 
@@ -137,8 +138,11 @@ def test_centres_of_ren_and_pose_ren(nyu_root):
 def test_centres_beside_the_hands_are_refused(nyu_root):
     """Three numbers a line of another split, or another set: far from the hands, however they are read."""
     (nyu_root / V2V_CENTRES).write_text("900 700 805\n900 700 815\n900 700 825\n")
-    with pytest.raises(DataError, match=r"expected centres of the hands of .*joint_data.mat, got some that are in the "
-                                        r"median off by \d+ mm as u px, v px, depth mm, \d+ mm as x, y, z"):
+    with pytest.raises(
+        DataError,
+        match=r"expected centres of the hands of .*joint_data.mat, got some that are in the "
+        r"median off by \d+ mm as u px, v px, depth mm, \d+ mm as x, y, z",
+    ):
         parse_nyu(nyu_root / JOINTS, nyu_root / V2V_CENTRES)
 
 
@@ -151,8 +155,9 @@ def test_centres_with_y_down_are_read_so(nyu_root):
     for sign in (1, -1):  # y down, y up
         lines = [f"{x} {sign * y} {z}" for x, y, z in centres]
         (nyu_root / V2V_CENTRES).write_text("\n".join(lines) + "\n")
-        np.testing.assert_allclose(parse_nyu(nyu_root / JOINTS, nyu_root / V2V_CENTRES).columns["centre"],
-                                   camera_to_nyu_uvd(centres))
+        np.testing.assert_allclose(
+            parse_nyu(nyu_root / JOINTS, nyu_root / V2V_CENTRES).columns["centre"], camera_to_nyu_uvd(centres)
+        )
 
 
 # ---- the samples
@@ -174,8 +179,15 @@ def test_sample_against_numbers_worked_out_by_hand(nyu_root):
     assert sample["principal_pt"].tolist() == [320, 240]
     right, below = 110 * 588.03 / 810, 110 * 587.07 / 810
     np.testing.assert_allclose(sample["bbox"], [[320 - right, 240 - below, 320 + right, 240 + below]], rtol=1e-6)
-    expected = {"id": 2, "img_id": 2, "frame_idx": 2, "camera": "1", "seq_name": "test", "dataset_name": "nyu",
-                "img_path": str(nyu_root / "test/depth_1_0000002.png")}
+    expected = {
+        "id": 2,
+        "img_id": 2,
+        "frame_idx": 2,
+        "camera": "1",
+        "seq_name": "test",
+        "dataset_name": "nyu",
+        "img_path": str(nyu_root / "test/depth_1_0000002.png"),
+    }
     assert {key: sample[key] for key in expected} == expected
 
 
@@ -246,8 +258,11 @@ def test_from_the_pipeline_to_the_metric_and_its_result_file(nyu_root):
     for i in range(NUM_FRAMES):
         sample, cropped = dataset[i]["data_samples"].to_dict(), crop[i]
         keypoints = cropped["transformed_keypoints"].copy()
-        keypoints[..., :2] = (keypoints[..., :2] / sample["input_size"] * sample["input_scale"]
-                              + sample["input_center"] - 0.5 * sample["input_scale"])
+        keypoints[..., :2] = (
+            keypoints[..., :2] / sample["input_size"] * sample["input_scale"]
+            + sample["input_center"]
+            - 0.5 * sample["input_scale"]
+        )
         if i == 2:
             keypoints[0, 13] += [3 * 588.03 / 820, 4 * 587.07 / 820, 0]  # the palm is at 820 mm: 5 mm
         sample["pred_instances"] = {"keypoints": keypoints}
@@ -286,8 +301,10 @@ def test_log_and_metainfo(nyu_root, log):
 
 
 def test_arguments_make_other_indices(nyu_root):
-    digests = {open_nyu(nyu_root, **arguments).metainfo["data_source"]["digest"]
-               for arguments in ({}, {"centres": CENTRES}, {"camera": 2}, {"camera": 3})}
+    digests = {
+        open_nyu(nyu_root, **arguments).metainfo["data_source"]["digest"]
+        for arguments in ({}, {"centres": CENTRES}, {"camera": 2}, {"camera": 3})
+    }
     assert len(digests) == 4
 
 

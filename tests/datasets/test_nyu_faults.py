@@ -19,14 +19,17 @@ from dfmamba.datasets import parse_nyu
 from dfmamba.datasets.files import Faults
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("0 0 800\n0 0 810\n", "expected 3 lines, one for every frame of .*got 2 lines"),
-    ("0 0 800\n0 0\n0 0 820\n", "record 1: expected x, y, z in mm or 'invalid', got '0 0'"),
-    ("0 0 800\n0 0 far\n0 0 820\n", "record 1: expected x, y, z in mm or 'invalid', got '0 0 far'"),
-    ("0 0 800\n0 0 nan\n0 0 820\n", "record 1: expected a finite centre"),
-    ("0 0 800\n0 0 -810\n0 0 820\n", "record 1: expected a finite centre"),
-    ("\0\0\xff\n" * 3, "expected a text in UTF-8"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0 0 800\n0 0 810\n", "expected 3 lines, one for every frame of .*got 2 lines"),
+        ("0 0 800\n0 0\n0 0 820\n", "record 1: expected x, y, z in mm or 'invalid', got '0 0'"),
+        ("0 0 800\n0 0 far\n0 0 820\n", "record 1: expected x, y, z in mm or 'invalid', got '0 0 far'"),
+        ("0 0 800\n0 0 nan\n0 0 820\n", "record 1: expected a finite centre"),
+        ("0 0 800\n0 0 -810\n0 0 820\n", "record 1: expected a finite centre"),
+        ("\0\0\xff\n" * 3, "expected a text in UTF-8"),
+    ],
+)
 def test_fault_of_v2v_centres(nyu_root, text, message):
     (nyu_root / V2V_CENTRES).write_text(text, encoding="latin1")
     with pytest.raises(ValueError, match=message) as error:
@@ -37,18 +40,21 @@ def test_fault_of_v2v_centres(nyu_root, text, message):
 def set_value(name, place, value):
     def change(arrays):
         arrays[name][place] = value
+
     return change
 
 
 def replace(name, make):
     def change(arrays):
         arrays[name] = make(arrays[name])
+
     return change
 
 
 def remove(name):
     def change(arrays):
         del arrays[name]
+
     return change
 
 
@@ -71,8 +77,11 @@ FILE_FAULTS = {  # change, file, message
     "14 points": (replace("joint_uvd", lambda array: array[:, :, :14]), JOINTS, r"got shape \(3, 3, 14, 3\)"),
     "no depth": (replace("joint_uvd", lambda array: array[..., :2]), JOINTS, r"got shape \(3, 3, 36, 2\)"),
     "flat": (replace("joint_uvd", lambda array: array.reshape(3, -1)), JOINTS, r"got shape \(3, 324\)"),
-    "fewer centres": (replace("centre_pixel", lambda array: array[:2]), CENTRES,
-                      r"'centre_pixel' of shape \(3, 1, 3\), one for every frame.*\(2, 1, 3\)"),
+    "fewer centres": (
+        replace("centre_pixel", lambda array: array[:2]),
+        CENTRES,
+        r"'centre_pixel' of shape \(3, 1, 3\), one for every frame.*\(2, 1, 3\)",
+    ),
     "centres without depth": (replace("centre_pixel", lambda array: array[..., :2]), CENTRES, r"got shape \(3, 1, 2\)"),
 }
 RECORD_FAULTS = {
@@ -80,8 +89,11 @@ RECORD_FAULTS = {
     "NaN centre": (set_value("centre_pixel", (1, 0, 1), np.nan), CENTRES, "record 1: expected a finite centre"),
     "centre without reading": (set_value("centre_pixel", (1, 0, 2), 0), CENTRES, "record 1: expected a finite centre"),
     "centre far away": (set_value("centre_pixel", (1, 0, 0), 5000), CENTRES, "record 1: .*meets the image of 640"),
-    "15 px in the image": (set_value("centre_pixel", (1, 0), [15 - 110 * 588.03 / 800, 240, 800]), CENTRES,
-                           "record 1: .*meets the image of 640"),
+    "15 px in the image": (
+        set_value("centre_pixel", (1, 0), [15 - 110 * 588.03 / 800, 240, 800]),
+        CENTRES,
+        "record 1: .*meets the image of 640",
+    ),
     "centre in metres": (set_value("centre_pixel", (1, 0), [0.01, 0.02, -0.8]), CENTRES, "record 1: expected a finite"),
 }
 
@@ -122,6 +134,7 @@ def test_box_just_large_enough_survives_the_augmentation(tmp_path):
     def worst(sample):
         sample["bbox"] = sample["bbox"] + np.array([4, 4, -5, -5])
         return sample
+
     dataset = open_nyu(tmp_path, centres=CENTRES, pipeline=[CROP[0], worst, CROP[1]])
     assert dataset[1]["input_scale"][0] == pytest.approx(11.01, abs=1e-3)
 
@@ -132,9 +145,16 @@ def test_points_that_nobody_evaluates_may_be_anything(tmp_path):
 
 
 @pytest.mark.parametrize("file", [JOINTS, CENTRES])
-@pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda content: content[:60],
-                                    lambda content: b"", lambda content: b"\x80\x04cos\nsystem\n",
-                                    lambda content: content[:300] * 3])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:60],
+        lambda content: b"",
+        lambda content: b"\x80\x04cos\nsystem\n",
+        lambda content: content[:300] * 3,
+    ],
+)
 def test_damaged_file(nyu_root, file, damage):
     path = nyu_root / file
     path.write_bytes(damage(path.read_bytes()))
@@ -163,13 +183,16 @@ def test_missing_file(nyu_root, file, key):
     assert "depth_1_0000001.png" in str(error.value)
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"split": "val"}, r"split: expected one of .*'train'.*got 'val'"),
-    ({"camera": 0}, "camera: expected 1 to 3, got 0"),
-    ({"camera": 2, "centres": CENTRES}, r"centres: expected 'joints' with camera=2.*got 'nyu_center_test.mat'"),
-    ({"truth": "xyz"}, r"truth: expected one of .*'joint_xyz'.*got 'xyz'"),
-    ({"half_mm": 0}, "half_mm: expected a positive number, got 0"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"split": "val"}, r"split: expected one of .*'train'.*got 'val'"),
+        ({"camera": 0}, "camera: expected 1 to 3, got 0"),
+        ({"camera": 2, "centres": CENTRES}, r"centres: expected 'joints' with camera=2.*got 'nyu_center_test.mat'"),
+        ({"truth": "xyz"}, r"truth: expected one of .*'joint_xyz'.*got 'xyz'"),
+        ({"half_mm": 0}, "half_mm: expected a positive number, got 0"),
+    ],
+)
 def test_unusable_arguments(nyu_root, arguments, message):
     with pytest.raises(ValueError, match=message):
         open_nyu(nyu_root, **arguments)

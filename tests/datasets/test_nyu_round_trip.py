@@ -28,8 +28,13 @@ def root(tmp_path_factory):
         patch.setattr(nyu, "MIN_IMAGES_FOR_ODD", 1)
         patch.setattr(nyu, "CUT_PLACE", 1)
         patch.setattr(nyu, "INVALID_PLACE", 2)
-        patch.setattr(nyu, "_save_images", lambda frame, scene, camera, wall: (
-            save_images(frame, scene, camera, wall) if camera.name == "1" else None))
+        patch.setattr(
+            nyu,
+            "_save_images",
+            lambda frame, scene, camera, wall: (
+                save_images(frame, scene, camera, wall) if camera.name == "1" else None
+            ),
+        )
         nyu.write_nyu(folder, {"test": 3}, seed=0)
     return folder
 
@@ -60,8 +65,10 @@ def test_joints_are_those_of_the_file(root, raw, truth):
 def test_other_cameras_see_the_same_hand(root, camera):
     first, other = samples_of(root, centres="joints")[0], samples_of(root, centres="joints", camera=camera)[0]
     assert np.abs(first["keypoints_cam"] - other["keypoints_cam"]).max() > 50
-    spans = [np.linalg.norm(sample["keypoints_cam"][0, THUMB_TIP] - sample["keypoints_cam"][0, PINKY_TIP])
-             for sample in (first, other)]
+    spans = [
+        np.linalg.norm(sample["keypoints_cam"][0, THUMB_TIP] - sample["keypoints_cam"][0, PINKY_TIP])
+        for sample in (first, other)
+    ]
     assert spans[0] == pytest.approx(spans[1], rel=1e-5)
 
 
@@ -107,8 +114,14 @@ def test_protocol_and_result_file(root, tmp_path):
     """A perfect prediction has no error, also through the text file; a joint off by 3-4-0 mm gives 5 mm."""
     samples = samples_of(root)
     truth = np.array([sample["keypoints_cam"][0] for sample in samples])
-    pred = np.array([back_project(s["keypoints"][0, :, :2], s["keypoints"][0, :, 2] + s["root_depth"], s["focal"],
-                                  s["principal_pt"]) for s in samples])
+    pred = np.array(
+        [
+            back_project(
+                s["keypoints"][0, :, :2], s["keypoints"][0, :, 2] + s["root_depth"], s["focal"], s["principal_pt"]
+            )
+            for s in samples
+        ]
+    )
     write_nyu_text(tmp_path / "result.txt", JointTable([1, 2, 3], pred, np.ones(pred.shape[:2], dtype=bool)))
     for joints in (pred, read_nyu_text(tmp_path / "result.txt").joints_mm):
         perfect = score_nyu(joints, truth).metrics
@@ -118,5 +131,8 @@ def test_protocol_and_result_file(root, tmp_path):
     pred[1, PALM] += [3, 4, 0]
     assert score_nyu(pred, truth).metrics["mean_error_abs_mm"] == pytest.approx(5 / (3 * 14), abs=1e-3)
     truth_file = loadmat(root / "nyu_keypointsUVD_test.mat")["keypoints3D"]  # A2J's truth
-    np.testing.assert_allclose(truth_file, np.concatenate([
-        np.array([s["keypoints"][0, :, :2] for s in samples]), truth[..., 2:]], axis=-1), rtol=1e-5)
+    np.testing.assert_allclose(
+        truth_file,
+        np.concatenate([np.array([s["keypoints"][0, :, :2] for s in samples]), truth[..., 2:]], axis=-1),
+        rtol=1e-5,
+    )

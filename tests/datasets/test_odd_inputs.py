@@ -20,15 +20,21 @@ MAX_MESSAGE = 1500
 
 def pairs() -> list:
     """All pairs of odd inputs and sets that have what these need."""
-    return [pytest.param(name, set_name, id=f"{name}-{set_name}") for name, item in ODD.items()
-            for set_name, kind in SETS.items() if item.needs <= kind.has | {"image"}]
+    return [
+        pytest.param(name, set_name, id=f"{name}-{set_name}")
+        for name, item in ODD.items()
+        for set_name, kind in SETS.items()
+        if item.needs <= kind.has | {"image"}
+    ]
 
 
 @pytest.fixture
 def time_limit():
     """Nothing hangs."""
+
     def stop(*_):
         raise TimeoutError(f"more than {MAX_SECONDS} s")
+
     before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(MAX_SECONDS)
     yield
@@ -39,12 +45,14 @@ def time_limit():
 @pytest.fixture(scope="module")
 def complete_set(tmp_path_factory):
     """Return a function that gives a set without anything odd, written once."""
+
     @cache
     def complete(set_name: str):
         root = tmp_path_factory.mktemp(set_name)
         small = SETS[set_name]()
         small.write(root)
         return small.open(root)
+
     return complete
 
 

@@ -24,9 +24,16 @@ def picture(skeleton=TWO_HANDS, **said):
     """A picture of 40 x 20 px with a white pixel in column 3 and a box of 10 px."""
     img = np.zeros((20, 40, 3), np.uint8)
     img[5, 3] = 255
-    return {"img": img, "bbox": np.array([[2.0, 4, 12, 14]], np.float32), "bbox_score": np.ones(1, np.float32),
-            "flip_indices": list(skeleton.flip), "flip_pairs": [], "skeleton_links": list(skeleton.bones),
-            "dataset_keypoint_weights": np.ones(skeleton.num_joints, np.float32), **said}
+    return {
+        "img": img,
+        "bbox": np.array([[2.0, 4, 12, 14]], np.float32),
+        "bbox_score": np.ones(1, np.float32),
+        "flip_indices": list(skeleton.flip),
+        "flip_pairs": [],
+        "skeleton_links": list(skeleton.bones),
+        "dataset_keypoint_weights": np.ones(skeleton.num_joints, np.float32),
+        **said,
+    }
 
 
 def warnings_in(log):
@@ -69,8 +76,11 @@ def test_an_unknown_side_is_refused(side):
             transform(picture(skeleton, hand_side=side))
 
 
-@pytest.mark.parametrize("transform", [ToSingleHand(), MirrorLeftHand(), AddViewRotation(), AddBoneLength(),
-                                       CropDepthCube()], ids=lambda transform: type(transform).__name__)
+@pytest.mark.parametrize(
+    "transform",
+    [ToSingleHand(), MirrorLeftHand(), AddViewRotation(), AddBoneLength(), CropDepthCube()],
+    ids=lambda transform: type(transform).__name__,
+)
 def test_a_sample_of_a_data_set_without_truth_stays_an_error(transform):
     sample = picture(ONE_HAND, sample_idx=7, hand_side="right", centre_depth=700.0, bone_length=90.0)
     with pytest.raises(ValueError, match="keypoints: expected the joints of sample 7 of a data set, got only bbox, "):
@@ -135,9 +145,18 @@ def test_a_loaded_depth_image_is_that_of_its_file(tmp_path):
         assert results["img_shape"] == results["ori_shape"] == (480, 640)
 
 
-@pytest.mark.parametrize("image", [np.zeros((480, 640), np.uint8), np.zeros((480, 640, 3)), np.zeros((640, 480)),
-                                   np.zeros((480, 640), complex), np.zeros((480, 640, 2)), np.zeros(480)],
-                         ids=["bytes", "three floats", "turned", "complex", "two channels", "a line"])
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((480, 640), np.uint8),
+        np.zeros((480, 640, 3)),
+        np.zeros((640, 480)),
+        np.zeros((480, 640), complex),
+        np.zeros((480, 640, 2)),
+        np.zeros(480),
+    ],
+    ids=["bytes", "three floats", "turned", "complex", "two channels", "a line"],
+)
 def test_other_images_are_no_depth(image):
     with pytest.raises(ValueError, match=r"img: expected a depth image of 640 x 480 px, .* got "):
         LoadNYUDepth()({"img": image})

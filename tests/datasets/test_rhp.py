@@ -70,12 +70,18 @@ def test_sample_against_numbers_worked_out_by_hand(rhp_root):
     sample = open_rhp(rhp_root).get_data_info(0)  # the right hand of frame 0
     assert sample["keypoints"].shape == sample["keypoints_cam"].shape == (1, 42, 3)
     wrist, tip, base = (TWO_HANDS.names.index(f"right_{name}") for name in ("wrist", "index4", "pinky1"))
-    np.testing.assert_allclose(sample["keypoints_cam"][0, [wrist, tip, base]],
-                               [[100, 20, 800], [80, -60, 801], [140, 0, 804]], atol=1e-4)
+    np.testing.assert_allclose(
+        sample["keypoints_cam"][0, [wrist, tip, base]], [[100, 20, 800], [80, -60, 801], [140, 0, 804]], atol=1e-4
+    )
     np.testing.assert_allclose(
         sample["keypoints"][0, [wrist, tip, base]],
-        [[160 + 250 * 100 / 800, 150 + 300 * 20 / 800, 0], [160 + 250 * 80 / 801, 150 - 300 * 60 / 801, 1],
-         [160 + 250 * 140 / 804, 150, 4]], atol=1e-4)
+        [
+            [160 + 250 * 100 / 800, 150 + 300 * 20 / 800, 0],
+            [160 + 250 * 80 / 801, 150 - 300 * 60 / 801, 1],
+            [160 + 250 * 140 / 804, 150, 4],
+        ],
+        atol=1e-4,
+    )
     assert not sample["keypoints_cam"][0, hand_slice(LEFT)].any()
     assert not sample["keypoints"][0, hand_slice(LEFT)].any()
     assert sample["keypoints_visible"][0].tolist() == [1] * 21 + [0] * 21
@@ -87,8 +93,18 @@ def test_sample_against_numbers_worked_out_by_hand(rhp_root):
     assert sample["focal"].tolist() == [250, 300]
     assert sample["principal_pt"].tolist() == [160, 150]
     assert sample["img_path"] == str(rhp_root / "evaluation/color/00000.png")
-    expected = {"id": 0, "img_id": 0, "seq_name": "evaluation", "camera": "", "capture": 0, "subject": 0,
-                "frame_idx": 0, "rotation": 0, "dataset_name": "rhp", "sample_idx": 0}
+    expected = {
+        "id": 0,
+        "img_id": 0,
+        "seq_name": "evaluation",
+        "camera": "",
+        "capture": 0,
+        "subject": 0,
+        "frame_idx": 0,
+        "rotation": 0,
+        "dataset_name": "rhp",
+        "sample_idx": 0,
+    }
     assert {key: sample[key] for key in expected} == expected
 
 
@@ -122,29 +138,37 @@ def test_box_of_hidden_hands(tmp_path):
     expected = [[ring_u, ring_tip_v, pinky_u, base_v], [wrist_u, base_v, pinky_u, wrist_v]]
     for number, tight in enumerate(np.array(expected)):
         centre, half = (tight[:2] + tight[2:]) / 2, 0.6 * (tight[2:] - tight[:2])
-        np.testing.assert_allclose(dataset.get_data_info(number)["bbox"][0], [*(centre - half), *(centre + half)],
-                                   atol=1e-3)
+        np.testing.assert_allclose(
+            dataset.get_data_info(number)["bbox"][0], [*(centre - half), *(centre + half)], atol=1e-3
+        )
 
 
 def test_only_seen_joints_and_the_wrist_are_valid(rhp_root):
     hidden = open_rhp(rhp_root, hand="left").get_data_info(0)  # only its last 10 joints are seen
     names = [name for name, valid in zip(TWO_HANDS.names, hidden["keypoints_visible"][0], strict=True) if valid]
-    expected = [*(f"middle{i}" for i in (2, 1)), *(f"ring{i}" for i in (4, 3, 2, 1)),
-                *(f"pinky{i}" for i in (4, 3, 2, 1)), "wrist"]
+    expected = [
+        *(f"middle{i}" for i in (2, 1)),
+        *(f"ring{i}" for i in (4, 3, 2, 1)),
+        *(f"pinky{i}" for i in (4, 3, 2, 1)),
+        "wrist",
+    ]
     assert names == [f"left_{name}" for name in expected]
     assert not hidden["keypoints_cam"][0, hidden["keypoints_visible"][0] == 0].any()
     known = open_rhp(rhp_root, hand="left", validity="annotated").get_data_info(0)
     assert known["keypoints_visible"][0].tolist() == [0] * 21 + [1] * 21
 
 
-@pytest.mark.parametrize(("hand", "validity", "sides"), [
-    ("prominent", "visible", {0: "r", 1: "l", 2: "r", 3: "r"}),
-    ("most_pixels", "visible", {0: "r", 1: "l", 2: "r", 3: "r"}),
-    ("most_visible", "visible", {0: "r", 1: "l", 2: "l", 3: "r"}),
-    ("right", "visible", {0: "r", 1: "r", 2: "r", 3: "r"}),
-    ("left", "visible", {0: "l", 1: "l", 2: "l", 3: "l"}),
-    ("most_visible", "annotated", {0: "r", 1: "l", 2: "l", 3: "r", 4: "r"}),
-])
+@pytest.mark.parametrize(
+    ("hand", "validity", "sides"),
+    [
+        ("prominent", "visible", {0: "r", 1: "l", 2: "r", 3: "r"}),
+        ("most_pixels", "visible", {0: "r", 1: "l", 2: "r", 3: "r"}),
+        ("most_visible", "visible", {0: "r", 1: "l", 2: "l", 3: "r"}),
+        ("right", "visible", {0: "r", 1: "r", 2: "r", 3: "r"}),
+        ("left", "visible", {0: "l", 1: "l", 2: "l", 3: "l"}),
+        ("most_visible", "annotated", {0: "r", 1: "l", 2: "l", 3: "r", 4: "r"}),
+    ],
+)
 def test_published_rules_for_the_hand(rhp_root, hand, validity, sides):
     dataset = open_rhp(rhp_root, hand=hand, validity=validity)
     assert sides_of(dataset) == sides
@@ -168,8 +192,17 @@ def test_flip_twice_is_the_identity(rhp_root):
     assert once["hand_type"].tolist() == [[1, 0]]
     np.testing.assert_allclose(once["keypoints"][0, :21, 0], 319 - sample["keypoints"][0, 21:, 0], rtol=1e-6)
     twice = RandomHandFlip(1.0)(once.copy())
-    for key in ("keypoints", "keypoints_cam", "keypoints_visible", "hand_type", "rel_root_depth", "abs_depth",
-                "root_depth", "principal_pt", "bbox"):
+    for key in (
+        "keypoints",
+        "keypoints_cam",
+        "keypoints_visible",
+        "hand_type",
+        "rel_root_depth",
+        "abs_depth",
+        "root_depth",
+        "principal_pt",
+        "bbox",
+    ):
         np.testing.assert_allclose(twice[key], sample[key], atol=1e-4, err_msg=key)
 
 
@@ -213,8 +246,10 @@ def test_metainfo(rhp_root):
 def predictions_of(dataset):
     """The truth of all samples and, as a perfect model would give it, image points and depths lifted to space."""
     samples = [dataset.get_data_info(i) for i in range(len(dataset))]
-    lifted = [back_project(s["keypoints"][0, :, :2], s["keypoints"][0, :, 2] + s["root_depth"], s["focal"],
-                           s["principal_pt"]) for s in samples]
+    lifted = [
+        back_project(s["keypoints"][0, :, :2], s["keypoints"][0, :, 2] + s["root_depth"], s["focal"], s["principal_pt"])
+        for s in samples
+    ]
     return np.array(lifted), *(np.array([s[key][0] for s in samples]) for key in ("keypoints_cam", "keypoints_visible"))
 
 
@@ -315,14 +350,26 @@ def test_own_data_as_the_docs_say(tmp_path):
     (tmp_path / "images/session1").mkdir(parents=True)
     cv2.imwrite(str(tmp_path / "images/session1/0001.jpg"), np.full((720, 1280, 3), 40, np.uint8))
     joints = (np.array(hand_m((0.1, 0.02, 0.8))) * 1000).tolist()
-    image = {"id": 7, "file_name": "session1/0001.jpg", "width": 1280, "height": 720,
-             "cam_param": {"focal": [1201.3, 1200.8], "princpt": [640.2, 359.6]}}
-    annotation = {"id": 70, "image_id": 7, "hand_type": "right", "bbox": [412, 220, 190, 204], "joint_cam": joints,
-                  "joint_valid": [1] * 21}
+    image = {
+        "id": 7,
+        "file_name": "session1/0001.jpg",
+        "width": 1280,
+        "height": 720,
+        "cam_param": {"focal": [1201.3, 1200.8], "princpt": [640.2, 359.6]},
+    }
+    annotation = {
+        "id": 70,
+        "image_id": 7,
+        "hand_type": "right",
+        "bbox": [412, 220, 190, 204],
+        "joint_cam": joints,
+        "joint_valid": [1] * 21,
+    }
     for size in ((1280, 720), (0, 0)):
         write_coco(tmp_path, {"images": [image], "annotations": [annotation]}, "mine.json")
-        dataset = open_rhp(tmp_path, ann_file="mine.json", data_prefix={"img": "images"},
-                           pipeline=[{"type": "mmpose.LoadImage"}])
+        dataset = open_rhp(
+            tmp_path, ann_file="mine.json", data_prefix={"img": "images"}, pipeline=[{"type": "mmpose.LoadImage"}]
+        )
         assert dataset.get_data_info(0)["image_size"].tolist() == list(size)
         sample = dataset[0]
         assert sample["img"].shape == (720, 1280, 3)

@@ -14,7 +14,6 @@ NAN = float("nan")
 # ---- the pickles
 
 
-
 def changed_frame(**changes):
     """A change of the pickle's content: entries of frame 1."""
     return lambda content: content[1].update(changes)
@@ -174,11 +173,14 @@ def test_fault_of_an_annotation(rhp_root, name):
     assert tolerant.index.skipped == {"faulty record": 1}
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("[1, 2]", "the key 'images', got a list"),
-    ('{"images": []}', "the key 'annotations'"),
-    ('{"images": [], "annotations": {"1": 2}}', "a list for 'annotations', got a dict"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2]", "the key 'images', got a list"),
+        ('{"images": []}', "the key 'annotations'"),
+        ('{"images": [], "annotations": {"1": 2}}', "a list for 'annotations', got a dict"),
+    ],
+)
 @pytest.mark.parametrize("faulty", ["raise", "skip"])
 def test_json_that_is_unusable_as_a_whole(rhp_root, text, message, faulty):
     path = rhp_root / "RHD_evaluation.json"
@@ -188,12 +190,15 @@ def test_json_that_is_unusable_as_a_whole(rhp_root, text, message, faulty):
     assert str(path) in str(error.value)
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"split": "val"}, "split: expected one of .*'train', 'test'.*got 'val'"),
-    ({"hand": "both"}, "hand: expected one of .*'prominent'.*got 'both'"),
-    ({"validity": "all"}, "validity: expected one of .*'visible'.*got 'all'"),
-    ({"faulty": "ignore"}, "faulty: expected one of .*got 'ignore'"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"split": "val"}, "split: expected one of .*'train', 'test'.*got 'val'"),
+        ({"hand": "both"}, "hand: expected one of .*'prominent'.*got 'both'"),
+        ({"validity": "all"}, "validity: expected one of .*'visible'.*got 'all'"),
+        ({"faulty": "ignore"}, "faulty: expected one of .*got 'ignore'"),
+    ],
+)
 def test_unusable_arguments(rhp_root, arguments, message):
     with pytest.raises(ValueError, match=message):
         open_rhp(rhp_root, **arguments)
@@ -208,7 +213,9 @@ def test_mask_swapped_at_the_same_size(rhp_root):
     for path, content in zip(masks, reversed(contents), strict=True):
         path.write_bytes(content)
     after = open_rhp(rhp_root)
-    sides = [[int(dataset.get_data_info(number)["hand_type"][0].argmax()) for number in (0, 1)]
-             for dataset in (before, after)]
+    sides = [
+        [int(dataset.get_data_info(number)["hand_type"][0].argmax()) for number in (0, 1)]
+        for dataset in (before, after)
+    ]
     assert sides == [[0, 1], [1, 0]]
     assert after.metainfo["data_source"]["fingerprint"] != before.metainfo["data_source"]["fingerprint"]

@@ -14,10 +14,13 @@ from dfmamba.skeleton import LEFT, RIGHT, TWO_HANDS, hand_slice
 from dfmamba.synthesis import rhp
 
 # RHD's order: the left wrist, the left thumb from the tip to the base, ..., then the right hand.
-OFFICIAL = {f"{side}_{name}": start + place for side, start in (("left", 0), ("right", 21))
-            for place, name in enumerate(["wrist", *(f"{finger}{i}" for finger in
-                                                     ("thumb", "index", "middle", "ring", "pinky")
-                                                     for i in (4, 3, 2, 1))])}
+OFFICIAL = {
+    f"{side}_{name}": start + place
+    for side, start in (("left", 0), ("right", 21))
+    for place, name in enumerate(
+        ["wrist", *(f"{finger}{i}" for finger in ("thumb", "index", "middle", "ring", "pinky") for i in (4, 3, 2, 1))]
+    )
+}
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +73,15 @@ def test_joints_flags_and_camera_are_those_of_the_file(written, frames):
             if sample["keypoints_visible"][0, joint]:
                 np.testing.assert_allclose(sample["keypoints_cam"][0, joint], 1000 * frame["xyz"][place], rtol=1e-5)
                 np.testing.assert_allclose(sample["keypoints"][0, joint, :2], frame["uv_vis"][place, :2], atol=0.1)
-        np.testing.assert_allclose(sample["abs_depth"][side_of(sample)], 1000 * frame["xyz"][OFFICIAL[wrist], 2],
-                                   rtol=1e-5)
+        np.testing.assert_allclose(
+            sample["abs_depth"][side_of(sample)], 1000 * frame["xyz"][OFFICIAL[wrist], 2], rtol=1e-5
+        )
         assert sample["focal"].tolist() == [frame["K"][0, 0], frame["K"][1, 1]]
-        assert 60 < np.linalg.norm(1000 * (frame["xyz"][OFFICIAL[f"{side}_middle1"]]
-                                           - frame["xyz"][OFFICIAL[wrist]])) < 110
+        assert (
+            60
+            < np.linalg.norm(1000 * (frame["xyz"][OFFICIAL[f"{side}_middle1"]] - frame["xyz"][OFFICIAL[wrist]]))
+            < 110
+        )
 
 
 def test_hand_is_the_one_that_covers_more(written):
@@ -91,9 +98,14 @@ def test_hand_with_more_visible_joints(written, frames):
         assert side_of(sample) == (LEFT if flags[:21].sum() > flags[21:].sum() else RIGHT)
 
 
-@pytest.mark.parametrize("arguments", [
-    {"ann_file": "RHD_evaluation.json"}, {"ann_file": "annotations/rhd_test.json", "data_prefix": {"img": ""}},
-], ids=["InterNet's JSON", "mmpose's JSON"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"ann_file": "RHD_evaluation.json"},
+        {"ann_file": "annotations/rhd_test.json", "data_prefix": {"img": ""}},
+    ],
+    ids=["InterNet's JSON", "mmpose's JSON"],
+)
 def test_json_files_give_the_same_samples(written, arguments):
     pickled, other = (samples_of(dataset_at(written[0], **options)) for options in ({}, arguments))
     assert len(pickled) == len(other) == 6
@@ -107,8 +119,9 @@ def test_json_files_give_the_same_samples(written, arguments):
 
 def test_boxes_are_those_of_the_json(written):
     root, _ = written
-    records = {record["id"]: record["bbox"]
-               for record in json.loads((root / "RHD_evaluation.json").read_text())["annotations"]}
+    records = {
+        record["id"]: record["bbox"] for record in json.loads((root / "RHD_evaluation.json").read_text())["annotations"]
+    }
     for sample in samples_of(dataset_at(root)):
         x, y, w, h = records[sample["id"]]
         np.testing.assert_allclose(sample["bbox"][0], [x, y, x + w, y + h], atol=1e-2)
@@ -118,8 +131,14 @@ def test_protocol(written):
     """A perfect prediction has no error; one joint of one hand off by 3-4-0 mm gives what the definition says."""
     samples = samples_of(dataset_at(written[0]))
     truth, valid = (np.array([sample[key][0] for sample in samples]) for key in ("keypoints_cam", "keypoints_visible"))
-    pred = np.array([back_project(s["keypoints"][0, :, :2], s["keypoints"][0, :, 2] + s["root_depth"], s["focal"],
-                                  s["principal_pt"]) for s in samples])
+    pred = np.array(
+        [
+            back_project(
+                s["keypoints"][0, :, :2], s["keypoints"][0, :, 2] + s["root_depth"], s["focal"], s["principal_pt"]
+            )
+            for s in samples
+        ]
+    )
     perfect = score_rhp(pred, truth, valid).metrics
     assert perfect["EPE_rr_macro_mm"] == pytest.approx(0, abs=1e-3)
     assert perfect["EPE_palm_bonescaled_mean_mm"] == pytest.approx(0, abs=1e-2)

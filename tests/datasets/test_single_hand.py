@@ -136,8 +136,9 @@ class TestRotateCameraJoints:
 
     def test_by_hand(self):
         # the box turns clockwise by 90 degrees, its content counter-clockwise: what was below is to the right
-        turned = RotateCameraJoints()({"keypoints_cam": np.array([[[0.0, 5, 600]]], np.float32),
-                                       "bbox_rotation": np.array([90.0])})["keypoints_cam"]
+        turned = RotateCameraJoints()(
+            {"keypoints_cam": np.array([[[0.0, 5, 600]]], np.float32), "bbox_rotation": np.array([90.0])}
+        )["keypoints_cam"]
         np.testing.assert_allclose(turned, [[[5, 0, 600]]], atol=1e-5)
         assert turned.dtype == np.float32
 
@@ -151,8 +152,9 @@ class TestRotateCameraJoints:
         turned = RotateCameraJoints()(crop)["keypoints_cam"]
         in_crop = crop["transformed_keypoints"][0, :, :2] - crop["transformed_keypoints"][0, -1, :2]  # palm: centre
         expected = project(turned, crop["focal"], (0, 0))[0]
-        unit_in_crop, unit_expected = (part[:-1] / np.linalg.norm(part[:-1], axis=-1, keepdims=True)
-                                       for part in (in_crop, expected))
+        unit_in_crop, unit_expected = (
+            part[:-1] / np.linalg.norm(part[:-1], axis=-1, keepdims=True) for part in (in_crop, expected)
+        )
         np.testing.assert_allclose(unit_in_crop, unit_expected, atol=0.02)
 
     def test_without_a_turn_nothing_changes(self):
@@ -184,8 +186,11 @@ class TestAddViewRotation:
 
     def test_the_crop_turns_about_the_line_of_sight(self):
         """First to the axis, then about it: the other way round gives other joints."""
-        sample = {"keypoints_cam": np.array([[[600.0, 0, 600], [600, 7, 600]]]), "bbox_rotation": np.array([90.0]),
-                  "bbox_center": np.array([[720.0, 240.0]])} | CAMERA
+        sample = {
+            "keypoints_cam": np.array([[[600.0, 0, 600], [600, 7, 600]]]),
+            "bbox_rotation": np.array([90.0]),
+            "bbox_center": np.array([[720.0, 240.0]]),
+        } | CAMERA
         turned = RotateCameraJoints()(AddViewRotation()(sample))["keypoints_cam"]
         depth = 600 * np.sqrt(2)
         np.testing.assert_allclose(turned, [[[0, 0, depth], [7, 0, depth]]], atol=1e-9)

@@ -40,13 +40,22 @@ def broken_root(tmp_path_factory):
 
 
 def open_broken(root, **arguments):
-    return Toy(**{"data_root": str(root), "ann_file": "names.txt", "data_prefix": {"img": "images"},
-                  "pipeline": [load], "faulty": "skip", **arguments})
+    return Toy(
+        **{
+            "data_root": str(root),
+            "ann_file": "names.txt",
+            "data_prefix": {"img": "images"},
+            "pipeline": [load],
+            "faulty": "skip",
+            **arguments,
+        }
+    )
 
 
 def load_all(dataset, start="fork", epochs=1, **arguments):
-    loader = DataLoader(dataset, batch_size=2, num_workers=2, multiprocessing_context=start, shuffle=True,
-                        collate_fn=list, **arguments)
+    loader = DataLoader(
+        dataset, batch_size=2, num_workers=2, multiprocessing_context=start, shuffle=True, collate_fn=list, **arguments
+    )
     return [sample["id"] for _ in range(epochs) for batch in loader for sample in batch]
 
 
@@ -68,8 +77,13 @@ def test_neither_epochs_nor_lots_change_the_counts(broken_root):
     assert dataset.count_skipped_samples() == FOUND
 
 
-@pytest.mark.parametrize("wrap", [lambda one, two: ConcatDataset([one, two], ignore_keys=["data_source"]),
-                                  lambda one, two: torch.utils.data.ConcatDataset([one, RepeatDataset(two, 2)])])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda one, two: ConcatDataset([one, two], ignore_keys=["data_source"]),
+        lambda one, two: torch.utils.data.ConcatDataset([one, RepeatDataset(two, 2)]),
+    ],
+)
 def test_inside_wrappers(broken_root, wrap):
     one, two = open_broken(broken_root, indices=[0, 1, 2]), open_broken(broken_root, indices=[4, 5])
     load_all(wrap(one, two))
@@ -147,6 +161,7 @@ def test_marks_come_back():
 def test_without_shared_memory(broken_root, log, monkeypatch):
     def refuse(self):
         raise RuntimeError("unable to allocate shared memory(shm)")
+
     monkeypatch.setattr(torch.Tensor, "share_memory_", refuse)
     dataset = open_broken(broken_root, indices=[1, 2])
     assert dataset[0]["id"] == 102
@@ -157,5 +172,6 @@ def test_without_shared_memory(broken_root, log, monkeypatch):
 def test_description():
     assert describe_skipped(19, {}) == "0 of 19 samples left out"
     assert describe_skipped(19, {IMAGE_SIZE: 2, PIPELINE: 1}) == (
-        "3 of 19 samples left out: image of another size 2, nothing left by the pipeline 1")
+        "3 of 19 samples left out: image of another size 2, nothing left by the pipeline 1"
+    )
     assert len(set(skipped_samples.REASONS)) == 4

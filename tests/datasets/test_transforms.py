@@ -31,10 +31,14 @@ def samples(interhand_root):
 def test_flip_against_numbers_worked_out_by_hand(samples):
     flipped = RandomHandFlip(prob=1.0)(samples[0])  # the right hand of test_sample_against_numbers_worked_out_by_hand
     thumb, index, wrist = 21 + 0, 21 + 4, 21 + 20
-    np.testing.assert_allclose(flipped["keypoints_cam"][0, [thumb, index, wrist]],
-                               [[0, 50, 1000], [-100, 0, 1050], [0, 0, 1000]])
-    np.testing.assert_allclose(flipped["keypoints"][0, [thumb, index, wrist]],
-                               [[233, 260, 0], [233 - 1000 * 100 / 1050, 200, 50], [233, 200, 0]], rtol=1e-6)
+    np.testing.assert_allclose(
+        flipped["keypoints_cam"][0, [thumb, index, wrist]], [[0, 50, 1000], [-100, 0, 1050], [0, 0, 1000]]
+    )
+    np.testing.assert_allclose(
+        flipped["keypoints"][0, [thumb, index, wrist]],
+        [[233, 260, 0], [233 - 1000 * 100 / 1050, 200, 50], [233, 200, 0]],
+        rtol=1e-6,
+    )
     assert flipped["keypoints_visible"][0].tolist() == [0] * 21 + [1] * 21
     assert flipped["hand_type"].tolist() == [[0, 1]]
     assert flipped["abs_depth"].tolist() == [0, 1000]
@@ -66,8 +70,9 @@ def test_flip_keeps_image_and_space_consistent(samples, number):
         if valid[0, wrist]:
             depth = flipped["keypoints_cam"][0, hand_slice(side), 2]
             relative = (depth - flipped["abs_depth"][side])[valid[0, hand_slice(side)]]
-            np.testing.assert_allclose(flipped["keypoints"][0, hand_slice(side), 2][valid[0, hand_slice(side)]],
-                                       relative, atol=1e-3)
+            np.testing.assert_allclose(
+                flipped["keypoints"][0, hand_slice(side), 2][valid[0, hand_slice(side)]], relative, atol=1e-3
+            )
     assert flipped["hand_type"][0, RIGHT] >= valid[0, hand_slice(RIGHT)].any()
     assert flipped["hand_type"][0, LEFT] >= valid[0, hand_slice(LEFT)].any()
 
@@ -271,12 +276,15 @@ def test_blank_image_has_no_valid_joints():
     assert InvalidateBlankImage()({"img": img, "keypoints_visible": visible})["keypoints_visible"].all()
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (lambda: RandomBoxJitter(shift=-0.1), "expected shift >= 0"),
-    (lambda: RandomBoxJitter(scale=1.0), "0 <= scale < 1"),
-    (lambda: RandomBoxJitter(rotation_prob=1.5), "rotation_prob <= 1"),
-    (lambda: RandomChannelGain(low=1.2, high=0.8), "expected 0 <= low <= high, got 1.2 and 0.8"),
-])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RandomBoxJitter(shift=-0.1), "expected shift >= 0"),
+        (lambda: RandomBoxJitter(scale=1.0), "0 <= scale < 1"),
+        (lambda: RandomBoxJitter(rotation_prob=1.5), "rotation_prob <= 1"),
+        (lambda: RandomChannelGain(low=1.2, high=0.8), "expected 0 <= low <= high, got 1.2 and 0.8"),
+    ],
+)
 def test_unusable_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()

@@ -47,8 +47,9 @@ def fact(*holds, reason="", name="sound"):
 
 def test_the_first_fact_that_fails_decides():
     skipped, faults = Counter(), Faults("skip")
-    sound = keep_sound("abcd", [fact(True, False, True, False), fact(True, True, False, False, reason="hidden")],
-                       faults, skipped)
+    sound = keep_sound(
+        "abcd", [fact(True, False, True, False), fact(True, True, False, False, reason="hidden")], faults, skipped
+    )
     assert sound.tolist() == [True, False, False, False]
     assert (faults.count, skipped) == (2, {"hidden": 1})
     with pytest.raises(ValueError, match=r"annotations.json: record b: expected sound, got row 1"):
@@ -106,8 +107,10 @@ def test_joints_at_the_bounds():
     assert hands.typical_reach_mm(np.array([True, False, False, False])).tolist() == [100]
 
 
-@pytest.mark.parametrize(("reach", "refused"), [
-    ([150, 180, 17, 16], False), ([16, 18, 17, 150], True), ([1500, 1800], True), ([], False), ([90], False)])
+@pytest.mark.parametrize(
+    ("reach", "refused"),
+    [([150, 180, 17, 16], False), ([16, 18, 17, 150], True), ([1500, 1800], True), ([], False), ([90], False)],
+)
 def test_median_hand(reach, refused):
     if refused:
         with pytest.raises(ValueError, match=r"annotations.json: expected joints in cm, .* too (small|large) by 10"):
@@ -116,10 +119,21 @@ def test_median_hand(reach, refused):
         check_typical_reach(PATH, np.array(reach, dtype=np.float32), "cm")
 
 
-@pytest.mark.parametrize(("measured", "text"), [
-    (180, ""), (100, ""), (0, ""), (INF, ""), (NAN, ""), (0.18, "too small by 1000: metres where mm belong?"),
-    (18, "too small by 10: centimetres where mm belong?"), (1.8e5, "too large by 1000: mm taken for metres?"),
-    (1.8, "too small by 100"), (1800, "too large by 10: mm taken for centimetres?")])
+@pytest.mark.parametrize(
+    ("measured", "text"),
+    [
+        (180, ""),
+        (100, ""),
+        (0, ""),
+        (INF, ""),
+        (NAN, ""),
+        (0.18, "too small by 1000: metres where mm belong?"),
+        (18, "too small by 10: centimetres where mm belong?"),
+        (1.8e5, "too large by 1000: mm taken for metres?"),
+        (1.8, "too small by 100"),
+        (1800, "too large by 10: mm taken for centimetres?"),
+    ],
+)
 def test_factor(measured, text):
     assert describe_factor(measured, 180) == text
 
@@ -129,19 +143,35 @@ def test_rotations():
     assert are_rotations(rotations).all()
     assert are_rotations(rotations.round(4)).all()  # as printed
     assert not are_rotations(rotations.round(2)).any()
-    for spoil, words in ((lambda r: 2 * r, "scales"), (lambda r: -r, "mirrors"), (lambda r: 0 * r, "singular"),
-                         (lambda r: r * NAN, "not finite"), (lambda r: r * [1, 1, 0], "singular"),
-                         (lambda r: r * [1, 1, -1], "mirrors"), (lambda r: r * [1, 2, 0.5], "skewed"),
-                         (lambda r: r * 1e200, "not finite|scales")):
+    for spoil, words in (
+        (lambda r: 2 * r, "scales"),
+        (lambda r: -r, "mirrors"),
+        (lambda r: 0 * r, "singular"),
+        (lambda r: r * NAN, "not finite"),
+        (lambda r: r * [1, 1, 0], "singular"),
+        (lambda r: r * [1, 1, -1], "mirrors"),
+        (lambda r: r * [1, 2, 0.5], "skewed"),
+        (lambda r: r * 1e200, "not finite|scales"),
+    ):
         assert not are_rotations(spoil(rotations)).any()
         with np.errstate(all="ignore"):
             assert any(word in describe_rotation(spoil(rotations)[0]) for word in words.split("|"))
 
 
-@pytest.mark.parametrize(("focal", "point", "good"), [
-    ([500, 500], [320, 240], True), ([500, 0], [320, 240], False), ([-500, 500], [320, 240], False),
-    ([NAN, 500], [320, 240], False), ([500, 1e39], [320, 240], False), ([1e-46, 500], [320, 240], False),
-    ([500, 500], [1e39, 240], False), ([500, 500], [NAN, 240], False), ([500, 500], [-300, 0], True)])
+@pytest.mark.parametrize(
+    ("focal", "point", "good"),
+    [
+        ([500, 500], [320, 240], True),
+        ([500, 0], [320, 240], False),
+        ([-500, 500], [320, 240], False),
+        ([NAN, 500], [320, 240], False),
+        ([500, 1e39], [320, 240], False),
+        ([1e-46, 500], [320, 240], False),
+        ([500, 500], [1e39, 240], False),
+        ([500, 500], [NAN, 240], False),
+        ([500, 500], [-300, 0], True),
+    ],
+)
 def test_cameras(focal, point, good):
     assert all(one.holds.all() for one in camera_facts(PATH, np.array([focal]), np.array([point]))) == good
 
@@ -151,16 +181,33 @@ def test_places_of_cameras(place, good):
     assert all(one.holds.all() for one in pose_facts(PATH, np.eye(3)[None], np.array([place]))) == good
 
 
-@pytest.mark.parametrize(("box", "good"), [
-    ([10, 20, 1, 1], True), ([-50, -60, 9, 9], True), ([0, 0, 0, 5], False), ([0, 0, 5, -1], False),
-    ([NAN, 0, 5, 5], False), ([0, 0, 1e39, 5], False), ([0, 0, 5, 1e-46], False), ([2e6, 0, 5, 5], False)])
+@pytest.mark.parametrize(
+    ("box", "good"),
+    [
+        ([10, 20, 1, 1], True),
+        ([-50, -60, 9, 9], True),
+        ([0, 0, 0, 5], False),
+        ([0, 0, 5, -1], False),
+        ([NAN, 0, 5, 5], False),
+        ([0, 0, 1e39, 5], False),
+        ([0, 0, 5, 1e-46], False),
+        ([2e6, 0, 5, 5], False),
+    ],
+)
 def test_boxes(box, good):
     assert box_fact(PATH, np.array([box])).holds.tolist() == [good]
 
 
-@pytest.mark.parametrize(("size", "known", "required"), [
-    ((640, 480), True, True), ((0, 0), True, False), ((640, 0), False, False), ((-1, -1), False, False),
-    ((10**6, 10**6), False, False)])
+@pytest.mark.parametrize(
+    ("size", "known", "required"),
+    [
+        ((640, 480), True, True),
+        ((0, 0), True, False),
+        ((640, 0), False, False),
+        ((-1, -1), False, False),
+        ((10**6, 10**6), False, False),
+    ],
+)
 def test_image_sizes(size, known, required):
     assert image_size_fact(PATH, np.array([size])).holds.tolist() == [known]
     assert image_size_fact(PATH, np.array([size]), required=True).holds.tolist() == [required]

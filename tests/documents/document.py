@@ -38,8 +38,11 @@ class Document:
 
     def indented_code(self) -> list[int]:
         """Return the lines at which code is marked by indentation only, which names no language."""
-        return [number for number, line in self.text.items()
-                if line.startswith("    ") and line.strip() and not self.text.get(number - 1, "").strip()]
+        return [
+            number
+            for number, line in self.text.items()
+            if line.startswith("    ") and line.strip() and not self.text.get(number - 1, "").strip()
+        ]
 
     def spans(self) -> list[tuple[int, str]]:
         """Return line and content of all code in the text."""
@@ -48,8 +51,9 @@ class Document:
     def links(self) -> list[tuple[int, str]]:
         """Return line and target of all links and images."""
         without_code = {number: re.sub(r"`[^`]*`", "", line) for number, line in self.text.items()}
-        return [(number, target) for number, line in without_code.items()
-                for target in re.findall(r"\]\(([^)\s]+)\)", line)]
+        return [
+            (number, target) for number, line in without_code.items() for target in re.findall(r"\]\(([^)\s]+)\)", line)
+        ]
 
     def headings(self) -> list[str]:
         """Return all headings."""

@@ -18,8 +18,14 @@ from document import ROOT
 
 PROGRAMS = ("python", "pip", "make", "torchrun", "srun", "pytest")
 # Words that stand for something of the reader's own.
-PLACEHOLDERS = {"CONFIG": "configs/dfmamba_interhand.py", "CHECKPOINT": "epoch_42.pth", "LAYOUT": "rhp",
-                "DIR": "data/mine", "IMAGE": "hand.jpg", "PARTITION": "gpu"}
+PLACEHOLDERS = {
+    "CONFIG": "configs/dfmamba_interhand.py",
+    "CHECKPOINT": "epoch_42.pth",
+    "LAYOUT": "rhp",
+    "DIR": "data/mine",
+    "IMAGE": "hand.jpg",
+    "PARTITION": "gpu",
+}
 RECORDER = """#!/bin/sh
 for word in "$(basename "$0")" "$@"; do printf '%s\\0' "$word" >> "$RECORD"; done
 printf '\\n' >> "$RECORD"
@@ -52,8 +58,14 @@ def commands(code: str, folder: Path) -> list[list[str]]:
     record.write_text("")
     tools = {Path(found).parent for name in ("basename", "sh") if (found := shutil.which(name))}
     path = os.pathsep.join(map(str, [folder / "bin", *tools]))
-    done = subprocess.run(["bash", "-eu", "-c", code], cwd=folder, env={"PATH": path, "RECORD": str(record)}, text=True,
-                          capture_output=True, check=False)
+    done = subprocess.run(
+        ["bash", "-eu", "-c", code],
+        cwd=folder,
+        env={"PATH": path, "RECORD": str(record)},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
     if done.returncode:
         raise ValueError(f"bash: {done.stderr.strip()}")
     lines = record.read_text().splitlines()
@@ -85,7 +97,7 @@ def check(words: Sequence[str]) -> None:
         parsed = parse_args(arguments)
         _check_tool(parsed.training_script, parsed.training_script_args)
     elif program == "srun":
-        check(arguments[arguments.index("python"):])
+        check(arguments[arguments.index("python") :])
     else:
         raise ValueError(f"no check for the program {program}")
 
@@ -105,8 +117,11 @@ def tool_arguments(tool: str, arguments: Sequence[str]) -> argparse.Namespace:
         raise ParsedError(parse(self, args, namespace))
 
     stderr = io.StringIO()
-    with mock.patch.object(argparse.ArgumentParser, "parse_args", parse_and_stop), \
-            mock.patch.object(sys, "argv", [tool, *arguments]), contextlib.redirect_stderr(stderr):
+    with (
+        mock.patch.object(argparse.ArgumentParser, "parse_args", parse_and_stop),
+        mock.patch.object(sys, "argv", [tool, *arguments]),
+        contextlib.redirect_stderr(stderr),
+    ):
         try:
             specification.loader.exec_module(module)
             module.main()

@@ -49,8 +49,12 @@ SETS = {  # layout: its config, and how many SYNTHETIC images of each split
 COUNTS = ("--num", "--train", "--val", "--test")  # of tools/make_dataset.py: some images are enough here
 ALL = [document.read(path) for path in document.DOCUMENTS]
 BLOCKS = [block for found in ALL for block in found.blocks]
-IN_TEXT = [document.Block(found.path, line, "bash", span) for found in ALL for line, span in found.spans()
-           if shell.is_command(span)]
+IN_TEXT = [
+    document.Block(found.path, line, "bash", span)
+    for found in ALL
+    for line, span in found.spans()
+    if shell.is_command(span)
+]
 
 
 def of_language(*languages):
@@ -166,8 +170,13 @@ def runnable(words):
 def test_commands_run(path, data_sets, place, tmp_path, monkeypatch):
     """In the document's order, on SYNTHETIC sets of some images in the places that the configs expect."""
     (tmp_path / "shell").mkdir()
-    words = [words for block in COMMANDS if block.path == path
-             for words in shell.commands(block.code, tmp_path / "shell") if runnable(words)]
+    words = [
+        words
+        for block in COMMANDS
+        if block.path == path
+        for words in shell.commands(block.code, tmp_path / "shell")
+        if runnable(words)
+    ]
     shutil.copytree(place, tmp_path / "clone", symlinks=True)
     shutil.copytree(data_sets, tmp_path / "clone" / "data")
     monkeypatch.chdir(tmp_path / "clone")
@@ -177,7 +186,9 @@ def test_commands_run(path, data_sets, place, tmp_path, monkeypatch):
     for program, *arguments in words:
         assert program == "python"
         few = "8" if "dexycb" in arguments else "2"
-        quick = [few if flag in COUNTS else word.replace("=/data/", "=data/")
-                 for flag, word in zip(["", *arguments], arguments, strict=False)]
+        quick = [
+            few if flag in COUNTS else word.replace("=/data/", "=data/")
+            for flag, word in zip(["", *arguments], arguments, strict=False)
+        ]
         done = subprocess.run([sys.executable, *quick], env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{' '.join(quick)}\n{done.stdout}\n{done.stderr}"

@@ -14,8 +14,10 @@ ALL = {path: document.read(path) for path in document.DOCUMENTS}
 SOURCES = sorted(path for folder in ("configs", "projects", "tests", "tools") for path in (ROOT / folder).rglob("*.py"))
 # Where paths begin: documents and docstrings name files from one of these.
 BASES = [ROOT, ROOT / "projects", ROOT / "projects" / "dfmamba", ROOT / "configs"]
-FOLDERS = sorted({folder.name for base in BASES for folder in base.iterdir()
-                  if folder.is_dir() and re.match(r"\w", folder.name)} - {"build", "data", "work_dirs"})
+FOLDERS = sorted(
+    {folder.name for base in BASES for folder in base.iterdir() if folder.is_dir() and re.match(r"\w", folder.name)}
+    - {"build", "data", "work_dirs"}
+)
 PATH = re.compile(rf"(?<![\w./<>~-])(?:{'|'.join(FOLDERS)})/[\w./{{}},*-]*[\w}}]")
 ELSEWHERE = {  # beginnings of paths in other projects, and whose
     "tests/data/interhand2.6m": "open-mmlab/mmpose",
@@ -28,7 +30,7 @@ def expand(text):
     found = re.search(r"\{([^{}]*,[^{}]*)\}", text)
     if not found:
         return [text]
-    return [path for part in found[1].split(",") for path in expand(text[:found.start()] + part + text[found.end():])]
+    return [path for part in found[1].split(",") for path in expand(text[: found.start()] + part + text[found.end() :])]
 
 
 def missing_paths(text):
@@ -78,10 +80,10 @@ def test_a_reader_of_the_readme_finds_every_document():
 def comments_and_docstrings(path):
     """Return the text of a source file that is written for readers: docstrings and comments."""
     source = path.read_text(encoding="utf-8")
-    nodes = [node for node in ast.walk(ast.parse(source))
-             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)]
-    return "\n".join([*(ast.get_docstring(node) or "" for node in nodes),
-                      *re.findall(r"(?:^|\s)#\s(.*)", source)])
+    nodes = [
+        node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+    ]
+    return "\n".join([*(ast.get_docstring(node) or "" for node in nodes), *re.findall(r"(?:^|\s)#\s(.*)", source)])
 
 
 def test_files_named_in_sources_are_there():
@@ -102,7 +104,11 @@ def test_headings_named_in_sources_are_there():
 
 def test_configs_stay_in_the_repository():
     """No path in a config leads out of it: a user's clone has nothing there."""
-    outside = [f"{path.relative_to(ROOT)}: {text}" for path in SOURCES if path.is_relative_to(ROOT / "configs")
-               for text in re.findall(r"'(\.\.?/[^']*)'", path.read_text())
-               if not Path(os.path.normpath(path.parent / text)).is_relative_to(ROOT / "configs")]
+    outside = [
+        f"{path.relative_to(ROOT)}: {text}"
+        for path in SOURCES
+        if path.is_relative_to(ROOT / "configs")
+        for text in re.findall(r"'(\.\.?/[^']*)'", path.read_text())
+        if not Path(os.path.normpath(path.parent / text)).is_relative_to(ROOT / "configs")
+    ]
     assert outside == []

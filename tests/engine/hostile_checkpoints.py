@@ -64,9 +64,13 @@ class StateRunsCode:
 
 def config_text(canary: Path) -> dict:
     text = f"import os\nos.system({touch(canary)!r})\ngpu_ids = [0]\n"
-    return {"meta": {"epoch": 1, "iter": 4, "seed": 0, "config": text, "cfg": text}, "optimizer": {},
-            "param_schedulers": [], "state_dict": {"layer.weight": torch.zeros(1)},
-            "message_hub": {"log_scalars": {}, "runtime_info": {"cfg": text}, "resumed_keys": {}}}
+    return {
+        "meta": {"epoch": 1, "iter": 4, "seed": 0, "config": text, "cfg": text},
+        "optimizer": {},
+        "param_schedulers": [],
+        "state_dict": {"layer.weight": torch.zeros(1)},
+        "message_hub": {"log_scalars": {}, "runtime_info": {"cfg": text}, "resumed_keys": {}},
+    }
 
 
 def state_runs_code(canary: Path) -> bytes:
@@ -76,11 +80,14 @@ def state_runs_code(canary: Path) -> bytes:
 
 
 HOSTILE: dict[str, Callable[[Path], bytes]] = {
-    **{f"os.system, protocol {number}": lambda canary, number=number: pickled(Calls(os.system, touch(canary)), number)
-       for number in range(6)},
+    **{
+        f"os.system, protocol {number}": lambda canary, number=number: pickled(Calls(os.system, touch(canary)), number)
+        for number in range(6)
+    },
     "os.system in a file of torch.save": lambda canary: saved(state_dict=Calls(os.system, touch(canary))),
     "os.system beside good weights": lambda canary: saved(
-        state_dict={"layer.weight": torch.zeros(63, 192)}, meta=Calls(os.system, touch(canary))),
+        state_dict={"layer.weight": torch.zeros(63, 192)}, meta=Calls(os.system, touch(canary))
+    ),
     "subprocess.call": lambda canary: saved(a=Calls(subprocess.call, ["touch", str(canary)])),
     "eval": lambda canary: saved(a=Calls(eval, python(canary))),
     "exec, by name": lambda canary: pickled(Calls(getattr(builtins, "exec"), python(canary)), 4),  # noqa: B009
@@ -88,23 +95,30 @@ HOSTILE: dict[str, Callable[[Path], bytes]] = {
     "Path.touch": lambda canary: saved(a=Calls(Path.touch, canary)),
     "pickle.loads": lambda canary: saved(a=Calls(pickle.loads, pickle.dumps(Calls(os.system, touch(canary))))),
     "getattr of os": lambda canary: with_program(
-        b"\x80\x02c__builtin__\ngetattr\ncos\n_wrap_close\nX\x08\x00\x00\x00__init__\x86R."),
+        b"\x80\x02c__builtin__\ngetattr\ncos\n_wrap_close\nX\x08\x00\x00\x00__init__\x86R."
+    ),
     "getattr chain through HistoryBuffer": lambda canary: with_program(
         b"\x80\x02c__builtin__\ngetattr\n(c__builtin__\ngetattr\n(cmmengine.logging.history_buffer\nHistoryBuffer\n"
-        b"X\x08\x00\x00\x00__init__tRX\x0b\x00\x00\x00__globals__tR(X\x01\x00\x00\x00at."),
+        b"X\x08\x00\x00\x00__init__tRX\x0b\x00\x00\x00__globals__tR(X\x01\x00\x00\x00at."
+    ),
     "getattr, its result called": lambda canary: with_program(
         b"\x80\x02c__builtin__\ngetattr\n(cmmengine.logging.history_buffer\nHistoryBuffer\nX\x06\x00\x00\x00updatetR"
-        b"(X\x01\x00\x00\x00atR."),
-    "state of a history": lambda canary: saved(message_hub={"log_scalars": {"a": Calls(
-        HistoryBuffer, state={"_log_history": Calls(os.system, touch(canary))})}}),
+        b"(X\x01\x00\x00\x00atR."
+    ),
+    "state of a history": lambda canary: saved(
+        message_hub={
+            "log_scalars": {"a": Calls(HistoryBuffer, state={"_log_history": Calls(os.system, touch(canary))})}
+        }
+    ),
     "BUILD with __setstate__": state_runs_code,
     "functools.partial": lambda canary: saved(a=Calls(functools.partial, os.system, touch(canary))),
     "operator.methodcaller": lambda canary: saved(a=Calls(operator.methodcaller("touch"), canary)),
     "Counter of a call": lambda canary: saved(a=collections.Counter({"a": Calls(os.system, touch(canary))})),
     "numpy array of objects": lambda canary: saved(a=np.array([Calls(os.system, touch(canary))], dtype=object)),
     "torch.load inside": lambda canary: saved(a=Calls(torch.load, str(canary))),
-    "mmengine's Config.fromstring": lambda canary: saved(a=Calls(
-        Config.fromstring, f"import os\nos.system({touch(canary)!r})\n", ".py")),
+    "mmengine's Config.fromstring": lambda canary: saved(
+        a=Calls(Config.fromstring, f"import os\nos.system({touch(canary)!r})\n", ".py")
+    ),
     "INST opcode": lambda canary: f"(S'{touch(canary)}'\nios\nsystem\n.".encode(),
     "code as config text": lambda canary: saved(**config_text(canary)),
 }

@@ -145,13 +145,30 @@ def test_nearest_ignores_case():
     assert nearest("dfmanba", {"DFMamba", "VMamba", "ResNet"})[0] == "DFMamba"
 
 
-@pytest.mark.parametrize(("text", "now", "value"), [
-    ("1", None, 1), ("1e-3", 0.1, 1e-3), ("[1,2]", None, [1, 2]), ("(x,y)", None, ("x", "y")), ("True", None, True),
-    ("None", "text", None), ("x=y", None, "x=y"), ("[(1, 2), [a]]", None, [(1, 2), ["a"]]), ("", "text", ""),
-    ("1,2", None, [1, 2]), ("a,b", ["c"], ["a", "b"]), ("a,b", None, "a,b"), ("1,2", "text", "1,2"),
-    ("/data/a,b", "/data", "/data/a,b"), ("/data/my set", "/data", "/data/my set"), ("'1,2'", None, "1,2"),
-    ('{"a": "b,c", "d": [1]}', None, {"a": "b,c", "d": [1]}), ("512", "dynamic", 512), ("\u0661", 1, "\u0661"),
-])
+@pytest.mark.parametrize(
+    ("text", "now", "value"),
+    [
+        ("1", None, 1),
+        ("1e-3", 0.1, 1e-3),
+        ("[1,2]", None, [1, 2]),
+        ("(x,y)", None, ("x", "y")),
+        ("True", None, True),
+        ("None", "text", None),
+        ("x=y", None, "x=y"),
+        ("[(1, 2), [a]]", None, [(1, 2), ["a"]]),
+        ("", "text", ""),
+        ("1,2", None, [1, 2]),
+        ("a,b", ["c"], ["a", "b"]),
+        ("a,b", None, "a,b"),
+        ("1,2", "text", "1,2"),
+        ("/data/a,b", "/data", "/data/a,b"),
+        ("/data/my set", "/data", "/data/my set"),
+        ("'1,2'", None, "1,2"),
+        ('{"a": "b,c", "d": [1]}', None, {"a": "b,c", "d": [1]}),
+        ("512", "dynamic", 512),
+        ("\u0661", 1, "\u0661"),
+    ],
+)
 def test_parse_options_reads_numbers_lists_literals_and_text(text, now, value):
     parsed = parse_options([f"x.y={text}"], {"x.y": now})["x.y"]
     assert (parsed, type(parsed)) == (value, type(value))
@@ -159,17 +176,22 @@ def test_parse_options_reads_numbers_lists_literals_and_text(text, now, value):
 
 def test_digits_may_name_a_folder():
     assert parse_options(["data_root=1_000", "load_from=2024"], {"data_root": "data", "load_from": "x.pth"}) == {
-        "data_root": "1_000", "load_from": "2024"}
+        "data_root": "1_000",
+        "load_from": "2024",
+    }
 
 
-@pytest.mark.parametrize(("option", "message"), [
-    ("model.width={type:X}", "model.width: expected a Python literal, .* got {type:X}"),
-    ("+model.extra=dict(type='X', a=1)", "expected a dict as a literal"),
-    ("model.width=[1,2", r"model.width: expected a list such as \[a,b\], got \[1,2"),
-    ("model.width=nan", "model.width: expected a value, got NaN"),
-    ("+custom_hooks.7.type=x", "cannot set '\\+custom_hooks.7.type': "),
-    ("=3", "expected KEY=VALUE, got '=3'"),
-])
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("model.width={type:X}", "model.width: expected a Python literal, .* got {type:X}"),
+        ("+model.extra=dict(type='X', a=1)", "expected a dict as a literal"),
+        ("model.width=[1,2", r"model.width: expected a list such as \[a,b\], got \[1,2"),
+        ("model.width=nan", "model.width: expected a value, got NaN"),
+        ("+custom_hooks.7.type=x", "cannot set '\\+custom_hooks.7.type': "),
+        ("=3", "expected KEY=VALUE, got '=3'"),
+    ],
+)
 def test_an_option_that_is_no_value_is_refused(toy_config_path, option, message):
     with pytest.raises(ConfigError, match=message):
         load_config(toy_config_path, [option])
@@ -187,21 +209,26 @@ def test_a_missing_config_suggests_a_file(toy_config_path):
         load_config(toy_config_path.with_name("toy_confg.py"))
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (b"x = 1\nmodel = dict(", r"line 2: '\(' was never closed: model = dict\("),
-    (b"x = 1\ny = x / 0", r"line 2 of broken\.py: ZeroDivisionError"),
-    (b"import math\nx = unknown", r"line 2 of broken\.py: NameError: name 'unknown'"),
-    (b"import no_such_package\nmodel = dict(type='X')", "no_such_package"),
-    (b"_base_ = ['other.py']", r"names .*/other\.py in _base_, and there is no such file\. .* absolute paths"),
-    (b"_base_ = ['broken.py']", "_base_ goes in a circle"),
-    (b"x = 3\0", "expected a text file in UTF-8, got other bytes"),
-    ("# café".encode("latin-1"), "expected a text file in UTF-8, got other bytes"),
-    (b"\x80\x02}q\x00.", "expected a text file in UTF-8, got other bytes"),
-    (b"custom_imports = dict(imports=['no_such.part'])",
-     "custom_imports: cannot import no_such.part, for it needs no_such.* PYTHONPATH"),
-    (b"custom_imports = dict(imports=['dfmamba.no_such'])", r"cannot import dfmamba.no_such, which is not there"),
-    (b"custom_imports = ['dfmamba']", r"custom_imports: expected dict\(imports="),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"x = 1\nmodel = dict(", r"line 2: '\(' was never closed: model = dict\("),
+        (b"x = 1\ny = x / 0", r"line 2 of broken\.py: ZeroDivisionError"),
+        (b"import math\nx = unknown", r"line 2 of broken\.py: NameError: name 'unknown'"),
+        (b"import no_such_package\nmodel = dict(type='X')", "no_such_package"),
+        (b"_base_ = ['other.py']", r"names .*/other\.py in _base_, and there is no such file\. .* absolute paths"),
+        (b"_base_ = ['broken.py']", "_base_ goes in a circle"),
+        (b"x = 3\0", "expected a text file in UTF-8, got other bytes"),
+        ("# café".encode("latin-1"), "expected a text file in UTF-8, got other bytes"),
+        (b"\x80\x02}q\x00.", "expected a text file in UTF-8, got other bytes"),
+        (
+            b"custom_imports = dict(imports=['no_such.part'])",
+            "custom_imports: cannot import no_such.part, for it needs no_such.* PYTHONPATH",
+        ),
+        (b"custom_imports = dict(imports=['dfmamba.no_such'])", r"cannot import dfmamba.no_such, which is not there"),
+        (b"custom_imports = ['dfmamba']", r"custom_imports: expected dict\(imports="),
+    ],
+)
 def test_a_broken_config_is_the_users_error(tmp_path, content, message):
     (tmp_path / "broken.py").write_bytes(content)
     with pytest.raises(ConfigError, match=message) as error:

@@ -25,10 +25,21 @@ without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a G
 def run(tool, *arguments, cwd, processes=2, env=None):
     """Run a tool in two processes, or one; return exit code, standard output and standard error."""
     start, launcher = (TORCHRUN, ["--launcher", "pytorch"]) if processes == 2 else ([], [])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FOLDER), str(ROOT / "projects")]),
-                   "OMP_NUM_THREADS": "1", **(env or {})}
-    done = subprocess.run([sys.executable, *start, str(ROOT / "tools" / f"{tool}.py"), *map(str, arguments), *launcher],
-                          env=environment, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(FOLDER), str(ROOT / "projects")]),
+        "OMP_NUM_THREADS": "1",
+        **(env or {}),
+    }
+    done = subprocess.run(
+        [sys.executable, *start, str(ROOT / "tools" / f"{tool}.py"), *map(str, arguments), *launcher],
+        env=environment,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -48,8 +59,18 @@ def test_two_processes_train_and_give_the_metrics_of_one(tmp_path):
     results = []
     for processes in (1, 2):
         file = tmp_path / f"{processes}.json"
-        code, out, err = run("test", TOY, tmp_path / "work" / "epoch_2.pth", "--work-dir", tmp_path / f"of{processes}",
-                             "--out", file, *options, cwd=tmp_path, processes=processes)
+        code, out, err = run(
+            "test",
+            TOY,
+            tmp_path / "work" / "epoch_2.pth",
+            "--work-dir",
+            tmp_path / f"of{processes}",
+            "--out",
+            file,
+            *options,
+            cwd=tmp_path,
+            processes=processes,
+        )
         assert code == 0, err
         assert len(re.findall(r"^toy/error_px", out, re.MULTILINE)) == 1
         results.append(json.loads(file.read_text()))
@@ -65,8 +86,17 @@ def test_two_processes_learn_what_one_learns_from_twice_the_batch(tmp_path):
     weights = []
     for processes, batch in ((1, 4), (2, 2)):
         folder = tmp_path / str(processes)
-        code, _, err = run("train", TOY, "--work-dir", folder, "--cfg-options", *shared,
-                           f"train_dataloader.batch_size={batch}", cwd=tmp_path, processes=processes)
+        code, _, err = run(
+            "train",
+            TOY,
+            "--work-dir",
+            folder,
+            "--cfg-options",
+            *shared,
+            f"train_dataloader.batch_size={batch}",
+            cwd=tmp_path,
+            processes=processes,
+        )
         assert code == 0, err
         weights.append(torch.load(folder / "epoch_1.pth")["state_dict"])
     for name, value in weights[0].items():
@@ -88,16 +118,19 @@ def test_a_mistake_that_all_find_is_told_once(tmp_path, option):
 @pytest.mark.parametrize(("how", "rank"), [("killed", 1), ("data", 1), ("bug", 0)])
 def test_the_end_of_one_process_ends_the_run(tmp_path, how, rank):
     config = tmp_path / "config.py"
-    config.write_text(f"_base_ = [{str(TOY)!r}]\n"
-                      "custom_imports = dict(imports=['toy_project', 'failing_process', 'dfmamba.engine'])\n"
-                      f"train_dataloader = dict(dataset=dict(type='FailingHands', how={how!r}, rank={rank}))\n")
+    config.write_text(
+        f"_base_ = [{str(TOY)!r}]\n"
+        "custom_imports = dict(imports=['toy_project', 'failing_process', 'dfmamba.engine'])\n"
+        f"train_dataloader = dict(dataset=dict(type='FailingHands', how={how!r}, rank={rank}))\n"
+    )
     code, _, err = run("train", config, "--work-dir", tmp_path / "work", cwd=tmp_path)
     assert code != 0
     told = messages(err)
     lost = [message for message in told if f"process {1 - rank} lost contact" in message]
     assert len(lost) <= 1  # none where torchrun was quicker
     assert [message for message in told if message not in lost] == (
-        ["tools/train.py: a.json: record 3: broken"] if how == "data" else [])
+        ["tools/train.py: a.json: record 3: broken"] if how == "data" else []
+    )
     assert len(re.findall(r"^\[rank0\]: ZeroDivisionError: a bug", err, re.MULTILINE)) == (how == "bug")
     assert "gloo" not in err
 
@@ -120,12 +153,14 @@ def test_the_metrics_of_all_protocols_do_not_depend_on_the_number_of_processes(t
         "        metric.process(None, [samples[number]])\n"
         "    found[name] = metric.evaluate(len(samples))\n"
         "if os.environ.get('RANK', '0') == '0': print('FOUND', json.dumps(found, default=float))\n"
-        "if distributed.is_initialized(): distributed.destroy_process_group()\n")
+        "if distributed.is_initialized(): distributed.destroy_process_group()\n"
+    )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "projects"), str(ROOT / "tests" / "evaluation")])}
     found = []
     for start in ([], TORCHRUN):
-        done = subprocess.run([sys.executable, *start, str(script)], env=env, cwd=tmp_path, capture_output=True,
-                              text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, *start, str(script)], env=env, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         found.append(re.search(r"FOUND (.*)", done.stdout)[1])
     assert len(json.loads(found[0])) == 5
@@ -139,9 +174,14 @@ def alone(monkeypatch):
     return monkeypatch
 
 
-@pytest.mark.parametrize(("launcher", "message"), [
-    ("pytorch", "RANK, WORLD_SIZE, LOCAL_RANK of a launcher, got none. Start with: torchrun"),
-    ("slurm", "SLURM_PROCID, .* started by srun"), ("mpi", "OMPI_COMM_WORLD_RANK, .* mpirun")])
+@pytest.mark.parametrize(
+    ("launcher", "message"),
+    [
+        ("pytorch", "RANK, WORLD_SIZE, LOCAL_RANK of a launcher, got none. Start with: torchrun"),
+        ("slurm", "SLURM_PROCID, .* started by srun"),
+        ("mpi", "OMPI_COMM_WORLD_RANK, .* mpirun"),
+    ],
+)
 def test_a_process_that_no_launcher_started(alone, launcher, message):
     with pytest.raises(ConfigError, match=message):
         join_processes(Config({"launcher": launcher}))
@@ -154,12 +194,36 @@ def test_processes_that_slurm_starts_train_together(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, str(ROOT / "tools" / "train.py"), str(TOY), "--launcher", "slurm", "--work-dir",
-               str(tmp_path / "work"), "--cfg-options", "train_cfg.max_epochs=1"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FOLDER), str(ROOT / "projects")]),
-                   "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "SLURM_NTASKS": "2"}
-    started = [subprocess.Popen(command, env={**environment, "SLURM_PROCID": rank, "SLURM_LOCALID": rank}, cwd=tmp_path,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for rank in "01"]
+    command = [
+        sys.executable,
+        str(ROOT / "tools" / "train.py"),
+        str(TOY),
+        "--launcher",
+        "slurm",
+        "--work-dir",
+        str(tmp_path / "work"),
+        "--cfg-options",
+        "train_cfg.max_epochs=1",
+    ]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(FOLDER), str(ROOT / "projects")]),
+        "OMP_NUM_THREADS": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "SLURM_NTASKS": "2",
+    }
+    started = [
+        subprocess.Popen(
+            command,
+            env={**environment, "SLURM_PROCID": rank, "SLURM_LOCALID": rank},
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    ]
     ends = [process.communicate(timeout=300) for process in started]
     assert [process.returncode for process in started] == [0, 0], ends
     assert sum(out.count("training done") for out, _ in ends) == 1

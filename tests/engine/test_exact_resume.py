@@ -14,7 +14,8 @@ LOOPS = {
     "epochs": {},
     "iterations, endless sampler": {
         "config": TOY.with_name("toy_iter_config.py"),
-        "options": (*OPTIONS[1:-1], "train_dataloader.sampler.type=InfiniteSampler")},
+        "options": (*OPTIONS[1:-1], "train_dataloader.sampler.type=InfiniteSampler"),
+    },
     "iterations, sampler with an end": {"config": TOY.with_name("toy_iter_config.py"), "options": OPTIONS[1:-1]},
     "gradients of three batches": {"options": (*OPTIONS, "optim_wrapper.accumulative_counts=3")},
 }
@@ -52,10 +53,18 @@ def test_a_kill_inside_a_write_loses_nothing(undisturbed, tmp_path, write, stage
     assert not list(work_dir.glob("*.tmp"))
 
 
-@pytest.mark.parametrize(("loop", "number", "iteration"), [
-    ("epochs", signal.SIGKILL, 7), ("epochs", signal.SIGTERM, 6), ("epochs", signal.SIGINT, 8),
-    ("iterations, endless sampler", signal.SIGTERM, 6), ("iterations, sampler with an end", signal.SIGKILL, 7),
-    ("gradients of three batches", signal.SIGKILL, 7), ("gradients of three batches", signal.SIGTERM, 7)])
+@pytest.mark.parametrize(
+    ("loop", "number", "iteration"),
+    [
+        ("epochs", signal.SIGKILL, 7),
+        ("epochs", signal.SIGTERM, 6),
+        ("epochs", signal.SIGINT, 8),
+        ("iterations, endless sampler", signal.SIGTERM, 6),
+        ("iterations, sampler with an end", signal.SIGKILL, 7),
+        ("gradients of three batches", signal.SIGKILL, 7),
+        ("gradients of three batches", signal.SIGTERM, 7),
+    ],
+)
 def test_a_signal_in_training_loses_nothing(undisturbed, tmp_path, loop, number, iteration):
     work_dir = tmp_path / "run"
     code = train(work_dir, fault=Fault("signal", at_iter=iteration, signal_number=number), **LOOPS[loop])
@@ -86,10 +95,16 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
-@pytest.mark.parametrize(("options", "messages"), [
-    (("model.width=4",), ["does not fit the model", "layer.weight: (63, 192) instead"]),
-    (("optim_wrapper.optimizer.type=SGD", "optim_wrapper.optimizer.lr=0.1", "param_scheduler=[]"), ["does not fit"]),
-])
+@pytest.mark.parametrize(
+    ("options", "messages"),
+    [
+        (("model.width=4",), ["does not fit the model", "layer.weight: (63, 192) instead"]),
+        (
+            ("optim_wrapper.optimizer.type=SGD", "optim_wrapper.optimizer.lr=0.1", "param_scheduler=[]"),
+            ["does not fit"],
+        ),
+    ],
+)
 def test_a_checkpoint_that_does_not_fit_is_one_line_and_touches_nothing(undisturbed, tmp_path, options, messages):
     work_dir = undisturbed()
     before = files_of(work_dir)

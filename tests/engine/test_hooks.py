@@ -88,8 +88,9 @@ def test_progress_shows_epoch_loss_and_time_left_and_gives_the_log_back(toy_conf
     assert "left" in shown
     hook = next(hook for hook in runner.hooks if isinstance(hook, ProgressHook))
     assert hook.progress is None
-    assert not any(type(handler.stream).__name__ == "FileProxy" for handler in runner.logger.handlers
-                   if hasattr(handler, "stream"))
+    assert not any(
+        type(handler.stream).__name__ == "FileProxy" for handler in runner.logger.handlers if hasattr(handler, "stream")
+    )
 
 
 def test_without_a_terminal_there_is_no_bar(toy_config, capsys):

@@ -93,10 +93,17 @@ def test_the_files_are_hostile_indeed(tmp_path, name):
     assert canary.exists()
 
 
-@pytest.mark.parametrize(("name", "named"), [
-    ("os.system in a file of torch.save", "posix.system"), ("os.system, protocol 4", "posix.system"),
-    ("os.system, protocol 0", "posix.system"), ("eval", "eval"), ("INST opcode", "os.system"),
-    ("functools.partial", "functools.partial")])
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("os.system in a file of torch.save", "posix.system"),
+        ("os.system, protocol 4", "posix.system"),
+        ("os.system, protocol 0", "posix.system"),
+        ("eval", "eval"),
+        ("INST opcode", "os.system"),
+        ("functools.partial", "functools.partial"),
+    ],
+)
 def test_what_is_refused_is_named_with_the_way_out(tmp_path, name, named):
     path = tmp_path / "x.pth"
     path.write_bytes(HOSTILE[name](tmp_path / "canary"))
@@ -127,8 +134,14 @@ def test_files_of_mmengine_itself_are_read(tmp_path):
 
     path = tmp_path / "epoch_1.pth"
     dataset_meta = {"sigmas": np.arange(3.0), "n": np.int64(7)}
-    torch.save({"state_dict": {"a": torch.ones(2)}, "meta": {"dataset_meta": dataset_meta},
-                "message_hub": {"log_scalars": {"train/loss": HistoryBuffer([3.0, 2.0], [1, 2])}}}, path)
+    torch.save(
+        {
+            "state_dict": {"a": torch.ones(2)},
+            "meta": {"dataset_meta": dataset_meta},
+            "message_hub": {"log_scalars": {"train/loss": HistoryBuffer([3.0, 2.0], [1, 2])}},
+        },
+        path,
+    )
     content = CheckpointLoader.load_checkpoint(str(path))
     assert content["meta"]["dataset_meta"]["sigmas"].tolist() == [0.0, 1.0, 2.0]
     assert content["meta"]["dataset_meta"]["n"] == 7
@@ -137,11 +150,16 @@ def test_files_of_mmengine_itself_are_read(tmp_path):
     assert history["history_counts"].tolist() == [1, 2]
 
 
-@pytest.mark.parametrize(("damage", "message"), [
-    (lambda data: b"", "the file is empty"), (lambda data: data[:-200], "not a whole checkpoint"),
-    (lambda data: data[: len(data) // 2], "not a whole checkpoint"),
-    (lambda data: data.replace(b"\x00\x00\x80\x3f" * 8, b"\x00\x00\x80\x40" * 8, 1), "checksums are wrong"),
-    (lambda data: b"<html>404</html>", "not a whole checkpoint")])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: b"", "the file is empty"),
+        (lambda data: data[:-200], "not a whole checkpoint"),
+        (lambda data: data[: len(data) // 2], "not a whole checkpoint"),
+        (lambda data: data.replace(b"\x00\x00\x80\x3f" * 8, b"\x00\x00\x80\x40" * 8, 1), "checksums are wrong"),
+        (lambda data: b"<html>404</html>", "not a whole checkpoint"),
+    ],
+)
 def test_damaged_files_get_one_line(tmp_path, damage, message):
     path = tmp_path / "epoch_1.pth"
     torch.save({"state_dict": {"a": torch.ones(100)}}, path)

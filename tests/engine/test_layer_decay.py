@@ -10,14 +10,39 @@ from dfmamba.models import backbones
 RATE, LR = 0.5, 0.01
 # Depths worked out by hand: stem 0; the blocks of all stages 1, 2, ...; a downsampling with the block behind it.
 DEPTHS = {
-    "DFMamba": (9, {"stem.0.weight": 0, "stages.0.blocks.0.branch.0.weight": 1, "stages.1.downsample.0.weight": 2,
-                    "stages.2.blocks.0.mixer.A_log": 3, "stages.2.blocks.1.mixer.A_log": 4,
-                    "stages.4.downsample.0.weight": 6, "stages.5.blocks.0.project_in.weight": 7,
-                    "out_norms.0.weight": 8}),
-    "VMamba": (11, {"stem.0.weight": 0, "stages.0.blocks.0.mixer.D": 1, "stages.1.blocks.1.norm.bias": 3,
-                    "stages.2.downsample.0.weight": 4, "stages.3.blocks.1.norm.bias": 9, "out_norms.2.bias": 10}),
-    "SpatialMamba": (7, {"stem.reduce.0.weight": 0, "stages.2.blocks.1.mixer.fusion.kernels": 4,
-                         "stages.3.downsample.0.weight": 5, "out_norms.1.weight": 6}),
+    "DFMamba": (
+        9,
+        {
+            "stem.0.weight": 0,
+            "stages.0.blocks.0.branch.0.weight": 1,
+            "stages.1.downsample.0.weight": 2,
+            "stages.2.blocks.0.mixer.A_log": 3,
+            "stages.2.blocks.1.mixer.A_log": 4,
+            "stages.4.downsample.0.weight": 6,
+            "stages.5.blocks.0.project_in.weight": 7,
+            "out_norms.0.weight": 8,
+        },
+    ),
+    "VMamba": (
+        11,
+        {
+            "stem.0.weight": 0,
+            "stages.0.blocks.0.mixer.D": 1,
+            "stages.1.blocks.1.norm.bias": 3,
+            "stages.2.downsample.0.weight": 4,
+            "stages.3.blocks.1.norm.bias": 9,
+            "out_norms.2.bias": 10,
+        },
+    ),
+    "SpatialMamba": (
+        7,
+        {
+            "stem.reduce.0.weight": 0,
+            "stages.2.blocks.1.mixer.fusion.kernels": 4,
+            "stages.3.downsample.0.weight": 5,
+            "out_norms.1.weight": 6,
+        },
+    ),
 }
 
 
@@ -31,9 +56,12 @@ class Estimator(nn.Module):
 
 def groups_of(model, **options):
     """Return for each parameter's name its group."""
-    config = {"type": "OptimWrapper", "constructor": "BackboneLayerDecayConstructor",
-              "optimizer": {"type": "AdamW", "lr": LR, "weight_decay": 0.05},
-              "paramwise_cfg": {"layer_decay_rate": RATE, **options}}
+    config = {
+        "type": "OptimWrapper",
+        "constructor": "BackboneLayerDecayConstructor",
+        "optimizer": {"type": "AdamW", "lr": LR, "weight_decay": 0.05},
+        "paramwise_cfg": {"layer_decay_rate": RATE, **options},
+    }
     optimizer = build_optim_wrapper(model, config).optimizer
     names = {parameter: name for name, parameter in model.named_parameters()}
     found = {names[parameter]: group for group in optimizer.param_groups for parameter in group["params"]}
@@ -68,8 +96,10 @@ def test_models_of_timm_know_their_depth():
     pytest.importorskip("timm")
     model = Estimator(backbones.TimmBackbone("test_vit"))
     groups = groups_of(model)
-    rates = [groups[f"backbone.model.{name}"]["lr"] for name in ("patch_embed.proj.weight", "blocks.0.attn.qkv.weight",
-                                                                 "blocks.1.attn.qkv.weight")]
+    rates = [
+        groups[f"backbone.model.{name}"]["lr"]
+        for name in ("patch_embed.proj.weight", "blocks.0.attn.qkv.weight", "blocks.1.attn.qkv.weight")
+    ]
     assert rates == pytest.approx([rates[0], rates[0] / RATE, rates[0] / RATE**2])
     assert groups["head.weight"]["lr"] == LR
     assert groups["backbone.model.pos_embed"]["weight_decay"] == 0

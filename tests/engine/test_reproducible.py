@@ -36,8 +36,16 @@ def make_loader(workers: int = 0, seed: int = 5) -> DataLoader:
 
     if "Draws" not in DATASETS.module_dict:
         DATASETS.register_module(module=Draws)
-    config = seeded_loader({"dataset": {"type": "Draws"}, "sampler": {"type": "DefaultSampler", "shuffle": True},
-                            "batch_size": 2, "num_workers": workers, "persistent_workers": workers > 0}, seed)
+    config = seeded_loader(
+        {
+            "dataset": {"type": "Draws"},
+            "sampler": {"type": "DefaultSampler", "shuffle": True},
+            "batch_size": 2,
+            "num_workers": workers,
+            "persistent_workers": workers > 0,
+        },
+        seed,
+    )
     return ReproducibleRunner.build_dataloader(config, seed=seed)
 
 

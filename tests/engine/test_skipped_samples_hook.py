@@ -38,8 +38,12 @@ class ToyFiles(HandDataset):
 
     def load_annotations(self):
         path = self.require("ann_file", self.ann_file)
-        index = self.open_index("toy-files", 1, [path], lambda: AnnotationColumns(
-            {"number": np.array(path.read_text().split(), dtype=np.int64)}, {"no number": 1}))
+        index = self.open_index(
+            "toy-files",
+            1,
+            [path],
+            lambda: AnnotationColumns({"number": np.array(path.read_text().split(), dtype=np.int64)}, {"no number": 1}),
+        )
         self.index = index
         return np.arange(len(index.columns["number"])), dict(index.skipped)
 
@@ -68,8 +72,13 @@ def files(tmp_path):
         cv2.imwrite(str(path), np.random.default_rng(number).integers(0, 256, (16, 18, 3), dtype=np.uint8))
         if number in DAMAGED:
             path.write_bytes(path.read_bytes()[:-60])
-    return {"data_root": str(root), "ann_file": "numbers.txt", "data_prefix": {"img": "images"}, "faulty": "skip",
-            "pipeline": [{"type": "LoadToy"}]}
+    return {
+        "data_root": str(root),
+        "ann_file": "numbers.txt",
+        "data_prefix": {"img": "images"},
+        "faulty": "skip",
+        "pipeline": [{"type": "LoadToy"}],
+    }
 
 
 @pytest.fixture
@@ -127,15 +136,28 @@ def test_resumed_training_goes_on_counting(config, files):
 def test_checkpoint_in_the_midst_of_an_epoch_has_the_marks(config):
     config.train_cfg = {"by_epoch": False, "max_iters": 5, "val_interval": 100}
     config.param_scheduler = None
-    runner, _ = train(config, "iterations", **{
-        "default_hooks.checkpoint": {"by_epoch": False, "interval": 4, "save_best": None},
-        "train_dataloader.sampler": {"type": "InfiniteSampler", "shuffle": False}, "log_processor.by_epoch": False})
+    runner, _ = train(
+        config,
+        "iterations",
+        **{
+            "default_hooks.checkpoint": {"by_epoch": False, "interval": 4, "save_best": None},
+            "train_dataloader.sampler": {"type": "InfiniteSampler", "shuffle": False},
+            "log_processor.by_epoch": False,
+        },
+    )
     (part,) = hub_of(f"{runner.work_dir}/iter_4.pth")
     assert set(part["rows"][IMAGE_DAMAGED]) >= {0, 3}
 
 
-@pytest.mark.parametrize("content", [{}, {"message_hub": None}, {"message_hub": {"runtime_info": {KEY: 5}}},
-                                     {"message_hub": {"runtime_info": {KEY: ["x", {"skipped": 1}]}}}])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"message_hub": None},
+        {"message_hub": {"runtime_info": {KEY: 5}}},
+        {"message_hub": {"runtime_info": {KEY: ["x", {"skipped": 1}]}}},
+    ],
+)
 def test_checkpoint_of_others(content):
     hook = SkippedSamplesHook()
     hook.after_load_checkpoint(None, content)
@@ -152,15 +174,19 @@ def test_result_of_a_test(config, files, tmp_path):
     runner = ReproducibleRunner.from_cfg(config)
     metrics = runner.test()
     hook = next(hook for hook in runner.hooks if isinstance(hook, SkippedSamplesHook))
-    write_result(tmp_path / "r.json", metrics, "c.py", config.load_from, runner.test_dataloader.dataset, [],
-                 hook.of_checkpoint)
+    write_result(
+        tmp_path / "r.json", metrics, "c.py", config.load_from, runner.test_dataloader.dataset, [], hook.of_checkpoint
+    )
     result = json.loads((tmp_path / "r.json").read_text())
     assert result["data"]["num_records"] == 20
     assert result["data"]["skipped"] == {"no number": 1}
     assert result["data"]["skipped_samples"] == {}
     (part,) = result["trained_on"]
-    assert part == {"fingerprint": trained.train_dataloader.dataset.metainfo["data_source"]["fingerprint"],
-                    "num_samples": 19, "skipped": {IMAGE_MISSING: 5, IMAGE_DAMAGED: 4}}
+    assert part == {
+        "fingerprint": trained.train_dataloader.dataset.metainfo["data_source"]["fingerprint"],
+        "num_samples": 19,
+        "skipped": {IMAGE_MISSING: 5, IMAGE_DAMAGED: 4},
+    }
 
 
 # ---- several processes
@@ -209,13 +235,16 @@ def test_data_sets_inside_wrappers(files):
     assert inner_datasets(plain) == [plain]
 
 
-@pytest.mark.parametrize("wrap", [
-    lambda dataset: dataset,
-    lambda dataset: RepeatDataset(dataset, 2),
-    lambda dataset: ConcatDataset([dataset, dataset.get_subset(3)], ignore_keys=["data_source"]),
-    lambda dataset: torch.utils.data.ConcatDataset([ToyHands(), dataset]),
-    lambda dataset: torch.utils.data.Subset(RepeatDataset(dataset, 2), [0]),
-])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda dataset: dataset,
+        lambda dataset: RepeatDataset(dataset, 2),
+        lambda dataset: ConcatDataset([dataset, dataset.get_subset(3)], ignore_keys=["data_source"]),
+        lambda dataset: torch.utils.data.ConcatDataset([ToyHands(), dataset]),
+        lambda dataset: torch.utils.data.Subset(RepeatDataset(dataset, 2), [0]),
+    ],
+)
 def test_synthetic_through_wrappers(files, wrap):
     dataset = wrap(ToyFiles(**files))
     assert not is_synthetic(dataset)
@@ -226,8 +255,9 @@ def test_synthetic_through_wrappers(files, wrap):
 
 def test_synthetic_is_known_by_any_path(files, tmp_path):
     """A data set without `data_root`, and one whose images are a link to synthetic ones."""
-    bare = ToyFiles(data_root="", ann_file=f"{files['data_root']}/numbers.txt",
-                    data_prefix={"img": f"{files['data_root']}/images"})
+    bare = ToyFiles(
+        data_root="", ann_file=f"{files['data_root']}/numbers.txt", data_prefix={"img": f"{files['data_root']}/images"}
+    )
     (tmp_path / "real").mkdir()
     (tmp_path / "real/numbers.txt").write_text("1 2")
     (tmp_path / "real/images").symlink_to(f"{files['data_root']}/images")

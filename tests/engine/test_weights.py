@@ -13,8 +13,10 @@ def make_net(channels: int = 3, width: int = 4) -> nn.Sequential:
 
 
 def filled(net: nn.Module, value: float = 0.5) -> dict[str, torch.Tensor]:
-    return {name: torch.full_like(weight, value) if weight.is_floating_point() else weight
-            for name, weight in net.state_dict().items()}
+    return {
+        name: torch.full_like(weight, value) if weight.is_floating_point() else weight
+        for name, weight in net.state_dict().items()
+    }
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model", "state_dict_ema", None])
@@ -46,7 +48,8 @@ def test_what_is_not_loaded_is_counted_and_named():
     total = len(net.state_dict())
     assert fit.describe() == (
         f"{total - 2} of {total} weights loaded; 1 of another shape, not loaded (2.weight: (5, 5) instead of "
-        "(2, 4, 1, 1)); 1 not in the file (1.bias); 1 in the file but not in the model (fc.weight)")
+        "(2, 4, 1, 1)); 1 not in the file (1.bias); 1 in the file but not in the model (fc.weight)"
+    )
     with pytest.raises(ConfigError, match=r"does not fit the model: \d+ of \d+ weights loaded; 1 of another shape"):
         load_weights(net, {"state_dict": weights}, "x.pth", whole=True)
 
@@ -89,8 +92,9 @@ def test_weights_that_are_not_finite_are_refused_by_name(value):
 
 
 def test_init_cfg_takes_a_part_and_says_what_it_loaded(tmp_path, log):
-    torch.save({"state_dict": {f"backbone.{name}": value for name, value in filled(make_net()).items()}},
-               tmp_path / "x.pth")
+    torch.save(
+        {"state_dict": {f"backbone.{name}": value for name, value in filled(make_net()).items()}}, tmp_path / "x.pth"
+    )
     net = make_net()
     CheckedPretrained(str(tmp_path / "x.pth"), prefix="backbone")(net)
     assert (net[0].weight == 0.5).all()

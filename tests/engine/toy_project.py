@@ -30,19 +30,28 @@ class ToyHands(Dataset):
         rng = np.random.default_rng(index)
         points = rng.uniform((8, 8, -40), (56, 56, 40), (1, NUM_JOINTS, 3)).astype(np.float32)
         points[:, -1, 2] = 0
-        info = {"id": index, "img_path": f"/toy/seq{index % 2}/image{index}.jpg", "abs_depth": np.array([800.0, 0]),
-                "focal": np.array([500.0, 500]), "principal_pt": np.array([32.0, 32]),
-                "input_center": np.array([32.0, 32]), "input_scale": np.array([64.0, 64]), "input_size": (SIZE, SIZE)}
+        info = {
+            "id": index,
+            "img_path": f"/toy/seq{index % 2}/image{index}.jpg",
+            "abs_depth": np.array([800.0, 0]),
+            "focal": np.array([500.0, 500]),
+            "principal_pt": np.array([32.0, 32]),
+            "input_center": np.array([32.0, 32]),
+            "input_scale": np.array([64.0, 64]),
+            "input_size": (SIZE, SIZE),
+        }
         camera = points.copy()
         camera[..., 2] += 800
         camera[..., :2] = (points[..., :2] - 32) / 500 * camera[..., 2:]
         weights = np.zeros((1, NUM_JOINTS)) if self.fault == "zero_weights" else np.ones((1, NUM_JOINTS))
         labels = np.full_like(points, np.nan) if self.fault == "nan_target" else points
         sample = PoseDataSample(metainfo=info)
-        sample.gt_instances = InstanceData(keypoints=points, keypoints_cam=camera,
-                                           keypoints_visible=np.ones((1, NUM_JOINTS)))
-        sample.gt_instance_labels = InstanceData(keypoint_labels=torch.from_numpy(labels),
-                                                 keypoint_weights=torch.from_numpy(weights))
+        sample.gt_instances = InstanceData(
+            keypoints=points, keypoints_cam=camera, keypoints_visible=np.ones((1, NUM_JOINTS))
+        )
+        sample.gt_instance_labels = InstanceData(
+            keypoint_labels=torch.from_numpy(labels), keypoint_weights=torch.from_numpy(weights)
+        )
         image = torch.from_numpy(rng.integers(0, 255, (3, SIZE, SIZE)).astype(np.uint8))
         if self.noise:
             image = image * (1 - self.noise * random.random() * np.random.rand() * torch.rand(1))  # noqa: NPY002

@@ -9,9 +9,14 @@ from dfmamba.engine.soak import Fault, run_in_child
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = ROOT / "tests" / "engine" / "toy_config.py"
-OPTIONS = ("train_cfg.max_epochs=3", "train_dataloader.dataset.noise=0.5", "model.dropout=0.3",
-           "train_dataloader.num_workers=1", "train_dataloader.persistent_workers=True",
-           "default_hooks.checkpoint.max_keep_ckpts=1")
+OPTIONS = (
+    "train_cfg.max_epochs=3",
+    "train_dataloader.dataset.noise=0.5",
+    "model.dropout=0.3",
+    "train_dataloader.num_workers=1",
+    "train_dataloader.persistent_workers=True",
+    "default_hooks.checkpoint.max_keep_ckpts=1",
+)
 
 
 def train_tool(config: Path, work_dir: Path, *arguments: str) -> None:
@@ -21,8 +26,9 @@ def train_tool(config: Path, work_dir: Path, *arguments: str) -> None:
     runpy.run_path(str(ROOT / "tools" / "train.py"), run_name="__main__")
 
 
-def train(work_dir: Path, *arguments: str, fault: Fault | None = None, options: tuple[str, ...] = OPTIONS,
-          config: Path = TOY) -> int:
+def train(
+    work_dir: Path, *arguments: str, fault: Fault | None = None, options: tuple[str, ...] = OPTIONS, config: Path = TOY
+) -> int:
     """Train in a child; return its exit code. The log is `work_dir` with `.log`."""
     options = ("--cfg-options", *options) if options else ()
     work = functools.partial(train_tool, config, work_dir, *arguments, *options)
@@ -34,5 +40,6 @@ def finish(work_dir: Path, starts: int = 20, **how) -> None:
     for _ in range(starts):
         if train(work_dir, "--resume", **how) == 0:
             return
-    raise AssertionError(f"not finished, see {work_dir.with_suffix('.log')}:\n"
-                         + work_dir.with_suffix(".log").read_text()[-3000:])
+    raise AssertionError(
+        f"not finished, see {work_dir.with_suffix('.log')}:\n" + work_dir.with_suffix(".log").read_text()[-3000:]
+    )

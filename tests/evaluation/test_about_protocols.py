@@ -30,7 +30,7 @@ def test_constant_pose_is_the_best_pose_without_the_image(name, rng):
         truth -= truth.mean(axis=1, keepdims=True)
     else:
         for start in range(0, count, 21):
-            truth[:, start:start + 21] -= truth[:, [start + WRIST]]
+            truth[:, start : start + 21] -= truth[:, [start + WRIST]]
     fields = {"hand_type": np.ones((25, 2), dtype=bool)}
     full = JointTable(range(25), truth, np.ones((25, count), dtype=bool), fields)
     scores = {}
@@ -44,8 +44,12 @@ def test_constant_pose_is_the_best_pose_without_the_image(name, rng):
 
 def least_mean_distance(points):
     """The mean distance to the best point, by a general optimiser."""
-    result = minimize(lambda place: np.linalg.norm(points - place, axis=1).mean(), np.median(points, axis=0),
-                      method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9, "maxiter": 4000})
+    result = minimize(
+        lambda place: np.linalg.norm(points - place, axis=1).mean(),
+        np.median(points, axis=0),
+        method="Nelder-Mead",
+        options={"xatol": 1e-6, "fatol": 1e-9, "maxiter": 4000},
+    )
     return result.fun
 
 
@@ -55,8 +59,9 @@ def test_nyus_constant_pose_is_of_the_valid_joints(rng):
     valid = rng.random((20, 14)) < 0.8
     valid[3] = False
     valid[:, 5] = False
-    relative = np.array([hand - hand[flags].mean(axis=0) if flags.any() else hand
-                         for hand, flags in zip(truth, valid, strict=True)])
+    relative = np.array(
+        [hand - hand[flags].mean(axis=0) if flags.any() else hand for hand, flags in zip(truth, valid, strict=True)]
+    )
     errors = [least_mean_distance(relative[valid[:, joint], joint]) for joint in range(14) if joint != 5]
     counts = np.delete(valid.sum(axis=0), 5)
     expected = np.average(errors, weights=counts)
@@ -106,7 +111,8 @@ def test_the_document_names_what_a_protocol_equals(protocol):
 def test_protocols_describe_themselves(name):
     protocol = PROTOCOLS[name]
     assert {"name", "source", "equals", "alignment", "unit", "averages", "valid joints", "constant pose"} <= set(
-        protocol.description)
+        protocol.description
+    )
     joints = np.zeros((2, protocol.skeleton.num_joints, 3))
     valid = np.ones(joints.shape[:2], dtype=bool)
     fields = {"hand_type": np.ones((2, 2), dtype=bool), "all_joints_mm": joints, "seen": valid}

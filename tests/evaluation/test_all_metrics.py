@@ -37,14 +37,24 @@ def make_samples(name, count=9, seed=0):
         pred = truth + rng.normal(scale=10, size=truth.shape)
         pixels = np.concatenate([pred[:, :2] / pred[:, 2:] * FOCAL + CENTRE, pred[:, 2:] - root[hand_of, None]], axis=1)
         turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-        samples.append({
-            "id": number + 1, "seq_name": "nusar_1", "frame_idx": 2 * number, "camera": "HMC_1",
-            "hand_type": hands[None], "hand_type_valid": np.ones(1), "abs_depth": root, "root_depth": root[hand_of],
-            "focal": FOCAL, "principal_pt": CENTRE,
-            "extrinsic": np.concatenate([turn, rng.normal(size=(3, 1)) * 100], axis=1),
-            "gt_instances": {"keypoints_cam": truth[None], "keypoints_visible": valid[None].astype(np.float32)},
-            "pred_instances": {"keypoints": pixels[None]}, "pred_for_the_test": pred,
-        })
+        samples.append(
+            {
+                "id": number + 1,
+                "seq_name": "nusar_1",
+                "frame_idx": 2 * number,
+                "camera": "HMC_1",
+                "hand_type": hands[None],
+                "hand_type_valid": np.ones(1),
+                "abs_depth": root,
+                "root_depth": root[hand_of],
+                "focal": FOCAL,
+                "principal_pt": CENTRE,
+                "extrinsic": np.concatenate([turn, rng.normal(size=(3, 1)) * 100], axis=1),
+                "gt_instances": {"keypoints_cam": truth[None], "keypoints_visible": valid[None].astype(np.float32)},
+                "pred_instances": {"keypoints": pixels[None]},
+                "pred_for_the_test": pred,
+            }
+        )
     return samples
 
 
@@ -62,11 +72,19 @@ def arrays(samples):
     return pred, truth, valid
 
 
-@pytest.mark.parametrize(("name", "score"), [
-    ("RHPEPE", score_rhp), ("NYUMeanError", score_nyu), ("DexYCBMPJPE", score_dexycb),
-    ("AssemblyHandsMPJPE", score_assemblyhands),
-    ("InterHandMPJPE", lambda *joints: score_interhand26m(*joints, [s["hand_type"][0] for s in make_samples(
-        "InterHandMPJPE")]))])
+@pytest.mark.parametrize(
+    ("name", "score"),
+    [
+        ("RHPEPE", score_rhp),
+        ("NYUMeanError", score_nyu),
+        ("DexYCBMPJPE", score_dexycb),
+        ("AssemblyHandsMPJPE", score_assemblyhands),
+        (
+            "InterHandMPJPE",
+            lambda *joints: score_interhand26m(*joints, [s["hand_type"][0] for s in make_samples("InterHandMPJPE")]),
+        ),
+    ],
+)
 def test_the_metric_is_the_protocol(name, score):
     samples = make_samples(name)
     expected = score(*arrays(samples)).metrics
@@ -104,8 +122,10 @@ def test_mrrpe_and_handedness_by_hand():
         wrists_px = truth[[20, 41], :2] / truth[[20, 41], 2:] * FOCAL + CENTRE
         sample["pred_instances"]["keypoints"][0, [20, 41]] = np.pad(wrists_px, ((0, 0), (0, 1)))  # z is 0
         sample["gt_instances"]["keypoints_visible"][0, [20, 41]] = 1
-        sample["pred_instances"] |= {"rel_root_depth": np.array([truth[41, 2] - truth[20, 2]]),
-                                     "hand_type": np.array([[0.9, 0.6]])}
+        sample["pred_instances"] |= {
+            "rel_root_depth": np.array([truth[41, 2] - truth[20, 2]]),
+            "hand_type": np.array([[0.9, 0.6]]),
+        }
     samples[1]["pred_instances"]["hand_type"][0, 1] = 0.4
     exact = evaluate("InterHandMPJPE", samples)
     assert exact["MRRPE_mm"] == pytest.approx(0, abs=1e-3)

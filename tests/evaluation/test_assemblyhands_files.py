@@ -28,8 +28,16 @@ def test_assemblyhands_labels_and_hands_that_were_not_predicted(tmp_path):
     blank[:21], blank[21:] = 0, -1
     half = np.full((42, 3), 7.0)
     half[21:] = 0
-    path.write_text(json.dumps({"annotations": {"a": {"000002": labels, "000004": {"world_coord": blank.tolist()}},
-                                                "b": {"000002": {"world_coord": half.tolist()}}}}))
+    path.write_text(
+        json.dumps(
+            {
+                "annotations": {
+                    "a": {"000002": labels, "000004": {"world_coord": blank.tolist()}},
+                    "b": {"000002": {"world_coord": half.tolist()}},
+                }
+            }
+        )
+    )
     table = read_assemblyhands_json(path)
     assert table.ids == ["a/000002", "a/000004", "b/000002"]
     assert table.valid.sum(axis=1).tolist() == [20, 0, 21]
@@ -78,8 +86,16 @@ def test_the_challenges_marks_are_no_predictions(mark, tmp_path):
 
 def hands_2024(joints):
     """HANDS 2024's layout, for one camera pair: recording, camera, frame, 21 joints."""
-    return {"info": {"version": "eccv24-v1.0"}, "annotations": {"HMC_1+HMC_2": {"rec": {
-        camera: {str(frame): hand for frame, hand in frames.items()} for camera, frames in joints.items()}}}}
+    return {
+        "info": {"version": "eccv24-v1.0"},
+        "annotations": {
+            "HMC_1+HMC_2": {
+                "rec": {
+                    camera: {str(frame): hand for frame, hand in frames.items()} for camera, frames in joints.items()
+                }
+            }
+        },
+    }
 
 
 def test_hands_2024_by_hand(tmp_path):
@@ -108,8 +124,13 @@ def test_hands_2024_is_scored_as_s2dhand_does(rng, tmp_path):
         errors.append(np.linalg.norm(scale * (p - p[0]) - (t - t[0]), axis=1))
     paths = tmp_path / "truth.json", tmp_path / "pred.json"
     for path, hands in zip(paths, (truth, pred), strict=True):
-        path.write_text(json.dumps(hands_2024({"HMC_1": {n: hands[n].tolist() for n in (0, 1)},
-                                               "HMC_2": {n: hands[n].tolist() for n in (2, 3)}})))
+        path.write_text(
+            json.dumps(
+                hands_2024(
+                    {"HMC_1": {n: hands[n].tolist() for n in (0, 1)}, "HMC_2": {n: hands[n].tolist() for n in (2, 3)}}
+                )
+            )
+        )
     tables = [read_result_file("assemblyhands", path) for path in paths]
     scores, notes = score_tables("assemblyhands", tables[1], tables[0])
     assert scores.metrics["MPJPE_rr_bonescaled_pooled_hands_mm"] == pytest.approx(np.mean(errors))
@@ -121,14 +142,24 @@ def test_hands_2024_is_scored_as_s2dhand_does(rng, tmp_path):
         score_tables("assemblyhands", tables[1], by_frame)
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    ({"HMC_1+HMC_2": [1]}, "HMC_1.HMC_2: expected a dictionary of recordings, got list"),
-    ({"HMC_1+HMC_2": {"rec": {"HMC_1": {"8": [[0, 0, 0]] * 20}}}},
-     r"HMC_1.HMC_2/rec/HMC_1/8: expected finite numbers of shape \(21, 3\)"),
-    ({"HMC_1+HMC_2": {"rec": {"HMC_1": [[0, 0, 0]] * 21}}}, "rec/HMC_1: expected a dictionary of frames, got ndarray"),
-    ({"s": {"000002": {"world_coord": [[5, 5, 5]] * 42, "cameras": {"a": [1]}}}},
-     "s/000002/a: expected a dictionary of 'world_coord', got list"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"HMC_1+HMC_2": [1]}, "HMC_1.HMC_2: expected a dictionary of recordings, got list"),
+        (
+            {"HMC_1+HMC_2": {"rec": {"HMC_1": {"8": [[0, 0, 0]] * 20}}}},
+            r"HMC_1.HMC_2/rec/HMC_1/8: expected finite numbers of shape \(21, 3\)",
+        ),
+        (
+            {"HMC_1+HMC_2": {"rec": {"HMC_1": [[0, 0, 0]] * 21}}},
+            "rec/HMC_1: expected a dictionary of frames, got ndarray",
+        ),
+        (
+            {"s": {"000002": {"world_coord": [[5, 5, 5]] * 42, "cameras": {"a": [1]}}}},
+            "s/000002/a: expected a dictionary of 'world_coord', got list",
+        ),
+    ],
+)
 def test_broken_camera_entries(content, message, tmp_path):
     path = tmp_path / "joints.json"
     path.write_text(json.dumps({"annotations": content}))
@@ -136,22 +167,31 @@ def test_broken_camera_entries(content, message, tmp_path):
         read_assemblyhands_json(path, by_camera=True)
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    ('{"annotations": {"s": {"000', r"joints.json: expected a complete JSON file, got a fault: .*cut short"),
-    ({"annotations": []}, "expected a dictionary 'annotations' of recordings, got list"),
-    ([], "expected a dictionary 'annotations'"),
-    ({"annotations": {"s": [1]}}, "s: expected a dictionary of frames, got list"),
-    ({"annotations": {"s": {"000002": {"world": 1}}}}, "s/000002: expected a dictionary with 'world_coord'"),
-    ({"annotations": {"s": {"000002": {"world_coord": world()[:41]}}}},
-     r"s/000002: expected finite numbers of shape \(42, 3\) for 'world_coord', got shape \(41, 3\)"),
-    ({"annotations": {"s": {"000002": {"world_coord": [["x"] * 3] * 42}}}}, r"s/000002: expected finite numbers"),
-    ({"annotations": {"s": {"000002": {"world_coord": world(float("nan"))}}}},
-     r"s/000002: expected finite numbers of shape .* for 'world_coord', got 126 that are not, such as nan"),
-    ({"annotations": {"s": {"000002": {"world_coord": world(), "joint_valid": [1] * 21}}}},
-     r"expected 0 and 1 of shape \(42,\) for 'joint_valid', got shape \(21,\)"),
-    ('{"annotations": {"s": {"000002": {}, "000002": {}}}}', "expected each key once, got the key '000002' twice"),
-    ({"annotations": {}}, "expected at least one frame, got none"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"annotations": {"s": {"000', r"joints.json: expected a complete JSON file, got a fault: .*cut short"),
+        ({"annotations": []}, "expected a dictionary 'annotations' of recordings, got list"),
+        ([], "expected a dictionary 'annotations'"),
+        ({"annotations": {"s": [1]}}, "s: expected a dictionary of frames, got list"),
+        ({"annotations": {"s": {"000002": {"world": 1}}}}, "s/000002: expected a dictionary with 'world_coord'"),
+        (
+            {"annotations": {"s": {"000002": {"world_coord": world()[:41]}}}},
+            r"s/000002: expected finite numbers of shape \(42, 3\) for 'world_coord', got shape \(41, 3\)",
+        ),
+        ({"annotations": {"s": {"000002": {"world_coord": [["x"] * 3] * 42}}}}, r"s/000002: expected finite numbers"),
+        (
+            {"annotations": {"s": {"000002": {"world_coord": world(float("nan"))}}}},
+            r"s/000002: expected finite numbers of shape .* for 'world_coord', got 126 that are not, such as nan",
+        ),
+        (
+            {"annotations": {"s": {"000002": {"world_coord": world(), "joint_valid": [1] * 21}}}},
+            r"expected 0 and 1 of shape \(42,\) for 'joint_valid', got shape \(21,\)",
+        ),
+        ('{"annotations": {"s": {"000002": {}, "000002": {}}}}', "expected each key once, got the key '000002' twice"),
+        ({"annotations": {}}, "expected at least one frame, got none"),
+    ],
+)
 def test_broken_assemblyhands_files(content, message, tmp_path):
     path = tmp_path / "joints.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))

@@ -46,8 +46,12 @@ def test_against_scipy(rng):
     pose = best_constant_pose(truth, valid)
     for joint in range(4):
         points = truth[valid[:, joint], joint]
-        result = minimize(lambda centre, points=points: np.linalg.norm(points - centre, axis=1).mean(),
-                          points.mean(axis=0), method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-10})
+        result = minimize(
+            lambda centre, points=points: np.linalg.norm(points - centre, axis=1).mean(),
+            points.mean(axis=0),
+            method="Nelder-Mead",
+            options={"xatol": 1e-7, "fatol": 1e-10},
+        )
         np.testing.assert_allclose(pose[joint], result.x, atol=1e-2)
         assert np.linalg.norm(points - pose[joint], axis=1).mean() <= result.fun + 1e-6
     mean_pose = np.broadcast_to(truth.mean(axis=0), truth.shape)
@@ -82,6 +86,7 @@ def test_the_iteration_starts_at_the_medians_and_ends_when_told(rng):
 def test_a_place_that_many_points_share(rng):
     """Two of five points lie in one place, where the coordinates' medians are not: the pull of the others is less."""
     points = np.array([[0.0, 0, 0], [0, 0, 0], [30, 1, 0], [31, -9, 5], [-1, 40, 2]])
+
     def mean_distance(centre):
         return np.linalg.norm(points - centre, axis=1).mean()
 

@@ -114,9 +114,19 @@ def test_metric_reads_samples(skeleton):
             place = [(0, 21), (21, 0)][number % 2]
             prediction, joints = (np.pad(part, (place, (0, 0))) for part in (prediction, joints))
             flags = np.pad(flags, place)
-        metric.process(None, [{
-            "id": number, "pred_instances": {"keypoints_cam": prediction[None]},
-            "gt_instances": {"keypoints_cam": joints[None], "keypoints_visible": flags[None].astype(np.float32)}}])
+        metric.process(
+            None,
+            [
+                {
+                    "id": number,
+                    "pred_instances": {"keypoints_cam": prediction[None]},
+                    "gt_instances": {
+                        "keypoints_cam": joints[None],
+                        "keypoints_visible": flags[None].astype(np.float32),
+                    },
+                }
+            ],
+        )
     result = metric.evaluate(len(pred))
     expected = score_detnet(pred, truth, valid).metrics
     assert result == pytest.approx({f"detnet/{name}": value for name, value in expected.items()}, rel=1e-4)

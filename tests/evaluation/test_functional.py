@@ -45,8 +45,10 @@ def test_examples_in_docstrings(module):
 
 
 def test_needs_numpy_alone():
-    code = ("import sys; sys.modules.update(dict.fromkeys(['torch', 'mmengine', 'mmcv', 'mmpose', 'scipy']));"
-            "import dfmamba.evaluation.functional")
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['torch', 'mmengine', 'mmcv', 'mmpose', 'scipy']));"
+        "import dfmamba.evaluation.functional"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -96,7 +98,8 @@ def test_mpjpe_is_the_definition(rng, leave_out):
     assert mpjpe(pred, truth, valid, leave_out=leave_out) == pytest.approx(sum(means) / len(means), abs=1e-6)
     pooled = [error for errors in lists.values() for error in errors]
     assert mpjpe(pred, truth, valid, average="micro", leave_out=leave_out) == pytest.approx(
-        sum(pooled) / len(pooled), abs=1e-6)
+        sum(pooled) / len(pooled), abs=1e-6
+    )
     per_joint = per_joint_mean(joint_errors(pred, truth), valid)
     assert np.isnan(per_joint[7])
     assert per_joint[8] == pytest.approx(sum(lists[8]) / len(lists[8]))

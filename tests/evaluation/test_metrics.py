@@ -28,12 +28,18 @@ def make_sample(hands, number=0, rng=None):
     pred[:, 2] = truth[:, 2] - np.repeat(depth, 21)
     visible = np.repeat([hands in ("right", "both"), hands in ("left", "both")], 21).astype(np.float32)
     return {
-        "id": number, "abs_depth": depth, "focal": FOCAL, "principal_pt": CENTRE,
+        "id": number,
+        "abs_depth": depth,
+        "focal": FOCAL,
+        "principal_pt": CENTRE,
         "hand_type": np.array([[hands in ("right", "both"), hands in ("left", "both")]], dtype=np.float32),
         "hand_type_valid": np.ones(1),
         "gt_instances": {"keypoints_cam": truth[None], "keypoints_visible": visible[None]},
-        "pred_instances": {"keypoints": pred[None], "hand_type": np.ones((1, 2)),
-                           "rel_root_depth": np.array([depth[1] - depth[0]])},
+        "pred_instances": {
+            "keypoints": pred[None],
+            "hand_type": np.ones((1, 2)),
+            "rel_root_depth": np.array([depth[1] - depth[0]]),
+        },
     }
 
 
@@ -151,7 +157,8 @@ def test_is_the_definition():
     lists["all"] = [single + two for single, two in zip(lists["single"], lists["two"], strict=True)]
     for subset, errors in lists.items():
         assert result[f"MPJPE_rr_macro_{subset}_mm"] == pytest.approx(
-            np.mean([np.mean(part) for part in errors if part]), abs=1e-4)  # the metric keeps float32
+            np.mean([np.mean(part) for part in errors if part]), abs=1e-4
+        )  # the metric keeps float32
     assert abs(result["MPJPE_rr_macro_all_mm"] - result["MPJPE_rr_micro_all_mm"]) > 1e-3
 
     theirs = METRICS.build({"type": "InterHandMetric", "modes": ["MPJPE"], "prefix": "x"})
@@ -249,7 +256,8 @@ def test_details(tmp_path):
     single = content["details"]["single"]
     assert single["per_joint_mm"]["right_index4"] == pytest.approx(12)
     assert single["per_finger_mm"] == pytest.approx(
-        {"thumb": 0, "index": 12 / 8, "middle": 0, "ring": 0, "pinky": 0, "wrist": 0}, abs=1e-5)
+        {"thumb": 0, "index": 12 / 8, "middle": 0, "ring": 0, "pinky": 0, "wrist": 0}, abs=1e-5
+    )
     assert single["valid_samples"] == dict.fromkeys(TWO_HANDS.names, 1)
     assert content["protocol"]["depth source"] == "rootnet.json"
     assert content["protocol"]["unit"] == "mm; accuracy between 0 and 1"
@@ -268,8 +276,14 @@ def test_table(log):
     lines = table.splitlines()
     assert len({len(line) for line in lines[:4]}) == 1  # aligned
     assert lines[0].split() == ["root-relative", "MPJPE,", "mm", "macro", "micro", "constant", "pose", "samples"]
-    assert lines[2].split() == ["two", *(f"{result[name]:.2f}" for name in (
-        "MPJPE_rr_macro_two_mm", "MPJPE_rr_micro_two_mm", "constant_pose_macro_two_mm")), "4"]
+    assert lines[2].split() == [
+        "two",
+        *(
+            f"{result[name]:.2f}"
+            for name in ("MPJPE_rr_macro_two_mm", "MPJPE_rr_micro_two_mm", "constant_pose_macro_two_mm")
+        ),
+        "4",
+    ]
     assert lines[4].split() == ["MRRPE,", "mm", f"{result['MRRPE_mm']:.2f}"]
     assert lines[6].split()[-1] == f"{1 - result['MPJPE_rr_macro_all_mm'] / result['constant_pose_macro_all_mm']:.0%}"
     assert table in log.text

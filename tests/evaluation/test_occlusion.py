@@ -20,14 +20,17 @@ def test_nothing_is_hidden_in_a_plane():
     assert not hidden_joints(flat_hands(), np.ones((1, 42)), TWO_HANDS).any()
 
 
-@pytest.mark.parametrize(("shift", "depth", "expected"), [
-    ((0, 0), 500, True),
-    ((8, 0), 500, True),
-    ((10.5, 0), 500, False),  # beside the line of sight
-    ((0, 0), 590, False),  # in front by less than a finger's thickness
-    ((0, 0), 700, False),  # behind
-    ((0, 0), -500, False),  # behind the camera
-])
+@pytest.mark.parametrize(
+    ("shift", "depth", "expected"),
+    [
+        ((0, 0), 500, True),
+        ((8, 0), 500, True),
+        ((10.5, 0), 500, False),  # beside the line of sight
+        ((0, 0), 590, False),  # in front by less than a finger's thickness
+        ((0, 0), 700, False),  # behind
+        ((0, 0), -500, False),  # behind the camera
+    ],
+)
 def test_a_bone_in_front_hides_a_joint(shift, depth, expected):
     joints = np.full((1, 21, 3), [0.0, 0, 10000])
     joints[0, :, 0] = 3000 + 500 * np.arange(21)  # all others far aside

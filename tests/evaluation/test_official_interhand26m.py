@@ -33,10 +33,18 @@ def make_records(count=60, seed=0):
         joints = rng.normal(scale=40, loc=(0, 0, 1000), size=(42, 3)).astype(np.float32).astype(np.float64)
         pixels = joints[:, :2] / joints[:, 2:] * FOCAL + CENTRE + rng.normal(scale=8, size=(42, 2))
         z = joints[:, 2] - np.repeat(joints[[RIGHT, LEFT], 2], 21) + rng.normal(scale=15, size=42)
-        records.append({
-            "kind": kind, "kind_valid": rng.random() < 0.8, "valid": valid, "joints": joints, "pixels": pixels, "z": z,
-            "relative_depth": joints[LEFT, 2] - joints[RIGHT, 2] + rng.normal(scale=30),
-            "hands": rng.choice([0.0, 0.2, 0.5, 0.8, 1.0], size=2, p=[0.15, 0.3, 0.1, 0.3, 0.15])})
+        records.append(
+            {
+                "kind": kind,
+                "kind_valid": rng.random() < 0.8,
+                "valid": valid,
+                "joints": joints,
+                "pixels": pixels,
+                "z": z,
+                "relative_depth": joints[LEFT, 2] - joints[RIGHT, 2] + rng.normal(scale=30),
+                "hands": rng.choice([0.0, 0.2, 0.5, 0.8, 1.0], size=2, p=[0.15, 0.3, 0.1, 0.3, 0.15]),
+            }
+        )
     return records
 
 
@@ -56,35 +64,51 @@ def official(records):
             left = to_space(pixels[LEFT], z[LEFT] + depth_of[RIGHT] + record["relative_depth"])
             right = to_space(pixels[RIGHT], z[RIGHT] + depth_of[RIGHT])
             difference = (left - right) - (joints[LEFT] - joints[RIGHT])
-            root_errors.append(np.sqrt((difference ** 2).sum()))
+            root_errors.append(np.sqrt((difference**2).sum()))
         lifted = [to_space(pixels[j], z[j] + depth_of[RIGHT if j < 21 else LEFT]) for j in range(42)]
         for j in range(42):
             wrist = RIGHT if j < 21 else LEFT
             if record["valid"][j] and record["valid"][wrist]:
                 error = (lifted[j] - lifted[wrist]) - (joints[j] - joints[wrist])
-                (two if kind == "interacting" else single)[j].append(np.sqrt((error ** 2).sum()))
+                (two if kind == "interacting" else single)[j].append(np.sqrt((error**2).sum()))
         if record["kind_valid"]:
             p_right, p_left = record["hands"]
-            told += {"right": p_right > 0.5 and p_left < 0.5, "left": p_right < 0.5 and p_left > 0.5,
-                     "interacting": p_right > 0.5 and p_left > 0.5}[kind]
+            told += {
+                "right": p_right > 0.5 and p_left < 0.5,
+                "left": p_right < 0.5 and p_left > 0.5,
+                "interacting": p_right > 0.5 and p_left > 0.5,
+            }[kind]
             asked += 1
-    return {"MPJPE_rr_macro_all_mm": np.mean([np.mean(a + b) for a, b in zip(single, two, strict=True)]),
-            "MPJPE_rr_macro_single_mm": np.mean([np.mean(errors) for errors in single]),
-            "MPJPE_rr_macro_two_mm": np.mean([np.mean(errors) for errors in two]),
-            "MRRPE_mm": np.mean(root_errors), "handedness_accuracy": told / asked}
+    return {
+        "MPJPE_rr_macro_all_mm": np.mean([np.mean(a + b) for a, b in zip(single, two, strict=True)]),
+        "MPJPE_rr_macro_single_mm": np.mean([np.mean(errors) for errors in single]),
+        "MPJPE_rr_macro_two_mm": np.mean([np.mean(errors) for errors in two]),
+        "MRRPE_mm": np.mean(root_errors),
+        "handedness_accuracy": told / asked,
+    }
 
 
 def to_sample(record, number):
     """Return a record as our data set and a model give it: what is not valid is 0."""
     rooted = record["valid"] & np.repeat(record["valid"][[RIGHT, LEFT]], 21)
     hands = [record["kind"] != "left", record["kind"] != "right"]
-    return {"id": number, "abs_depth": record["joints"][[RIGHT, LEFT], 2], "focal": FOCAL, "principal_pt": CENTRE,
-            "hand_type": np.array([hands], dtype=np.float32), "hand_type_valid": np.array([record["kind_valid"]]),
-            "gt_instances": {"keypoints_cam": np.where(rooted[:, None], record["joints"], 0)[None],
-                             "keypoints_visible": rooted[None].astype(np.float32)},
-            "pred_instances": {"keypoints": np.column_stack([record["pixels"], record["z"]])[None],
-                               "rel_root_depth": np.array([record["relative_depth"]]),
-                               "hand_type": record["hands"][None]}}
+    return {
+        "id": number,
+        "abs_depth": record["joints"][[RIGHT, LEFT], 2],
+        "focal": FOCAL,
+        "principal_pt": CENTRE,
+        "hand_type": np.array([hands], dtype=np.float32),
+        "hand_type_valid": np.array([record["kind_valid"]]),
+        "gt_instances": {
+            "keypoints_cam": np.where(rooted[:, None], record["joints"], 0)[None],
+            "keypoints_visible": rooted[None].astype(np.float32),
+        },
+        "pred_instances": {
+            "keypoints": np.column_stack([record["pixels"], record["z"]])[None],
+            "rel_root_depth": np.array([record["relative_depth"]]),
+            "hand_type": record["hands"][None],
+        },
+    }
 
 
 def ours(records, *, every=True, **arguments):
@@ -107,8 +131,9 @@ def test_equals_the_official_evaluation(seed):
 
 def test_the_wrists_own_depth_counts():
     """Everything right but for 10 mm on the left wrist's z: the official code says 10 / cos of the ray's angle."""
-    record = next(record for record in make_records()
-                  if record["kind"] == "interacting" and record["valid"][[RIGHT, LEFT]].all())
+    record = next(
+        record for record in make_records() if record["kind"] == "interacting" and record["valid"][[RIGHT, LEFT]].all()
+    )
     record["pixels"] = record["joints"][:, :2] / record["joints"][:, 2:] * FOCAL + CENTRE
     record["z"] = record["joints"][:, 2] - np.repeat(record["joints"][[RIGHT, LEFT], 2], 21)
     record["relative_depth"] = record["joints"][LEFT, 2] - record["joints"][RIGHT, 2]
@@ -148,11 +173,17 @@ def predictions(dataset):
     for number in range(len(dataset)):
         sample = dataset[number]
         keypoints = sample["keypoints"] + [0, 0, number + 1]
-        yield {**{key: sample[key] for key in ("id", "abs_depth", "focal", "principal_pt", "hand_type",
-                                               "hand_type_valid")},
-               "gt_instances": {key: sample[key] for key in ("keypoints_cam", "keypoints_visible")},
-               "pred_instances": {"keypoints": keypoints, "rel_root_depth": sample["rel_root_depth"] + 7,
-                                  "hand_type": np.abs(sample["hand_type"] - 0.1 - 0.8 * (number % 2))}}
+        yield {
+            **{
+                key: sample[key] for key in ("id", "abs_depth", "focal", "principal_pt", "hand_type", "hand_type_valid")
+            },
+            "gt_instances": {key: sample[key] for key in ("keypoints_cam", "keypoints_visible")},
+            "pred_instances": {
+                "keypoints": keypoints,
+                "rel_root_depth": sample["rel_root_depth"] + 7,
+                "hand_type": np.abs(sample["hand_type"] - 0.1 - 0.8 * (number % 2)),
+            },
+        }
 
 
 @pytest.mark.parametrize("keep", [False, True])
@@ -195,8 +226,10 @@ def test_unannotated_records_with_a_bad_box_are_counted(root):
 
 def test_joined_data_sets_are_not_described_by_the_first(root):
     """`ConcatDataset` has the metainfo of its first part, which keeps every record, unlike the second one."""
-    parts = [InterHand26MDataset(split="test", data_root=str(root), test_mode=True, keep_unannotated=keep)
-             for keep in (True, False)]
+    parts = [
+        InterHand26MDataset(split="test", data_root=str(root), test_mode=True, keep_unannotated=keep)
+        for keep in (True, False)
+    ]
     metric = InterHandMPJPE()
     metric.dataset_meta = parts[0].metainfo
     for part in parts:

@@ -110,10 +110,15 @@ def test_interhand26m_is_the_definition(rng):
 def test_mrrpe_is_the_definition(rng):
     pred, truth, valid, hand_type = random_hands(rng)
     roots = pred[:, [20, 41]]
-    errors = [distance(minus(roots[n, 1], roots[n, 0]), minus(truth[n, 41], truth[n, 20]))
-              for n in range(len(pred)) if hand_type[n].all() and valid[n, 20] and valid[n, 41]]
-    tables = (JointTable(range(len(pred)), pred, np.ones_like(valid), {"roots_mm": roots}),
-              JointTable(range(len(pred)), truth, valid, {"hand_type": hand_type}))
+    errors = [
+        distance(minus(roots[n, 1], roots[n, 0]), minus(truth[n, 41], truth[n, 20]))
+        for n in range(len(pred))
+        if hand_type[n].all() and valid[n, 20] and valid[n, 41]
+    ]
+    tables = (
+        JointTable(range(len(pred)), pred, np.ones_like(valid), {"roots_mm": roots}),
+        JointTable(range(len(pred)), truth, valid, {"hand_type": hand_type}),
+    )
     metrics = PROTOCOLS["interhand26m"].score(*tables).metrics
     assert metrics["MRRPE_mm"] == pytest.approx(mean(errors), abs=1e-6)
     assert "handedness_accuracy" not in metrics
@@ -125,14 +130,22 @@ def test_handedness_is_the_definition(rng):
     valid[::7] = False  # a third of the records have no valid joint, or no valid wrist
     valid[1::7, [20, 41]] = False
     probabilities = np.where(rng.random((len(pred), 2)) < 0.8, hand_type * 0.8 + 0.1, 0.5)  # 0.5 is neither
-    right = [all(probabilities[n, side] > 0.5 if hand_type[n, side] else probabilities[n, side] < 0.5
-                 for side in range(2)) for n in range(len(pred))]
+    right = [
+        all(probabilities[n, side] > 0.5 if hand_type[n, side] else probabilities[n, side] < 0.5 for side in range(2))
+        for n in range(len(pred))
+    ]
     official = mean([right[n] for n in range(len(pred)) if labelled[n]])
-    annotated = mean([right[n] for n in range(len(pred))
-                      if labelled[n] and any(valid[n, start:start + 21].any() and valid[n, start + 20]
-                                             for start in (0, 21))])
-    tables = (JointTable(range(len(pred)), pred, np.ones_like(valid), {"handedness": probabilities}),
-              JointTable(range(len(pred)), truth, valid, {"hand_type": hand_type, "hand_type_valid": labelled}))
+    annotated = mean(
+        [
+            right[n]
+            for n in range(len(pred))
+            if labelled[n] and any(valid[n, start : start + 21].any() and valid[n, start + 20] for start in (0, 21))
+        ]
+    )
+    tables = (
+        JointTable(range(len(pred)), pred, np.ones_like(valid), {"handedness": probabilities}),
+        JointTable(range(len(pred)), truth, valid, {"hand_type": hand_type, "hand_type_valid": labelled}),
+    )
     metrics = PROTOCOLS["interhand26m"].score(*tables).metrics
     assert metrics["handedness_accuracy_annotated"] == pytest.approx(annotated)
     assert "handedness_accuracy" not in metrics
@@ -156,7 +169,7 @@ def test_rhp_is_the_definition(rng):
     plain, scaled = [[] for _ in range(21)], [[] for _ in range(21)]
     for n in range(len(pred)):
         side = 0 if valid[n, :21].any() else 21
-        p, t, v = pred[n, side:side + 21], truth[n, side:side + 21], valid[n, side:side + 21]
+        p, t, v = pred[n, side : side + 21], truth[n, side : side + 21], valid[n, side : side + 21]
         palm_p, palm_t = palm_frame(p), palm_frame(t)
         bone_p, bone_t = distance(p[MIDDLE1], p[MIDDLE2]), distance(t[MIDDLE1], t[MIDDLE2])
         for joint in range(21):
@@ -167,8 +180,9 @@ def test_rhp_is_the_definition(rng):
     metrics = score_rhp(pred, truth, valid).metrics
     assert metrics["EPE_rr_macro_mm"] == pytest.approx(macro(plain), abs=1e-6)
     assert metrics["EPE_palm_bonescaled_mean_mm"] == pytest.approx(macro(scaled), abs=1e-6)
-    assert metrics["EPE_palm_bonescaled_median_mm"] == pytest.approx(mean([np.median(part) for part in scaled]),
-                                                                     abs=1e-6)
+    assert metrics["EPE_palm_bonescaled_median_mm"] == pytest.approx(
+        mean([np.median(part) for part in scaled]), abs=1e-6
+    )
     assert metrics["AUC_palm_bonescaled_0_50_mm"] == pytest.approx(auc(scaled, 0, 50, 20), abs=1e-9)
     assert metrics["AUC_palm_bonescaled_21_50_mm"] == pytest.approx(auc(scaled, 50 * 8 / 19, 50, 12), abs=1e-9)
     assert metrics["hands"] == len(plain[WRIST])
@@ -240,8 +254,11 @@ def test_nyu_is_the_definition(rng):
     scores = score_nyu(pred, truth, valid)
     assert scores.metrics["mean_error_abs_mm"] == pytest.approx(mean(joints), abs=1e-6)
     assert scores.metrics["frames"] == 49
-    for kind, errors in {"max-frame": [max(part) for part in frames], "mean-frame": [mean(part) for part in frames],
-                         "joint": joints}.items():
+    for kind, errors in {
+        "max-frame": [max(part) for part in frames],
+        "mean-frame": [mean(part) for part in frames],
+        "joint": joints,
+    }.items():
         assert scores.curves[kind].thresholds_mm.tolist() == list(range(85))
         assert scores.curves[kind].fraction == pytest.approx([mean([e <= t for e in errors]) for t in range(85)])
     assert scores.metrics["success_max_frame_40_mm"] == scores.curves["max-frame"].fraction[40]
@@ -287,8 +304,9 @@ def test_dexycb_is_the_definition(rng):
         aligned = procrustes(pred[n], truth[n])
         for joint in range(21):
             lists["abs"][joint].append(distance(pred[n, joint], truth[n, joint]))
-            lists["rr"][joint].append(distance(minus(pred[n, joint], pred[n, WRIST]),
-                                               minus(truth[n, joint], truth[n, WRIST])))
+            lists["rr"][joint].append(
+                distance(minus(pred[n, joint], pred[n, WRIST]), minus(truth[n, joint], truth[n, WRIST]))
+            )
             lists["PA"][joint].append(distance(aligned[joint], truth[n, joint]))
     metrics = score_dexycb(pred, truth).metrics
     for kind, name in {"abs": "MPJPE_abs_macro_mm", "rr": "MPJPE_rr_macro_mm", "PA": "PA_MPJPE_macro_mm"}.items():
@@ -304,8 +322,9 @@ def test_the_toolkits_small_number_counts_where_predictions_are_small(rng):
     """1e-8 beside the norm, as in the code that DexYCB's evaluation uses: a prediction of 4e-8 mm is drawn together."""
     truth = rng.normal(scale=40, size=(6, 21, 3)) + np.array([0, 0, 800])
     pred = (truth - truth.mean(axis=1, keepdims=True)) * 1e-10
-    errors = [distance(procrustes(p, t)[joint], t[joint]) for p, t in zip(pred, truth, strict=True)
-              for joint in range(21)]
+    errors = [
+        distance(procrustes(p, t)[joint], t[joint]) for p, t in zip(pred, truth, strict=True) for joint in range(21)
+    ]
     metrics = score_dexycb(pred, truth).metrics
     assert metrics["PA_MPJPE_macro_mm"] == pytest.approx(mean(errors), rel=1e-6)
     assert metrics["PA_MPJPE_macro_mm"] > 10
@@ -394,8 +413,9 @@ def test_turning_world_and_camera_changes_nothing(rng):
 # ---- all of them
 
 
-@pytest.mark.parametrize(("score", "low", "high", "points"), [
-    ("dexycb", 0, 50, 100), ("rhp", 0, 50, 20), ("assemblyhands", 20, 50, 15)])
+@pytest.mark.parametrize(
+    ("score", "low", "high", "points"), [("dexycb", 0, 50, 100), ("rhp", 0, 50, 20), ("assemblyhands", 20, 50, 15)]
+)
 @pytest.mark.parametrize("error", [0, 10, 25, 33, 60])
 def test_auc_of_a_constant_error(score, low, high, points, error):
     """Range and number of points show in the area: steps from the first point >= error on, wrists with error 0."""
@@ -435,8 +455,9 @@ def test_nan_is_never_hidden(rng):
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_no_sample_and_one(name, number):
     joints = np.zeros((number, PROTOCOLS[name].skeleton.num_joints, 3))
-    table = JointTable(range(number), joints, np.ones(joints.shape[:2], dtype=bool),
-                       {"hand_type": np.ones((number, 2), dtype=bool)})
+    table = JointTable(
+        range(number), joints, np.ones(joints.shape[:2], dtype=bool), {"hand_type": np.ones((number, 2), dtype=bool)}
+    )
     with np.errstate(all="raise"):
         metrics = PROTOCOLS[name].score(table, table).metrics
     main = metrics[PROTOCOLS[name].main]

@@ -12,8 +12,21 @@ from dfmamba.evaluation import functional, occlusion, protocols
 from dfmamba.evaluation.protocols import detnet
 
 ROOT = Path(__file__).resolve().parents[2]
-BLOCKED = ("torch", "torchvision", "mmengine", "mmcv", "mmpose", "mmdet", "scipy", "cv2", "tqdm", "msgspec", "yaml",
-           "PIL", "matplotlib")
+BLOCKED = (
+    "torch",
+    "torchvision",
+    "mmengine",
+    "mmcv",
+    "mmpose",
+    "mmdet",
+    "scipy",
+    "cv2",
+    "tqdm",
+    "msgspec",
+    "yaml",
+    "PIL",
+    "matplotlib",
+)
 
 
 @pytest.mark.parametrize("name", dfmamba.evaluation.__all__)
@@ -32,8 +45,13 @@ def test_unknown_names_are_told():
 @pytest.mark.parametrize("module", [functional, occlusion, protocols, detnet])
 def test_functions_of_users_are_public(module):
     """All functions of `functional` and `occlusion`, and every protocol's `score_...`."""
-    own = {name for name, value in vars(module).items() if inspect.isfunction(value) and not name.startswith("_")
-           and (name.startswith("score_") if module in (protocols, detnet) else value.__module__ == module.__name__)}
+    own = {
+        name
+        for name, value in vars(module).items()
+        if inspect.isfunction(value)
+        and not name.startswith("_")
+        and (name.startswith("score_") if module in (protocols, detnet) else value.__module__ == module.__name__)
+    }
     assert own
     assert own <= set(dfmamba.evaluation.__all__)
 
@@ -49,21 +67,35 @@ def test_every_registered_metric_is_public():
 
 def test_numpy_is_enough():
     """With everything else out of reach, the functions and the readers of result files are there."""
-    code = (f"import sys\nsys.modules.update(dict.fromkeys({BLOCKED!r}))\n"
-            "import dfmamba.evaluation as evaluation\n"
-            f"for name in set(evaluation.__all__) - set(evaluation.LATE): getattr(evaluation, name)\n"
-            "print(evaluation.mpjpe([[[3.0, 4, 0]]], [[[0.0, 0, 0]]]))")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
-                          env={"PYTHONPATH": str(ROOT / "projects"), "PATH": ""})
+    code = (
+        f"import sys\nsys.modules.update(dict.fromkeys({BLOCKED!r}))\n"
+        "import dfmamba.evaluation as evaluation\n"
+        f"for name in set(evaluation.__all__) - set(evaluation.LATE): getattr(evaluation, name)\n"
+        "print(evaluation.mpjpe([[[3.0, 4, 0]]], [[[0.0, 0, 0]]]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(ROOT / "projects"), "PATH": ""},
+    )
     assert done.stdout == "5.0\n", done.stderr
 
 
 def test_parts_of_the_package_are_attributes():
-    code = ("import dfmamba, sys\nassert 'torch' not in sys.modules\n"
-            "print(dfmamba.evaluation.mpjpe([[[3.0, 4, 0]]], [[[0.0, 0, 0]]]), 'ops' in dir(dfmamba), "
-            "hasattr(dfmamba, 'nothing'))")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
-                          env={"PYTHONPATH": str(ROOT / "projects"), "PATH": ""})
+    code = (
+        "import dfmamba, sys\nassert 'torch' not in sys.modules\n"
+        "print(dfmamba.evaluation.mpjpe([[[3.0, 4, 0]]], [[[0.0, 0, 0]]]), 'ops' in dir(dfmamba), "
+        "hasattr(dfmamba, 'nothing'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(ROOT / "projects"), "PATH": ""},
+    )
     assert done.stdout == "5.0 True False\n", done.stderr
     folders = {path.parent.name for path in (ROOT / "projects" / "dfmamba").glob("*/__init__.py")}
     assert folders <= set(dir(dfmamba))

@@ -136,8 +136,10 @@ def test_nyu_frame_numbers_in_front(tmp_path):
         read_nyu_text(path)
 
 
-@pytest.mark.parametrize(("coordinates", "expected"), [
-    ("xyz", [[-50, -10, 500], [30, 20, 600]]), ("xyz-y-down", [[-50, 10, 500], [30, -20, 600]])])
+@pytest.mark.parametrize(
+    ("coordinates", "expected"),
+    [("xyz", [[-50, -10, 500], [30, 20, 600]]), ("xyz-y-down", [[-50, 10, 500], [30, -20, 600]])],
+)
 def test_nyu_in_space_by_hand(coordinates, expected, tmp_path):
     path = tmp_path / "nyu.txt"
     path.write_text("depth_1_0000001.png\t-50.0\t10.0\t500.0" + "\t30.0\t-20.0\t600.0" * 13 + "\n")
@@ -162,21 +164,30 @@ def test_nyu_names_are_written_where_frames_are_missing(rng, tmp_path):
         write_result_file("nyu", tmp_path / "file", table)
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    (nyu_line(0) + "\n" + nyu_line(1)[:-40], r"nyu.txt: line 2: expected 42 numbers, got .*cut short"),
-    (nyu_line(0) + " 5", r"line 1: expected 42 numbers, got 43$"),
-    (nyu_line(0).replace("321.5", "nan"), r"line 1: expected 42 finite numbers in plain digits, got 'nan' as number 4"),
-    (nyu_line(0).replace("321.5", "x"), r"line 1: expected 42 finite numbers in plain digits, got 'x' as number 4"),
-    (nyu_line(0).replace("700", "0"), r"line 1: expected u v d with depths above 0 mm, got 0"),
-    (nyu_line(0) + "\n" + nyu_line(0, "a_2.png "), r"line 2: expected an image name, or the number of a frame, in"),
-    (nyu_line(0, "a_2.png ") + "\n" + nyu_line(0, "b_2.png "), r"line 2: expected each id once, and 2 is in line 1"),
-    (nyu_line(0, "depth.png "), r"line 1: expected an image name with a frame number"),
-    (nyu_line(0) + "\n\n" + nyu_line(0), r"line 2: expected numbers, got an empty line"),
-    ("", r"line 1: expected numbers, got an empty file"),
-    ("\n\n", r"line 1: expected numbers, got an empty file"),
-    (nyu_line(0, count=21), r"line 1: expected 42 numbers, got 63"),
-    (nyu_line(0).encode() + b"\n\xff\xfe\xff", r"expected a text file, got bytes that are no text"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (nyu_line(0) + "\n" + nyu_line(1)[:-40], r"nyu.txt: line 2: expected 42 numbers, got .*cut short"),
+        (nyu_line(0) + " 5", r"line 1: expected 42 numbers, got 43$"),
+        (
+            nyu_line(0).replace("321.5", "nan"),
+            r"line 1: expected 42 finite numbers in plain digits, got 'nan' as number 4",
+        ),
+        (nyu_line(0).replace("321.5", "x"), r"line 1: expected 42 finite numbers in plain digits, got 'x' as number 4"),
+        (nyu_line(0).replace("700", "0"), r"line 1: expected u v d with depths above 0 mm, got 0"),
+        (nyu_line(0) + "\n" + nyu_line(0, "a_2.png "), r"line 2: expected an image name, or the number of a frame, in"),
+        (
+            nyu_line(0, "a_2.png ") + "\n" + nyu_line(0, "b_2.png "),
+            r"line 2: expected each id once, and 2 is in line 1",
+        ),
+        (nyu_line(0, "depth.png "), r"line 1: expected an image name with a frame number"),
+        (nyu_line(0) + "\n\n" + nyu_line(0), r"line 2: expected numbers, got an empty line"),
+        ("", r"line 1: expected numbers, got an empty file"),
+        ("\n\n", r"line 1: expected numbers, got an empty file"),
+        (nyu_line(0, count=21), r"line 1: expected 42 numbers, got 63"),
+        (nyu_line(0).encode() + b"\n\xff\xfe\xff", r"expected a text file, got bytes that are no text"),
+    ],
+)
 def test_broken_nyu_files(text, message, tmp_path):
     path = tmp_path / "nyu.txt"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -210,18 +221,24 @@ def test_dexycb_with_blanks(tmp_path):
     np.testing.assert_array_equal(tables[0].joints_mm, tables[1].joints_mm)
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    (dexycb_line(1) + "\n" + dexycb_line(2)[:-9], r"dexycb.txt: line 2: expected 64 numbers, got 6\d\. Is the file"),
-    (dexycb_line(1) + ",7", r"line 1: expected 64 numbers, got 65$"),
-    (dexycb_line(1).replace(",", " "), r"line 1: expected 64 numbers, got 1\. "),
-    (dexycb_line(1, ["inf"] * 63), r"line 1: expected 64 finite numbers in plain digits, got 'inf' as number 2"),
-    (dexycb_line(1, [""] * 63), r"line 1: expected 64 finite numbers in plain digits, got '' as number 2"),
-    (dexycb_line("a"), r"line 1: expected 64 finite numbers in plain digits, got 'a' as number 1"),
-    (dexycb_line(1.5), r"line 1: expected a whole number, 0 or more, as image id, got 1\.5"),
-    (dexycb_line(-3), r"expected a whole number, 0 or more"),
-    (dexycb_line(4) + "\n" + dexycb_line(4), r"line 2: expected each id once, and 4 is in line 1, got 4 again"),
-    ("", r"got an empty file"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            dexycb_line(1) + "\n" + dexycb_line(2)[:-9],
+            r"dexycb.txt: line 2: expected 64 numbers, got 6\d\. Is the file",
+        ),
+        (dexycb_line(1) + ",7", r"line 1: expected 64 numbers, got 65$"),
+        (dexycb_line(1).replace(",", " "), r"line 1: expected 64 numbers, got 1\. "),
+        (dexycb_line(1, ["inf"] * 63), r"line 1: expected 64 finite numbers in plain digits, got 'inf' as number 2"),
+        (dexycb_line(1, [""] * 63), r"line 1: expected 64 finite numbers in plain digits, got '' as number 2"),
+        (dexycb_line("a"), r"line 1: expected 64 finite numbers in plain digits, got 'a' as number 1"),
+        (dexycb_line(1.5), r"line 1: expected a whole number, 0 or more, as image id, got 1\.5"),
+        (dexycb_line(-3), r"expected a whole number, 0 or more"),
+        (dexycb_line(4) + "\n" + dexycb_line(4), r"line 2: expected each id once, and 4 is in line 1, got 4 again"),
+        ("", r"got an empty file"),
+    ],
+)
 def test_broken_dexycb_files(text, message, tmp_path):
     path = tmp_path / "dexycb.txt"
     path.write_text(text)
@@ -235,8 +252,12 @@ def test_broken_dexycb_files(text, message, tmp_path):
 def test_the_truth_of_interhand26m_comes_back(rng, tmp_path):
     table = make_table("interhand26m", rng, count=4)
     hand_type = np.array([[1, 0], [0, 1], [1, 1], [1, 1]], dtype=bool)
-    truth = JointTable(table.ids, table.joints_mm, rng.random((4, 42)) < 0.8,
-                       {"hand_type": hand_type, "hand_type_valid": np.array([1, 1, 0, 1], dtype=bool)})
+    truth = JointTable(
+        table.ids,
+        table.joints_mm,
+        rng.random((4, 42)) < 0.8,
+        {"hand_type": hand_type, "hand_type_valid": np.array([1, 1, 0, 1], dtype=bool)},
+    )
     write_joints_json("interhand26m", tmp_path / "truth.json", truth, truth=True)
     back = read_joints_json("interhand26m", tmp_path / "truth.json")
     assert (back.valid == truth.valid).all()
@@ -268,24 +289,39 @@ def test_optional_entries_may_be_there_for_some(rng, tmp_path):
     assert np.isfinite(roots[[0, 2]]).all()
 
 
-@pytest.mark.parametrize(("place", "value", "message"), [
-    (("format",), "coco", "-: expected 'format' 'dfmamba joints', got 'coco'"),
-    (("version",), 2, "expected 'version' 1, got 2"),
-    (("unit",), "m", "expected 'unit' 'mm', got 'm'"),
-    (("protocol",), "interhand26m", "expected 'protocol' 'rhp', got 'interhand26m'"),
-    (("joints",), list(HAND_JOINTS)[::-1], r"expected 'joints' \['thumb4', "),
-    (("joints",), [1, 2], r"expected 'joints' \['thumb4', "),
-    (("samples",), [], "expected a list 'samples' that is not empty"),
-    (("samples", 1), 5, "sample number 1: expected a dictionary with an 'id'"),
-    (("samples", 1, "id"), None, "sample number 1: expected a dictionary with an 'id'"),
-    (("samples", 1, "id"), 10, "sample number 1: expected each id once, and 10 is in sample number 0, got 10 again"),
-    (("samples", 1, "hand"), "both", r"sample 11: expected a 'hand' among \('right', 'left'\), got 'both'"),
-    (("samples", 1, "joints"), None, "sample 11: expected finite numbers of shape"),
-    (("samples", 1, "joints"), [[0, 0, 0]] * 20, r"sample 11: .* of shape \(21, 3\) for 'joints', got shape \(20, 3\)"),
-    (("samples", 1, "joints", 4), [0, 0], r"sample 11: expected finite numbers of shape \(21, 3\) for 'joints'"),
-    (("samples", 1, "joints", 4), [0, 0, float("nan")], "sample 11: .* for 'joints', got 1 that are not, "),
-    (("samples", 1, "valid"), [1] * 42, r"sample 11: expected 0 and 1 of shape \(21,\) for 'valid', got shape \(42,\)"),
-])
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("format",), "coco", "-: expected 'format' 'dfmamba joints', got 'coco'"),
+        (("version",), 2, "expected 'version' 1, got 2"),
+        (("unit",), "m", "expected 'unit' 'mm', got 'm'"),
+        (("protocol",), "interhand26m", "expected 'protocol' 'rhp', got 'interhand26m'"),
+        (("joints",), list(HAND_JOINTS)[::-1], r"expected 'joints' \['thumb4', "),
+        (("joints",), [1, 2], r"expected 'joints' \['thumb4', "),
+        (("samples",), [], "expected a list 'samples' that is not empty"),
+        (("samples", 1), 5, "sample number 1: expected a dictionary with an 'id'"),
+        (("samples", 1, "id"), None, "sample number 1: expected a dictionary with an 'id'"),
+        (
+            ("samples", 1, "id"),
+            10,
+            "sample number 1: expected each id once, and 10 is in sample number 0, got 10 again",
+        ),
+        (("samples", 1, "hand"), "both", r"sample 11: expected a 'hand' among \('right', 'left'\), got 'both'"),
+        (("samples", 1, "joints"), None, "sample 11: expected finite numbers of shape"),
+        (
+            ("samples", 1, "joints"),
+            [[0, 0, 0]] * 20,
+            r"sample 11: .* of shape \(21, 3\) for 'joints', got shape \(20, 3\)",
+        ),
+        (("samples", 1, "joints", 4), [0, 0], r"sample 11: expected finite numbers of shape \(21, 3\) for 'joints'"),
+        (("samples", 1, "joints", 4), [0, 0, float("nan")], "sample 11: .* for 'joints', got 1 that are not, "),
+        (
+            ("samples", 1, "valid"),
+            [1] * 42,
+            r"sample 11: expected 0 and 1 of shape \(21,\) for 'valid', got shape \(42,\)",
+        ),
+    ],
+)
 def test_broken_files_of_ours(place, value, message, rng, tmp_path):
     path = tmp_path / "x.json"
     write_result_file("rhp", path, make_table("rhp", rng, count=3))
@@ -299,11 +335,18 @@ def test_broken_files_of_ours(place, value, message, rng, tmp_path):
         read_joints_json("rhp", path)
 
 
-@pytest.mark.parametrize(("key", "value", "message"), [
-    ("handedness", [0.5], r"sample 10: expected finite numbers of shape \(2,\) for 'handedness'"),
-    ("roots", [1, 2, 3], r"sample 10: expected finite numbers of shape \(2, 3\) for 'roots'"),
-    ("hand_type", "both", r"sample 10: expected a 'hand_type' among \['right', 'left', 'interacting'\], got 'both'"),
-])
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("handedness", [0.5], r"sample 10: expected finite numbers of shape \(2,\) for 'handedness'"),
+        ("roots", [1, 2, 3], r"sample 10: expected finite numbers of shape \(2, 3\) for 'roots'"),
+        (
+            "hand_type",
+            "both",
+            r"sample 10: expected a 'hand_type' among \['right', 'left', 'interacting'\], got 'both'",
+        ),
+    ],
+)
 def test_broken_entries_of_interhand26m(key, value, message, rng, tmp_path):
     path = tmp_path / "x.json"
     write_result_file("interhand26m", path, make_table("interhand26m", rng, count=2))
@@ -314,20 +357,31 @@ def test_broken_entries_of_interhand26m(key, value, message, rng, tmp_path):
         read_joints_json("interhand26m", path)
 
 
-@pytest.mark.parametrize(("key", "value", "message"), [
-    ("handedness", [7, -3], r"sample 10: expected 'handedness' .* from 0 to 1, got \[7, -3\]"),
-    ("handedness", [True, False], "sample 10: expected finite numbers .* for 'handedness', got 'True', a truth value"),
-    ("joints", [[True, 1, 1]] * 42, "sample 10: expected finite numbers .* for 'joints', got 'True', a truth value"),
-    ("joints", [["1", 1, 1]] * 42, "sample 10: .* got '1', a text"),
-    ("joints", [[1e308, 1, 1]] * 42, r"sample 10: .* got 42 that are not, such as 1e\+308"),
-    ("joints", [[10**400, 1, 1]] * 42, "sample 10: .* got a number of more than 300 digits"),
-    ("joints", [[[1, 1, 1]]] * 42, r"sample 10: .* got shape \(42, 1, 3\)"),
-    ("valid", [2] * 42, "sample 10: expected 0 and 1 for 'valid', got 2"),
-    ("valid", [0.5] * 42, "sample 10: expected 0 and 1 for 'valid', got 0.5"),
-    ("id", True, "sample number 0: expected a dictionary with an 'id'"),
-    ("id", 10.0, "sample number 0: expected a dictionary with an 'id'"),
-    ("hand_type", ["right"], "sample 10: expected a 'hand_type' among"),
-])
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("handedness", [7, -3], r"sample 10: expected 'handedness' .* from 0 to 1, got \[7, -3\]"),
+        (
+            "handedness",
+            [True, False],
+            "sample 10: expected finite numbers .* for 'handedness', got 'True', a truth value",
+        ),
+        (
+            "joints",
+            [[True, 1, 1]] * 42,
+            "sample 10: expected finite numbers .* for 'joints', got 'True', a truth value",
+        ),
+        ("joints", [["1", 1, 1]] * 42, "sample 10: .* got '1', a text"),
+        ("joints", [[1e308, 1, 1]] * 42, r"sample 10: .* got 42 that are not, such as 1e\+308"),
+        ("joints", [[10**400, 1, 1]] * 42, "sample 10: .* got a number of more than 300 digits"),
+        ("joints", [[[1, 1, 1]]] * 42, r"sample 10: .* got shape \(42, 1, 3\)"),
+        ("valid", [2] * 42, "sample 10: expected 0 and 1 for 'valid', got 2"),
+        ("valid", [0.5] * 42, "sample 10: expected 0 and 1 for 'valid', got 0.5"),
+        ("id", True, "sample number 0: expected a dictionary with an 'id'"),
+        ("id", 10.0, "sample number 0: expected a dictionary with an 'id'"),
+        ("hand_type", ["right"], "sample 10: expected a 'hand_type' among"),
+    ],
+)
 def test_values_of_another_kind_are_refused(key, value, message, rng, tmp_path):
     path = tmp_path / "x.json"
     write_result_file("interhand26m", path, make_table("interhand26m", rng, count=2))

@@ -27,8 +27,15 @@ def test_every_protocol_has_its_table(name):
 
 
 def test_tables_of_several_data_sets_and_other_metrics():
-    text = format_metrics({"rhp/EPE_rr_macro_mm": 17.75, "toy/error_px": 1.5, "nyu/mean_error_abs_mm": float("nan"),
-                           "detnet/hands": 3, "toy/count": 4})
+    text = format_metrics(
+        {
+            "rhp/EPE_rr_macro_mm": 17.75,
+            "toy/error_px": 1.5,
+            "nyu/mean_error_abs_mm": float("nan"),
+            "detnet/hands": 3,
+            "toy/count": 4,
+        }
+    )
     parts = text.split("\n\n")
     assert [part.split(",")[0].split()[0] for part in parts] == ["RHP", "metric", "NYU", "DetNet"]
     assert len(parts[1].splitlines()) == 4

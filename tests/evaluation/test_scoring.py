@@ -73,8 +73,11 @@ def test_unknown_samples(rng):
 def test_no_sample_in_common(rng):
     pred, truth = make_tables(rng)
     other = JointTable([str(identity) for identity in pred.ids], pred.joints_mm, pred.valid, source="pred.txt")
-    with pytest.raises(ValueError, match=r"expected ids as in truth.txt, such as 0, 3, 6, 9, 12, ..., got none of "
-                                         r"them, but '0', '3'"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected ids as in truth.txt, such as 0, 3, 6, 9, 12, ..., got none of "
+        r"them, but '0', '3'",
+    ):
         match(other, truth, partial=True)
 
 
@@ -99,8 +102,10 @@ def test_rhp_the_wrong_hand(rng):
     truth[:, 21:] = one_hand(rng, 2)
     pred[:, :21] = truth[:, 21:]
     left, right = np.arange(42) >= 21, np.arange(42) < 21
-    tables = (JointTable([1, 2], pred, np.tile(right, (2, 1)), source="p"),
-              JointTable([1, 2], truth, np.tile(left, (2, 1)), source="t"))
+    tables = (
+        JointTable([1, 2], pred, np.tile(right, (2, 1)), source="p"),
+        JointTable([1, 2], truth, np.tile(left, (2, 1)), source="t"),
+    )
     with pytest.raises(ValueError, match="p: hands of 2 samples of t were not predicted: 1, 2"):
         score_tables("rhp", *tables)
 
@@ -114,11 +119,14 @@ def test_root_relative_predictions(rng):
     assert notes == []
     taken, notes = score_tables("dexycb", relative, truth)
     assert taken.metrics["MPJPE_abs_macro_mm"] > 500
-    assert notes == ["pred.txt: the predictions may not be absolute: in 100% of the samples the wrist is in the origin."
-                     " Are they relative to it? Then say --root-relative"]
+    assert notes == [
+        "pred.txt: the predictions may not be absolute: in 100% of the samples the wrist is in the origin."
+        " Are they relative to it? Then say --root-relative"
+    ]
     assert score_tables("dexycb", pred, truth)[1] == []
-    assert metrics["MPJPE_rr_macro_mm"] == pytest.approx(score_tables("dexycb", pred, truth)[0].metrics[
-        "MPJPE_rr_macro_mm"])
+    assert metrics["MPJPE_rr_macro_mm"] == pytest.approx(
+        score_tables("dexycb", pred, truth)[0].metrics["MPJPE_rr_macro_mm"]
+    )
 
 
 # ---- units
@@ -165,12 +173,13 @@ def test_the_unit_is_told_by_the_valid_joints(rng):
     assert median_bone(hands, valid) == pytest.approx(np.median(np.delete(lengths.ravel(), 0)))
 
 
-@pytest.mark.parametrize(("length", "hint"), [(0.99, "metres"), (1.0, None), (1000.0, None), (1001.0, ""),
-                                              (0.0009, "expected.")])
+@pytest.mark.parametrize(
+    ("length", "hint"), [(0.99, "metres"), (1.0, None), (1000.0, None), (1001.0, ""), (0.0009, "expected.")]
+)
 def test_bones_of_one_to_a_thousand_mm_are_possible(length, hint):
     hand = np.zeros((1, 21, 3))
     for finger in range(5):
-        hand[0, 4 * finger:4 * finger + 4, 2] = length * np.arange(4, 0, -1)
+        hand[0, 4 * finger : 4 * finger + 4, 2] = length * np.arange(4, 0, -1)
     doubt = doubt_about_mm(hand)
     assert doubt is None if hint is None else hint in doubt
     if hint == "":
@@ -183,14 +192,17 @@ def test_which_protocols_have_records_that_are_no_samples(name, rng):
     count = PROTOCOLS[name].skeleton.num_joints
     truth = np.tile(one_hand(rng, 4), (1, 2, 1))[:, :count]
     fields = {"hand_type": np.ones((4, 2), dtype=bool)}
-    tables = [JointTable([1, 2, 3, 4], truth + shift, np.ones((4, count), dtype=bool), fields, name)
-              for shift, name in ((1, "p"), (0, "t"))]
+    tables = [
+        JointTable([1, 2, 3, 4], truth + shift, np.ones((4, count), dtype=bool), fields, name)
+        for shift, name in ((1, "p"), (0, "t"))
+    ]
     if name in ("nyu", "assemblyhands"):
         with pytest.raises(ValueError, match="p: 2 samples that t does not have: 3, 4"):
             score_tables(name, tables[0], tables[1].rows([0, 1]))
     else:
         assert score_tables(name, tables[0], tables[1].rows([0, 1]))[1] == [
-            "left out: p: 2 samples that t does not have: 3, 4"]
+            "left out: p: 2 samples that t does not have: 3, 4"
+        ]
 
 
 # ---- NYU's coordinates
@@ -201,8 +213,11 @@ def nyu_tables(rng, tmp_path, coordinates, noise=8, samples=30):
     centre = rng.uniform([-150, -120, 650], [150, 120, 800], (samples, 1, 3))
     truth = centre + rng.normal(scale=35, size=(samples, 14, 3))
     pred = truth + rng.normal(scale=noise, size=truth.shape)
-    values = {"uvd": [320, 240, 0] + pred * [588.03, 587.07, 1] / np.where([True, True, False], pred[..., 2:], 1),
-              "xyz": pred * [1, -1, 1], "xyz-y-down": pred}[coordinates]
+    values = {
+        "uvd": [320, 240, 0] + pred * [588.03, 587.07, 1] / np.where([True, True, False], pred[..., 2:], 1),
+        "xyz": pred * [1, -1, 1],
+        "xyz-y-down": pred,
+    }[coordinates]
     path = tmp_path / "pred.txt"
     path.write_text("\n".join(" ".join(map(str, row)) for row in values.reshape(samples, -1)) + "\n")
     valid = np.ones((samples, 14), dtype=bool)
@@ -234,13 +249,18 @@ def test_bad_predictions_are_only_bad(rng, tmp_path):
 
 def test_a_truth_in_space_that_was_read_as_uvd_is_refused(rng, tmp_path):
     path, truth = nyu_tables(rng, tmp_path, "xyz")
-    with pytest.raises(ValueError, match=r"pred.txt: expected u v d of joints, but \d+% of the points lie outside of "
-                                         r"the image .640 x 480 px.. Are they x y z"):
+    with pytest.raises(
+        ValueError,
+        match=r"pred.txt: expected u v d of joints, but \d+% of the points lie outside of "
+        r"the image .640 x 480 px.. Are they x y z",
+    ):
         score_tables("nyu", truth, read_nyu_text(path))
 
 
-@pytest.mark.parametrize(("axis", "value", "counts"), [(0, -1, True), (0, 640, True), (0, 639.9, False),
-                                                       (1, -1, True), (1, 480, True), (1, 479.9, False), (1, 0, False)])
+@pytest.mark.parametrize(
+    ("axis", "value", "counts"),
+    [(0, -1, True), (0, 640, True), (0, 639.9, False), (1, -1, True), (1, 480, True), (1, 479.9, False), (1, 0, False)],
+)
 def test_some_joints_may_lie_outside_of_the_image(axis, value, counts):
     """A hand at the border is no doubt: up to a tenth of the points."""
     uvd = np.tile([320.0, 240.0, 700.0], (10, 14, 1))
@@ -274,8 +294,11 @@ def texts_of(path):
 
 def test_the_picture_says_what_it_shows(tmp_path):
     thresholds = np.linspace(20, 50, 7)
-    curves = {"rising": Curve(thresholds, np.linspace(0, 1, 7)), "flat": Curve(thresholds, np.full(7, 0.5)),
-              "partly": Curve(thresholds, np.array([np.nan, *[0.3] * 6]))}
+    curves = {
+        "rising": Curve(thresholds, np.linspace(0, 1, 7)),
+        "flat": Curve(thresholds, np.full(7, 0.5)),
+        "partly": Curve(thresholds, np.array([np.nan, *[0.3] * 6])),
+    }
     empty = {"nothing": Curve(thresholds, np.full(7, np.nan))}
     draw_curves(tmp_path / "one.svg", {"mine": curves | empty}, "A title")
     texts = texts_of(tmp_path / "one.svg")
@@ -285,8 +308,10 @@ def test_the_picture_says_what_it_shows(tmp_path):
     draw_curves(tmp_path / "two.svg", {"mine": curves, "yours": curves}, "A title")
     texts = texts_of(tmp_path / "two.svg")
     assert {"mine: rising", "yours: rising", "yours: flat"} <= set(texts)
-    colors, dashes = (set(re.findall(pattern, (tmp_path / f"{name}.svg").read_text())) for pattern, name in (
-        (r"stroke: (#(?:1f77b4|ff7f0e|2ca02c))", "two"), (r"stroke-dasharray: ([\d. ,]+)", "one")))
+    colors, dashes = (
+        set(re.findall(pattern, (tmp_path / f"{name}.svg").read_text()))
+        for pattern, name in ((r"stroke: (#(?:1f77b4|ff7f0e|2ca02c))", "two"), (r"stroke-dasharray: ([\d. ,]+)", "one"))
+    )
     assert len(colors) == 2  # one a result
     assert len(dashes) >= 2  # one a kind
     draw_curves(tmp_path / "none.svg", {"mine": empty}, "Nothing")

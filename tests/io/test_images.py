@@ -92,8 +92,10 @@ def test_orientation_that_is_none(tmp_path, value):
 @pytest.mark.parametrize("metadata", ["broken EXIF", "XMP"])
 def test_orientation_that_opencv_does_not_know(tmp_path, metadata):
     """Pillow takes an orientation from XMP, too; OpenCV, which loads the images, does not."""
-    xmp = (b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-           b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>')
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    )
     options = {"exif": b"Exif\0\0II*\0\xff\xff\xff\xff"} if metadata == "broken EXIF" else {"xmp": xmp}
     path = write(tmp_path, encode(pixels(), "JPEG", **options))
     if metadata == "XMP":
@@ -111,11 +113,14 @@ def test_size_as_annotated_or_unknown(expected):
     check_image_size("a.png", header(97, 61), expected)
 
 
-@pytest.mark.parametrize(("expected", "message"), [
-    ((194, 122), "^a.png: expected an image of 194 x 122 px, as annotated, got 97 x 61 px. Was it scaled"),
-    ((61, 97), r"expected an image of 61 x 97 px, .*got 97 x 61 px. Was it turned.*EXIF orientation \(6\)"),
-    ((97, 60), "expected an image of 97 x 60 px"),
-])
+@pytest.mark.parametrize(
+    ("expected", "message"),
+    [
+        ((194, 122), "^a.png: expected an image of 194 x 122 px, as annotated, got 97 x 61 px. Was it scaled"),
+        ((61, 97), r"expected an image of 61 x 97 px, .*got 97 x 61 px. Was it turned.*EXIF orientation \(6\)"),
+        ((97, 60), "expected an image of 97 x 60 px"),
+    ],
+)
 def test_another_size_than_annotated(expected, message):
     with pytest.raises(ImageSizeError, match=message):
         check_image_size("a.png", header(97, 61, 6), expected)
@@ -124,8 +129,14 @@ def test_another_size_than_annotated(expected, message):
 def png_header(width, height):
     """A PNG that says it has this size, without its pixels."""
     data = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + data + struct.pack(">I", zlib.crc32(data))
-            + struct.pack(">I", 1000) + b"IDAT")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + data
+        + struct.pack(">I", zlib.crc32(data))
+        + struct.pack(">I", 1000)
+        + b"IDAT"
+    )
 
 
 NO_IMAGES = {
@@ -173,8 +184,14 @@ def test_no_file(tmp_path):
 
 # ---- whole, or cut short
 
-BEHIND = {"nothing": b"", "zeros": bytes(5000), "few bytes": b"\n\n", "another image": encode(pixels(), "JPEG")[:900],
-          "motion picture": b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 20, "text": b"ffmpeg says so"}
+BEHIND = {
+    "nothing": b"",
+    "zeros": bytes(5000),
+    "few bytes": b"\n\n",
+    "another image": encode(pixels(), "JPEG")[:900],
+    "motion picture": b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 20,
+    "text": b"ffmpeg says so",
+}
 
 
 @pytest.mark.parametrize("behind", BEHIND)
@@ -216,15 +233,19 @@ def chunk(name, data):
 
 def test_half_a_png_with_an_end(tmp_path):
     content = encode(pixels(), "PNG")
-    data = content[content.index(b"IDAT") + 4:]
+    data = content[content.index(b"IDAT") + 4 :]
     path = write(tmp_path, content[:33] + chunk(b"IDAT", data[: len(data) // 2]) + chunk(b"IEND", b""))
     check_image_file(path)  # looks whole from outside
     refused(check_image_content, path, "a PNG that is damaged inside or cut short")
 
 
 JPEGS = {
-    "baseline": {}, "fine": {"quality": 98}, "no subsampling": {"subsampling": 0},
-    "restarts": {"restart_marker_rows": 1}, "optimised": {"optimize": True}, "progressive": {"progressive": True},
+    "baseline": {},
+    "fine": {"quality": 98},
+    "no subsampling": {"subsampling": 0},
+    "restarts": {"restart_marker_rows": 1},
+    "optimised": {"optimize": True},
+    "progressive": {"progressive": True},
 }
 
 

@@ -21,8 +21,19 @@ def walk(value):
     return sum(1 + walk(child) for child in value) if isinstance(value, list | tuple | set) else 0
 
 
-@pytest.mark.parametrize("value", [5, "text", [], {}, [1, 2, [3]], {"a": (1, {2}), 5: [[]]}, naming_each_other(6),
-                                   (lambda shared: [shared, [shared], {"a": shared}])([1, 2, 3])])
+@pytest.mark.parametrize(
+    "value",
+    [
+        5,
+        "text",
+        [],
+        {},
+        [1, 2, [3]],
+        {"a": (1, {2}), 5: [[]]},
+        naming_each_other(6),
+        (lambda shared: [shared, [shared], {"a": shared}])([1, 2, 3]),
+    ],
+)
 def test_limit_is_the_number_of_items(value):
     check_expansion(value, max_items=max(walk(value), 1))
     if walk(value):

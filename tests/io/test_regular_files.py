@@ -36,10 +36,16 @@ def test_short_text(tmp_path):
     assert encoding_of(b"") == "utf-8"
 
 
-@pytest.mark.parametrize(("kind", "name"), [
-    ("folder", "a folder"), ("pipe", r"a pipe \(FIFO\)"), ("socket", "a socket"), ("device", "a device"),
-    ("link to a device", "a device"),
-])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("folder", "a folder"),
+        ("pipe", r"a pipe \(FIFO\)"),
+        ("socket", "a socket"),
+        ("device", "a device"),
+        ("link to a device", "a device"),
+    ],
+)
 def test_no_regular_file(tmp_path, kind, name):
     path = tmp_path / "a"
     if kind == "folder":

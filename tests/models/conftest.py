@@ -22,12 +22,14 @@ def make_samples():
                 keypoint_weights=torch.full((1, num_joints), weight),
             )
             sample.gt_instances = InstanceData(bboxes=np.zeros((1, 4)), bbox_scores=np.ones(1))
-            sample.set_metainfo({
-                "input_size": input_size,
-                "input_center": np.array([100.0, 200.0]),
-                "input_scale": np.array([128.0, 128.0]),
-                "flip_indices": list(range(num_joints))[::-1],
-            })
+            sample.set_metainfo(
+                {
+                    "input_size": input_size,
+                    "input_center": np.array([100.0, 200.0]),
+                    "input_scale": np.array([128.0, 128.0]),
+                    "flip_indices": list(range(num_joints))[::-1],
+                }
+            )
             samples.append(sample)
         return samples
 

@@ -145,11 +145,14 @@ def test_conv_block_is_residual():
     assert torch.equal(block(x), x)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"group_channels": 48}, "group_channels: expected a divisor of the 64 channels, got 48"),
-    ({"num_anchors": 4}, "num_anchors: expected an odd square .*got 4"),
-    ({"num_anchors": 3}, "num_anchors: expected an odd square .*got 3"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"group_channels": 48}, "group_channels: expected a divisor of the 64 channels, got 48"),
+        ({"num_anchors": 4}, "num_anchors: expected an odd square .*got 4"),
+        ({"num_anchors": 3}, "num_anchors: expected an odd square .*got 3"),
+    ],
+)
 def test_wrong_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         DSSM(64, **options)

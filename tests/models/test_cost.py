@@ -91,8 +91,11 @@ def test_counters_of_torch_and_mmengine_agree_with_ours(name, options):
 
 def operators_cost(model, mixers):
     """Return what the mixers cost for an image of 64x64, from the sizes of their maps."""
-    strides = {id(module): info["reduction"] for info in model.stage_info
-               for module in model.get_submodule(info["module"]).modules()}
+    strides = {
+        id(module): info["reduction"]
+        for info in model.stage_info
+        for module in model.get_submodule(info["module"]).modules()
+    }
     return sum(mixer.multiply_adds((64 // strides[id(mixer)]) ** 2) for mixer in mixers)
 
 
@@ -132,8 +135,9 @@ def test_get_flops_of_mmpose_takes_our_configs(config):
     if not tool.exists():
         pytest.skip("mmpose is installed without its tools")
     path = Path(__file__).parents[2] / "configs" / config
-    done = subprocess.run([sys.executable, str(tool), str(path), "--input-shape", "96", "96"],
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, str(tool), str(path), "--input-shape", "96", "96"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     found = float(re.search(r"Flops: ([\d.]+)M", done.stdout).group(1)) * 1e6
     from mmengine.registry import init_default_scope

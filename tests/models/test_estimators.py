@@ -35,22 +35,24 @@ class TwoLevelBackbone(nn.Module):
 
 
 def config(head=None, **changes):
-    return ConfigDict({
-        "type": "HandPoseEstimator",
-        "backbone": {"type": "TwoLevelBackbone"},
-        "head": {
-            "type": "A2JHead",
-            "num_joints": 3,
-            "input_size": (64, 64),
-            "embed_dims": 16,
-            "num_heads": 2,
-            "num_encoder_layers": 1,
-            "num_decoder_layers": 2,
-            "decoder": {"type": "A2JCodec", "input_size": (64, 64)},
-            **(head or {}),
-        },
-        **changes,
-    })
+    return ConfigDict(
+        {
+            "type": "HandPoseEstimator",
+            "backbone": {"type": "TwoLevelBackbone"},
+            "head": {
+                "type": "A2JHead",
+                "num_joints": 3,
+                "input_size": (64, 64),
+                "embed_dims": 16,
+                "num_heads": 2,
+                "num_encoder_layers": 1,
+                "num_decoder_layers": 2,
+                "decoder": {"type": "A2JCodec", "input_size": (64, 64)},
+                **(head or {}),
+            },
+            **changes,
+        }
+    )
 
 
 @pytest.fixture
@@ -110,8 +112,10 @@ SILENT = {"type": "TwoLevelBackbone", "publish": False}
     [
         ({"backbone": SILENT}, "TwoLevelBackbone does not tell them: set head.in_channels"),
         ({"neck": {"type": nn.Identity}}, "Identity does not tell them: set head.in_channels"),
-        ({"backbone": SILENT, "neck": {"type": "SingleMapNeck"}},
-         "TwoLevelBackbone does not tell them: set neck.in_channels"),
+        (
+            {"backbone": SILENT, "neck": {"type": "SingleMapNeck"}},
+            "TwoLevelBackbone does not tell them: set neck.in_channels",
+        ),
     ],
 )
 def test_unknown_channels_are_an_error_with_advice(changes, message):
@@ -146,23 +150,32 @@ class TestNeck:
 class TestDetNet:
     """The other framework, with backbones that tell their channels and one that does not."""
 
-    RESNET: ClassVar = {"type": "ResNet", "depth": 18, "base_channels": 8, "stem_channels": 8,
-                        "out_indices": (0, 1, 2, 3)}
+    RESNET: ClassVar = {
+        "type": "ResNet",
+        "depth": 18,
+        "base_channels": 8,
+        "stem_channels": 8,
+        "out_indices": (0, 1, 2, 3),
+    }
 
     def build(self, backbone, **neck):
         codec = {"type": "DetNetCodec", "input_size": (64, 64), "map_size": (16, 16)}
-        return MODELS.build({
-            "type": "HandPoseEstimator",
-            "backbone": backbone,
-            "neck": {"type": "SingleMapNeck", "out_channels": 12, "map_size": (16, 16), **neck},
-            "head": {"type": "DetNetHead", "hidden_channels": 16, "decoder": codec, "bone_length": 80.0},
-        }).eval()
+        return MODELS.build(
+            {
+                "type": "HandPoseEstimator",
+                "backbone": backbone,
+                "neck": {"type": "SingleMapNeck", "out_channels": 12, "map_size": (16, 16), **neck},
+                "head": {"type": "DetNetHead", "hidden_channels": 16, "decoder": codec, "bone_length": 80.0},
+            }
+        ).eval()
 
     @pytest.mark.parametrize(
         ("backbone", "neck"),
-        [({"type": "DFMamba", "arch": "nano", "out_indices": (0, 1, 3, 5)}, {}),
-         ({"type": "TwoLevelBackbone"}, {}),
-         (RESNET, {"in_channels": [8, 16, 32, 64]})],
+        [
+            ({"type": "DFMamba", "arch": "nano", "out_indices": (0, 1, 3, 5)}, {}),
+            ({"type": "TwoLevelBackbone"}, {}),
+            (RESNET, {"in_channels": [8, 16, 32, 64]}),
+        ],
         ids=["DFMamba", "TwoLevelBackbone", "ResNet"],
     )
     def test_any_backbone_predicts_in_image_px_and_mm(self, images, make_samples, backbone, neck):
@@ -209,9 +222,14 @@ class TestDatasetMeta:
         assert model.dataset_meta["num_keypoints"] == 14
 
 
-@pytest.mark.parametrize(("meta", "expected"), [
-    ({}, [[1, 1]]), ({"one_of_two_hands": False, "hand_type": np.array([[0.0, 1.0]])}, [[1, 1]]),
-    ({"one_of_two_hands": True, "hand_type": np.array([[0.0, 1.0]])}, [[0, 1]])])
+@pytest.mark.parametrize(
+    ("meta", "expected"),
+    [
+        ({}, [[1, 1]]),
+        ({"one_of_two_hands": False, "hand_type": np.array([[0.0, 1.0]])}, [[1, 1]]),
+        ({"one_of_two_hands": True, "hand_type": np.array([[0.0, 1.0]])}, [[0, 1]]),
+    ],
+)
 def test_pictures_without_truth_have_what_mmposes_hand_inferencer_reads(images, make_samples, meta, expected):
     model, samples = MODELS.build(config(head={"num_joints": 21})).eval(), make_samples(2, num_joints=21)
     samples[1].gt_instances.keypoints = np.zeros((1, 21, 3))

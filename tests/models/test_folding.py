@@ -35,20 +35,24 @@ def assert_same_maps(model, images, tolerance):
     return folded
 
 
-@pytest.mark.parametrize("options", [
-    {},
-    {"num_anchors": 25},
-    {"offset_bound": 2.0},
-    {"norm_scan_input": True},
-    {"ffn_ratio": 0},
-    {"out_norm": False},
-    {"expand": 2.0},
-    {"conv_causal": True, "conv_kernel": 4},
-    {"blocks": ("conv",) * 6},
-    {"blocks": ("gated",) * 6},
-    {"blocks": ("mamba",) * 6},
-    {"blocks": ("dssm",) * 6},
-], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"num_anchors": 25},
+        {"offset_bound": 2.0},
+        {"norm_scan_input": True},
+        {"ffn_ratio": 0},
+        {"out_norm": False},
+        {"expand": 2.0},
+        {"conv_causal": True, "conv_kernel": 4},
+        {"blocks": ("conv",) * 6},
+        {"blocks": ("gated",) * 6},
+        {"blocks": ("mamba",) * 6},
+        {"blocks": ("dssm",) * 6},
+    ],
+    ids=str,
+)
 def test_folding_changes_nothing_but_rounding(options):
     model = with_history(DFMamba("nano", **{"group_channels": 16, **options}))
     assert_same_maps(model, torch.randn(2, 3, 64, 96), tolerance=2e-5)
@@ -57,8 +61,9 @@ def test_folding_changes_nothing_but_rounding(options):
 def test_tiny_folded():
     folded = assert_same_maps(with_history(DFMamba("tiny")), torch.randn(1, 3, 64, 64), tolerance=2e-5)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-    assert all(isinstance(block.mixer, FoldedDSSM | NoMixer)
-               for block in folded.modules() if isinstance(block, GatedBlock))
+    assert all(
+        isinstance(block.mixer, FoldedDSSM | NoMixer) for block in folded.modules() if isinstance(block, GatedBlock)
+    )
 
 
 def mmpose_resnet(depth):
@@ -76,9 +81,18 @@ def torchvision_resnet(name):
     return nn.Sequential(getattr(models, name)(), nn.Unflatten(0, (1, -1)))  # one "map": the logits
 
 
-@pytest.mark.parametrize(("make", "name"), [
-    (torchvision_resnet, "resnet18"), (torchvision_resnet, "resnet50"), (timm_resnet, "resnet18"),
-    (timm_resnet, "resnet50"), (timm_resnet, "seresnet50"), (mmpose_resnet, 18), (mmpose_resnet, 50)])
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (torchvision_resnet, "resnet18"),
+        (torchvision_resnet, "resnet50"),
+        (timm_resnet, "resnet18"),
+        (timm_resnet, "resnet50"),
+        (timm_resnet, "seresnet50"),
+        (mmpose_resnet, 18),
+        (mmpose_resnet, 50),
+    ],
+)
 def test_resnets_of_others_are_folded_too(make, name):
     folded = assert_same_maps(with_history(make(name)), torch.randn(1, 3, 64, 64), tolerance=2e-5)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())

@@ -13,18 +13,31 @@ WIDTH = 100
 
 def make_sample(**changes):
     """Return a sample of a left hand that was mirrored, with one joint."""
-    sample = PoseDataSample(metainfo={
-        "mirrored": True, "ori_shape": (50, WIDTH), "hand_type": np.array([[1.0, 0.0]]),
-        "abs_depth": np.array([600.0, 0.0]), "principal_pt": np.array([40.0, 20.0]), "focal": np.array([500.0, 500.0]),
-        "input_center": np.array([30.0, 25.0]), "input_scale": np.array([64.0, 64.0]), "input_size": (32, 32),
-        **changes,
-    })
+    sample = PoseDataSample(
+        metainfo={
+            "mirrored": True,
+            "ori_shape": (50, WIDTH),
+            "hand_type": np.array([[1.0, 0.0]]),
+            "abs_depth": np.array([600.0, 0.0]),
+            "principal_pt": np.array([40.0, 20.0]),
+            "focal": np.array([500.0, 500.0]),
+            "input_center": np.array([30.0, 25.0]),
+            "input_scale": np.array([64.0, 64.0]),
+            "input_size": (32, 32),
+            **changes,
+        }
+    )
     box = np.array([[10.0, 5, 70, 40]])
     sample.gt_instances = InstanceData(
-        keypoints=np.array([[[65.0, 20.0, 0.0]]]), keypoints_cam=np.array([[[30.0, 0.0, 600.0]]]), bboxes=box)
+        keypoints=np.array([[[65.0, 20.0, 0.0]]]), keypoints_cam=np.array([[[30.0, 0.0, 600.0]]]), bboxes=box
+    )
     sample.pred_instances = InstanceData(
-        keypoints=np.array([[[60.0, 21.0, 7.0]]]), keypoint_scores=np.full((1, 1), 0.5), bboxes=box,
-        keypoints_cam=np.array([[[1.0, 2.0, 3.0]]]), keypoints_scale_free=np.array([[[0.1, 0.2, 0.3]]]))
+        keypoints=np.array([[[60.0, 21.0, 7.0]]]),
+        keypoint_scores=np.full((1, 1), 0.5),
+        bboxes=box,
+        keypoints_cam=np.array([[[1.0, 2.0, 3.0]]]),
+        keypoints_scale_free=np.array([[[0.1, 0.2, 0.3]]]),
+    )
     return sample
 
 

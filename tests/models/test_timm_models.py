@@ -12,8 +12,11 @@ from dfmamba.models.backbones import DFMamba, TimmBackbone
 timm = pytest.importorskip("timm")
 timm_models = pytest.importorskip("dfmamba.models.timm_models")
 
-REGISTERED = {f"{family}_{arch}": (backbone, arch) for family, (backbone, archs, _) in timm_models.FAMILIES.items()
-              for arch in archs}
+REGISTERED = {
+    f"{family}_{arch}": (backbone, arch)
+    for family, (backbone, archs, _) in timm_models.FAMILIES.items()
+    for arch in archs
+}
 NANO = [name for name in REGISTERED if name.endswith("_nano")]
 every_model = pytest.mark.parametrize("name", REGISTERED)
 every_nano = pytest.mark.parametrize("name", NANO)
@@ -269,8 +272,10 @@ def test_intermediates_can_stop_early(name):
 @pytest.mark.parametrize("indices", [(4,), (-5,), 5, 0, -1, ()])
 def test_levels_that_there_are_not_are_named(indices):
     model = timm.create_model("dfmamba_nano")
-    for ask in (lambda: model.forward_intermediates(images(), indices=indices),
-                lambda: model.prune_intermediate_layers(indices)):
+    for ask in (
+        lambda: model.forward_intermediates(images(), indices=indices),
+        lambda: model.prune_intermediate_layers(indices),
+    ):
         with pytest.raises(ValueError, match=r"indices: expected some of the levels 0 to 3, or how many, got "):
             ask()
 
@@ -335,8 +340,10 @@ def test_fx_gives_any_node(name):
     x = images()
     train_nodes, eval_nodes = timm.models.get_graph_node_names(model)
     assert train_nodes[-1].startswith("head")
-    for extractor in (timm.models.create_feature_extractor,
-                      pytest.importorskip("torchvision").models.feature_extraction.create_feature_extractor):
+    for extractor in (
+        timm.models.create_feature_extractor,
+        pytest.importorskip("torchvision").models.feature_extraction.create_feature_extractor,
+    ):
         extracted = extractor(model, {"stages.1": "early", eval_nodes[-1]: "logits"}).eval()(x)
         assert torch.equal(extracted["logits"], model(x))
         torch.testing.assert_close(extracted["early"], raw_maps(name, model, x)[1])
@@ -386,7 +393,8 @@ def test_channels_last(name):
 def test_the_stem_works_in_the_layout_of_the_tokens(name):
     model, layouts = timm.create_model(name, num_classes=5).eval(), []
     model.stem.register_forward_pre_hook(
-        lambda _, args: layouts.append(args[0].is_contiguous(memory_format=torch.channels_last)))
+        lambda _, args: layouts.append(args[0].is_contiguous(memory_format=torch.channels_last))
+    )
     model(images())
     model.forward_intermediates(images())
     assert layouts == [True, True]
@@ -414,8 +422,17 @@ def test_bfloat16(name, autocast):
 
 @every_nano
 def test_arguments_that_timms_models_share(name):
-    model = timm.create_model(name, in_chans=1, img_size=(64, 96), drop_rate=0.2, drop_path_rate=0.3, exportable=True,
-                              no_jit=True, device="cpu", num_classes=None)
+    model = timm.create_model(
+        name,
+        in_chans=1,
+        img_size=(64, 96),
+        drop_rate=0.2,
+        drop_path_rate=0.3,
+        exportable=True,
+        no_jit=True,
+        device="cpu",
+        num_classes=None,
+    )
     assert model.in_chans == 1
     assert timm.models.get_model_input_config(model)["input_size"] == (1, 64, 96)
     assert model.head.drop.p == model.drop_rate == 0.2
@@ -431,8 +448,10 @@ def test_arguments_of_the_backbone():
     model = timm.create_model("dfmamba_nano", num_anchors=25, blocks=["conv", "conv", "dssm", "vss", "dssm", "gated"])
     assert model.stages[2].blocks[0].mixer.num_anchors == 25
     assert type(model.stages[3].blocks[0]).__name__ == "VSSBlock"
-    small = {"stem_channels": 8, "stages": [{"block": "conv", "channels": 8, "depth": 1, "stride": stride}
-                                            for stride in (4, 8, 8)]}
+    small = {
+        "stem_channels": 8,
+        "stages": [{"block": "conv", "channels": 8, "depth": 1, "stride": stride} for stride in (4, 8, 8)],
+    }
     model = timm.create_model("dfmamba_nano", arch=small)
     assert [(info["reduction"], info["module"]) for info in model.feature_info] == [(4, "stages.0"), (8, "stages.2")]
     with pytest.raises(TypeError, match="unexpected keyword argument 'num_ankers'"):
@@ -452,13 +471,17 @@ def test_what_timm_has_tools_for_is_left_to_them(option):
 def test_weights_are_adapted_to_channels_and_classes(name, tmp_path):
     source = timm.create_model(name)
     torch.save(source.state_dict(), tmp_path / "weights.pth")
-    model = timm.create_model(name, pretrained=True, in_chans=1, num_classes=5,
-                              pretrained_cfg_overlay={"file": str(tmp_path / "weights.pth")})
+    model = timm.create_model(
+        name, pretrained=True, in_chans=1, num_classes=5, pretrained_cfg_overlay={"file": str(tmp_path / "weights.pth")}
+    )
     first = source.default_cfg["first_conv"] + ".weight"
     weights, theirs = model.state_dict(), source.state_dict()
     torch.testing.assert_close(weights[first], theirs[first].sum(1, keepdim=True))
-    assert all(torch.equal(value, theirs[key]) for key, value in weights.items()
-               if key != first and not key.startswith("head."))
+    assert all(
+        torch.equal(value, theirs[key])
+        for key, value in weights.items()
+        if key != first and not key.startswith("head.")
+    )
     assert weights["head.fc.weight"].shape == (5, model.num_features)
 
 

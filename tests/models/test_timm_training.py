@@ -62,8 +62,11 @@ def test_learning_rates_fall_with_the_depth(name):
     model = timm.create_model(name, num_classes=3)
     optimizer = optim.create_optimizer_v2(model, "adamw", lr=1e-3, weight_decay=0.05, layer_decay=0.5)
     groups = group_of(optimizer, model)
-    blocks = [f"stages.{number}.blocks.{index}." for number, stage in enumerate(model.stages)
-              for index in range(len(stage.blocks))]
+    blocks = [
+        f"stages.{number}.blocks.{index}."
+        for number, stage in enumerate(model.stages)
+        for index in range(len(stage.blocks))
+    ]
     for depth, prefix in enumerate(["stem.", *blocks, "head."]):
         scales = {group["lr_scale"] for key, group in groups.items() if key.startswith(prefix)}
         assert scales == {0.5 ** (len(blocks) + 1 - depth)}, prefix
@@ -93,8 +96,9 @@ def test_the_loop_of_timms_training_script(name, tmp_path):
     optimizer = optim.create_optimizer_v2(model, "adamw", lr=2e-3, weight_decay=0.05, layer_decay=0.9)
     plan, _ = scheduler.create_scheduler_v2(optimizer, "cosine", num_epochs=4, warmup_epochs=1, warmup_lr=1e-4)
     criterion = loss.LabelSmoothingCrossEntropy(0.1)
-    saver = utils.CheckpointSaver(model, optimizer, model_ema=average, checkpoint_dir=str(tmp_path), decreasing=True,
-                                  recovery_dir=str(tmp_path))
+    saver = utils.CheckpointSaver(
+        model, optimizer, model_ema=average, checkpoint_dir=str(tmp_path), decreasing=True, recovery_dir=str(tmp_path)
+    )
     labels = torch.arange(8) % 2
     x = torch.randn(8, 3, 32, 32) + labels.view(-1, 1, 1, 1)
     losses = []
@@ -117,8 +121,10 @@ def test_the_loop_of_timms_training_script(name, tmp_path):
     again = optim.create_optimizer_v2(resumed, "adamw", lr=2e-3, weight_decay=0.05, layer_decay=0.9)
     assert timm.models.resume_checkpoint(resumed, last, again) == 4
     assert all(torch.equal(value, model.state_dict()[key]) for key, value in resumed.state_dict().items())
-    for source, expected in ((timm.create_model(name, num_classes=2, checkpoint_path=last), average.module),
-                             (timm.create_model(name, num_classes=2), model)):
+    for source, expected in (
+        (timm.create_model(name, num_classes=2, checkpoint_path=last), average.module),
+        (timm.create_model(name, num_classes=2), model),
+    ):
         if expected is model:
             timm.models.load_checkpoint(source, last, use_ema=False)
         assert torch.equal(source.eval()(x), expected.eval()(x))

@@ -9,18 +9,32 @@ from dfmamba.models.two_hands import restore_two_hands
 
 
 def make_sample(hand_type=(0.0, 1.0), one_of_two_hands=True):
-    sample = PoseDataSample(metainfo={"one_of_two_hands": one_of_two_hands, "hand_type": np.array([hand_type]),
-                                      "root_depth": np.full(21, 600.0)})
+    sample = PoseDataSample(
+        metainfo={
+            "one_of_two_hands": one_of_two_hands,
+            "hand_type": np.array([hand_type]),
+            "root_depth": np.full(21, 600.0),
+        }
+    )
     joints = np.arange(1.0, 64.0).reshape(1, 21, 3)
-    sample.gt_instances = InstanceData(keypoints=joints, keypoints_cam=joints + 500, keypoints_visible=np.ones((1, 21)),
-                                       bboxes=np.array([[1.0, 2, 3, 4]]))
-    sample.pred_instances = InstanceData(keypoints=-joints, keypoints_cam=-joints - 500, keypoints_scale_free=joints,
-                                         keypoint_scores=np.full((1, 21), 0.5))
+    sample.gt_instances = InstanceData(
+        keypoints=joints,
+        keypoints_cam=joints + 500,
+        keypoints_visible=np.ones((1, 21)),
+        bboxes=np.array([[1.0, 2, 3, 4]]),
+    )
+    sample.pred_instances = InstanceData(
+        keypoints=-joints,
+        keypoints_cam=-joints - 500,
+        keypoints_scale_free=joints,
+        keypoint_scores=np.full((1, 21), 0.5),
+    )
     return sample
 
 
-@pytest.mark.parametrize(("hand_type", "hand", "other"), [((1, 0), slice(0, 21), slice(21, 42)),
-                                                          ((0, 1), slice(21, 42), slice(0, 21))])
+@pytest.mark.parametrize(
+    ("hand_type", "hand", "other"), [((1, 0), slice(0, 21), slice(21, 42)), ((0, 1), slice(21, 42), slice(0, 21))]
+)
 def test_the_hand_gets_its_place(hand_type, hand, other):
     before, after = make_sample(), restore_two_hands(make_sample(hand_type))
     for part in ("gt_instances", "pred_instances"):

@@ -96,8 +96,9 @@ def check_against_float64(operators, arguments, dtype, size, softplus=True, slac
     """Assert that result and gradients in `dtype` are within `slack` tolerances of the reference in float64."""
     if probe is None:
         probe = torch.randn(arguments["x"].shape, dtype=torch.float64)
-    compare_with_float64(operators, "dssm", cast(arguments, dtype), dtype, slack, probe.to(dtype),
-                         size=size, delta_softplus=softplus)
+    compare_with_float64(
+        operators, "dssm", cast(arguments, dtype), dtype, slack, probe.to(dtype), size=size, delta_softplus=softplus
+    )
 
 
 def compare_with_float64(operators, name, arguments, dtype, slack, probe, **options):

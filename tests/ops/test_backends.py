@@ -11,14 +11,17 @@ from test_fuzz import make_cancelling_case
 from dfmamba.ops import available_backends, backends, deform_sample, dssm, ext_loader, mamba_ssm_backend, reference
 
 
-@pytest.mark.parametrize(("architectures", "runs", "does_not"), [
-    ("sm_80 sm_90 compute_90", [(8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 1)], [(6, 1), (7, 0), (7, 5)]),
-    ("sm_80 sm_90", [(8, 0), (8, 9), (9, 0)], [(7, 5), (10, 0), (12, 0)]),
-    ("sm_86", [(8, 6), (8, 9)], [(8, 0), (9, 0)]),
-    ("sm_90a", [(9, 0)], [(8, 0), (9, 1), (10, 0)]),
-    ("sm_100 compute_120", [(10, 0), (10, 3), (12, 0), (12, 1)], [(9, 0), (11, 0)]),
-    ("compute_75", [(7, 5), (8, 0), (12, 0)], [(7, 0), (6, 0)]),
-])
+@pytest.mark.parametrize(
+    ("architectures", "runs", "does_not"),
+    [
+        ("sm_80 sm_90 compute_90", [(8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 1)], [(6, 1), (7, 0), (7, 5)]),
+        ("sm_80 sm_90", [(8, 0), (8, 9), (9, 0)], [(7, 5), (10, 0), (12, 0)]),
+        ("sm_86", [(8, 6), (8, 9)], [(8, 0), (9, 0)]),
+        ("sm_90a", [(9, 0)], [(8, 0), (9, 1), (10, 0)]),
+        ("sm_100 compute_120", [(10, 0), (10, 3), (12, 0), (12, 1)], [(9, 0), (11, 0)]),
+        ("compute_75", [(7, 5), (8, 0), (12, 0)], [(7, 0), (6, 0)]),
+    ],
+)
 def test_what_a_build_runs_on(architectures, runs, does_not):
     architectures = tuple(architectures.split())
     assert [capability for capability in (*runs, *does_not) if ext_loader.runs_on(architectures, capability)] == runs
@@ -27,12 +30,17 @@ def test_what_a_build_runs_on(architectures, runs, does_not):
 @pytest.fixture
 def gpu(monkeypatch, caplog):
     """Return a function that pretends that there is a GPU of some compute capability, and what is logged."""
+
     def pretend(capability, built_for=("sm_80", "sm_90", "compute_90")):
         monkeypatch.setattr(backends, "_NATIVE", frozenset({"cpu", "cuda"}))
         monkeypatch.setattr(backends, "LOAD_ERROR", None)
         monkeypatch.setattr(backends, "cuda_architectures", lambda: built_for)
-        for name, value in {"get_device_capability": capability, "is_available": True, "is_initialized": True,
-                            "current_device": 0}.items():
+        for name, value in {
+            "get_device_capability": capability,
+            "is_available": True,
+            "is_initialized": True,
+            "current_device": 0,
+        }.items():
             monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
         backends._gpu_reason_of.cache_clear()
         backends._warn.cache_clear()
@@ -80,6 +88,7 @@ def test_tensors_without_memory_run_on_the_reference_without_a_word(caplog):
 @pytest.fixture
 def mamba_ssm(monkeypatch):
     """The package's scan as a stand-in on the CPU: what goes in and out has the dtype of u, as with its kernel."""
+
     def scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus):
         assert all(tensor.is_contiguous() and tensor.dtype == u.dtype for tensor in (u, delta, B, C))
         assert D is None
@@ -128,11 +137,14 @@ def test_mamba_ssm_refuses_transforms_by_name():
         torch.func.grad(lambda x: dssm(x, **a, size=(4, 5)).sum())(x)
 
 
-@pytest.mark.parametrize(("dtype", "num_states", "forward_mode", "message"), [
-    (torch.float64, 8, False, "expects float32, float16 or bfloat16, got float64"),
-    (torch.float32, 257, False, "N of at most 256, got 257"),
-    (torch.float32, 8, True, "no forward-mode derivatives"),
-])
+@pytest.mark.parametrize(
+    ("dtype", "num_states", "forward_mode", "message"),
+    [
+        (torch.float64, 8, False, "expects float32, float16 or bfloat16, got float64"),
+        (torch.float32, 257, False, "N of at most 256, got 257"),
+        (torch.float32, 8, True, "no forward-mode derivatives"),
+    ],
+)
 def test_mamba_ssm_says_what_it_cannot_do(gpu, monkeypatch, dtype, num_states, forward_mode, message):
     x = gpu((8, 0))
     x.dtype = dtype

@@ -97,7 +97,12 @@ def test_a_failed_cuda_build_is_an_error_where_it_is_asked_for(tmp_path, other_t
 def test_cuda_that_is_asked_for_and_cannot_be_is_an_error(tmp_path, environment, message):
     (tmp_path / "torch.py").write_text("raise ImportError")
     environment = {name: str(tmp_path) if value == "NO_TORCH" else value for name, value in environment.items()}
-    done = subprocess.run([sys.executable, "setup.py", "--name"], cwd=ROOT, capture_output=True, text=True,
-                          env={**os.environ, "FORCE_CUDA": "1", **environment})
+    done = subprocess.run(
+        [sys.executable, "setup.py", "--name"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "FORCE_CUDA": "1", **environment},
+    )
     assert done.returncode != 0
     assert message in done.stderr

@@ -41,8 +41,16 @@ def emulation(tmp_path_factory):
         pytest.skip("no g++ to compile the CUDA sources for the CPU")
     folder = tmp_path_factory.mktemp("cuda_emulation")
     flags = [
-        "-std=c++17", "-O1", "-fPIC", "-DDFMAMBA_EMULATE", "-Wall", "-Werror", "-Wno-unknown-pragmas",
-        "-fsanitize=undefined,float-cast-overflow", "-fno-sanitize-recover=all", f"-I{HERE / 'cuda_emulation'}",
+        "-std=c++17",
+        "-O1",
+        "-fPIC",
+        "-DDFMAMBA_EMULATE",
+        "-Wall",
+        "-Werror",
+        "-Wno-unknown-pragmas",
+        "-fsanitize=undefined,float-cast-overflow",
+        "-fno-sanitize-recover=all",
+        f"-I{HERE / 'cuda_emulation'}",
         f"-I{SOURCES}",
     ]
     objects, running = [], []
@@ -103,7 +111,9 @@ def call(library, function, dtype, sizes, inputs, output_shapes, wide=(0, 0, 0, 
         outputs = [None if spec is None else Guarded(*spec, misaligned=misaligned) for spec in output_shapes]
         pointers = [None if array is None else array.pointer for array in (*arrays, *outputs)]
         code = getattr(library, function)(
-            DTYPES[dtype], *(integers(s) for s in sizes), (ctypes.c_void_p * len(pointers))(*pointers),
+            DTYPES[dtype],
+            *(integers(s) for s in sizes),
+            (ctypes.c_void_p * len(pointers))(*pointers),
             (ctypes.c_int * len(wide))(*wide),
         )
         assert code == 0, library.failure().decode()
@@ -214,8 +224,9 @@ def test_sample_on_the_lattice_and_the_borders(emulation):
     offset[0, 0] = -1.0
     sizes = [[1, 1, 3, 1, 1, 1, 1]]
     shapes = [(t.shape, t.dtype) for t in (x, offset, weight)]
-    _, grad_offset, _ = call(emulation, "run_sample_backward", torch.float32, sizes,
-                             [torch.ones_like(x), x, offset, weight], shapes)
+    _, grad_offset, _ = call(
+        emulation, "run_sample_backward", torch.float32, sizes, [torch.ones_like(x), x, offset, weight], shapes
+    )
     assert grad_offset.flatten().tolist() == [3.0, 11.0 - 5.0, 0.0 - 11.0]
 
 
@@ -274,8 +285,16 @@ def check_scan(library, case, dtype, softplus=True, wide_dtype=None, absent=(), 
 
 
 SCAN_CASES = [
-    (1, 1, 1, 1), (2, 5, 6, 3), (1, 33, 33, 4), (1, 32, 8, 5), (2, 40, 30, 8), (1, 70, 71, 13), (2, 31, 32, 16),
-    (1, 20, 8, 17), (1, 12, 33, 64), (1, 9, 3, 32),
+    (1, 1, 1, 1),
+    (2, 5, 6, 3),
+    (1, 33, 33, 4),
+    (1, 32, 8, 5),
+    (2, 40, 30, 8),
+    (1, 70, 71, 13),
+    (2, 31, 32, 16),
+    (1, 20, 8, 17),
+    (1, 12, 33, 64),
+    (1, 9, 3, 32),
 ]
 
 
@@ -321,14 +340,24 @@ def test_scan_infinite_input_stays_where_it_is(emulation):
     arguments = scan_arguments(1, 6, 3, 3, torch.float32)
     arguments["u"][0, 2, 1] = math.inf
     expected = reference_scan(*arguments.values(), True)
-    (y,) = call(emulation, "run_scan", torch.float32, [scan_sizes(1, 6, 3, 3)], list(arguments.values()),
-                [(expected.shape, torch.float32)])
+    (y,) = call(
+        emulation,
+        "run_scan",
+        torch.float32,
+        [scan_sizes(1, 6, 3, 3)],
+        list(arguments.values()),
+        [(expected.shape, torch.float32)],
+    )
     torch.testing.assert_close(y, expected, equal_nan=True)
 
 
 FUSED_CASES = [
-    (2, (4, 5), 64, 1, 9, 4), (1, (5, 7), 64, 2, 9, 8), (1, (1, 33), 32, 1, 25, 16), (1, (9,), 96, 1, 5, 3),
-    (1, (1, 1), 32, 1, 1, 1), (1, (3, 4), 32, 1, 9, 20),
+    (2, (4, 5), 64, 1, 9, 4),
+    (1, (5, 7), 64, 2, 9, 8),
+    (1, (1, 33), 32, 1, 25, 16),
+    (1, (9,), 96, 1, 5, 3),
+    (1, (1, 1), 32, 1, 1, 1),
+    (1, (3, 4), 32, 1, 9, 20),
     (1, (9, 11), 32, 1, 1, 8),
 ]
 

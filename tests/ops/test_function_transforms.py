@@ -19,6 +19,7 @@ NO_SECOND = "backend='reference' has them"
 @pytest.fixture(params=["deform_sample", "selective_scan", "dssm"])
 def operator(request):
     """Each public operator as a function of (*all arguments of dssm, backend)."""
+
     def deform_sample(x, offset, weight, *_, backend=None):
         return ops.deform_sample(x, offset, weight, size=SIZE, backend=backend)
 
@@ -49,8 +50,10 @@ def loss(operator, backend):
 
 def samples(values, in_dims):
     """Return three different values for every argument that is mapped over, stacked along the named axis."""
-    return tuple(value if dim is None else torch.stack([value, 1.1 * value, 0.9 * value], dim)
-                 for value, dim in zip(values, in_dims, strict=True))
+    return tuple(
+        value if dim is None else torch.stack([value, 1.1 * value, 0.9 * value], dim)
+        for value, dim in zip(values, in_dims, strict=True)
+    )
 
 
 REVERSE = {
@@ -60,10 +63,12 @@ REVERSE = {
     "jacrev": lambda f, v: func.jacrev(f, ALL)(*v),
     "vmap": lambda f, v: func.vmap(f)(*samples(v, [0] * 9)),
     "vmap along other axes": lambda f, v: func.vmap(f, (2, 1, None, 3, 1, 0, -1, None, 0))(
-        *samples(v, [2, 1, None, 3, 1, 0, -1, None, 0])),
+        *samples(v, [2, 1, None, 3, 1, 0, -1, None, 0])
+    ),
     "gradients of each sample": lambda f, v: func.vmap(func.grad(f, ALL), BATCHED)(*samples(v, BATCHED)),
     "gradients of samples of samples": lambda f, v: func.vmap(func.vmap(func.grad(f, ALL), BATCHED), BATCHED)(
-        *samples(samples(v, BATCHED), BATCHED)),
+        *samples(samples(v, BATCHED), BATCHED)
+    ),
     "functionalize": lambda f, v: func.functionalize(f)(*v),
     "jacobian, vectorized": lambda f, v: functional.jacobian(f, v, vectorize=True),
 }
@@ -71,8 +76,10 @@ REVERSE = {
 
 @pytest.mark.parametrize("transform", REVERSE)
 def test_reverse_mode(native, operator, values, transform):
-    results = [pytree.tree_leaves(REVERSE[transform](loss(operator, backend), values))
-               for backend in (native.backend, "reference")]
+    results = [
+        pytree.tree_leaves(REVERSE[transform](loss(operator, backend), values))
+        for backend in (native.backend, "reference")
+    ]
     for ours, expected in zip(*results, strict=True):
         torch.testing.assert_close(ours, expected)
 
@@ -81,8 +88,10 @@ def test_without_skip_and_bias(native, values):
     def dssm(*arguments, backend):
         return ops.dssm(*arguments, size=SIZE, backend=backend)
 
-    per_sample = [func.vmap(func.grad(loss(dssm, backend), tuple(range(7))), BATCHED[:7])(
-        *samples(values[:7], BATCHED[:7])) for backend in (native.backend, "reference")]
+    per_sample = [
+        func.vmap(func.grad(loss(dssm, backend), tuple(range(7))), BATCHED[:7])(*samples(values[:7], BATCHED[:7]))
+        for backend in (native.backend, "reference")
+    ]
     for ours, expected in zip(*per_sample, strict=True):
         torch.testing.assert_close(ours, expected)
 
@@ -99,8 +108,9 @@ def test_forward_mode_without_skip_and_bias(values):
     with forward_ad.dual_level():  # the tangent may be that of the last argument alone
         dual = forward_ad.make_dual(only_bias, torch.ones_like(only_bias))
         tangent = forward_ad.unpack_dual(ops.selective_scan(*scanned, None, dual)).tangent
-    expected = directional_derivative(lambda bias: ops.selective_scan(*scanned, None, bias), [only_bias],
-                                      [torch.ones_like(only_bias)])
+    expected = directional_derivative(
+        lambda bias: ops.selective_scan(*scanned, None, bias), [only_bias], [torch.ones_like(only_bias)]
+    )
     torch.testing.assert_close(tangent, expected, rtol=1e-6, atol=1e-6)
 
 
@@ -136,8 +146,10 @@ def test_second_derivatives_by_forward_over_reverse(operator, values):
 
 def test_a_native_backend_that_is_asked_for_refuses_forward_mode(native, operator, values):
     directions = tuple(torch.ones_like(value) for value in values)
-    for attempt in (lambda: func.jvp(lambda *v: operator(*v, backend=native.backend), values, directions),
-                    lambda: tangent_of(operator, values, directions, native.backend)):
+    for attempt in (
+        lambda: func.jvp(lambda *v: operator(*v, backend=native.backend), values, directions),
+        lambda: tangent_of(operator, values, directions, native.backend),
+    ):
         with pytest.raises(ValueError, match=r"no forward-mode derivatives.*'reference' has them"):
             attempt()
 
@@ -152,9 +164,11 @@ def test_what_goes_on_beyond_first_derivatives_is_refused(native, operator, valu
     def natively(*arguments):
         return loss(operator, native.backend)(*arguments)
 
-    for attempt in (lambda: func.grad(lambda *v: func.grad(natively)(*v).sum())(*values),
-                    lambda: functional.hessian(natively, values),
-                    lambda: functional.jvp(natively, values, values)):
+    for attempt in (
+        lambda: func.grad(lambda *v: func.grad(natively)(*v).sum())(*values),
+        lambda: functional.hessian(natively, values),
+        lambda: functional.jvp(natively, values, values),
+    ):
         with pytest.raises(RuntimeError, match=NO_SECOND):
             attempt()
 

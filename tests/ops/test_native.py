@@ -300,7 +300,8 @@ assert "pip install" in available_backends()["cpu"]
 @needs_extension
 @pytest.mark.parametrize("capability", ["portable", "avx2", "avx512"])
 def test_every_build_of_the_cpu_kernels(capability):
-    said = run_python(f"""
+    said = run_python(
+        f"""
 import sys, torch
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from operator_cases import Operators, check_against_float64
@@ -313,7 +314,9 @@ except RuntimeError as error:
 for number in range(40):
     arguments, *options = make_case(number)
     check_against_float64(Operators("cpu"), arguments, *options, slack=3)
-""", DFMAMBA_CPU_CAPABILITY=capability)
+""",
+        DFMAMBA_CPU_CAPABILITY=capability,
+    )
     if said.startswith("skip"):
         pytest.skip(said)
 

@@ -152,8 +152,9 @@ def test_every_block_of_dfmamba_takes_it(block, norm_scan_input, monkeypatch):
         return "reference"
 
     monkeypatch.setattr(importlib.import_module("dfmamba.ops.dssm"), "choose", watch)
-    model = backbones.DFMamba("nano", blocks=[block] * 6, group_channels=16, backend="reference",
-                              norm_scan_input=norm_scan_input).eval()
+    model = backbones.DFMamba(
+        "nano", blocks=[block] * 6, group_channels=16, backend="reference", norm_scan_input=norm_scan_input
+    ).eval()
     model(torch.randn(1, 3, 32, 32))
     assert set(asked) == {"reference"}
 

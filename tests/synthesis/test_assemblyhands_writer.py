@@ -40,13 +40,21 @@ def records(folder, split="train"):
     for image, annotation in zip(data["images"], data["annotations"], strict=True):
         cameras, frame = calibration[image["seq_name"]], f"{image['frame_idx']:06d}"
         name = image["camera"] + SUFFIX
-        yield (image, annotation, np.array(cameras["intrinsics"][name]), np.array(cameras["extrinsics"][frame][name]),
-               joints[image["seq_name"]][frame])
+        yield (
+            image,
+            annotation,
+            np.array(cameras["intrinsics"][name]),
+            np.array(cameras["extrinsics"][frame][name]),
+            joints[image["seq_name"]][frame],
+        )
 
 
 def digests(folder):
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.rglob("*")) if path.is_file() and path.name != LIST}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != LIST
+    }
 
 
 def test_tree_and_image_records(dataset):
@@ -58,8 +66,10 @@ def test_tree_and_image_records(dataset):
         sequences, ids = {}, set()
         for image, annotation, *_ in records(folder, split):
             assert set(image) == {"id", "file_name", "width", "height", "seq_name", "camera", "frame_idx", "timestamp"}
-            assert image["file_name"] == (f"ego_images_rectified/{split}/{image['seq_name']}/{image['camera']}{SUFFIX}/"
-                                          f"{image['frame_idx']:06d}.jpg")
+            assert image["file_name"] == (
+                f"ego_images_rectified/{split}/{image['seq_name']}/{image['camera']}{SUFFIX}/"
+                f"{image['frame_idx']:06d}.jpg"
+            )
             picture = cv2.imread(str(folder / "images" / image["file_name"]), cv2.IMREAD_UNCHANGED)
             assert picture.shape == (480, 636, 3) == (image["height"], image["width"], 3)
             assert np.abs(picture.astype(int) - picture[..., :1]).max() < 12  # grey, but for JPEG's colours
@@ -211,8 +221,9 @@ def test_skeleton_file(dataset):
     assert lines[42] == "l_wrist 41 -1"
 
 
-@pytest.mark.parametrize(("split", "images", "sequences"), [("train", 2000, 14), ("val", 2000, 2), ("test", 2000, 4),
-                                                            ("train", 7, 2)])
+@pytest.mark.parametrize(
+    ("split", "images", "sequences"), [("train", 2000, 14), ("val", 2000, 2), ("test", 2000, 4), ("train", 7, 2)]
+)
 def test_plan(tmp_path, split, images, sequences):
     frames = plan_split(tmp_path, 0, split, images, None)
     assert sum(frame.views for frame in frames) == images
@@ -238,9 +249,15 @@ def test_same_seed_same_bytes_and_other_seed_other_bytes(tmp_path):
     assert write_assemblyhands(tmp_path / "a", {"val": 1}, seed=7, view_spread_deg=20) is None
 
 
-@pytest.mark.parametrize(("counts", "seed", "message"), [
-    ({"testing": 8}, 0, "num_images"), ({}, 0, "num_images"), ({"val": -8}, 0, "num_images"), ({"val": 8}, -1, "seed"),
-])
+@pytest.mark.parametrize(
+    ("counts", "seed", "message"),
+    [
+        ({"testing": 8}, 0, "num_images"),
+        ({}, 0, "num_images"),
+        ({"val": -8}, 0, "num_images"),
+        ({"val": 8}, -1, "seed"),
+    ],
+)
 def test_wrong_arguments(tmp_path, counts, seed, message):
     with pytest.raises(ValueError, match=message):
         write_assemblyhands(tmp_path / "new", counts, seed)

@@ -73,12 +73,15 @@ def test_no_finger_passes_through_another(family):
             for other in range(finger):
                 mine = (flesh.finger == finger) & (flesh.segment >= 2)
                 theirs = (flesh.finger == other) & (flesh.segment >= 1)
-                overlap = deepest_overlap(balls(ends[mine], flesh.radii_mm[mine]),
-                                          balls(ends[theirs], flesh.radii_mm[theirs]))
+                overlap = deepest_overlap(
+                    balls(ends[mine], flesh.radii_mm[mine]), balls(ends[theirs], flesh.radii_mm[theirs])
+                )
                 assert overlap <= SELF_OVERLAP_MM + SAMPLING_SLACK_MM
             outer, palm = (flesh.finger == finger) & (flesh.segment >= 2), flesh.segment == 0
-            assert deepest_overlap(balls(ends[outer], flesh.radii_mm[outer]),
-                                   balls(ends[palm], flesh.radii_mm[palm])) <= SELF_OVERLAP_MM + SAMPLING_SLACK_MM
+            assert (
+                deepest_overlap(balls(ends[outer], flesh.radii_mm[outer]), balls(ends[palm], flesh.radii_mm[palm]))
+                <= SELF_OVERLAP_MM + SAMPLING_SLACK_MM
+            )
 
 
 def test_a_hand_too_thick_for_itself_is_refused():
@@ -129,8 +132,10 @@ def test_the_skins_of_two_hands_stay_out_of_each_other():
         poses = [articulate(shape, angles) for angles in pair.angles_deg]
         vertices = mirror(skin.posed(poses[1])) @ pair.turn.T + pair.shift_mm
         centres, radii = balls(flesh.posed_ends(poses[0]), flesh.radii_mm)
-        depth = max((r - np.linalg.norm(vertices - c, axis=1)).max()
-                    for c, r in zip(centres.reshape(-1, 3), radii.ravel(), strict=True))
+        depth = max(
+            (r - np.linalg.norm(vertices - c, axis=1)).max()
+            for c, r in zip(centres.reshape(-1, 3), radii.ravel(), strict=True)
+        )
         assert depth <= SELF_OVERLAP_MM, name
 
 

@@ -6,8 +6,16 @@ import pytest
 from dfmamba.synthesis.depth_sensor import KINECT, REALSENSE_D415, DepthSensor, is_steep, sense_depth, shadow
 
 FOCAL_PX = 588.0
-EXACT = DepthSensor(noise_per_mm=0, step_per_mm=1e-9, jitter_px=0, baseline_mm=0, steepest_deg=89.9, steep_dropout=0,
-                    dropout=0, range_mm=(1, 60000))
+EXACT = DepthSensor(
+    noise_per_mm=0,
+    step_per_mm=1e-9,
+    jitter_px=0,
+    baseline_mm=0,
+    steepest_deg=89.9,
+    steep_dropout=0,
+    dropout=0,
+    range_mm=(1, 60000),
+)
 
 
 def wall(depth_mm, size=(120, 160)):
@@ -30,7 +38,7 @@ def test_noise_grows_with_distance_squared(depth):
     sensor = replace(KINECT, dropout=0, step_per_mm=1e-9)
     reading = sense_depth(wall(depth), FOCAL_PX, sensor, rng()).astype(float)
     assert reading.mean() == pytest.approx(depth, rel=1e-4)
-    expected = np.hypot(1.43e-6 * depth ** 2, 12 ** -0.5)  # and the rounding to millimetres
+    expected = np.hypot(1.43e-6 * depth**2, 12**-0.5)  # and the rounding to millimetres
     assert reading.std() == pytest.approx(expected, rel=0.05)
 
 
@@ -42,8 +50,12 @@ def test_steps_grow_with_distance_squared():
 
 def test_no_reading_out_of_range():
     depth = np.repeat([[300.0, 1000.0, 5000.0]], 9, axis=0)
-    reading = sense_depth(np.repeat(depth, 9, axis=1), FOCAL_PX, replace(KINECT, baseline_mm=0, jitter_px=0,
-                                                                       steep_dropout=0, dropout=0), rng())
+    reading = sense_depth(
+        np.repeat(depth, 9, axis=1),
+        FOCAL_PX,
+        replace(KINECT, baseline_mm=0, jitter_px=0, steep_dropout=0, dropout=0),
+        rng(),
+    )
     assert (reading[:, :9] == 0).all()
     assert (reading[:, 9:18] > 0).all()
     assert (reading[:, 18:] == 0).all()

@@ -51,8 +51,9 @@ def views(folder):
                 with np.load(recording / serial / f"labels_{frame:06d}.npz", allow_pickle=False) as file:
                     labels = dict(file)
                 color = cv2.imread(str(recording / serial / f"color_{frame:06d}.jpg"), cv2.IMREAD_UNCHANGED)
-                depth = cv2.imread(str(recording / serial / f"aligned_depth_to_color_{frame:06d}.png"),
-                                   cv2.IMREAD_UNCHANGED)
+                depth = cv2.imread(
+                    str(recording / serial / f"aligned_depth_to_color_{frame:06d}.png"), cv2.IMREAD_UNCHANGED
+                )
                 yield meta, serial, labels, color, depth
 
 
@@ -61,8 +62,11 @@ def with_hand(folder):
 
 
 def digests(folder):
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.rglob("*")) if path.is_file() and path.name != LIST}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != LIST
+    }
 
 
 def test_tree(dataset):
@@ -78,8 +82,15 @@ def test_tree(dataset):
         assert (position % 5 == 4) == (subject.name == SUBJECTS[7])  # the test recording
         assert meta["serials"] == list(SERIALS)
         assert sorted(path.name for path in recording.iterdir() if path.is_dir()) == sorted(SERIALS)
-        assert set(meta) == {"serials", "num_frames", "extrinsics", "mano_calib", "mano_sides", "ycb_ids",
-                             "ycb_grasp_ind"}
+        assert set(meta) == {
+            "serials",
+            "num_frames",
+            "extrinsics",
+            "mano_calib",
+            "mano_sides",
+            "ycb_ids",
+            "ycb_grasp_ind",
+        }
         assert len(load_yaml(folder / "calibration" / f"mano_{meta['mano_calib'][0]}" / "mano.yml")["betas"]) == 10
     assert [meta["mano_sides"][0] for _, meta in recordings(folder)] == ["right", "left"]
     assert "SYNTHETIC" in (folder / NOTE).read_text()
@@ -88,11 +99,17 @@ def test_tree(dataset):
 def test_label_files(dataset):
     for meta, _, labels, color, depth in views(dataset[0]):
         things = len(meta["ycb_ids"])
-        shapes = {"seg": (480, 640), "pose_y": (things, 3, 4), "pose_m": (1, 51), "joint_3d": (1, 21, 3),
-                  "joint_2d": (1, 21, 2)}
+        shapes = {
+            "seg": (480, 640),
+            "pose_y": (things, 3, 4),
+            "pose_m": (1, 51),
+            "joint_3d": (1, 21, 3),
+            "joint_2d": (1, 21, 2),
+        }
         assert {name: values.shape for name, values in labels.items()} == shapes
         assert {name: str(values.dtype) for name, values in labels.items()} == {
-            name: "uint8" if name == "seg" else "float32" for name in shapes}
+            name: "uint8" if name == "seg" else "float32" for name in shapes
+        }
         assert color.shape == (480, 640, 3)
         assert color.std() > 5
         assert depth.shape == (480, 640)
@@ -119,7 +136,7 @@ def test_joints_are_in_metres_and_in_the_order_of_the_toolkit(dataset):
         reach = np.linalg.norm(joints - joints[0], axis=1)
         assert 0.07 < reach[9] < 0.1  # wrist to the middle finger's knuckle
         for base, tip in zip(KNUCKLES, FINGERTIPS, strict=True):
-            bones = np.linalg.norm(np.diff(joints[base:tip + 1], axis=0), axis=1)
+            bones = np.linalg.norm(np.diff(joints[base : tip + 1], axis=0), axis=1)
             assert (np.diff(bones) < 0).all()  # phalanges get shorter towards the tip
             assert 0.015 < bones.min() < bones.max() < 0.055
         # The thumb's side: out of the palm, from the little finger to the index finger, is the knuckles' handed order.
@@ -135,8 +152,9 @@ def test_all_cameras_agree_on_the_joints_in_the_world(dataset):
         calibration = load_yaml(folder / "calibration" / f"extrinsics_{meta['extrinsics']}" / "extrinsics.yml")
         assert set(calibration["extrinsics"]) == {*SERIALS, "apriltag"}
         assert all(isinstance(numbers, tuple) and len(numbers) == 12 for numbers in calibration["extrinsics"].values())
-        np.testing.assert_allclose(np.reshape(calibration["extrinsics"][calibration["master"]], (3, 4)),
-                                   np.eye(3, 4), atol=1e-9)
+        np.testing.assert_allclose(
+            np.reshape(calibration["extrinsics"][calibration["master"]], (3, 4)), np.eye(3, 4), atol=1e-9
+        )
         frame = meta["num_frames"] - 1
         worlds, poses = [], []
         for serial in SERIALS:
@@ -144,8 +162,12 @@ def test_all_cameras_agree_on_the_joints_in_the_world(dataset):
             np.testing.assert_allclose(to_world[:, :3] @ to_world[:, :3].T, np.eye(3), atol=1e-9)
             with np.load(recording / serial / f"labels_{frame:06d}.npz") as labels:
                 worlds.append([to_world[:, :3] @ joint + to_world[:, 3] for joint in labels["joint_3d"][0]])
-                poses.append([to_world[:, :3] @ pose + np.column_stack([np.zeros((3, 3)), to_world[:, 3]])
-                              for pose in labels["pose_y"]])
+                poses.append(
+                    [
+                        to_world[:, :3] @ pose + np.column_stack([np.zeros((3, 3)), to_world[:, 3]])
+                        for pose in labels["pose_y"]
+                    ]
+                )
         assert np.ptp(np.array(worlds), axis=0).max() < 1e-5
         assert np.ptp(np.array(poses), axis=0).max() < 1e-5
         with np.load(recording / "pose.npz") as pose:
@@ -202,11 +224,17 @@ def test_the_hand_is_partly_hidden_by_what_it_holds(dataset):
 def in_split(setup, split, subject, position):
     """The toolkit's rules, written out; s2 goes by camera, and all cameras are there."""
     rules = {
-        "s0": {"train": position % 5 != 4, "val": position % 5 == 4 and subject < 2,
-               "test": position % 5 == 4 and subject >= 2},
+        "s0": {
+            "train": position % 5 != 4,
+            "val": position % 5 == 4 and subject < 2,
+            "test": position % 5 == 4 and subject >= 2,
+        },
         "s1": {"train": subject in (0, 1, 2, 3, 4, 5, 9), "val": subject == 6, "test": subject in (7, 8)},
-        "s3": {"train": position // 5 not in (3, 7, 11, 15, 19), "val": position // 5 in (3, 19),
-               "test": position // 5 in (7, 11, 15)},
+        "s3": {
+            "train": position // 5 not in (3, 7, 11, 15, 19),
+            "val": position // 5 in (3, 19),
+            "test": position // 5 in (7, 11, 15),
+        },
     }
     return rules[setup][split]
 
@@ -262,10 +290,16 @@ def test_view_spread_keeps_cameras_in_front(view_spread_deg, widest):
     assert 0.8 * widest < azimuth.max() < widest
 
 
-@pytest.mark.parametrize(("counts", "seed", "message"), [
-    ({"train": 12}, 0, "multiples of 8"), ({"testing": 8}, 0, "num_images"), ({}, 0, "num_images"),
-    ({"test": -8}, 0, "num_images"), ({"test": 8}, -1, "seed"),
-])
+@pytest.mark.parametrize(
+    ("counts", "seed", "message"),
+    [
+        ({"train": 12}, 0, "multiples of 8"),
+        ({"testing": 8}, 0, "num_images"),
+        ({}, 0, "num_images"),
+        ({"test": -8}, 0, "num_images"),
+        ({"test": 8}, -1, "seed"),
+    ],
+)
 def test_wrong_arguments(tmp_path, counts, seed, message):
     with pytest.raises(ValueError, match=message):
         write_dexycb(tmp_path / "new", counts, seed)

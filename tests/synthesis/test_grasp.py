@@ -50,7 +50,9 @@ def test_a_thing_too_wide_for_a_hand():
 
 
 def test_same_seed_same_grasp():
-    one, two = (sample_grasp(MEAN_SHAPE, CAN, sample_thing_look(np.random.default_rng(1)), np.random.default_rng(2))
-                for _ in range(2))
+    one, two = (
+        sample_grasp(MEAN_SHAPE, CAN, sample_thing_look(np.random.default_rng(1)), np.random.default_rng(2))
+        for _ in range(2)
+    )
     np.testing.assert_array_equal(one.angles_deg, two.angles_deg)
     np.testing.assert_array_equal(one.held.translation_mm, two.held.translation_mm)

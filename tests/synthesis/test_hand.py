@@ -97,8 +97,11 @@ def test_right_hand_has_a_right_hands_thumb_and_palm():
     assert np.cross(across, up) @ out_of_palm > 0
     assert across @ joint(joints, "thumb4") > 0
     left = mirror(joints)
-    assert np.cross(joint(left, "index1") - joint(left, "pinky1"), joint(left, "middle1")) @ (
-        joint(left, "middle4") - joint(left, "middle1")) < 0
+    assert (
+        np.cross(joint(left, "index1") - joint(left, "pinky1"), joint(left, "middle1"))
+        @ (joint(left, "middle4") - joint(left, "middle1"))
+        < 0
+    )
 
 
 def test_wrist_bends_the_forearm_only():

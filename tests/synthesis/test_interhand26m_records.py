@@ -8,8 +8,9 @@ from dfmamba.synthesis.interhand26m_records import write_interhand26m_records
 
 
 def paths(root, split="train"):
-    return [root / "annotations" / split / f"InterHand2.6M_{split}_{name}.json"
-            for name in ("data", "camera", "joint_3d")]
+    return [
+        root / "annotations" / split / f"InterHand2.6M_{split}_{name}.json" for name in ("data", "camera", "joint_3d")
+    ]
 
 
 def test_read_as_written(tmp_path):
@@ -20,8 +21,12 @@ def test_read_as_written(tmp_path):
     assert sum(parsed.skipped.values()) == 0
     assert columns["world_mm"].shape == (4, 42, 3)  # 80 cameras for each frame
     assert len(columns["camera_name"]) == 80
-    assert columns["hand_type"][[0, 80, 160, 240]].tolist() == [[True, False], [False, True], [True, True],
-                                                                [True, False]]
+    assert columns["hand_type"][[0, 80, 160, 240]].tolist() == [
+        [True, False],
+        [False, True],
+        [True, True],
+        [True, False],
+    ]
     assert columns["file_name"][81] == b"Capture0/0000_synthetic_pose/cam400001/image18.jpg"
     np.testing.assert_allclose(np.linalg.det(columns["rotation"]), 1)
     data = json.loads(paths(tmp_path, "val")[0].read_text())

@@ -21,8 +21,10 @@ def dataset(tmp_path_factory):
 
 
 def annotations(folder, split):
-    files = {kind: folder / "annotations" / split / f"InterHand2.6M_{split}_{kind}.json"
-             for kind in ("data", "camera", "joint_3d")}
+    files = {
+        kind: folder / "annotations" / split / f"InterHand2.6M_{split}_{kind}.json"
+        for kind in ("data", "camera", "joint_3d")
+    }
     return {kind: json.loads(file.read_text()) for kind, file in files.items()}
 
 
@@ -31,19 +33,27 @@ def records(folder, split):
     content = annotations(folder, split)
     for image, annotation in zip(content["data"]["images"], content["data"]["annotations"], strict=True):
         capture = str(image["capture"])
-        yield (image, annotation, content["camera"][capture],
-               content["joint_3d"][capture][str(image["frame_idx"])])
+        yield (image, annotation, content["camera"][capture], content["joint_3d"][capture][str(image["frame_idx"])])
 
 
 def digests(folder):
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.rglob("*")) if path.is_file() and path.name != LIST}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != LIST
+    }
 
 
 def test_counts(dataset):
     folder, counts = dataset
-    assert counts == {("train", "right"): 4, ("train", "left"): 4, ("train", "interacting"): 8,
-                      ("test", "right"): 8, ("test", "left"): 8, ("test", "interacting"): 16}
+    assert counts == {
+        ("train", "right"): 4,
+        ("train", "left"): 4,
+        ("train", "interacting"): 8,
+        ("test", "right"): 8,
+        ("test", "left"): 8,
+        ("test", "interacting"): 16,
+    }
     assert len(list(folder.rglob("*.jpg"))) == 48
 
 
@@ -52,10 +62,20 @@ def test_image_records(dataset, split):
     folder = dataset[0]
     sizes, captures, cameras, ids = set(), set(), {}, set()
     for image, annotation, _, _ in records(folder, split):
-        assert set(image) == {"id", "file_name", "width", "height", "capture", "subject", "seq_name", "camera",
-                              "frame_idx"}
-        assert image["file_name"] == (f"Capture{image['capture']}/{image['seq_name']}/cam{image['camera']}/"
-                                      f"image{image['frame_idx']}.jpg")
+        assert set(image) == {
+            "id",
+            "file_name",
+            "width",
+            "height",
+            "capture",
+            "subject",
+            "seq_name",
+            "camera",
+            "frame_idx",
+        }
+        assert image["file_name"] == (
+            f"Capture{image['capture']}/{image['seq_name']}/cam{image['camera']}/image{image['frame_idx']}.jpg"
+        )
         assert "_synthetic_" in image["seq_name"]
         picture = cv2.imread(str(folder / "images" / split / image["file_name"]))
         assert picture.shape == (image["height"], image["width"], 3)
@@ -89,8 +109,12 @@ def test_boxes_are_the_projected_joints_enlarged(dataset, split):
                 u.append(fx * x / z + cx)
                 v.append(fy * y / z + cy)
         width, height = max(u) - min(u), max(v) - min(v)
-        expected = [(max(u) + min(u)) / 2 - 0.6 * width, (max(v) + min(v)) / 2 - 0.6 * height,
-                    1.2 * width, 1.2 * height]
+        expected = [
+            (max(u) + min(u)) / 2 - 0.6 * width,
+            (max(v) + min(v)) / 2 - 0.6 * height,
+            1.2 * width,
+            1.2 * height,
+        ]
         np.testing.assert_allclose(annotation["bbox"], expected, atol=1e-2)
 
 
@@ -109,7 +133,7 @@ def test_validity(dataset, split):
         assert (np.abs(world[valid] - [0, 0, 1000]).max(axis=0) < 320).all()
         shown = {"right": (True, False), "left": (False, True), "interacting": (True, True)}[annotation["hand_type"]]
         for hand, root in enumerate(ROOTS):
-            block = valid[21 * hand:21 * hand + 21]
+            block = valid[21 * hand : 21 * hand + 21]
             assert block.any() == shown[hand]
             invalid_root |= shown[hand] and not valid[root]
             invalid_joint |= shown[hand] and valid[root] and not block.all()
@@ -124,7 +148,7 @@ def test_every_joint_is_valid_somewhere_in_single_and_in_interacting_test_sample
     for _, annotation, _, _ in records(dataset[0], "test"):
         valid = np.array(annotation["joint_valid"])[:, 0].astype(bool)
         for hand, root in enumerate(ROOTS):
-            valid[21 * hand:21 * hand + 21] &= valid[root]
+            valid[21 * hand : 21 * hand + 21] &= valid[root]
         target = interacting if annotation["hand_type"] == "interacting" else single
         target |= valid
     assert single.all()
@@ -141,8 +165,10 @@ def test_views_of_a_frame_share_the_pose_and_splits_share_nobody(dataset):
             assert joints["seq"] == image["seq_name"]
         assert all(len(views) == len(set(views)) == 2 for views in frames.values())
     assert not subjects["train"] & subjects["test"]
-    wrists = {split: {tuple(joints["world_coord"][20]) for _, _, _, joints in records(dataset[0], split)}
-              for split in ("train", "test")}
+    wrists = {
+        split: {tuple(joints["world_coord"][20]) for _, _, _, joints in records(dataset[0], split)}
+        for split in ("train", "test")
+    }
     assert not (wrists["train"] & wrists["test"]) - {(1.0, 1.0, 1.0)}
 
 
@@ -192,10 +218,15 @@ def test_the_same_set_is_not_made_twice_and_another_replaces_it(tmp_path):
     assert len(list(tmp_path.rglob("*.jpg"))) == 1
 
 
-@pytest.mark.parametrize(("counts", "seed", "message"), [
-    ({"testing": 4}, 0, "num_images"), ({"test": -1}, 0, "num_images"), ({}, 0, "num_images"),
-    ({"test": 1}, -1, "seed"),
-])
+@pytest.mark.parametrize(
+    ("counts", "seed", "message"),
+    [
+        ({"testing": 4}, 0, "num_images"),
+        ({"test": -1}, 0, "num_images"),
+        ({}, 0, "num_images"),
+        ({"test": 1}, -1, "seed"),
+    ],
+)
 def test_wrong_arguments(tmp_path, counts, seed, message):
     with pytest.raises(ValueError, match=message):
         write_interhand26m(tmp_path / "new", counts, seed)

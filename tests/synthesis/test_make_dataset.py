@@ -24,19 +24,28 @@ def test_writes_says_what_and_does_nothing_twice(tmp_path):
     assert "there already" in second.stdout
 
 
-@pytest.mark.parametrize("arguments", [
-    ("interhand26m", "--out", "x"), ("interhand26m", "--out", "x", "--num", "4", "--test", "2"),
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("interhand26m", "--out", "x"),
+        ("interhand26m", "--out", "x", "--num", "4", "--test", "2"),
+    ],
+)
 def test_needs_one_kind_of_count(arguments):
     result = run(*arguments)
     assert result.returncode == 2
     assert "--num N" in result.stderr
 
 
-@pytest.mark.parametrize(("layout", "count", "annotation"), [
-    ("nyu", 1, "test/joint_data.mat"), ("rhp", 1, "evaluation/anno_evaluation.pickle"),
-    ("dexycb", 8, "20201002-subject-08/20201002_090400/meta.yml"),
-    ("assemblyhands", 1, "annotations/test/assemblyhands_test_ego_calib_v1-1.json")])
+@pytest.mark.parametrize(
+    ("layout", "count", "annotation"),
+    [
+        ("nyu", 1, "test/joint_data.mat"),
+        ("rhp", 1, "evaluation/anno_evaluation.pickle"),
+        ("dexycb", 8, "20201002-subject-08/20201002_090400/meta.yml"),
+        ("assemblyhands", 1, "annotations/test/assemblyhands_test_ego_calib_v1-1.json"),
+    ],
+)
 def test_every_layout_is_written(tmp_path, layout, count, annotation):
     result = run(layout, "--out", tmp_path, "--test", count, "--seed", 3, "--workers", 1)
     assert result.returncode == 0, result.stderr
@@ -52,21 +61,36 @@ def test_a_foreign_folder_gets_one_clear_line(tmp_path):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (("rhp", "--out", "x", "--val", 3), "--val: RHD v1.1 (Rendered Hand Pose) has no such split, only train and test"),
-    (("rhp", "--out", "x", "--num", "1_000"), "--num: expected a whole number, 1 or more, got '1_000'"),
-    (("rhp", "--out", "x", "--num", "0"), "--num: expected a whole number, 1 or more, got '0'"),
-    (("nyu", "--out", "x", "--test", "1", "--view-spread", "nan"),
-     "--view-spread: expected a finite number from 0 to 180, got 'nan'"),
-    (("nyu", "--out", "x", "--test", "1", "--view-spread=-inf"), "expected a finite number from 0 to 180, got '-inf'"),
-    (("nyu", "--out", "x", "--test", "1", "--workers", "0"), "--workers: expected a whole number, 1 or more, got '0'"),
-    (("dexycb", "--out", "x", "--test", "1"), "expected multiples of 8"),
-    (("rhp", "--out", "/dev/null", "--test", "1"), "out: expected a folder, /dev/null is a file"),
-    (("rhp", "--out", "/dev/null/x", "--test", "1"), "/dev/null/x"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("rhp", "--out", "x", "--val", 3),
+            "--val: RHD v1.1 (Rendered Hand Pose) has no such split, only train and test",
+        ),
+        (("rhp", "--out", "x", "--num", "1_000"), "--num: expected a whole number, 1 or more, got '1_000'"),
+        (("rhp", "--out", "x", "--num", "0"), "--num: expected a whole number, 1 or more, got '0'"),
+        (
+            ("nyu", "--out", "x", "--test", "1", "--view-spread", "nan"),
+            "--view-spread: expected a finite number from 0 to 180, got 'nan'",
+        ),
+        (
+            ("nyu", "--out", "x", "--test", "1", "--view-spread=-inf"),
+            "expected a finite number from 0 to 180, got '-inf'",
+        ),
+        (
+            ("nyu", "--out", "x", "--test", "1", "--workers", "0"),
+            "--workers: expected a whole number, 1 or more, got '0'",
+        ),
+        (("dexycb", "--out", "x", "--test", "1"), "expected multiples of 8"),
+        (("rhp", "--out", "/dev/null", "--test", "1"), "out: expected a folder, /dev/null is a file"),
+        (("rhp", "--out", "/dev/null/x", "--test", "1"), "/dev/null/x"),
+    ],
+)
 def test_a_users_mistake_is_one_message(tmp_path, arguments, message):
-    result = subprocess.run([sys.executable, TOOL, *map(str, arguments)], capture_output=True, text=True, check=False,
-                            cwd=tmp_path)
+    result = subprocess.run(
+        [sys.executable, TOOL, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
     assert result.returncode == 2
     assert message in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr

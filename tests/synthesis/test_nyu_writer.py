@@ -13,8 +13,12 @@ from dfmamba.synthesis.output import LIST, NOTE
 from dfmamba.synthesis.scene import Camera
 
 EVALUATED = [0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32]  # of the 36, as A2J and V2V-PoseNet list them
-NAMES = ["_".join((finger, knuckle, end)) for finger in ("F1", "F2", "F3", "F4", "TH")
-         for knuckle in ("KNU3", "KNU2", "KNU1") for end in "AB"] + [f"PALM_{i}" for i in range(1, 7)]
+NAMES = [
+    "_".join((finger, knuckle, end))
+    for finger in ("F1", "F2", "F3", "F4", "TH")
+    for knuckle in ("KNU3", "KNU2", "KNU1")
+    for end in "AB"
+] + [f"PALM_{i}" for i in range(1, 7)]
 REAL_CENTRES = Path(__file__).parents[3] / "shared" / "data" / "nyu" / "nyu_center_test.mat"
 COUNTS = {"train": 1, "test": 6}
 
@@ -49,15 +53,21 @@ def in_image(truth, camera=1):
 
 
 def digests(folder):
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.rglob("*")) if path.is_file() and path.name != LIST}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != LIST
+    }
 
 
 def test_tree(dataset):
     for split, count in COUNTS.items():
         assert {path.name for path in (dataset / split).iterdir()} == {"joint_data.mat"} | {
-            f"{kind}_{camera}_{frame:07d}.png" for kind in ("depth", "rgb", "synthdepth") for camera in (1, 2, 3)
-            for frame in range(1, count + 1)}
+            f"{kind}_{camera}_{frame:07d}.png"
+            for kind in ("depth", "rgb", "synthdepth")
+            for camera in (1, 2, 3)
+            for frame in range(1, count + 1)
+        }
     assert "SYNTHETIC" in (dataset / NOTE).read_text()
     assert "nyu --out DIR --train 1 --test 6 --seed 0" in (dataset / NOTE).read_text()
 
@@ -126,8 +136,8 @@ def test_sizes_are_in_mm(truth):
 def test_points_of_a_hand_of_easy_numbers():
     joints = np.zeros((21, 3))  # canonical order: four of each finger from the tip, thumb first, and the wrist
     for finger in range(5):
-        joints[4 * finger:4 * finger + 4, 0] = 10 * finger  # fingers side by side
-        joints[4 * finger:4 * finger + 4, 1] = (100, 80, 60, 40)
+        joints[4 * finger : 4 * finger + 4, 0] = 10 * finger  # fingers side by side
+        joints[4 * finger : 4 * finger + 4, 1] = (100, 80, 60, 40)
     points = nyu_points(joints)
     assert points[0:6].tolist() == [[40, y, 0] for y in (100, 80, 70, 60, 50, 40)]  # F1 is the pinky
     assert points[18:24].tolist() == [[10, y, 0] for y in (100, 80, 70, 60, 50, 40)]  # F4 is the forefinger
@@ -142,7 +152,7 @@ def test_rendered_depth_lies_just_before_the_joints(dataset, truth):
     for camera in (1, 2, 3):
         for frame, _, column, row, joint_depth in in_image(truth, camera):
             rendered = depth(dataset, frame, camera, "synthdepth")
-            surface = rendered[max(row - 1, 0):row + 2, max(column - 1, 0):column + 2]
+            surface = rendered[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
             before.append(joint_depth - surface[surface > 0].min())
     assert len(before) > 200
     assert min(before) > -1  # a joint is inside the flesh
@@ -175,8 +185,11 @@ def test_synthdepth_shows_the_hand_alone(dataset):
 
 
 def test_odd_records(dataset, truth):
-    cut = {frame for frame, points in enumerate(truth["joint_uvd"][0][:, EVALUATED])
-           if ((points[:, :2] < 0) | (points[:, :2] > (639, 479))).any()}
+    cut = {
+        frame
+        for frame, points in enumerate(truth["joint_uvd"][0][:, EVALUATED])
+        if ((points[:, :2] < 0) | (points[:, :2] > (639, 479))).any()
+    }
     assert 2 in cut
     lines = (dataset / "center_test_refined.txt").read_text().splitlines()
     assert [number for number, line in enumerate(lines) if line == "invalid"] == [4]
@@ -197,8 +210,9 @@ def test_centres(dataset, truth):
 
 
 def test_true_joints_of_a2j(dataset, truth):
-    np.testing.assert_array_equal(loadmat(dataset / "nyu_keypointsUVD_test.mat")["keypoints3D"],
-                                  truth["joint_uvd"][0][:, EVALUATED])
+    np.testing.assert_array_equal(
+        loadmat(dataset / "nyu_keypointsUVD_test.mat")["keypoints3D"], truth["joint_uvd"][0][:, EVALUATED]
+    )
 
 
 def test_test_shows_the_person_of_train_then_another(dataset, truth):
@@ -216,16 +230,21 @@ def test_test_shows_the_person_of_train_then_another(dataset, truth):
 def test_depth_code():
     # By hand: 1000 = 3 * 256 + 232; OpenCV has blue first
     assert encode_depth(np.array([[0, 255, 256, 1000]], dtype=np.uint16))[0].tolist() == [
-        [0, 0, 0], [255, 0, 0], [0, 1, 0], [232, 3, 0]]
+        [0, 0, 0],
+        [255, 0, 0],
+        [0, 1, 0],
+        [232, 3, 0],
+    ]
 
 
 def test_wall_depth():
-    camera = Camera("1", np.zeros(3), np.eye(3), np.array([588.03, 587.07]), np.array([320.0, 240.0]), SIZE, False,
-                    np.ones(3))
+    camera = Camera(
+        "1", np.zeros(3), np.eye(3), np.array([588.03, 587.07]), np.array([320.0, 240.0]), SIZE, False, np.ones(3)
+    )
     straight = wall_depth(camera, np.array([0, 0, 2000.0]), np.array([0, 0, 1.0]))
     np.testing.assert_allclose(straight, np.full(SIZE, 2000.0))
     # Turned by 45 degrees: x + z = 2000, x = (u - 320) z / fx
-    turned = wall_depth(camera, np.array([0, 0, 2000.0]), np.array([1.0, 0, 1.0]) / 2 ** 0.5)
+    turned = wall_depth(camera, np.array([0, 0, 2000.0]), np.array([1.0, 0, 1.0]) / 2**0.5)
     np.testing.assert_allclose(turned[7, [0, 320, 639]], [2000 / (1 - 320 / 588.03), 2000, 2000 / (1 + 319 / 588.03)])
     assert np.isinf(wall_depth(camera, np.array([0, 0, -2000.0]), np.array([0, 0, 1.0]))).all()
 

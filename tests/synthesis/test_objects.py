@@ -23,16 +23,33 @@ BALL = Thing("ball", 0, "ball", (40.0, 40.0, 40.0))
 CAPSULE = Thing("capsule", 0, "capsule", (100.0, 40.0, 40.0))
 FORMS = pytest.mark.parametrize("thing", [BOX, CYLINDER, BALL, CAPSULE], ids=lambda thing: thing.form)
 # Volumes in closed form; the round ones are met from inside by their flat faces.
-VOLUME = {"box": 60 * 40 * 20, "cylinder": np.pi * 20 ** 2 * 60, "ball": 4 / 3 * np.pi * 20 ** 3,
-          "capsule": np.pi * 20 ** 2 * 60 + 4 / 3 * np.pi * 20 ** 3}
+VOLUME = {
+    "box": 60 * 40 * 20,
+    "cylinder": np.pi * 20**2 * 60,
+    "ball": 4 / 3 * np.pi * 20**3,
+    "capsule": np.pi * 20**2 * 60 + 4 / 3 * np.pi * 20**3,
+}
 
 
-@pytest.mark.parametrize(("thing", "point", "distance"), [
-    (BOX, (0, 0, 0), -10), (BOX, (33, 24, 0), 5), (BOX, (32, 21, 12), 3), (BOX, (29, 0, 0), -1),
-    (CYLINDER, (0, 0, 0), -20), (CYLINDER, (0, 15, 20), 5), (CYLINDER, (33, 24, 0), 5), (CYLINDER, (28, 3, 4), -2),
-    (BALL, (0, 15, 20), 5), (BALL, (0, 0, -19), -1),
-    (CAPSULE, (49, 0, 0), -1), (CAPSULE, (42, 0, 16), 0), (CAPSULE, (10, 0, 25), 5), (CAPSULE, (-60, 0, 0), 10),
-])
+@pytest.mark.parametrize(
+    ("thing", "point", "distance"),
+    [
+        (BOX, (0, 0, 0), -10),
+        (BOX, (33, 24, 0), 5),
+        (BOX, (32, 21, 12), 3),
+        (BOX, (29, 0, 0), -1),
+        (CYLINDER, (0, 0, 0), -20),
+        (CYLINDER, (0, 15, 20), 5),
+        (CYLINDER, (33, 24, 0), 5),
+        (CYLINDER, (28, 3, 4), -2),
+        (BALL, (0, 15, 20), 5),
+        (BALL, (0, 0, -19), -1),
+        (CAPSULE, (49, 0, 0), -1),
+        (CAPSULE, (42, 0, 16), 0),
+        (CAPSULE, (10, 0, 25), 5),
+        (CAPSULE, (-60, 0, 0), 10),
+    ],
+)
 def test_distances_worked_out_by_hand(thing, point, distance):
     assert signed_distance(thing, np.array(point, dtype=float)) == pytest.approx(distance)
 
@@ -74,8 +91,9 @@ def test_resting_things_touch_the_table(thing):
     assert np.linalg.det(placed.rotation) == pytest.approx(1)
     vertices = make_mesh(thing).vertices_mm @ placed.rotation.T + placed.translation_mm
     assert vertices[:, 1].max() == pytest.approx(300)
-    np.testing.assert_allclose((vertices[:, [0, 2]].min(axis=0) + vertices[:, [0, 2]].max(axis=0)) / 2, (10, -20),
-                               atol=1e-6)
+    np.testing.assert_allclose(
+        (vertices[:, [0, 2]].min(axis=0) + vertices[:, [0, 2]].max(axis=0)) / 2, (10, -20), atol=1e-6
+    )
 
 
 @FORMS

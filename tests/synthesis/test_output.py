@@ -65,8 +65,11 @@ def make(folder, layout, seed=0, overwrite=False, finish=True):
 
 
 def content(folder):
-    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()
-            and path.name not in (NOTE, LIST)}
+    return {
+        path.relative_to(folder).as_posix(): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in (NOTE, LIST)
+    }
 
 
 def test_a_set_of_the_same_layout_is_replaced_and_the_same_one_is_not_made_twice(tmp_path):
@@ -116,7 +119,8 @@ def test_a_users_file_beside_a_set_stays(tmp_path):
     assert make(tmp_path, FIRST, overwrite=True)
     assert make(tmp_path, SECOND, overwrite=True)
     assert content(tmp_path) == dict.fromkeys(("thesis.tex", "labels.json.bak"), "precious") | dict.fromkeys(
-        FILES[SECOND], "second 0")
+        FILES[SECOND], "second 0"
+    )
 
 
 def test_an_unfinished_set_is_made_anew_and_the_earlier_one_stays_so_long(tmp_path):

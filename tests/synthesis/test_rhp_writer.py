@@ -42,8 +42,11 @@ def depth_m(folder, number):
 
 
 def digests(folder):
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.rglob("*")) if path.is_file() and path.name != LIST}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != LIST
+    }
 
 
 def visible_joints(folder):
@@ -61,7 +64,8 @@ def test_tree(dataset):
         assert sum(n for (name, _), n in counts.items() if name == split) == count
         for kind in ("color", "depth", "mask"):
             assert sorted(path.name for path in (folder / official / kind).iterdir()) == [
-                f"{i:05d}.png" for i in range(count)]
+                f"{i:05d}.png" for i in range(count)
+            ]
         assert list(frames(folder, official)) == list(range(count))
     assert "SYNTHETIC" in (folder / NOTE).read_text()
     assert "rhp --out DIR --train 2 --test 12 --seed 0" in (folder / NOTE).read_text()
@@ -87,7 +91,7 @@ def test_pickle(dataset):
         np.testing.assert_allclose(frame["K"], [[focal, 0, 160], [0, focal, 160], [0, 0, 1]])
         assert set(frame["uv_vis"][:, 2].tolist()) <= {0.0, 1.0}
         for wrist in (LEFT_WRIST, RIGHT_WRIST):
-            hand = frame["xyz"][wrist:wrist + 21]
+            hand = frame["xyz"][wrist : wrist + 21]
             # In mm it would be 25 to 110 from the wrist to the base of every finger.
             reach = np.linalg.norm(hand[4::4] - hand[0], axis=1)
             assert ((reach > 0.025) & (reach < 0.11)).all()
@@ -146,15 +150,17 @@ def test_a_hidden_joint_is_outside_or_behind_something(dataset):
                 outside += 1
             else:
                 behind += 1
-                near = depth[max(row - 1, 0):row + 2, max(column - 1, 0):column + 2]  # it may lie at an edge
+                near = depth[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]  # it may lie at an edge
                 assert near.min() < frame["xyz"][joint, 2] + 0.01
     assert outside > 80
     assert behind > 15
 
 
 def test_odd_records(dataset):
-    seen = {number: [frame["uv_vis"][wrist:wrist + 21, 2].sum() for wrist in (LEFT_WRIST, RIGHT_WRIST)]
-            for number, frame in frames(dataset[0]).items()}
+    seen = {
+        number: [frame["uv_vis"][wrist : wrist + 21, 2].sum() for wrist in (LEFT_WRIST, RIGHT_WRIST)]
+        for number, frame in frames(dataset[0]).items()
+    }
     assert [number for number, counts in seen.items() if max(counts) == 0] == [11]  # no joint at all
     assert sum(3 <= max(counts) <= 11 for counts in seen.values()) >= 2  # cut by the border
     assert sum(min(counts) == 0 for counts in seen.values()) >= 4  # one hand only
@@ -169,8 +175,13 @@ def test_internet_json_says_the_same_as_pickle_and_mask(dataset, split, official
     assert [record["id"] for record in content["images"]] == list(pickled)
     for record in content["images"]:
         matrix = pickled[record["id"]]["K"]
-        assert record == {"id": record["id"], "file_name": f"{record['id']:05d}.png", "width": 320, "height": 320,
-                          "cam_param": {"focal": [matrix[0, 0], matrix[1, 1]], "princpt": [160.0, 160.0]}}
+        assert record == {
+            "id": record["id"],
+            "file_name": f"{record['id']:05d}.png",
+            "width": 320,
+            "height": 320,
+            "cam_param": {"focal": [matrix[0, 0], matrix[1, 1]], "princpt": [160.0, 160.0]},
+        }
     for hand in content["annotations"]:
         assert set(hand) == {"id", "image_id", "bbox", "joint_img", "joint_cam", "joint_valid", "hand_type"}
         assert hand["id"] == hand["image_id"]
@@ -178,7 +189,7 @@ def test_internet_json_says_the_same_as_pickle_and_mask(dataset, split, official
         left, right = ((mask >= 2) & (mask <= 17)).sum(), (mask >= 18).sum()
         assert hand["hand_type"] == ("left" if left > right else "right")
         wrist = LEFT_WRIST if hand["hand_type"] == "left" else RIGHT_WRIST
-        frame = {key: value[wrist:wrist + 21] for key, value in pickled[hand["id"]].items() if key != "K"}
+        frame = {key: value[wrist : wrist + 21] for key, value in pickled[hand["id"]].items() if key != "K"}
         np.testing.assert_allclose(hand["joint_cam"], frame["xyz"] * 1000, rtol=1e-6)
         np.testing.assert_array_equal(hand["joint_img"], frame["uv_vis"][:, :2])
         np.testing.assert_array_equal(hand["joint_valid"], frame["uv_vis"][:, 2])
@@ -194,8 +205,13 @@ def test_mmpose_json_loads_in_mmpose(dataset):
     from mmpose.datasets import Rhd2DDataset
 
     folder = dataset[0]
-    records = Rhd2DDataset(ann_file="annotations/rhd_test.json", data_root=str(folder), data_prefix={"img": ""},
-                           test_mode=True, pipeline=[])
+    records = Rhd2DDataset(
+        ann_file="annotations/rhd_test.json",
+        data_root=str(folder),
+        data_prefix={"img": ""},
+        test_mode=True,
+        pipeline=[],
+    )
     content = json.loads((folder / "RHD_evaluation.json").read_text())
     assert len(records) == len(content["annotations"])
     for number, hand in enumerate(content["annotations"]):
@@ -245,8 +261,10 @@ def test_depth_code():
     assert encode_depth(depth)[0].tolist() == [[0, 0, 0], [0, 51, 51], [0, 255, 255], [0, 255, 255], [0, 255, 255]]
 
 
-@pytest.mark.parametrize(("classes", "side"), [
-    ([2, 17, 1, 0], 1), ([18, 33, 1, 1], 0), ([2, 18, 1, 0], 0), ([1, 1, 0, 0], 0), ([17, 2, 33, 1], 1)])
+@pytest.mark.parametrize(
+    ("classes", "side"),
+    [([2, 17, 1, 0], 1), ([18, 33, 1, 1], 0), ([2, 18, 1, 0], 0), ([1, 1, 0, 0], 0), ([17, 2, 33, 1], 1)],
+)
 def test_prominent_side(classes, side):
     assert prominent_side(np.array([classes])) == side
 

@@ -51,8 +51,14 @@ def test_joints_agree_with_the_picture(subject, kind, seed):
     assert len(checked) > 0.8 * present.sum()
     rows, columns = np.nonzero(view.covered)
     z = view.depth_mm[rows, columns]
-    skin = np.stack([(columns - camera.principal_point_px[0]) * z / camera.focal_px[0],
-                     (rows - camera.principal_point_px[1]) * z / camera.focal_px[1], z], axis=1)
+    skin = np.stack(
+        [
+            (columns - camera.principal_point_px[0]) * z / camera.focal_px[0],
+            (rows - camera.principal_point_px[1]) * z / camera.focal_px[1],
+            z,
+        ],
+        axis=1,
+    )
     visible = 0
     for joint in checked:
         column, row = np.rint(pixels[joint]).astype(int)
@@ -126,15 +132,20 @@ def test_a_thing_in_front_hides_the_hand_and_one_behind_does_not(subject):
     rng = np.random.default_rng(0)
     hand = pose_hand(subject, RIGHT, np.zeros(23)).moved(np.eye(3), np.array([0.0, -80, 800]))
     plate, look = Thing("plate", 1, "box", (400.0, 400.0, 2.0)), sample_thing_look(rng)
-    camera = Camera("0", np.zeros(3), np.eye(3), np.array([300.0, 300]), np.array([80.0, 80]), (160, 160), False,
-                    np.ones(3))
-    empty, near, far = (see(compose_scene(subject, hands, sample_lighting(rng), things), camera)
-                        for hands, things in (
-                            ([hand], []),
-                            ([hand], [PlacedThing(plate, look, np.eye(3), np.array([0.0, 0, 500]))]),
-                            ([hand], [PlacedThing(plate, look, np.eye(3), np.array([0.0, 0, 1100]))])))
-    scene = compose_scene(subject, [hand], sample_lighting(rng),
-                          [PlacedThing(plate, look, np.eye(3), np.array([0.0, 0, 1100]))])
+    camera = Camera(
+        "0", np.zeros(3), np.eye(3), np.array([300.0, 300]), np.array([80.0, 80]), (160, 160), False, np.ones(3)
+    )
+    empty, near, far = (
+        see(compose_scene(subject, hands, sample_lighting(rng), things), camera)
+        for hands, things in (
+            ([hand], []),
+            ([hand], [PlacedThing(plate, look, np.eye(3), np.array([0.0, 0, 500]))]),
+            ([hand], [PlacedThing(plate, look, np.eye(3), np.array([0.0, 0, 1100]))]),
+        )
+    )
+    scene = compose_scene(
+        subject, [hand], sample_lighting(rng), [PlacedThing(plate, look, np.eye(3), np.array([0.0, 0, 1100]))]
+    )
     assert (scene.face_hand[far.face[far.covered]] == NONE).any()
     np.testing.assert_array_equal(scene.face_hand[far.face[empty.covered]], RIGHT)
     np.testing.assert_allclose(near.depth_mm[40:120, 40:120], 499)
@@ -144,8 +155,9 @@ def test_a_thing_in_front_hides_the_hand_and_one_behind_does_not(subject):
 
 def test_a_scene_may_have_no_hand(subject):
     rng = np.random.default_rng(0)
-    thing = PlacedThing(Thing("ball", 0, "ball", (40.0, 40.0, 40.0)), sample_thing_look(rng), np.eye(3),
-                        np.array([0.0, 0, 1000]))
+    thing = PlacedThing(
+        Thing("ball", 0, "ball", (40.0, 40.0, 40.0)), sample_thing_look(rng), np.eye(3), np.array([0.0, 0, 1000])
+    )
     scene = compose_scene(subject, [], sample_lighting(rng), [thing])
     assert not scene.present.any()
     assert not scene.joints_mm.any()

@@ -45,8 +45,9 @@ def test_surface_nets_refuses_an_open_surface():
 def test_skin_of_two_equal_capsules_lies_on_them():
     ends = np.array([[[0.0, 0, 0], [0, 30, 0]]] * 2)
     radii = np.full((2, 2), 8.0)
-    np.testing.assert_allclose(skin_distance(np.array([[8.0, 15, 0], [0, 38, 0], [20, 15, 0]]), ends, radii),
-                               [0, 0, 12], atol=1e-2)
+    np.testing.assert_allclose(
+        skin_distance(np.array([[8.0, 15, 0], [0, 38, 0], [20, 15, 0]]), ends, radii), [0, 0, 12], atol=1e-2
+    )
 
 
 def test_mesh_is_closed_and_of_a_hands_size(skin):

@@ -32,11 +32,14 @@ def inside(thing, points):
 def test_hands_hold_their_things_and_meet_nothing_else(subject, sides):
     rng = np.random.default_rng(len(sides))
     shape = subject.surface.shape
-    grasps = {side: sample_grasp(shape, thing, sample_thing_look(rng), rng)
-              for side, thing in zip(sides, (YCB_THINGS[3], YCB_THINGS[8]), strict=False)}
+    grasps = {
+        side: sample_grasp(shape, thing, sample_thing_look(rng), rng)
+        for side, thing in zip(sides, (YCB_THINGS[3], YCB_THINGS[8]), strict=False)
+    }
     lying = scatter(YCB_THINGS[4:7], PLACE, (0.0, 250.0), rng)
-    scene = sample_scene(subject, lambda: grasps, REACH, lying, sample_clothes(subject.look, rng),
-                         sample_lighting(rng), rng)
+    scene = sample_scene(
+        subject, lambda: grasps, REACH, lying, sample_clothes(subject.look, rng), sample_lighting(rng), rng
+    )
     assert scene.present.tolist() == [RIGHT in sides, LEFT in sides]
     assert scene.things[:3] == tuple(lying)
     held = dict(zip(sides, scene.things[3:], strict=False))
@@ -48,7 +51,7 @@ def test_hands_hold_their_things_and_meet_nothing_else(subject, sides):
                 assert inside(thing, skin).max() < PRESS_MM + SKIN_SLACK_MM
         distance = -inside(held[side], skin)
         assert distance.min() < SKIN_SLACK_MM
-        palm = scene.joints_mm[21 * side:21 * side + 21].mean(axis=0)
+        palm = scene.joints_mm[21 * side : 21 * side + 21].mean(axis=0)
         assert np.linalg.norm(palm - PLACE) < 250
         assert held[side].vertices_mm[:, 1].max() < TABLE_MM
 
@@ -59,10 +62,17 @@ def test_a_left_hand_holds_the_mirror_image(subject):
     grasp = sample_grasp(subject.surface.shape, YCB_THINGS[3], sample_thing_look(rng), rng)
     distances = []
     for side in (RIGHT, LEFT):
-        scene = sample_scene(subject, lambda side=side: {side: grasp}, REACH, [], sample_clothes(subject.look, rng),
-                             sample_lighting(rng), rng)
+        scene = sample_scene(
+            subject,
+            lambda side=side: {side: grasp},
+            REACH,
+            [],
+            sample_clothes(subject.look, rng),
+            sample_lighting(rng),
+            rng,
+        )
         middle = scene.things[0].translation_mm
-        joints = scene.joints_mm[21 * side:21 * side + 21]
+        joints = scene.joints_mm[21 * side : 21 * side + 21]
         distances.append(np.linalg.norm(joints - middle, axis=1))
     np.testing.assert_allclose(*distances, atol=1e-6)
 
@@ -81,8 +91,15 @@ def test_a_hand_that_cannot_get_there(subject):
     far = Reach(FREE_ARMS, np.array([0.0, 0, -3000]), 100.0)
     rng = np.random.default_rng(0)
     with pytest.raises(RuntimeError, match="elsewhere"):
-        sample_scene(subject, lambda: {RIGHT: Grasp(np.zeros(NUM_ANGLES), None)}, far, [],
-                     sample_clothes(subject.look, rng), sample_lighting(rng), rng)
+        sample_scene(
+            subject,
+            lambda: {RIGHT: Grasp(np.zeros(NUM_ANGLES), None)},
+            far,
+            [],
+            sample_clothes(subject.look, rng),
+            sample_lighting(rng),
+            rng,
+        )
 
 
 def test_forearm_frame_by_hand():
@@ -109,10 +126,19 @@ def test_depth_of_the_table_and_what_hides_behind_it(subject):
     rng = np.random.default_rng(0)
     table = sample_table(np.array([0.0, 500, 500]), (200.0, 200.0), rng)
     centre = np.zeros(3)
-    camera = Camera("0", centre, aim(centre, np.array([0.0, 500, 500])), np.array([100.0, 100]), np.array([40.0, 30]),
-                    (61, 81), False, np.ones(3))
-    below = PlacedThing(Thing("ball", 0, "ball", (100.0, 100, 100)), sample_thing_look(rng), np.eye(3),
-                        np.array([0.0, 700, 700]))
+    camera = Camera(
+        "0",
+        centre,
+        aim(centre, np.array([0.0, 500, 500])),
+        np.array([100.0, 100]),
+        np.array([40.0, 30]),
+        (61, 81),
+        False,
+        np.ones(3),
+    )
+    below = PlacedThing(
+        Thing("ball", 0, "ball", (100.0, 100, 100)), sample_thing_look(rng), np.eye(3), np.array([0.0, 700, 700])
+    )
     scene = compose_scene(subject, [], sample_lighting(rng), [below])
     colour, depth = draw_table(table, camera, scene)
     assert colour.shape == (61, 81, 3)
@@ -121,10 +147,15 @@ def test_depth_of_the_table_and_what_hides_behind_it(subject):
     ray = camera.rotation.T @ np.array([-0.4, 0.3, 1.0])
     assert depth[60, 0] == pytest.approx(1250 / ray[1] if abs(500 * ray[0] / ray[1]) > 200 else 500 / ray[1])
     aside = compose_scene(subject, [], sample_lighting(rng), [below.moved(np.eye(3), np.array([50.0, 20, 0]))])
-    one, other = (photograph(s, camera, np.random.default_rng(1), draw_table(table, camera, aside))
-                  for s in (scene, aside))
+    one, other = (
+        photograph(s, camera, np.random.default_rng(1), draw_table(table, camera, aside)) for s in (scene, aside)
+    )
     np.testing.assert_array_equal(one, other)
-    seen = photograph(compose_scene(subject, [], scene.lighting, [below.moved(np.eye(3), np.array([0.0, -400, -400]))]),
-                      camera, np.random.default_rng(1), draw_table(table, camera, aside))
+    seen = photograph(
+        compose_scene(subject, [], scene.lighting, [below.moved(np.eye(3), np.array([0.0, -400, -400]))]),
+        camera,
+        np.random.default_rng(1),
+        draw_table(table, camera, aside),
+    )
     assert (np.abs(seen.astype(int) - one)[28:33, 38:43].max(axis=-1) > 20).mean() > 0.9
     assert (scene.face_hand == NONE).all()

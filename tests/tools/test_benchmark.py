@@ -20,8 +20,9 @@ def run(tmp_path, monkeypatch):
     tool = importlib.import_module("benchmark")
 
     def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["benchmark", *arguments, "--threads", "1", "--rounds", "2", "--out",
-                                         str(tmp_path)])
+        monkeypatch.setattr(
+            "sys.argv", ["benchmark", *arguments, "--threads", "1", "--rounds", "2", "--out", str(tmp_path)]
+        )
         tool.main()
         with (tmp_path / "benchmark.csv").open() as file:
             return list(csv.DictReader(file))
@@ -30,16 +31,36 @@ def run(tmp_path, monkeypatch):
 
 
 def test_table_csv_and_plot(run, tmp_path, capfd):
-    rows = run("--models", "dfmamba_nano", "vmamba_nano", "--size", "64", "--batch", "1", "2", "--dtypes", "float32",
-               "bfloat16", "--runtimes", "eager", "folded", "graph", "--no-memory")
+    rows = run(
+        "--models",
+        "dfmamba_nano",
+        "vmamba_nano",
+        "--size",
+        "64",
+        "--batch",
+        "1",
+        "2",
+        "--dtypes",
+        "float32",
+        "bfloat16",
+        "--runtimes",
+        "eager",
+        "folded",
+        "graph",
+        "--no-memory",
+    )
     keys = [(row["model"], row["batch"], row["dtype"], row["runtime"]) for row in rows]
     assert len(keys) == len(set(keys)) == 2 * 2 * 2 * 2  # all but the graphs
     printed, told = capfd.readouterr()
     assert told.count("a CUDA graph needs a GPU") == 2 * 2 * 2
     assert {row["parameters_m"] for row in rows if row["model"] == "dfmamba_nano"} == {
-        str(sum(parameter.numel() for parameter in DFMamba("nano").parameters()) / 1e6)}
-    reference = {row["batch"]: float(row["median_ms"]) for row in rows
-                 if (row["model"], row["dtype"], row["runtime"]) == ("dfmamba_nano", "float32", "eager")}
+        str(sum(parameter.numel() for parameter in DFMamba("nano").parameters()) / 1e6)
+    }
+    reference = {
+        row["batch"]: float(row["median_ms"])
+        for row in rows
+        if (row["model"], row["dtype"], row["runtime"]) == ("dfmamba_nano", "float32", "eager")
+    }
     for row in rows:
         low, median, high = (float(row[f"{which}_ms"]) for which in ("low", "median", "high"))
         assert 0 < low <= median <= high
@@ -69,8 +90,20 @@ def test_memory_holds_weights_and_maps_and_grows_with_the_batch(run, tmp_path):
 def test_a_whole_model_its_backbone_and_a_model_of_timm(run, tmp_path, capfd):
     pytest.importorskip("mmpose")
     config = ROOT / "configs" / "demo" / "dfmamba_interhand_demo.py"
-    rows = run("--models", str(config), f"{config}:backbone", "timm:resnet10t", "--size", "96", "--batch", "1",
-               "--runtimes", "eager", "folded", "--no-memory")
+    rows = run(
+        "--models",
+        str(config),
+        f"{config}:backbone",
+        "timm:resnet10t",
+        "--size",
+        "96",
+        "--batch",
+        "1",
+        "--runtimes",
+        "eager",
+        "folded",
+        "--no-memory",
+    )
     assert capfd.readouterr().out == (tmp_path / "benchmark.md").read_text()  # nothing that a library prints
     whole, _, backbone, *others = rows
     assert [row["model"] for row in others] == [backbone["model"], "timm:resnet10t", "timm:resnet10t"]
@@ -79,9 +112,14 @@ def test_a_whole_model_its_backbone_and_a_model_of_timm(run, tmp_path, capfd):
     assert float(backbone["parameters_m"]) < float(whole["parameters_m"])
 
 
-@pytest.mark.parametrize(("name", "message"), [
-    ("dfmamba_huge", "expected one of resnet18, .*got 'dfmamba_huge'"), ("timm:nobody", "nobody"),
-    ("configs/absent.py", "absent.py")])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("dfmamba_huge", "expected one of resnet18, .*got 'dfmamba_huge'"),
+        ("timm:nobody", "nobody"),
+        ("configs/absent.py", "absent.py"),
+    ],
+)
 def test_a_model_that_is_not_there_gets_one_line(run, name, message, capfd):
     pytest.importorskip("mmpose")
     with pytest.raises(SystemExit) as stop:

@@ -44,10 +44,29 @@ def test_workers(tool, records, tmp_path, reader):
 def test_report(tool):
     result = {
         "machine": ["Begin: here."],
-        "openings": [{"reader": "dfmamba", "records": 1234, "opening": "later", "seconds": 0.0123, "cpu_seconds": 0.5,
-                      "mb": 1.26, "peak_mb": 7.0, "mb_read": 8.94, "samples_per_s": 999.6}],
-        "loaders": [{"reader": "mmpose", "records": 5, "workers": 8, "worker_uss_mb": 3.0, "all_pss_mb": 4.4,
-                     "samples_per_s": 2.0}],
+        "openings": [
+            {
+                "reader": "dfmamba",
+                "records": 1234,
+                "opening": "later",
+                "seconds": 0.0123,
+                "cpu_seconds": 0.5,
+                "mb": 1.26,
+                "peak_mb": 7.0,
+                "mb_read": 8.94,
+                "samples_per_s": 999.6,
+            }
+        ],
+        "loaders": [
+            {
+                "reader": "mmpose",
+                "records": 5,
+                "workers": 8,
+                "worker_uss_mb": 3.0,
+                "all_pss_mb": 4.4,
+                "samples_per_s": 2.0,
+            }
+        ],
         "pipelines": [{"pipeline": "dfmamba, images only", "samples_per_s": 300.4, "samples_per_cpu_s": 310.0}],
     }
     lines = tool.report(result).splitlines()

@@ -19,16 +19,21 @@ NANO, PLAIN = (ROOT / "configs" / "contest" / f"{name}.py" for name in ("dfmamba
 
 def simulated_truth(rng, images=120):
     joints = rng.normal((0, 0, 600), 40, (images, 42, 3))
-    return {"joints": joints, "valid": np.ones((images, 42), bool), "ids": list(range(images)),
-            "sequence": np.arange(images) // 4}
+    return {
+        "joints": joints,
+        "valid": np.ones((images, 42), bool),
+        "ids": list(range(images)),
+        "sequence": np.arange(images) // 4,
+    }
 
 
 def simulated_errors(rng, mean_mm, images=120):
     return mean_mm + rng.normal(0, 0.1, (3, 1, 1)) + rng.normal(0, 2, (3, images, 42))
 
 
-@pytest.mark.parametrize(("second_mm", "expected"), [
-    (22.0, "worse than ours"), (18.0, "better than ours"), (20.0, "no difference shown")])
+@pytest.mark.parametrize(
+    ("second_mm", "expected"), [(22.0, "worse than ours"), (18.0, "better than ours"), (20.0, "no difference shown")]
+)
 def test_the_verdict_follows_the_errors(second_mm, expected):
     rng = np.random.default_rng(1)
     truth = simulated_truth(rng)
@@ -63,13 +68,30 @@ def test_only_models_may_differ(tmp_path):
 @pytest.mark.slow
 def test_a_small_contest_from_training_to_report(tmp_path, monkeypatch, capsys):
     write_interhand26m(tmp_path / "data", {"train": 16, "val": 8, "test": 16}, seed=0, view_spread_deg=30)
-    options = [f"{loader}.dataset.data_root={tmp_path / 'data'}" for loader in
-               ("train_dataloader", "val_dataloader", "test_dataloader")]
-    options += ["train_dataloader.batch_size=8", "train_cfg.max_epochs=1", "train_dataloader.num_workers=0",
-                "test_dataloader.num_workers=0", "train_dataloader.persistent_workers=False",
-                "test_dataloader.persistent_workers=False"]
-    command = ["contest", str(NANO), str(PLAIN), "--seeds", "0", "1", "--out", str(tmp_path / "out"), "--cfg-options",
-               *options]
+    options = [
+        f"{loader}.dataset.data_root={tmp_path / 'data'}"
+        for loader in ("train_dataloader", "val_dataloader", "test_dataloader")
+    ]
+    options += [
+        "train_dataloader.batch_size=8",
+        "train_cfg.max_epochs=1",
+        "train_dataloader.num_workers=0",
+        "test_dataloader.num_workers=0",
+        "train_dataloader.persistent_workers=False",
+        "test_dataloader.persistent_workers=False",
+    ]
+    command = [
+        "contest",
+        str(NANO),
+        str(PLAIN),
+        "--seeds",
+        "0",
+        "1",
+        "--out",
+        str(tmp_path / "out"),
+        "--cfg-options",
+        *options,
+    ]
     monkeypatch.setattr("sys.argv", command)
     contest.main()
     table = capsys.readouterr().out

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def rows(monkeypatch, installed, missing=()):
     """Return the rows of an environment with these distributions, where these modules cannot be imported."""
+
     def import_module(name):
         if name in missing:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
@@ -46,8 +47,10 @@ def test_a_missing_mmcv_is_called_missing(monkeypatch):
 def test_a_fork_and_its_original_are_told_with_the_way_out(monkeypatch):
     state, text = rows(monkeypatch, {**GOOD, "mmcv": "2.1.0"})["mmcv"]
     assert state == "note"
-    assert text.startswith("onedl-mmcv 1.0, mmcv 2.1.0: they overwrite each other's files. "
-                           "pip uninstall -y onedl-mmcv mmcv, then: MMCV_WITH_OPS=1 pip install ")
+    assert text.startswith(
+        "onedl-mmcv 1.0, mmcv 2.1.0: they overwrite each other's files. "
+        "pip uninstall -y onedl-mmcv mmcv, then: MMCV_WITH_OPS=1 pip install "
+    )
 
 
 def test_files_that_went_with_the_original_are_told(monkeypatch):
@@ -67,8 +70,9 @@ def test_mmcv_without_operators_is_told(monkeypatch):
     assert text.startswith("mmcv is there without its compiled operators")
 
 
-@pytest.mark.parametrize(("version", "state"), [((3, 9, 1), "note"), ((3, 10, 0), "ok"), ((3, 12, 9), "ok"),
-                                                ((3, 13, 0), "note")])
+@pytest.mark.parametrize(
+    ("version", "state"), [((3, 9, 1), "note"), ((3, 10, 0), "ok"), ((3, 12, 9), "ok"), ((3, 13, 0), "note")]
+)
 def test_python_is_one_that_the_versions_are_pinned_for(monkeypatch, version, state):
     monkeypatch.setattr(sys, "version_info", version)
     assert env_check.check_python()[1] == state
@@ -95,10 +99,16 @@ sys.meta_path.insert(0, Blocker())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("missing", "config"), [
-    ("mmcv", "dfmamba_rhp"), ("mmcv._ext", "dfmamba_rhp"), ("mmdet", "dfmamba_rhp"), ("torch", "dfmamba_rhp"),
-    ("mmdet", "mixing/dfmamba_retinanet_hands"),
-])
+@pytest.mark.parametrize(
+    ("missing", "config"),
+    [
+        ("mmcv", "dfmamba_rhp"),
+        ("mmcv._ext", "dfmamba_rhp"),
+        ("mmdet", "dfmamba_rhp"),
+        ("torch", "dfmamba_rhp"),
+        ("mmdet", "mixing/dfmamba_retinanet_hands"),
+    ],
+)
 def test_a_tool_names_the_package_that_is_missing(tmp_path, missing, config):
     (tmp_path / "sitecustomize.py").write_text(BLOCKER.format(missing))
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT / "projects")]))

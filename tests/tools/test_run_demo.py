@@ -18,8 +18,10 @@ def test_config_and_tool_agree(layout):
     demo = run_demo.DEMOS[layout]
     path = ROOT / "configs" / "demo" / f"{demo.config}.py"
     words = " ".join(path.read_text().split())
-    assert (f"tools/make_dataset.py {layout} --train {demo.train} --{demo.test_split} {demo.test} "
-            f"--view-spread {run_demo.VIEW_SPREAD}") in words
+    assert (
+        f"tools/make_dataset.py {layout} --train {demo.train} --{demo.test_split} {demo.test} "
+        f"--view-spread {run_demo.VIEW_SPREAD}"
+    ) in words
     config = load_config(path)
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
         assert config[loader].dataset.data_root == f"data/synthetic_{layout}"

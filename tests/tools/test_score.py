@@ -47,10 +47,13 @@ def write_files(name, folder, count=20):
     return paths
 
 
-EXPECTED = {"interhand26m": {"MPJPE_rr_macro_all_mm": 5 * 40 / 42}, "rhp": {"EPE_rr_macro_mm": 5 * 20 / 21},
-            "nyu": {"mean_error_abs_mm": 5.0, "success_max_frame_10_mm": 1.0},
-            "dexycb": {"MPJPE_rr_macro_mm": 5 * 20 / 21, "MPJPE_abs_macro_mm": 5 * 20 / 21},
-            "assemblyhands": {"MPJPE_rr_macro_mm_per_frame": 5 * 40 / 42}}
+EXPECTED = {
+    "interhand26m": {"MPJPE_rr_macro_all_mm": 5 * 40 / 42},
+    "rhp": {"EPE_rr_macro_mm": 5 * 20 / 21},
+    "nyu": {"mean_error_abs_mm": 5.0, "success_max_frame_10_mm": 1.0},
+    "dexycb": {"MPJPE_rr_macro_mm": 5 * 20 / 21, "MPJPE_abs_macro_mm": 5 * 20 / 21},
+    "assemblyhands": {"MPJPE_rr_macro_mm_per_frame": 5 * 40 / 42},
+}
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -74,13 +77,20 @@ def test_scoring_two_files(name, tmp_path, capsys):
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_needs_neither_torch_nor_mmpose(name, tmp_path):
     truth, pred = write_files(name, tmp_path)
-    code = ("import runpy, sys\n"
-            "sys.modules.update(dict.fromkeys(['torch', 'mmengine', 'mmcv', 'mmdet', 'mmpose', 'scipy', 'cv2']))\n"
-            f"sys.argv = ['score.py', {name!r}, '--pred', {str(pred)!r}, '--gt', {str(truth)!r}, '--out', "
-            f"{str(tmp_path / 'out')!r}]\n"
-            f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
-                          env={**os.environ, "PYTHONPATH": f"{ROOT}/projects{os.pathsep}{ROOT}/tools"})
+    code = (
+        "import runpy, sys\n"
+        "sys.modules.update(dict.fromkeys(['torch', 'mmengine', 'mmcv', 'mmdet', 'mmpose', 'scipy', 'cv2']))\n"
+        f"sys.argv = ['score.py', {name!r}, '--pred', {str(pred)!r}, '--gt', {str(truth)!r}, '--out', "
+        f"{str(tmp_path / 'out')!r}]\n"
+        f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}/projects{os.pathsep}{ROOT}/tools"},
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "curves.png").is_file()
 
@@ -111,7 +121,7 @@ def test_nyu_in_other_coordinates(tmp_path, capsys):
 
     def mean_error(*more):
         tool.main([*arguments, *map(str, more)])
-        result, = json.loads((tmp_path / "out" / "scores.json").read_text())["results"].values()
+        (result,) = json.loads((tmp_path / "out" / "scores.json").read_text())["results"].values()
         return result["metrics"]["mean_error_abs_mm"]
 
     assert mean_error(pred) == pytest.approx(5, abs=1e-3)
@@ -126,8 +136,9 @@ def test_nyu_in_other_coordinates(tmp_path, capsys):
 
 def test_several_results_come_into_one_picture(tmp_path, capsys):
     truth, pred = write_files("dexycb", tmp_path)
-    tool.main(["dexycb", "--root-relative", "--pred", str(pred), str(truth), "--gt", str(truth), "--out",
-               str(tmp_path)])
+    tool.main(
+        ["dexycb", "--root-relative", "--pred", str(pred), str(truth), "--gt", str(truth), "--out", str(tmp_path)]
+    )
     content = json.loads((tmp_path / "scores.json").read_text())
     assert list(content["results"]) == ["dexycb_pred", "dexycb_truth"]
     assert content["results"]["dexycb_truth"]["metrics"]["MPJPE_rr_macro_mm"] == pytest.approx(0, abs=1e-9)
@@ -157,8 +168,10 @@ def test_a_users_mistake_is_one_message(tmp_path, capsys):
     short = tmp_path / "short"
     short.write_text("".join(pred.read_text().splitlines(keepends=True)[:-3]))
     message = run_with_error(capsys, "nyu", "--pred", short, "--gt", truth)
-    assert message == (f"tools/score.py: {short}: 3 of 20 samples of {truth} missing: 18, 19, 20. To score what both "
-                       "files have, say so (--partial)\n")
+    assert message == (
+        f"tools/score.py: {short}: 3 of 20 samples of {truth} missing: 18, 19, 20. To score what both "
+        "files have, say so (--partial)\n"
+    )
     short.write_text(pred.read_text()[:-30])
     message = run_with_error(capsys, "nyu", "--pred", short, "--gt", truth)
     assert message.startswith(f"tools/score.py: {short}: line 20: expected 42 numbers, got 3")
@@ -168,10 +181,12 @@ def test_a_users_mistake_is_one_message(tmp_path, capsys):
     assert "different names" in run_with_error(capsys, "nyu", "--pred", pred, pred, "--gt", truth)
     truth, pred = write_files("interhand26m", tmp_path)
     _, other = write_files("rhp", tmp_path)
-    assert "expected 'protocol' 'interhand26m', got 'rhp'" in run_with_error(capsys, "interhand26m", "--pred", other,
-                                                                             "--gt", truth)
+    assert "expected 'protocol' 'interhand26m', got 'rhp'" in run_with_error(
+        capsys, "interhand26m", "--pred", other, "--gt", truth
+    )
     assert "_pred: expected a truth, with 'hand_type' for each sample, got a file without" in run_with_error(
-        capsys, "interhand26m", "--pred", pred, "--gt", pred)
+        capsys, "interhand26m", "--pred", pred, "--gt", pred
+    )
 
 
 def test_partial_says_what_is_left_out(tmp_path, capsys):

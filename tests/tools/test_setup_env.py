@@ -81,9 +81,16 @@ def test_only_the_packages_of_openmmlab_get_them(monkeypatch, tmp_path, environm
 
 def test_the_makefile_stays_with_the_python_that_was_named_once(tmp_path):
     """Else `make setup PYTHON=python3.12` and then `make test` would install everything again for python3."""
+
     def command(*words):
-        done = subprocess.run(["make", "-n", "-f", str(SCRIPT.parents[1] / "Makefile"), "setup", *words], cwd=tmp_path,
-                              env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["make", "-n", "-f", str(SCRIPT.parents[1] / "Makefile"), "setup", *words],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         return done.stdout.strip()
 
     assert command() == "python3 tools/setup_env.py"

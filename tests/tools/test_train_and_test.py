@@ -65,8 +65,17 @@ def test_resume_goes_on_from_the_last_checkpoint(work_dir, tmp_path):
 
 
 def test_testing_prints_one_table_and_writes_json_and_a_sheet(work_dir, tmp_path):
-    output = call("test", TOY, work_dir / "epoch_2.pth", "--work-dir", tmp_path, "--out", tmp_path / "sub" / "r.json",
-                  "--num-overlays", 4)
+    output = call(
+        "test",
+        TOY,
+        work_dir / "epoch_2.pth",
+        "--work-dir",
+        tmp_path,
+        "--out",
+        tmp_path / "sub" / "r.json",
+        "--num-overlays",
+        4,
+    )
     table = re.findall(r"^toy/error_px +\d+\.\d{4}$", output, re.MULTILINE)
     assert len(table) == 1
     result = json.loads((tmp_path / "sub" / "r.json").read_text())
@@ -82,8 +91,7 @@ def test_testing_prints_one_table_and_writes_json_and_a_sheet(work_dir, tmp_path
     [
         ([TOY.with_name("toy_confg.py")], ["no config file", "toy_config.py"]),
         ([TOY, "--cfg-options", "modle.width=3"], ["unknown key 'modle.width'", "model.width"]),
-        ([TOY, "--cfg-options", "model.type=ToyModl"],
-         ["model.type: nothing is registered as 'ToyModl'", "ToyModel"]),
+        ([TOY, "--cfg-options", "model.type=ToyModl"], ["model.type: nothing is registered as 'ToyModl'", "ToyModel"]),
         ([TOY, "--cfg-options", "model.width=big"], ["TypeError"]),
         ([TOY, "--resume", "no/such/epoch_1.pth"], ["no checkpoint"]),
         ([TOY, "--auto-scale-lr"], ["lacks auto_scale_lr"]),
@@ -150,8 +158,13 @@ def test_help_needs_no_environment(tool):
 @pytest.mark.parametrize("tool", ["train", "test"])
 def test_outside_the_environment_the_message_names_make_setup(tool):
     arguments = ["c.py"] if tool == "train" else ["c.py", "x.pth"]
-    done = subprocess.run([sys.executable, "-S", str(ROOT / "tools" / f"{tool}.py"), *arguments], capture_output=True,
-                          text=True, check=False, env={"PATH": os.environ["PATH"]})
+    done = subprocess.run(
+        [sys.executable, "-S", str(ROOT / "tools" / f"{tool}.py"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": os.environ["PATH"]},
+    )
     assert done.returncode != 0
     assert "make setup" in done.stderr
     assert ".venv/bin/python" in done.stderr

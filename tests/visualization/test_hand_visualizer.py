@@ -14,15 +14,28 @@ from dfmamba.visualization.hand_visualizer import HandVisualizer
 
 GREY = np.full((200, 300, 3), 90, np.uint8)
 # the arguments of mmpose 1.3.2's Hand3DInferencer.visualize
-IN_SPACE = {"draw_gt": False, "draw_bbox": False, "show": False, "wait_time": 0, "convert_keypoint": False,
-            "axis_azimuth": -115, "axis_limit": 200, "axis_elev": 15, "num_instances": 1}
+IN_SPACE = {
+    "draw_gt": False,
+    "draw_bbox": False,
+    "show": False,
+    "wait_time": 0,
+    "convert_keypoint": False,
+    "axis_azimuth": -115,
+    "axis_limit": 200,
+    "axis_elev": 15,
+    "num_instances": 1,
+}
 
 
 def make_sample(points, scores, **fields):
     sample = PoseDataSample()
-    sample.pred_instances = InstanceData(keypoints=points[None], keypoint_scores=scores[None],
-                                         keypoints_visible=scores[None], bboxes=np.array([[20.0, 20, 280, 180]]),
-                                         **fields)
+    sample.pred_instances = InstanceData(
+        keypoints=points[None],
+        keypoint_scores=scores[None],
+        keypoints_visible=scores[None],
+        bboxes=np.array([[20.0, 20, 280, 180]]),
+        **fields,
+    )
     return sample
 
 
@@ -62,7 +75,7 @@ def test_the_hand_in_space_is_below_the_image(case, tmp_path):
     np.testing.assert_array_equal(cv2.imread(file)[..., ::-1], drawing)
     left = (drawing.shape[1] - GREY.shape[1]) // 2
     expected = visualizer.add_datasample("hand", GREY, flat, draw_gt=False)
-    np.testing.assert_array_equal(drawing[:200, left:left + 300], expected)
+    np.testing.assert_array_equal(drawing[:200, left : left + 300], expected)
     assert (drawing[:200, :left] == 255).all()
     assert len(np.unique(drawing[200:].reshape(-1, 3), axis=0)) > 20  # colours of fingers
 
@@ -77,13 +90,20 @@ def test_what_is_drawn_in_space(case, monkeypatch):
     """Joints in mm where there are some, else image points with depth."""
     skeleton, visualizer, points, scores = case
     drawn = []
-    monkeypatch.setattr("dfmamba.visualization.hand_visualizer.render_views",
-                        lambda *args, **kwargs: drawn.append((*args, kwargs)) or np.zeros((5, 5, 3), np.uint8))
+    monkeypatch.setattr(
+        "dfmamba.visualization.hand_visualizer.render_views",
+        lambda *args, **kwargs: drawn.append((*args, kwargs)) or np.zeros((5, 5, 3), np.uint8),
+    )
     in_mm = points * 2 + 7
     for fields in ({}, {"keypoints_cam": in_mm[None]}):
         arguments = IN_SPACE | {"num_instances": -1, "kpt_thr": 1}
-        visualizer.add_datasample("hand", GREY, make_sample(in_space(points), scores, **fields),
-                                  det_data_sample=make_sample(points, scores), **arguments)
+        visualizer.add_datasample(
+            "hand",
+            GREY,
+            make_sample(in_space(points), scores, **fields),
+            det_data_sample=make_sample(points, scores),
+            **arguments,
+        )
     (image, shown, joints, px), (space, _, _, mm) = drawn
     np.testing.assert_allclose(image, points)
     np.testing.assert_allclose(space, in_mm)

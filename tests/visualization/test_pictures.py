@@ -85,17 +85,17 @@ def test_the_contact_sheet_is_laid_out_row_by_row():
     for number in range(5):
         x = GAP_PX + number % 3 * (60 + GAP_PX)
         y = GAP_PX + number // 3 * cell_height
-        np.testing.assert_array_equal(sheet[y:y + 50, x:x + 60], tiles[number])
-        caption = sheet[y + 50:y + cell_height - GAP_PX, x:x + 60]
+        np.testing.assert_array_equal(sheet[y : y + 50, x : x + 60], tiles[number])
+        caption = sheet[y + 50 : y + cell_height - GAP_PX, x : x + 60]
         assert (caption < 60).any()  # there is dark text
-    last = sheet[GAP_PX + cell_height:, GAP_PX + 2 * (60 + GAP_PX):]
+    last = sheet[GAP_PX + cell_height :, GAP_PX + 2 * (60 + GAP_PX) :]
     assert (last == 250).all()
 
 
 def test_captions_stay_below_their_tiles():
     long = "a_very_long_name_of_a_recording/camera/image12345.jpg"
     sheet = make_contact_sheet([np.zeros((40, 80, 3), np.uint8)] * 2, [long, ""], columns=2, legend=False)
-    assert (sheet[GAP_PX:, GAP_PX + 80:GAP_PX + 80 + GAP_PX] == 250).all()
+    assert (sheet[GAP_PX:, GAP_PX + 80 : GAP_PX + 80 + GAP_PX] == 250).all()
 
 
 def test_title_and_legend_add_room_above():

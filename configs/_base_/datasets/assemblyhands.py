@@ -8,33 +8,30 @@
 # of the test split was never published: val serves as both. `codec` is meant for the head as well:
 #     model = dict(head=dict(decoder={{_base_.codec}}))
 
-_base_ = ['../data_loading.py']
+_base_ = ["../data_loading.py"]
 
-dataset_type = 'AssemblyHandsDataset'
-data_root = 'data/assemblyhands'
+dataset_type = "AssemblyHandsDataset"
+data_root = "data/assemblyhands"
 input_size = (256, 256)
-codec = dict(type='A2JCodec', input_size=input_size)
+codec = dict(type="A2JCodec", input_size=input_size)
 
 train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='GetBBoxCenterScale', padding=1.75),
-    dict(type='TopdownAffine', input_size=input_size),
-    dict(type='GenerateTarget', encoder=codec),
-    dict(type='PackPoseInputs', meta_keys={{_base_.meta_keys}}),
+    dict(type="LoadImage"),
+    dict(type="GetBBoxCenterScale", padding=1.75),
+    dict(type="TopdownAffine", input_size=input_size),
+    dict(type="GenerateTarget", encoder=codec),
+    dict(type="PackPoseInputs", meta_keys={{_base_.meta_keys}}),
 ]
 test_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='GetBBoxCenterScale', padding=1.75),
-    dict(type='TopdownAffine', input_size=input_size),
-    dict(type='PackPoseInputs', meta_keys={{_base_.meta_keys}}),
+    dict(type="LoadImage"),
+    dict(type="GetBBoxCenterScale", padding=1.75),
+    dict(type="TopdownAffine", input_size=input_size),
+    dict(type="PackPoseInputs", meta_keys={{_base_.meta_keys}}),
 ]
 
-train_dataloader = dict(dataset=dict(
-    type=dataset_type, split='train', data_root=data_root, pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(
-    type=dataset_type, split='val', data_root=data_root, pipeline=test_pipeline))
-test_dataloader = dict(dataset=dict(
-    type=dataset_type, split='val', data_root=data_root, pipeline=test_pipeline))
+train_dataloader = dict(dataset=dict(type=dataset_type, split="train", data_root=data_root, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(type=dataset_type, split="val", data_root=data_root, pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(type=dataset_type, split="val", data_root=data_root, pipeline=test_pipeline))
 
-val_evaluator = dict(type='AssemblyHandsMPJPE')
-test_evaluator = dict(type='AssemblyHandsMPJPE')
+val_evaluator = dict(type="AssemblyHandsMPJPE")
+test_evaluator = dict(type="AssemblyHandsMPJPE")

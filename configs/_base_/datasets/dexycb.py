@@ -9,17 +9,20 @@
 # `codec` is meant for the head as well:
 #     model = dict(head=dict(num_joints=21, decoder={{_base_.codec}}))
 
-_base_ = ['../pipelines/a2j.py']
+_base_ = ["../pipelines/a2j.py"]
 
-dataset_type = 'DexYCBDataset'
-data_root = 'data/DexYCB'
+dataset_type = "DexYCBDataset"
+data_root = "data/DexYCB"
 
-train_dataloader = dict(dataset=dict(
-    type=dataset_type, setup='s0', split='train', data_root=data_root, pipeline={{_base_.train_pipeline}}))
-val_dataloader = dict(dataset=dict(
-    type=dataset_type, setup='s0', split='val', data_root=data_root, pipeline={{_base_.test_pipeline}}))
-test_dataloader = dict(dataset=dict(
-    type=dataset_type, setup='s0', split='test', data_root=data_root, pipeline={{_base_.test_pipeline}}))
+train_dataloader = dict(
+    dataset=dict(type=dataset_type, setup="s0", split="train", data_root=data_root, pipeline={{_base_.train_pipeline}})
+)
+val_dataloader = dict(
+    dataset=dict(type=dataset_type, setup="s0", split="val", data_root=data_root, pipeline={{_base_.test_pipeline}})
+)
+test_dataloader = dict(
+    dataset=dict(type=dataset_type, setup="s0", split="test", data_root=data_root, pipeline={{_base_.test_pipeline}})
+)
 
-val_evaluator = dict(type='DexYCBMPJPE')
-test_evaluator = dict(type='DexYCBMPJPE')
+val_evaluator = dict(type="DexYCBMPJPE")
+test_evaluator = dict(type="DexYCBMPJPE")

@@ -14,34 +14,44 @@
 #         head=dict(num_joints=14, input_size=(176, 176), depth_bins=450, anchor_depths=(150.0, 225.0, 300.0),
 #                   decoder={{_base_.codec}}))
 
-_base_ = ['../data_loading.py']
+_base_ = ["../data_loading.py"]
 
-dataset_type = 'NYUDataset'
-data_root = 'data/nyu_hand_dataset_v2/dataset'
+dataset_type = "NYUDataset"
+data_root = "data/nyu_hand_dataset_v2/dataset"
 input_size = (176, 176)
-codec = dict(type='A2JCodec', input_size=input_size, depth_bins=450, depth_range_mm=450.0)
+codec = dict(type="A2JCodec", input_size=input_size, depth_bins=450, depth_range_mm=450.0)
 
 train_pipeline = [
-    dict(type='LoadNYUDepth'),
-    dict(type='RandomDepthBoxJitter', pixels=5),
-    dict(type='RandomCubeTurn', rotation_deg=180, scale=(0.5, 1.5)),
-    dict(type='CropDepthCube', input_size=input_size, half_depth_mm=150.0),
-    dict(type='RandomDepthErasing', prob=0.5, area=(0.02, 0.4), aspect=0.3),
-    dict(type='GenerateTarget', encoder=codec),
-    dict(type='PackPoseInputs', meta_keys={{_base_.meta_keys}}),
+    dict(type="LoadNYUDepth"),
+    dict(type="RandomDepthBoxJitter", pixels=5),
+    dict(type="RandomCubeTurn", rotation_deg=180, scale=(0.5, 1.5)),
+    dict(type="CropDepthCube", input_size=input_size, half_depth_mm=150.0),
+    dict(type="RandomDepthErasing", prob=0.5, area=(0.02, 0.4), aspect=0.3),
+    dict(type="GenerateTarget", encoder=codec),
+    dict(type="PackPoseInputs", meta_keys={{_base_.meta_keys}}),
 ]
 test_pipeline = [
-    dict(type='LoadNYUDepth'),
-    dict(type='CropDepthCube', input_size=input_size, half_depth_mm=150.0),
-    dict(type='PackPoseInputs', meta_keys={{_base_.meta_keys}}),
+    dict(type="LoadNYUDepth"),
+    dict(type="CropDepthCube", input_size=input_size, half_depth_mm=150.0),
+    dict(type="PackPoseInputs", meta_keys={{_base_.meta_keys}}),
 ]
 
-train_dataloader = dict(batch_size=4, dataset=dict(
-    type=dataset_type, split='train', data_root=data_root, centres='nyu_center_train.mat', pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(
-    type=dataset_type, split='test', data_root=data_root, centres='nyu_center_test.mat', pipeline=test_pipeline))
-test_dataloader = dict(dataset=dict(
-    type=dataset_type, split='test', data_root=data_root, centres='nyu_center_test.mat', pipeline=test_pipeline))
+train_dataloader = dict(
+    batch_size=4,
+    dataset=dict(
+        type=dataset_type, split="train", data_root=data_root, centres="nyu_center_train.mat", pipeline=train_pipeline
+    ),
+)
+val_dataloader = dict(
+    dataset=dict(
+        type=dataset_type, split="test", data_root=data_root, centres="nyu_center_test.mat", pipeline=test_pipeline
+    )
+)
+test_dataloader = dict(
+    dataset=dict(
+        type=dataset_type, split="test", data_root=data_root, centres="nyu_center_test.mat", pipeline=test_pipeline
+    )
+)
 
-val_evaluator = dict(type='NYUMeanError')
-test_evaluator = dict(type='NYUMeanError')
+val_evaluator = dict(type="NYUMeanError")
+test_evaluator = dict(type="NYUMeanError")

@@ -10,17 +10,20 @@
 # `codec` is meant for the head as well:
 #     model = dict(head=dict(decoder={{_base_.codec}}))
 
-_base_ = ['../pipelines/a2j.py']
+_base_ = ["../pipelines/a2j.py"]
 
-dataset_type = 'RHPDataset'
-data_root = 'data/RHD_published_v2'
+dataset_type = "RHPDataset"
+data_root = "data/RHD_published_v2"
 
-train_dataloader = dict(dataset=dict(
-    type=dataset_type, split='train', data_root=data_root, pipeline={{_base_.train_pipeline}}))
-val_dataloader = dict(dataset=dict(
-    type=dataset_type, split='test', data_root=data_root, pipeline={{_base_.test_pipeline}}))
-test_dataloader = dict(dataset=dict(
-    type=dataset_type, split='test', data_root=data_root, pipeline={{_base_.test_pipeline}}))
+train_dataloader = dict(
+    dataset=dict(type=dataset_type, split="train", data_root=data_root, pipeline={{_base_.train_pipeline}})
+)
+val_dataloader = dict(
+    dataset=dict(type=dataset_type, split="test", data_root=data_root, pipeline={{_base_.test_pipeline}})
+)
+test_dataloader = dict(
+    dataset=dict(type=dataset_type, split="test", data_root=data_root, pipeline={{_base_.test_pipeline}})
+)
 
-val_evaluator = dict(type='RHPEPE')
-test_evaluator = dict(type='RHPEPE')
+val_evaluator = dict(type="RHPEPE")
+test_evaluator = dict(type="RHPEPE")

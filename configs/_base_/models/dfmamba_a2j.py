@@ -4,9 +4,10 @@ The head's codec is the data set's: a leaf config adds `model = dict(head=dict(d
 """
 
 model = dict(
-    type='HandPoseEstimator',
+    type="HandPoseEstimator",
     # A2J-Transformer takes RGB / 255, without ImageNet's mean and deviation.
-    data_preprocessor=dict(type='PoseDataPreprocessor', mean=[0, 0, 0], std=[255, 255, 255], bgr_to_rgb=True),
-    backbone=dict(type='DFMamba', arch='tiny'),
-    head=dict(type='A2JHead', num_joints=42, input_size=(256, 256)),
-    test_cfg=dict(flip_test=False))
+    data_preprocessor=dict(type="PoseDataPreprocessor", mean=[0, 0, 0], std=[255, 255, 255], bgr_to_rgb=True),
+    backbone=dict(type="DFMamba", arch="tiny"),
+    head=dict(type="A2JHead", num_joints=42, input_size=(256, 256)),
+    test_cfg=dict(flip_test=False),
+)

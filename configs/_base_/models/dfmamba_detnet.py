@@ -5,11 +5,13 @@ The levels of strides 4 to 32 become one map of 32x32 cells. A leaf config gives
 """
 
 model = dict(
-    type='HandPoseEstimator',
+    type="HandPoseEstimator",
     # DetNet's PyTorch port takes RGB / 255 - 0.5.
     data_preprocessor=dict(
-        type='PoseDataPreprocessor', mean=[127.5, 127.5, 127.5], std=[255, 255, 255], bgr_to_rgb=True),
-    backbone=dict(type='DFMamba', arch='tiny', out_indices=(0, 1, 3, 5)),
-    neck=dict(type='SingleMapNeck', out_channels=256, map_size=(32, 32)),
-    head=dict(type='DetNetHead'),
-    test_cfg=dict(flip_test=False))
+        type="PoseDataPreprocessor", mean=[127.5, 127.5, 127.5], std=[255, 255, 255], bgr_to_rgb=True
+    ),
+    backbone=dict(type="DFMamba", arch="tiny", out_indices=(0, 1, 3, 5)),
+    neck=dict(type="SingleMapNeck", out_channels=256, map_size=(32, 32)),
+    head=dict(type="DetNetHead"),
+    test_cfg=dict(flip_test=False),
+)

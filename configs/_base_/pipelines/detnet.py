@@ -19,33 +19,57 @@ brightness, contrast, saturation and hue and blurs a little, here each colour ch
 """
 
 detnet_input_size = (128, 128)
-detnet_codec = dict(type='DetNetCodec', input_size=detnet_input_size, map_size=(32, 32))
+detnet_codec = dict(type="DetNetCodec", input_size=detnet_input_size, map_size=(32, 32))
 
 # All that the estimator, the metrics and the pictures read.
 detnet_meta_keys = (
-    'id', 'img_id', 'img_path', 'dataset_name', 'seq_name', 'capture', 'camera', 'frame_idx', 'subject', 'ori_shape',
-    'img_shape', 'input_size', 'input_center', 'input_scale', 'rotation', 'flip_indices', 'hand_type',
-    'hand_type_valid', 'abs_depth', 'root_depth', 'focal', 'principal_pt', 'extrinsic', 'one_of_two_hands', 'mirrored',
-    'bone_length', 'view_rotation')
+    "id",
+    "img_id",
+    "img_path",
+    "dataset_name",
+    "seq_name",
+    "capture",
+    "camera",
+    "frame_idx",
+    "subject",
+    "ori_shape",
+    "img_shape",
+    "input_size",
+    "input_center",
+    "input_scale",
+    "rotation",
+    "flip_indices",
+    "hand_type",
+    "hand_type_valid",
+    "abs_depth",
+    "root_depth",
+    "focal",
+    "principal_pt",
+    "extrinsic",
+    "one_of_two_hands",
+    "mirrored",
+    "bone_length",
+    "view_rotation",
+)
 
 detnet_train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='ToSingleHand'),
-    dict(type='MirrorLeftHand'),
-    dict(type='GetBBoxCenterScale', padding=1.75),
-    dict(type='RandomBoxJitter', shift=0.1, scale=0.1, rotation_deg=45.0, rotation_prob=1.0),
-    dict(type='TopdownAffine', input_size=detnet_input_size),
-    dict(type='RotateCameraJoints'),
-    dict(type='RandomChannelGain', low=0.6, high=1.4),
-    dict(type='GenerateTarget', encoder=detnet_codec),
-    dict(type='PackPoseInputs', meta_keys=('id', 'img_id', 'img_path')),  # few: they travel between processes
+    dict(type="LoadImage"),
+    dict(type="ToSingleHand"),
+    dict(type="MirrorLeftHand"),
+    dict(type="GetBBoxCenterScale", padding=1.75),
+    dict(type="RandomBoxJitter", shift=0.1, scale=0.1, rotation_deg=45.0, rotation_prob=1.0),
+    dict(type="TopdownAffine", input_size=detnet_input_size),
+    dict(type="RotateCameraJoints"),
+    dict(type="RandomChannelGain", low=0.6, high=1.4),
+    dict(type="GenerateTarget", encoder=detnet_codec),
+    dict(type="PackPoseInputs", meta_keys=("id", "img_id", "img_path")),  # few: they travel between processes
 ]
 detnet_test_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='ToSingleHand'),
-    dict(type='MirrorLeftHand'),
-    dict(type='AddBoneLength'),
-    dict(type='GetBBoxCenterScale', padding=1.75),
-    dict(type='TopdownAffine', input_size=detnet_input_size),
-    dict(type='PackPoseInputs', meta_keys=detnet_meta_keys),
+    dict(type="LoadImage"),
+    dict(type="ToSingleHand"),
+    dict(type="MirrorLeftHand"),
+    dict(type="AddBoneLength"),
+    dict(type="GetBBoxCenterScale", padding=1.75),
+    dict(type="TopdownAffine", input_size=detnet_input_size),
+    dict(type="PackPoseInputs", meta_keys=detnet_meta_keys),
 ]

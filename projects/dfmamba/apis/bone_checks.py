@@ -29,10 +29,23 @@ from dfmamba.skeleton import (
 # Lengths in mm from the wrist to the tip, of a hand of 180 mm: the phalanges of Buryanov and Kotiuk (2010) with the
 # soft tissue of the tip, which agree with joints of InterHand2.6M to 3 mm; and of NYU's points, by the end nearer the
 # tip.
-HAND_BONES_MM = {"thumb": (38, 38, 32, 27), "index": (88, 40, 25, 22), "middle": (86, 43, 29, 23),
-                 "ring": (83, 38, 27, 23), "pinky": (79, 31, 20, 19)}
-NYU_BONES_MM = {"thumb_tip": 27, "thumb_mid": 30, "thumb_root": 51, "wrist_back": 48, "wrist": 44, "pinky_tip": 35,
-                **{f"{finger}_tip": 44 for finger in FINGERS[1:4]}, **{f"{finger}_mid": 70 for finger in FINGERS[1:]}}
+HAND_BONES_MM = {
+    "thumb": (38, 38, 32, 27),
+    "index": (88, 40, 25, 22),
+    "middle": (86, 43, 29, 23),
+    "ring": (83, 38, 27, 23),
+    "pinky": (79, 31, 20, 19),
+}
+NYU_BONES_MM = {
+    "thumb_tip": 27,
+    "thumb_mid": 30,
+    "thumb_root": 51,
+    "wrist_back": 48,
+    "wrist": 44,
+    "pinky_tip": 35,
+    **{f"{finger}_tip": 44 for finger in FINGERS[1:4]},
+    **{f"{finger}_mid": 70 for finger in FINGERS[1:]},
+}
 MAX_FACTOR = 2.5  # between a bone's median length and what the other bones let expect
 MIN_BONES = 10  # fewer say nothing about the order
 WORSE_FIT = 1.5  # another order must fit so much better
@@ -81,8 +94,11 @@ def other_orders() -> dict[str, tuple[int, ...]]:
 
 def typical_lengths_mm(skeleton: Skeleton) -> NDArray[np.float64]:
     """Return the length (bones,) that each bone of one hand, or of NYU, typically has."""
-    by_name: Mapping[str, float] = NYU_BONES_MM if skeleton is NYU_14 else {
-        f"{finger}{i}": HAND_BONES_MM[finger][i - 1] for finger in FINGERS for i in range(1, 5)}
+    by_name: Mapping[str, float] = (
+        NYU_BONES_MM
+        if skeleton is NYU_14
+        else {f"{finger}{i}": HAND_BONES_MM[finger][i - 1] for finger in FINGERS for i in range(1, 5)}
+    )
     return np.array([by_name[skeleton.names[child]] for child, _ in skeleton.bones], dtype=np.float64)
 
 
@@ -91,8 +107,9 @@ def measure_bones(joints_mm: NDArray, valid: NDArray[np.bool_], skeleton: Skelet
     child, parent = np.array(skeleton.bones).T
     lengths = np.linalg.norm(joints_mm[:, child] - joints_mm[:, parent], axis=-1)
     known = valid[:, child] & valid[:, parent]
-    median = np.array([np.median(column[there]) if there.any() else np.nan
-                       for column, there in zip(lengths.T, known.T, strict=True)])
+    median = np.array(
+        [np.median(column[there]) if there.any() else np.nan for column, there in zip(lengths.T, known.T, strict=True)]
+    )
     ratio = np.maximum(median, 1e-6) / typical_lengths_mm(skeleton)
     scale = np.nanmedian(ratio) if np.isfinite(ratio).any() else 1.0
     return Bones(tuple(skeleton.names[joint] for joint in child), median, ratio / scale)
@@ -101,8 +118,10 @@ def measure_bones(joints_mm: NDArray, valid: NDArray[np.bool_], skeleton: Skelet
 def find_other_order(joints_mm: NDArray, valid: NDArray[np.bool_]) -> str:
     """Say what is mixed up in hands (n, 21, 3); an empty text where the canonical order fits best."""
     misfit = measure_bones(joints_mm, valid).misfit
-    fits = {name: measure_bones(joints_mm[:, list(order)], valid[:, list(order)]).misfit
-            for name, order in other_orders().items()}
+    fits = {
+        name: measure_bones(joints_mm[:, list(order)], valid[:, list(order)]).misfit
+        for name, order in other_orders().items()
+    }
     best = min(fits, key=fits.__getitem__)
     return best if GOOD_FIT < misfit < np.inf and fits[best] * WORSE_FIT < misfit else ""
 
@@ -114,6 +133,7 @@ def bends_to_the_left(joints_mm: NDArray, valid: NDArray[np.bool_]) -> NDArray[n
     (x right, y down, z forward), and out of the back of a left one. It is a mean over the fingers whose ends are valid;
     NaN for fewer than two of them, or without a palm.
     """
+
     def at(name: str) -> NDArray:
         return np.where(valid, 1, np.nan)[:, HAND_JOINTS.index(name), None] * joints_mm[:, HAND_JOINTS.index(name)]
 
@@ -138,5 +158,8 @@ def describe_unlikely_bones(bones: Bones) -> str:
     """Return the bones that are too short or too long beside the others; an empty text without any."""
     factors = np.nan_to_num(bones.factors, nan=1.0)
     unlikely = np.flatnonzero((factors > MAX_FACTOR) | (factors < 1 / MAX_FACTOR))
-    return ", ".join(f"{bones.names[i]} with {bones.lengths_mm[i]:.3g} mm where the others let expect "
-                     f"{bones.lengths_mm[i] / factors[i]:.0f}" for i in unlikely[:3])
+    return ", ".join(
+        f"{bones.names[i]} with {bones.lengths_mm[i]:.3g} mm where the others let expect "
+        f"{bones.lengths_mm[i] / factors[i]:.0f}"
+        for i in unlikely[:3]
+    )

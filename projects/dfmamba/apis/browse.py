@@ -39,8 +39,9 @@ def run_pipeline(dataset: HandDataset, number: int, raw: bool) -> dict[str, Any]
             raise ConfigError(f"{type(transform).__name__}: returned nothing for the sample {number}")
     needed = ("img",) if raw else ("img", "transformed_keypoints")
     if missing := [key for key in needed if key not in results]:
-        raise ConfigError(f"the pipeline of {type(dataset).__name__}: expected one that gives {needed}, it lacks "
-                          f"{missing}")
+        raise ConfigError(
+            f"the pipeline of {type(dataset).__name__}: expected one that gives {needed}, it lacks {missing}"
+        )
     return results
 
 

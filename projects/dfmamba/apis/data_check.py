@@ -75,8 +75,13 @@ class Progress:
 def inner_configs(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the configs of the data sets that a data loader reads, without what repeats or joins them."""
     for key in ("dataset", "datasets"):
-        if key in config and config["type"] in ("RepeatDataset", "ClassBalancedDataset", "ConcatDataset",
-                                                "CombinedDataset", "MultiSourceDataset"):
+        if key in config and config["type"] in (
+            "RepeatDataset",
+            "ClassBalancedDataset",
+            "ConcatDataset",
+            "CombinedDataset",
+            "MultiSourceDataset",
+        ):
             inner = config[key]
             for one in inner if isinstance(inner, list | tuple) else [inner]:
                 yield from inner_configs(one)
@@ -133,8 +138,7 @@ def check_split(splits: list[str], dataset: HandDataset, num_samples: int, progr
         progress: What to tell meanwhile.
     """
     paths = {f"{key}: {path}": path.exists() for key, path in dataset.needed_paths().items()}
-    report = SplitReport(splits, type(dataset).__name__, dataset.data_root, is_synthetic(dataset),
-                         dataset.TREE, paths)
+    report = SplitReport(splits, type(dataset).__name__, dataset.data_root, is_synthetic(dataset), dataset.TREE, paths)
     missing = [path for path, is_there in paths.items() if not is_there]
     if missing:
         report.findings.append(Finding("files", WRONG, f"{len(missing)} of {len(paths)} are missing: {missing[0]}"))

@@ -14,8 +14,9 @@ from dfmamba.skeleton import NYU_14
 MAT_KEY = "xyz_estimation"
 
 
-def read_predictions(protocol: str, path: str | Path, *, by_camera: bool = False,
-                     coordinates: str | None = None) -> JointTable:
+def read_predictions(
+    protocol: str, path: str | Path, *, by_camera: bool = False, coordinates: str | None = None
+) -> JointTable:
     """Read a file of predictions.
 
     Args:
@@ -57,11 +58,15 @@ def read_nyu_mat(path: str | Path) -> JointTable:
         raise FileNotFoundError(f"no such file: {path}")
     points = read_mat(path, [MAT_KEY])[MAT_KEY].astype(np.float64)
     if points.ndim != 3 or points.shape[1:] != (NYU_14.num_joints, 3) or not np.isfinite(points).all():
-        raise DataError(f"{path}: expected {MAT_KEY!r} of shape (frames, {NYU_14.num_joints}, 3), finite numbers, got "
-                        f"shape {points.shape}, {np.isfinite(points).sum()} finite numbers")
+        raise DataError(
+            f"{path}: expected {MAT_KEY!r} of shape (frames, {NYU_14.num_joints}, 3), finite numbers, got "
+            f"shape {points.shape}, {np.isfinite(points).sum()} finite numbers"
+        )
     if (points[..., 2] < 0).all():
         points = points * (1, -1, -1)
     if not (points[..., 2] > 0).all():
-        raise DataError(f"{path}: expected depths that are all above, or all below 0 mm, got "
-                        f"{points[..., 2].min():g} to {points[..., 2].max():g}")
+        raise DataError(
+            f"{path}: expected depths that are all above, or all below 0 mm, got "
+            f"{points[..., 2].min():g} to {points[..., 2].max():g}"
+        )
     return nyu_table(range(1, len(points) + 1), points, "xyz", str(path))

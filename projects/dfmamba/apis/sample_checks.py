@@ -85,8 +85,7 @@ class Samples:
         return f"record {self.samples[number]['id']} ({self.samples[number]['img_path']})"
 
 
-def check_samples(samples: Samples, points_px: NDArray[np.float64],
-                  image_sizes: NDArray[np.int64]) -> list[Finding]:
+def check_samples(samples: Samples, points_px: NDArray[np.float64], image_sizes: NDArray[np.int64]) -> list[Finding]:
     """Run all checks that need no pixels.
 
     Args:
@@ -97,9 +96,16 @@ def check_samples(samples: Samples, points_px: NDArray[np.float64],
     finite = check_numbers(samples)
     if finite.level == WRONG:
         return [finite]
-    return [check_bones(samples), check_order(samples), check_depth(samples), check_contract(samples),
-            check_projection(samples, points_px), check_boxes_in_images(samples, image_sizes),
-            check_joints_in_boxes(samples), check_validity(samples)]
+    return [
+        check_bones(samples),
+        check_order(samples),
+        check_depth(samples),
+        check_contract(samples),
+        check_projection(samples, points_px),
+        check_boxes_in_images(samples, image_sizes),
+        check_joints_in_boxes(samples),
+        check_validity(samples),
+    ]
 
 
 def check_numbers(samples: Samples) -> Finding:
@@ -109,8 +115,12 @@ def check_numbers(samples: Samples) -> Finding:
     good &= (samples.focal > 0).all(axis=(1, 2))
     if good.all():
         return Finding("numbers", OK, "all finite")
-    return Finding("numbers", WRONG, f"{(~good).sum()} of {len(good)} records have joints, cameras or boxes that are "
-                   f"not finite, or focal lengths that are not positive: {samples.name(int(np.argmin(good)))}")
+    return Finding(
+        "numbers",
+        WRONG,
+        f"{(~good).sum()} of {len(good)} records have joints, cameras or boxes that are "
+        f"not finite, or focal lengths that are not positive: {samples.name(int(np.argmin(good)))}",
+    )
 
 
 def check_bones(samples: Samples) -> Finding:
@@ -129,10 +139,13 @@ def check_bones(samples: Samples) -> Finding:
         shortest, longest = lengths[known].min(), lengths[known].max()
         return Finding("bone lengths", OK, f"{text}, all from {shortest:.1f} to {longest:.1f} mm")
     number, bone = np.argwhere(bad)[0]
-    return Finding("bone lengths", _level(bad.sum() / known.sum()),
-                   f"{text}; {bad.sum()} of {known.sum()} are not from {BONE_MM[0]:g} to {BONE_MM[1]:g} mm, such as "
-                   f"{samples.skeleton.names[child[bone]]} with {lengths[number, bone]:.3g} mm in "
-                   f"{samples.name(number)}")
+    return Finding(
+        "bone lengths",
+        _level(bad.sum() / known.sum()),
+        f"{text}; {bad.sum()} of {known.sum()} are not from {BONE_MM[0]:g} to {BONE_MM[1]:g} mm, such as "
+        f"{samples.skeleton.names[child[bone]]} with {lengths[number, bone]:.3g} mm in "
+        f"{samples.name(number)}",
+    )
 
 
 def check_order(samples: Samples) -> Finding:
@@ -146,8 +159,12 @@ def check_order(samples: Samples) -> Finding:
     bones = measure_bones(joints, valid)
     if other := find_other_order(joints, valid):
         examples = describe_unlikely_bones(bones) or "of many fingers"
-        return Finding(name, WRONG, f"the bones are not those of hands ({examples}), but they would be in another "
-                       f"order of the joints. Is it {other}?")
+        return Finding(
+            name,
+            WRONG,
+            f"the bones are not those of hands ({examples}), but they would be in another "
+            f"order of the joints. Is it {other}?",
+        )
     if unlikely := describe_unlikely_bones(bones):
         return Finding(name, WRONG, f"unlikely bones: {unlikely}. Are joints mixed up?")
     sides = np.arange(len(SIDES)) == LEFT
@@ -155,8 +172,12 @@ def check_order(samples: Samples) -> Finding:
     wrong, votes = count_wrong_bends(joints, valid, is_left)
     text = f"{votes - wrong} of {votes} bent hands bend towards their palm"
     if votes >= MIN_VOTES and wrong >= WRONG_VOTES * votes:
-        return Finding(name, WRONG, f"{text}, the others backwards. Are right and left hands swapped, or is an axis "
-                       "mirrored, such as y up taken for y down?")
+        return Finding(
+            name,
+            WRONG,
+            f"{text}, the others backwards. Are right and left hands swapped, or is an axis "
+            "mirrored, such as y up taken for y down?",
+        )
     return Finding(name, OK, f"as in hands; {text}")
 
 
@@ -167,15 +188,22 @@ def check_depth(samples: Samples) -> Finding:
         return Finding("depth", WARNING, "no valid joint")
     behind = samples.valid & (depth <= 0)
     if behind.any():
-        return Finding("depth", WRONG, f"{behind.sum()} of {samples.valid.sum()} joints lie behind the camera: "
-                       f"{samples.name(int(np.argmax(behind.any(axis=1))))}. Is its rotation or position another's?")
+        return Finding(
+            "depth",
+            WRONG,
+            f"{behind.sum()} of {samples.valid.sum()} joints lie behind the camera: "
+            f"{samples.name(int(np.argmax(behind.any(axis=1))))}. Is its rotation or position another's?",
+        )
     values = depth[samples.valid]
     text = f"median {np.median(values):.4g} mm, all from {values.min():.4g} to {values.max():.4g} mm"
     if DEPTH_MM[0] <= np.median(values) <= DEPTH_MM[1]:
         return Finding("depth", OK, text)
     factor = describe_factor(float(np.median(values)), TYPICAL_DEPTH_MM)
-    return Finding("depth", WRONG, f"{text}; expected a median from {DEPTH_MM[0]:g} to {DEPTH_MM[1]:g} mm"
-                   + (f": {factor}" if factor else ""))
+    return Finding(
+        "depth",
+        WRONG,
+        f"{text}; expected a median from {DEPTH_MM[0]:g} to {DEPTH_MM[1]:g} mm" + (f": {factor}" if factor else ""),
+    )
 
 
 def check_contract(samples: Samples) -> Finding:
@@ -190,8 +218,9 @@ def check_projection(samples: Samples, points_px: NDArray[np.float64]) -> Findin
     name = "projection against the file"
     if not (samples.valid & np.isfinite(gap)).any():
         return Finding(name, OK, "the files have no points in the image; the boxes are the only witness")
-    return _gap_finding(name, "the file's points in the image and the projection", samples, gap, FILE_PX,
-                        SHARE_OF_OUTLIERS)
+    return _gap_finding(
+        name, "the file's points in the image and the projection", samples, gap, FILE_PX, SHARE_OF_OUTLIERS
+    )
 
 
 def _projected(samples: Samples) -> NDArray[np.floating]:
@@ -211,9 +240,12 @@ def _gap_finding(name: str, what: str, samples: Samples, gap_px: NDArray, limit_
     if not far.any():
         return Finding(name, OK, text)
     worst = int(np.argmax(np.where(known, gap_px, -1).max(axis=1)))
-    return Finding(name, WRONG if share > allowed else WARNING,
-                   f"{text}; {share:.1%} of the joints are more than {limit_px:g} px off, worst: "
-                   f"{samples.name(worst)}. Is it the camera of this image, and the right order of joints?")
+    return Finding(
+        name,
+        WRONG if share > allowed else WARNING,
+        f"{text}; {share:.1%} of the joints are more than {limit_px:g} px off, worst: "
+        f"{samples.name(worst)}. Is it the camera of this image, and the right order of joints?",
+    )
 
 
 def check_boxes_in_images(samples: Samples, image_sizes: NDArray[np.int64]) -> Finding:
@@ -224,14 +256,22 @@ def check_boxes_in_images(samples: Samples, image_sizes: NDArray[np.int64]) -> F
     area = np.maximum(samples.bbox[:, 2:] - samples.bbox[:, :2], 0).prod(axis=1)
     bad = (area <= 0) | (known & (inside <= 0))
     if bad.any():
-        return Finding("boxes", WRONG, f"{bad.sum()} of {len(bad)} boxes have no area or lie beside their image: "
-                       f"{samples.name(int(np.argmax(bad)))}. Is it x, y, w, h in place of x0, y0, x1, y1?")
+        return Finding(
+            "boxes",
+            WRONG,
+            f"{bad.sum()} of {len(bad)} boxes have no area or lie beside their image: "
+            f"{samples.name(int(np.argmax(bad)))}. Is it x, y, w, h in place of x0, y0, x1, y1?",
+        )
     if not known.any():
         return Finding("boxes", WARNING, "no image size to compare with")
     cut = known & (inside < 0.5 * area)
     sides = (samples.bbox[:, 2:] - samples.bbox[:, :2]).max(axis=1)
-    return Finding("boxes", OK, f"all meet their image; {cut.sum()} of {len(cut)} lie outside of it by half or more; "
-                   f"longer side {np.median(sides):.0f} px in the median")
+    return Finding(
+        "boxes",
+        OK,
+        f"all meet their image; {cut.sum()} of {len(cut)} lie outside of it by half or more; "
+        f"longer side {np.median(sides):.0f} px in the median",
+    )
 
 
 def check_joints_in_boxes(samples: Samples) -> Finding:
@@ -245,8 +285,12 @@ def check_joints_in_boxes(samples: Samples) -> Finding:
     if share >= SHARE_IN_BOX:
         return Finding("joints in boxes", OK, text)
     outside = (samples.valid & ~inside).sum(axis=1)
-    return Finding("joints in boxes", WRONG, f"{text}, expected {SHARE_IN_BOX:.0%} or more; worst: "
-                   f"{samples.name(int(np.argmax(outside)))}. Is it the camera of this image?")
+    return Finding(
+        "joints in boxes",
+        WRONG,
+        f"{text}, expected {SHARE_IN_BOX:.0%} or more; worst: "
+        f"{samples.name(int(np.argmax(outside)))}. Is it the camera of this image?",
+    )
 
 
 def check_validity(samples: Samples) -> Finding:
@@ -257,16 +301,24 @@ def check_validity(samples: Samples) -> Finding:
     invalid = 1 - samples.valid[there].mean() if there.any() else 1.0
     sides = samples.hand_type
     counts = [(sides[:, 0] & ~sides[:, 1]).sum(), (sides[:, 1] & ~sides[:, 0]).sum(), sides.all(axis=1).sum()]
-    text = (f"{invalid:.1%} of the joints of hands that are there are not annotated; "
-            + ", ".join(f"{count} {name}" for count, name in zip(counts, ("right", "left", "both"), strict=True)))
+    text = f"{invalid:.1%} of the joints of hands that are there are not annotated; " + ", ".join(
+        f"{count} {name}" for count, name in zip(counts, ("right", "left", "both"), strict=True)
+    )
     if strangers := int((samples.valid & ~there).any(axis=1).sum()):
-        return Finding("validity", WARNING, f"{text}; {strangers} records have valid joints of a hand that 'hand_type' "
-                       "does not name")
+        return Finding(
+            "validity",
+            WARNING,
+            f"{text}; {strangers} records have valid joints of a hand that 'hand_type' does not name",
+        )
     return Finding("validity", WRONG if invalid == 1 else OK, text)
 
 
-def check_images(dataset: HandDataset, samples: Samples, expected_sizes: NDArray[np.int64],
-                 on_image: Callable[[int], None] = lambda _: None) -> tuple[list[Finding], NDArray[np.int64]]:
+def check_images(
+    dataset: HandDataset,
+    samples: Samples,
+    expected_sizes: NDArray[np.int64],
+    on_image: Callable[[int], None] = lambda _: None,
+) -> tuple[list[Finding], NDArray[np.int64]]:
     """Decode the images, and compare their sizes with those that the files or the format say.
 
     Args:
@@ -299,8 +351,11 @@ def check_images(dataset: HandDataset, samples: Samples, expected_sizes: NDArray
 def _faults_finding(faults: Sequence[str], total: int, blank: int) -> Finding:
     if faults:
         return Finding("images", WRONG, f"{len(faults)} of {total} cannot be read; the first: {faults[0]}")
-    return Finding("images", WARNING if blank > SHARE_OF_OUTLIERS * total else OK,
-                   f"all {total} can be read" + (f"; {blank} are black" if blank else ""))
+    return Finding(
+        "images",
+        WARNING if blank > SHARE_OF_OUTLIERS * total else OK,
+        f"all {total} can be read" + (f"; {blank} are black" if blank else ""),
+    )
 
 
 def _size_finding(samples: Samples, sizes: NDArray, expected: NDArray) -> Finding:
@@ -308,11 +363,18 @@ def _size_finding(samples: Samples, sizes: NDArray, expected: NDArray) -> Findin
     wrong = known & (sizes != expected).any(axis=1)
     if wrong.any():
         number = int(np.argmax(wrong))
-        return Finding("image sizes", WRONG, f"{wrong.sum()} of {known.sum()} differ from the annotation: expected "
-                       f"{expected[number].tolist()}, got {sizes[number].tolist()} for {samples.name(number)}")
+        return Finding(
+            "image sizes",
+            WRONG,
+            f"{wrong.sum()} of {known.sum()} differ from the annotation: expected "
+            f"{expected[number].tolist()}, got {sizes[number].tolist()} for {samples.name(number)}",
+        )
     different = {"x".join(map(str, size)) for size in sizes[known].tolist()}
-    return Finding("image sizes", OK if known.any() else WARNING,
-                   f"as annotated: {', '.join(sorted(different))}" if known.any() else "none to compare")
+    return Finding(
+        "image sizes",
+        OK if known.any() else WARNING,
+        f"as annotated: {', '.join(sorted(different))}" if known.any() else "none to compare",
+    )
 
 
 def _level(share_of_outliers: float) -> str:

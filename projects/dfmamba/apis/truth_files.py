@@ -37,10 +37,14 @@ def read_interhand26m_truth(data_file: str | Path) -> JointTable:
     parsed = parse_interhand26m(data_file, camera_file, joint_file, keep_unannotated=True)
     columns = parsed.columns
     valid = columns["joint_valid"].astype(bool)
-    return JointTable(columns["annotation_id"].tolist(),
-                      np.where(valid[..., None], joints_in_camera(columns, slice(None)), 0), valid,
-                      {name: columns[name] for name in ("hand_type", "hand_type_valid")}, str(data_file),
-                      has_every_record=not any(parsed.skipped.values()))
+    return JointTable(
+        columns["annotation_id"].tolist(),
+        np.where(valid[..., None], joints_in_camera(columns, slice(None)), 0),
+        valid,
+        {name: columns[name] for name in ("hand_type", "hand_type_valid")},
+        str(data_file),
+        has_every_record=not any(parsed.skipped.values()),
+    )
 
 
 def read_rhp_truth(ann_file: str | Path, validity: str = "visible", hand: str = "prominent") -> JointTable:
@@ -59,16 +63,22 @@ def read_rhp_truth(ann_file: str | Path, validity: str = "visible", hand: str = 
 
     columns = parse_rhp(ann_file, hand=hand, validity=validity).columns
     count = len(columns["annotation_id"])
-    joints, (valid, seen) = (np.zeros((count, TWO_HANDS.num_joints, 3)),
-                             np.zeros((2, count, TWO_HANDS.num_joints), dtype=bool))
+    joints, (valid, seen) = (
+        np.zeros((count, TWO_HANDS.num_joints, 3)),
+        np.zeros((2, count, TWO_HANDS.num_joints), dtype=bool),
+    )
     for side in range(len(SIDES)):
         rows = np.flatnonzero(columns["side"] == side)
         joints[rows, hand_slice(side)] = columns["joints_cam_mm"][rows]
         valid[rows, hand_slice(side)] = columns["joint_valid"][rows]
         seen[rows, hand_slice(side)] = columns["joint_seen"][rows]
-    return JointTable(columns["annotation_id"].tolist(), np.where(valid[..., None], joints, 0), valid,
-                      {"hand_type": columns["side"][:, None] == np.arange(len(SIDES)), "all_joints_mm": joints,
-                       "seen": seen}, str(ann_file))
+    return JointTable(
+        columns["annotation_id"].tolist(),
+        np.where(valid[..., None], joints, 0),
+        valid,
+        {"hand_type": columns["side"][:, None] == np.arange(len(SIDES)), "all_joints_mm": joints, "seen": seen},
+        str(ann_file),
+    )
 
 
 def read_nyu_truth(joint_file: str | Path) -> JointTable:
@@ -86,8 +96,9 @@ def read_nyu_truth(joint_file: str | Path) -> JointTable:
     return JointTable((columns["frame"] + 1).tolist(), joints, _all(joints), source=str(joint_file))
 
 
-def read_dexycb_truth(root: str | Path, setup: str = "s0", split: str = "test",
-                      selection: "Selection | None" = None) -> JointTable:
+def read_dexycb_truth(
+    root: str | Path, setup: str = "s0", split: str = "test", selection: "Selection | None" = None
+) -> JointTable:
     """Read a split of DexYCB from its folder; ids are the toolkit's image ids.
 
     Args:
@@ -105,8 +116,11 @@ def read_dexycb_truth(root: str | Path, setup: str = "s0", split: str = "test",
     from dfmamba.datasets.dexycb_splits import SERIALS, SUBJECTS, get_split
 
     part = get_split(setup, split)
-    official = Selection(tuple(SUBJECTS[number] for number in part.subjects),
-                         tuple(SERIALS[number] for number in part.cameras), part.sequences)
+    official = Selection(
+        tuple(SUBJECTS[number] for number in part.subjects),
+        tuple(SERIALS[number] for number in part.cameras),
+        part.sequences,
+    )
     columns = parse_dexycb(root, selection or official).columns
     joints = columns["joints_cam_mm"].reshape(-1, ONE_HAND.num_joints, 3)
     return JointTable(columns["image_id"].tolist(), joints, _all(joints), source=f"{root} ({setup} {split})")
@@ -125,8 +139,9 @@ def read_assemblyhands_truth(data_file: str | Path) -> JointTable:
     from dfmamba.datasets.assemblyhands_annotations import frame_key, parse_assemblyhands
 
     data_file = Path(data_file)
-    calib_file, joint_file = (data_file.with_name(data_file.name.replace("_ego_data_", part))
-                              for part in ("_ego_calib_", "_joint_3d_"))
+    calib_file, joint_file = (
+        data_file.with_name(data_file.name.replace("_ego_data_", part)) for part in ("_ego_calib_", "_joint_3d_")
+    )
     _require_files(data_file, calib_file, joint_file)
     columns = parse_assemblyhands(data_file, calib_file, joint_file).columns
     images, row_of = np.unique(columns["image"], return_inverse=True)
@@ -136,12 +151,24 @@ def read_assemblyhands_truth(data_file: str | Path) -> JointTable:
         valid[row_of[rows], hand_slice(side)] = columns["joint_valid"][rows]
     camera = columns["camera"][images]
     names = [name.decode() for name in columns["camera_name"][camera].tolist()]
-    ids = [f"{recording.decode()}/{frame_key(frame)}/{name}" for recording, frame, name in zip(
-        columns["sequence_name"][camera].tolist(), columns["frame_idx"][images].tolist(), names, strict=True)]
-    return JointTable(ids, columns["world_mm"][columns["frame"][images]].astype(np.float64), valid,
-                      {"camera": np.array(names), "extrinsic": np.concatenate(
-                          [columns["rotation"][images], columns["translation_mm"][images][..., None]], axis=2)},
-                      str(data_file))
+    ids = [
+        f"{recording.decode()}/{frame_key(frame)}/{name}"
+        for recording, frame, name in zip(
+            columns["sequence_name"][camera].tolist(), columns["frame_idx"][images].tolist(), names, strict=True
+        )
+    ]
+    return JointTable(
+        ids,
+        columns["world_mm"][columns["frame"][images]].astype(np.float64),
+        valid,
+        {
+            "camera": np.array(names),
+            "extrinsic": np.concatenate(
+                [columns["rotation"][images], columns["translation_mm"][images][..., None]], axis=2
+            ),
+        },
+        str(data_file),
+    )
 
 
 def _all(joints: NDArray) -> NDArray[np.bool_]:

@@ -61,8 +61,9 @@ class A2JCodec(BaseKeypointCodec):
             ValueError: The joints are not three-dimensional.
         """
         if keypoints.ndim != 3 or keypoints.shape[-1] != 3:
-            raise ValueError(f"keypoints: expected shape (N, K, 3), x and y in crop px and z in mm, "
-                             f"got {keypoints.shape}")
+            raise ValueError(
+                f"keypoints: expected shape (N, K, 3), x and y in crop px and z in mm, got {keypoints.shape}"
+            )
         labels = keypoints.astype(np.float32)
         labels[..., 2] = (labels[..., 2] / self.depth_range_mm + 0.5) * self.depth_bins
         inside = ((labels >= 0) & (labels < (*self.input_size, self.depth_bins))).all(axis=-1)

@@ -58,8 +58,10 @@ class DetNetCodec(BaseKeypointCodec):
         if len(self.skeleton.roots) > 1:
             raise ValueError(f"num_joints: expected the joints of one hand, got {num_joints}, the joints of two")
         if {root, *bone} - set(names) or len(set(bone)) != 2:
-            raise ValueError(f"root, bone: expected a joint and two different joints of {', '.join(names)}, "
-                             f"got {root!r} and {tuple(bone)}")
+            raise ValueError(
+                f"root, bone: expected a joint and two different joints of {', '.join(names)}, "
+                f"got {root!r} and {tuple(bone)}"
+            )
         self.input_size, self.map_size, self.sigma = tuple(input_size), tuple(map_size), sigma
         self.root = names.index(root)
         self.bone = tuple(names.index(joint) for joint in bone)
@@ -108,8 +110,10 @@ class DetNetCodec(BaseKeypointCodec):
         hand = (1, self.num_joints)
         if keypoints.shape[:2] != hand or keypoints_cam is None or keypoints_cam.shape != (*hand, 3):
             shapes = keypoints.shape, None if keypoints_cam is None else keypoints_cam.shape
-            raise ValueError(f"keypoints, keypoints_cam: expected shapes (1, {hand[1]}, 2 or 3) and (1, {hand[1]}, 3), "
-                             f"got {shapes[0]} and {shapes[1]} (see ToSingleHand)")
+            raise ValueError(
+                f"keypoints, keypoints_cam: expected shapes (1, {hand[1]}, 2 or 3) and (1, {hand[1]}, 3), "
+                f"got {shapes[0]} and {shapes[1]} (see ToSingleHand)"
+            )
         finite = np.isfinite(keypoints[..., :2]).all(-1) & np.isfinite(keypoints_cam).all(-1)
         annotated = finite if keypoints_visible is None else finite & (keypoints_visible > 0)
         heatmaps, in_view = self._heatmaps(np.where(annotated[..., None], keypoints[..., :2], 0)[0])
@@ -132,8 +136,9 @@ class DetNetCodec(BaseKeypointCodec):
         cells = np.floor((points_px + 0.5) / self.stride)
         radius = int(TRUNCATION * self.sigma)
         in_view = np.all((cells + radius >= 0) & (cells - radius < self.map_size), axis=-1)
-        columns, rows = (self._gaussian(np.arange(size) - cells[:, axis, None], radius)
-                         for axis, size in enumerate(self.map_size))
+        columns, rows = (
+            self._gaussian(np.arange(size) - cells[:, axis, None], radius) for axis, size in enumerate(self.map_size)
+        )
         return rows[:, :, None] * columns[:, None, :], in_view
 
     def _gaussian(self, distances: NDArray, radius: int) -> NDArray:
@@ -172,8 +177,10 @@ class DetNetCodec(BaseKeypointCodec):
         width, height = self.map_size
         joints = self.num_joints
         if heatmaps.shape != (joints, height, width) or location_maps.shape != (3 * joints, height, width):
-            raise ValueError(f"heatmaps, location_maps: expected shapes {(joints, height, width)} and "
-                             f"{(3 * joints, height, width)}, got {heatmaps.shape} and {location_maps.shape}")
+            raise ValueError(
+                f"heatmaps, location_maps: expected shapes {(joints, height, width)} and "
+                f"{(3 * joints, height, width)}, got {heatmaps.shape} and {location_maps.shape}"
+            )
         flat = heatmaps.reshape(joints, -1)
         peaks = flat.argmax(-1)
         cells = np.stack([peaks % width, peaks // width], axis=-1)  # column, row

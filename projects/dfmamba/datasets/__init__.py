@@ -38,9 +38,30 @@ if find_spec("mmpose"):
     )
     from dfmamba.datasets.transforms import InvalidateBlankImage, RandomBoxJitter, RandomChannelGain, RandomHandFlip
 
-    __all__ += ["HandDataset", "InterHand26MDataset", "InvalidateBlankImage", "RandomBoxJitter", "RandomChannelGain",
-                "RandomHandFlip"]
-    __all__ += ["AssemblyHandsDataset", "CropDepthCube", "DexYCBDataset", "LoadNYUDepth", "NYUDataset", "RHPDataset",
-                "RandomCubeTurn", "RandomDepthBoxJitter", "RandomDepthErasing"]
-    __all__ += ["AddBoneLength", "AddViewRotation", "InterHand26MHandsDataset", "MirrorLeftHand", "RotateCameraJoints",
-                "ToSingleHand"]
+    __all__ += [
+        "HandDataset",
+        "InterHand26MDataset",
+        "InvalidateBlankImage",
+        "RandomBoxJitter",
+        "RandomChannelGain",
+        "RandomHandFlip",
+    ]
+    __all__ += [
+        "AssemblyHandsDataset",
+        "CropDepthCube",
+        "DexYCBDataset",
+        "LoadNYUDepth",
+        "NYUDataset",
+        "RHPDataset",
+        "RandomCubeTurn",
+        "RandomDepthBoxJitter",
+        "RandomDepthErasing",
+    ]
+    __all__ += [
+        "AddBoneLength",
+        "AddViewRotation",
+        "InterHand26MHandsDataset",
+        "MirrorLeftHand",
+        "RotateCameraJoints",
+        "ToSingleHand",
+    ]

@@ -100,8 +100,12 @@ def open_index(
     names = hashlib.sha256(json.dumps([str(source) for source in sources]).encode()).hexdigest()
     memory = folder / f"sources-{names[:16]}.json"
     digests = digest_sources(sources, memory, now_ns)
-    settings = {"format": FORMAT_VERSION, "layout": layout, "version": version,
-                "options": dict(sorted(options.items()))}
+    settings = {
+        "format": FORMAT_VERSION,
+        "layout": layout,
+        "version": version,
+        "options": dict(sorted(options.items())),
+    }
     key = hashlib.sha256(json.dumps([settings, digests]).encode()).hexdigest()[:32]
     place = folder / key
     if (index := _map_if_whole(place, verify)[0]) is not None:
@@ -117,8 +121,10 @@ def open_index(
         logger.info(f"building the annotation index {layout}, later openings are fast: {_name_sources(sources)}")
         parsed = build()
         if digest_sources(sources, memory, now_ns) != digests:
-            raise ValueError(f"{layout}: expected sources that stay as they are, but they changed while they were read:"
-                             f" {_name_sources(sources)}. Try again when they are complete.")
+            raise ValueError(
+                f"{layout}: expected sources that stay as they are, but they changed while they were read:"
+                f" {_name_sources(sources)}. Try again when they are complete."
+            )
         index = Index(parsed.columns, parsed.skipped, digest_of_columns(parsed.columns))
         settings["sources"] = dict(zip(map(str, sources), digests, strict=True))
         if lock and (stored := _store(place, index, settings)) is not None:
@@ -197,4 +203,5 @@ def _name_sources(sources: Sequence[Path], at_most: int = 5) -> str:
 def _warn_about_cache(place: Path, error: Exception) -> None:
     MMLogger.get_current_instance().warning(
         f"the annotation index cannot be stored in {place.parent} ({error}): it is held in memory, and built again in "
-        "every process. Name a folder that can be written with cache_dir or DFMAMBA_CACHE_DIR.")
+        "every process. Name a folder that can be written with cache_dir or DFMAMBA_CACHE_DIR."
+    )

@@ -81,25 +81,39 @@ class AssemblyHandsDataset(HandDataset):
         self.joint_file = str(Path(data_root) / (joint_file or default + "joint_3d_v1-1.json"))
         self.invalid_file = invalid_file
         self.index: Index
-        super().__init__(data_root=data_root, ann_file=ann_file or default + "ego_data_v1-1.json",
-                         data_prefix=data_prefix or {"img": "images"}, **kwargs)
+        super().__init__(
+            data_root=data_root,
+            ann_file=ann_file or default + "ego_data_v1-1.json",
+            data_prefix=data_prefix or {"img": "images"},
+            **kwargs,
+        )
 
     def load_annotations(self) -> tuple[NDArray[np.int64], dict[str, int]]:
         """Open the index; see `HandDataset`."""
-        sources = (self.require("ann_file", self.ann_file), self.require("calib_file", self.calib_file),
-                   self.require("joint_file", self.joint_file))
+        sources = (
+            self.require("ann_file", self.ann_file),
+            self.require("calib_file", self.calib_file),
+            self.require("joint_file", self.joint_file),
+        )
         invalid = None
         if self.invalid_file is not None:
             invalid = self.require("invalid_file", Path(self.data_root) / self.invalid_file)
         self.index = self.open_index(
-            "assemblyhands", PARSER_VERSION, [*sources, *([invalid] if invalid else [])],
-            lambda: parse_assemblyhands(*sources, invalid, Faults(self.faulty)), {"invalid_file": bool(invalid)})
+            "assemblyhands",
+            PARSER_VERSION,
+            [*sources, *([invalid] if invalid else [])],
+            lambda: parse_assemblyhands(*sources, invalid, Faults(self.faulty)),
+            {"invalid_file": bool(invalid)},
+        )
         return np.arange(len(self.index.columns["annotation_id"])), dict(self.index.skipped)
 
     def needed_paths(self) -> dict[str, Path]:
         """See `HandDataset`."""
-        paths = {"ann_file": Path(self.ann_file), "calib_file": Path(self.calib_file),
-                 "joint_file": Path(self.joint_file)}
+        paths = {
+            "ann_file": Path(self.ann_file),
+            "calib_file": Path(self.calib_file),
+            "joint_file": Path(self.joint_file),
+        }
         if self.invalid_file is not None:
             paths["invalid_file"] = Path(self.data_root) / self.invalid_file
         return paths | super().needed_paths()
@@ -126,8 +140,13 @@ class AssemblyHandsDataset(HandDataset):
             "capture": 0,
             "subject": 0,
             "frame_idx": int(table["frame_idx"][image]),
-            **sample_of_one_hand(int(table["side"][row]), joints_in_camera(table, row), table["joint_valid"][row],
-                                 table["focal_px"][camera], table["principal_point_px"][camera]),
+            **sample_of_one_hand(
+                int(table["side"][row]),
+                joints_in_camera(table, row),
+                table["joint_valid"][row],
+                table["focal_px"][camera],
+                table["principal_point_px"][camera],
+            ),
             "extrinsic": np.column_stack([table["rotation"][image], table["translation_mm"][image]]).astype(np.float32),
             "bbox": large_enough(table["bbox_xyxy"][row])[None].astype(np.float32),
             "bbox_score": np.ones(1, dtype=np.float32),

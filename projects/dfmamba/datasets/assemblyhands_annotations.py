@@ -106,8 +106,13 @@ def large_enough(boxes_xyxy: ArrayLike) -> NDArray:
     return np.concatenate([centre - half, centre + half], axis=-1)
 
 
-def parse_assemblyhands(data_file: str | Path, calib_file: str | Path, joint_file: str | Path,
-                        invalid_file: str | Path | None = None, faults: Faults | None = None) -> AnnotationColumns:
+def parse_assemblyhands(
+    data_file: str | Path,
+    calib_file: str | Path,
+    joint_file: str | Path,
+    invalid_file: str | Path | None = None,
+    faults: Faults | None = None,
+) -> AnnotationColumns:
     """Read the files of a split: one record for each hand that has a box, in an annotation first the right one.
 
     Columns of the N records: `annotation_id`, `image` (row), `side`, `joint_valid` (N, 21), `bbox_xyxy` (N, 4) px. Of
@@ -132,8 +137,13 @@ def parse_assemblyhands(data_file: str | Path, calib_file: str | Path, joint_fil
             hand's (see `dfmamba.datasets.validation`); or the hands of the whole set are too small or too large.
     """
     faults = faults or Faults()
-    records = _Records(Path(data_file), Path(calib_file), Path(joint_file),
-                       Path(invalid_file) if invalid_file is not None else None, faults)
+    records = _Records(
+        Path(data_file),
+        Path(calib_file),
+        Path(joint_file),
+        Path(invalid_file) if invalid_file is not None else None,
+        faults,
+    )
     rows: list[tuple] = []
     skipped: Counter[str] = Counter()
     for number in tqdm(records.numbers, desc=f"reading {Path(data_file).name}", delay=2, disable=None):
@@ -153,9 +163,11 @@ def parse_assemblyhands(data_file: str | Path, calib_file: str | Path, joint_fil
                 faults.add(error)
     columns = _columns(rows, records)
     hands = Hands(lambda part: joints_in_camera(columns, part), columns["joint_valid"], ONE_HAND, ONE_HAND.roots)
-    facts = [*_camera_facts(records, columns),
-             *hands.facts(records.joint_path, "world_coord", "mm", "joint behind the camera"),
-             *_box_facts(records, columns)]
+    facts = [
+        *_camera_facts(records, columns),
+        *hands.facts(records.joint_path, "world_coord", "mm", "joint behind the camera"),
+        *_box_facts(records, columns),
+    ]
     sound = keep_sound(columns["annotation_id"], facts, faults, skipped)
     check_typical_reach(records.joint_path, hands.typical_reach_mm(sound), "mm")
     columns |= {name: columns[name][sound] for name in RECORD_COLUMNS}
@@ -164,6 +176,7 @@ def parse_assemblyhands(data_file: str | Path, calib_file: str | Path, joint_fil
 
 def _camera_facts(records: "_Records", columns: Mapping[str, NDArray]) -> list[Fact]:
     """Return what should be true of the records' cameras."""
+
     def camera_of(row: int) -> str:
         return f"for the camera {columns['camera_name'][row].decode()!r}"
 
@@ -180,26 +193,39 @@ def _box_facts(records: "_Records", columns: Mapping[str, NDArray]) -> list[Fact
     """Return what should be true of the records' boxes and image sizes."""
     boxes, size = columns["bbox_xyxy"], columns["image_size"][columns["image"]]
     meets = (np.minimum(boxes[:, 2:], size) > np.maximum(boxes[:, :2], 0)).all(axis=1)
-    return [image_size_fact(records.data_path, columns["image_size"], required=True).of_rows(columns["image"]),
-            replace(box_fact(records.data_path, xyxy_to_xywh(boxes), "a box [x0, y0, x1, y1] in px with x0 < x1 and "
-                             "y0 < y1"), got=lambda row: f"{boxes[row].tolist()} for {SIDES[columns['side'][row]]!r}"),
-            Fact(records.data_path, "a box that meets the image", meets, lambda row: boxes[row].tolist(),
-                 reason="box beside the image")]
+    return [
+        image_size_fact(records.data_path, columns["image_size"], required=True).of_rows(columns["image"]),
+        replace(
+            box_fact(records.data_path, xyxy_to_xywh(boxes), "a box [x0, y0, x1, y1] in px with x0 < x1 and y0 < y1"),
+            got=lambda row: f"{boxes[row].tolist()} for {SIDES[columns['side'][row]]!r}",
+        ),
+        Fact(
+            records.data_path,
+            "a box that meets the image",
+            meets,
+            lambda row: boxes[row].tolist(),
+            reason="box beside the image",
+        ),
+    ]
 
 
 def joints_in_camera(columns: Mapping[str, NDArray], rows: int | slice) -> NDArray[np.floating]:
     """Return the joints of the records' hands in camera space, (21, 3) in mm of a row, or (n, 21, 3) of a slice."""
     image, side = columns["image"][rows], columns["side"][rows]
     joints = np.arange(NUM_HAND_JOINTS) + side[..., None].astype(np.intp) * NUM_HAND_JOINTS
-    return move_rigidly(columns["world_mm"][columns["frame"][image][..., None], joints], columns["rotation"][image],
-                        columns["translation_mm"][image][..., None, :])
+    return move_rigidly(
+        columns["world_mm"][columns["frame"][image][..., None], joints],
+        columns["rotation"][image],
+        columns["translation_mm"][image][..., None, :],
+    )
 
 
 class _Records:
     """Reads one annotation after the other; images, cameras and frames go into tables."""
 
-    def __init__(self, data_path: Path, calib_path: Path, joint_path: Path, invalid_path: Path | None,
-                 faults: Faults) -> None:
+    def __init__(
+        self, data_path: Path, calib_path: Path, joint_path: Path, invalid_path: Path | None, faults: Faults
+    ) -> None:
         self.data_path, self.calib_path, self.joint_path = data_path, calib_path, joint_path
         self.listed, self.annotations = read_coco(data_path, _shrink, faults)
         self.numbers = list(self.annotations)
@@ -215,8 +241,9 @@ class _Records:
         if not isinstance(boxes, dict) or not set(SIDES) <= set(boxes):
             raise fault(path, record, "a 'bbox' {'right': [x0, y0, x1, y1] or null, 'left': likewise}", shorten(boxes))
         flags = get_two_hands(path, record, annotation, "joint_valid") > 0
-        return Annotation(record, self.images.row_of(record, get_integer(path, record, annotation, "image_id")), boxes,
-                          flags)
+        return Annotation(
+            record, self.images.row_of(record, get_integer(path, record, annotation, "image_id")), boxes, flags
+        )
 
     def hand(self, annotation: Annotation, side: int) -> tuple:
         """Return annotation id, image, side, validity and box of one hand.
@@ -236,8 +263,13 @@ class _Records:
             raise Skip("coordinates withheld")
         if not valid[WRIST]:
             raise Skip("root invalid")
-        return record, annotation.image, side, valid, get_array(self.data_path, record, annotation.boxes, SIDES[side],
-                                                                (4,))
+        return (
+            record,
+            annotation.image,
+            side,
+            valid,
+            get_array(self.data_path, record, annotation.boxes, SIDES[side], (4,)),
+        )
 
     def _image(self, record: object, image_id: int) -> tuple:
         """Return id, file name, frame index, size, camera, frame, rotation and translation of an image."""
@@ -248,9 +280,15 @@ class _Records:
         size = get_integer(path, record, image, "width"), get_integer(path, record, image, "height")
         sequence, camera = (get_text(path, record, image, key) for key in ("seq_name", "camera"))
         frame_idx = get_integer(path, record, image, "frame_idx")
-        return (image_id, file_name, frame_idx, size, self.cameras.row_of(record, sequence, camera),
-                self.frames.row_of(record, sequence, frame_key(frame_idx)),
-                *self._extrinsics(record, sequence, frame_key(frame_idx), camera))
+        return (
+            image_id,
+            file_name,
+            frame_idx,
+            size,
+            self.cameras.row_of(record, sequence, camera),
+            self.frames.row_of(record, sequence, frame_key(frame_idx)),
+            *self._extrinsics(record, sequence, frame_key(frame_idx), camera),
+        )
 
     def _camera(self, record: object, sequence: str, camera: str) -> tuple:
         """Return name, sequence, focal lengths and principal point of a camera."""

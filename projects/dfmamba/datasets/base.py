@@ -71,8 +71,15 @@ from dfmamba.io.images import (
 from dfmamba.io.regular_files import check_regular
 
 LOGGED_FAULTS = 5  # faulty images that are named in the log, of each data set
-METAINFO_KEYS = ("dataset_name", "upper_body_ids", "lower_body_ids", "flip_pairs", "flip_indices",
-                 "dataset_keypoint_weights", "skeleton_links")
+METAINFO_KEYS = (
+    "dataset_name",
+    "upper_body_ids",
+    "lower_body_ids",
+    "flip_pairs",
+    "flip_indices",
+    "dataset_keypoint_weights",
+    "skeleton_links",
+)
 MISSING_IMAGE_POLICIES = ("raise", "skip")
 UNKNOWN_SIZE = (0, 0)
 
@@ -171,9 +178,18 @@ class HandDataset(BaseDataset):
         self.skipped_samples = SkippedSamples(0)  # while loading; by row
         self.opened: list[Index] = []  # by `open_index`
         self._missing_counts: tuple[int, int] | None = None  # missing images and all, once it has been asked for
-        super().__init__(ann_file=ann_file, metainfo=metainfo, data_root=data_root,
-                         data_prefix=dict(data_prefix or {"img": ""}), indices=indices, serialize_data=False,
-                         pipeline=list(pipeline), test_mode=test_mode, lazy_init=lazy_init, max_refetch=max_refetch)
+        super().__init__(
+            ann_file=ann_file,
+            metainfo=metainfo,
+            data_root=data_root,
+            data_prefix=dict(data_prefix or {"img": ""}),
+            indices=indices,
+            serialize_data=False,
+            pipeline=list(pipeline),
+            test_mode=test_mode,
+            lazy_init=lazy_init,
+            max_refetch=max_refetch,
+        )
         self.pipeline: CheckedPipeline = CheckedPipeline(self.pipeline.transforms)
 
     @abstractmethod
@@ -209,8 +225,15 @@ class HandDataset(BaseDataset):
             build: Calls the parser; only called if there is no index yet. Faults belong to `Faults(self.faulty)`.
             options: The arguments that change the rows; `faulty` is added.
         """
-        index = open_index(layout, version, sources, build, {**options, "faulty": self.faulty}, self.cache_dir,
-                           self.verify_index or None)
+        index = open_index(
+            layout,
+            version,
+            sources,
+            build,
+            {**options, "faulty": self.faulty},
+            self.cache_dir,
+            self.verify_index or None,
+        )
         self.opened.append(index)
         return index
 
@@ -221,9 +244,14 @@ class HandDataset(BaseDataset):
         """
         digests = [index.digest for index in self.opened]
         digest = digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
-        return {"dataset": type(self).__name__, "ann_file": self.ann_file, "num_samples": len(self.rows),
-                "sample_interval": self.sample_interval, "indices": self._indices, "digest": digest[:16]} | (
-                    {"missing_images": self.skipped.get(IMAGE_MISSING, 0)} if self.missing_images == "skip" else {})
+        return {
+            "dataset": type(self).__name__,
+            "ann_file": self.ann_file,
+            "num_samples": len(self.rows),
+            "sample_interval": self.sample_interval,
+            "indices": self._indices,
+            "digest": digest[:16],
+        } | ({"missing_images": self.skipped.get(IMAGE_MISSING, 0)} if self.missing_images == "skip" else {})
 
     def full_init(self) -> None:
         """Read the annotations and select the samples, once."""
@@ -245,12 +273,16 @@ class HandDataset(BaseDataset):
         if self._indices is not None:
             self.rows = self._select(self._indices)
         if len(self.rows) == 0:
-            raise ValueError(f"{type(self).__name__}: expected at least one sample, got none: "
-                             f"{describe_usage(str(self.ann_file), total, skipped)}; "
-                             f"sample_interval={self.sample_interval}, indices={self._indices}")
+            raise ValueError(
+                f"{type(self).__name__}: expected at least one sample, got none: "
+                f"{describe_usage(str(self.ann_file), total, skipped)}; "
+                f"sample_interval={self.sample_interval}, indices={self._indices}"
+            )
         if len(self.rows) < total:
-            logger.info(f"{type(self).__name__}: sample_interval={self.sample_interval}, indices={self._indices} "
-                        f"select {len(self.rows)} of {total} samples")
+            logger.info(
+                f"{type(self).__name__}: sample_interval={self.sample_interval}, indices={self._indices} "
+                f"select {len(self.rows)} of {total} samples"
+            )
         self._metainfo["data_source"] = self._source_with_fingerprint()
         logger.info(f"{type(self).__name__}: data fingerprint {self._metainfo['data_source']['fingerprint']}")
         self._pickled_metainfo = pickle.dumps({key: self._metainfo[key] for key in METAINFO_KEYS})
@@ -299,9 +331,10 @@ class HandDataset(BaseDataset):
                 sample["img_path"] = str(Path(self.data_prefix["img"]) / name)
         except (IndexError, UnicodeDecodeError) as error:  # a number or name that no parser wrote
             places = ", ".join(str(index.folder or "memory") for index in self.opened)
-            raise ValueError(f"{type(self).__name__}: row {row} of the annotation index cannot be read ({error}): the "
-                             f"index is damaged: {places}. Start again with verify_index=True, which rebuilds it."
-                             ) from error
+            raise ValueError(
+                f"{type(self).__name__}: row {row} of the annotation index cannot be read ({error}): the "
+                f"index is damaged: {places}. Start again with verify_index=True, which rebuilds it."
+            ) from error
         sample["sample_idx"] = idx if idx >= 0 else len(self) + idx
         return sample | pickle.loads(self._pickled_metainfo)  # a copy, which transforms may change
 
@@ -328,16 +361,20 @@ class HandDataset(BaseDataset):
         """
         if self.test_mode:
             if (data := self.prepare_data(idx)) is None:
-                raise ValueError(f"{type(self).__name__}: sample {idx}: expected a sample from the pipeline, got None, "
-                                 "and none may be left out in test mode")
+                raise ValueError(
+                    f"{type(self).__name__}: sample {idx}: expected a sample from the pipeline, got None, "
+                    "and none may be left out in test mode"
+                )
             return data
         for _ in range(self.max_refetch + 1):
             if (data := self.prepare_data(idx)) is not None:
                 return data
             idx = self._rand_another()
-        raise ValueError(f"{type(self).__name__}: expected a sample that can be used, got none in "
-                         f"{self.max_refetch + 1} tries: {describe_skipped(len(self), self.count_skipped_samples())}. "
-                         "Look at the images and the pipeline; tools/check_data.py names the first faulty files")
+        raise ValueError(
+            f"{type(self).__name__}: expected a sample that can be used, got none in "
+            f"{self.max_refetch + 1} tries: {describe_skipped(len(self), self.count_skipped_samples())}. "
+            "Look at the images and the pipeline; tools/check_data.py names the first faulty files"
+        )
 
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline on sample number `idx`.
@@ -383,8 +420,9 @@ class HandDataset(BaseDataset):
         """Return how many samples were left out at least once while loading, by reason, in all processes here."""
         return self.skipped_samples.count(self.rows)
 
-    def find_image_fault(self, img_path: str, record: int, image_size: Sequence[int] | NDArray = UNKNOWN_SIZE,
-                         decode: bool = False) -> Exception | None:
+    def find_image_fault(
+        self, img_path: str, record: int, image_size: Sequence[int] | NDArray = UNKNOWN_SIZE, decode: bool = False
+    ) -> Exception | None:
         """Return an error that names file and record if an image cannot be used.
 
         Args:
@@ -444,10 +482,12 @@ class HandDataset(BaseDataset):
             self._missing_counts = int((~self.images_present(rows)).sum()), len(rows)
         missing, total = self._missing_counts
         return self._not_found(
-            "data_prefix['img']", Path(img_path).absolute(),
+            "data_prefix['img']",
+            Path(img_path).absolute(),
             f"the image of record {record}; {missing} of {total} images are missing",
             "To keep only the samples whose image is there, set missing_images='skip', for example with "
-            "--cfg-options test_dataloader.dataset.missing_images=skip\n")
+            "--cfg-options test_dataloader.dataset.missing_images=skip\n",
+        )
 
     def require(self, config_key: str, path: str | Path, what: str = "") -> Path:
         """Return an absolute path that exists.
@@ -469,10 +509,12 @@ class HandDataset(BaseDataset):
 
     def _not_found(self, config_key: str, path: Path, what: str, advice: str = "") -> FileNotFoundError:
         """Return the error for a file or folder that is not there."""
-        return FileNotFoundError(f"{type(self).__name__}: no such file or folder: {path}"
-                                 + (f" ({what})" if what else "")
-                                 + f"\nIt comes from the configuration key {config_key}, data_root={self.data_root!r}. "
-                                 f"{advice}Expected below data_root:\n{self.TREE}")
+        return FileNotFoundError(
+            f"{type(self).__name__}: no such file or folder: {path}"
+            + (f" ({what})" if what else "")
+            + f"\nIt comes from the configuration key {config_key}, data_root={self.data_root!r}. "
+            f"{advice}Expected below data_root:\n{self.TREE}"
+        )
 
     @classmethod
     def _load_metainfo(cls, metainfo: Mapping | None = None) -> dict:

@@ -32,8 +32,13 @@ def read_coco(path: Path, object_hook: Callable[[dict], Any], faults: Faults) ->
 
 def _entries_by_id(path: Path, what: str, entries: list[Any], faults: Faults) -> dict[int, Any]:
     """Return entries by their `id`; `what` says what an entry is."""
-    return by_id(path, f"{what} id", entries, faults,
-                 lambda number, entry: get_integer(path, f"({what} number {number})", entry, "id"))
+    return by_id(
+        path,
+        f"{what} id",
+        entries,
+        faults,
+        lambda number, entry: get_integer(path, f"({what} number {number})", entry, "id"),
+    )
 
 
 def by_id(path: Path, what: str, values: Iterable[T], faults: Faults, id_of: Callable[[int, T], int]) -> dict[int, T]:

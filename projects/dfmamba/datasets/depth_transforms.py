@@ -78,9 +78,11 @@ class LoadNYUDepth(BaseTransform):
         is_depth = image.dtype.kind in "fui" and image.dtype != np.uint8 and image.shape[2:] in ((), (1,))
         if image.shape[1::-1] != self.image_size or not (is_coded or is_depth):
             width, height = self.image_size
-            raise ValueError(f"img: expected a depth image of {width} x {height} px, uint8 with three channels "
-                             "(depth = 256 green + blue) or another type with one, in mm, got "
-                             f"{image.dtype} and shape {image.shape}")
+            raise ValueError(
+                f"img: expected a depth image of {width} x {height} px, uint8 with three channels "
+                "(depth = 256 green + blue) or another type with one, in mm, got "
+                f"{image.dtype} and shape {image.shape}"
+            )
         return (decode_depth(image) if is_coded else image.astype(np.float32)).reshape(*image.shape[:2], 1)
 
     def _read(self, path: Path) -> NDArray[np.float32]:
@@ -90,11 +92,15 @@ class LoadNYUDepth(BaseTransform):
         check_image_size(path, header, self.image_size)
         image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if image is None:
-            raise ImageError(f"{path}: expected a complete {header.kind} file, got one that cannot be decoded. "
-                             "Is the download cut short?")
+            raise ImageError(
+                f"{path}: expected a complete {header.kind} file, got one that cannot be decoded. "
+                "Is the download cut short?"
+            )
         if image.dtype != np.uint8 or image.shape[2:] != (3,):
-            raise ImageError(f"{path}: expected 8 bits and three channels (depth = 256 green + blue), "
-                             f"got {image.dtype} and shape {image.shape}")
+            raise ImageError(
+                f"{path}: expected 8 bits and three channels (depth = 256 green + blue), "
+                f"got {image.dtype} and shape {image.shape}"
+            )
         return decode_depth(image)[..., None]
 
     def __repr__(self) -> str:
@@ -152,8 +158,10 @@ class RandomCubeTurn(BaseTransform):
 
     def __init__(self, rotation_deg: int = 180, scale: tuple[float, float] = (0.5, 1.5)) -> None:
         if rotation_deg < 1 or not 0 < scale[0] <= scale[1]:
-            raise ValueError("RandomCubeTurn: expected rotation_deg >= 1 and scale with 0 < smallest <= largest, "
-                             f"got {rotation_deg} and {scale}")
+            raise ValueError(
+                "RandomCubeTurn: expected rotation_deg >= 1 and scale with 0 < smallest <= largest, "
+                f"got {rotation_deg} and {scale}"
+            )
         self.rotation_deg, self.scale = rotation_deg, tuple(scale)
 
     @cache_randomness
@@ -199,8 +207,13 @@ class CropDepthCube(BaseTransform):
             does not say the depth of its centre.
     """
 
-    def __init__(self, input_size: tuple[int, int] = (176, 176), half_depth_mm: float = 150.0,
-                 mean: float = A2J_MEAN_MM, std: float = A2J_STD_MM) -> None:
+    def __init__(
+        self,
+        input_size: tuple[int, int] = (176, 176),
+        half_depth_mm: float = 150.0,
+        mean: float = A2J_MEAN_MM,
+        std: float = A2J_STD_MM,
+    ) -> None:
         if half_depth_mm <= 0 or std <= 0:
             raise ValueError(f"CropDepthCube: expected half_depth_mm > 0 and std > 0, got {half_depth_mm} and {std}")
         self.input_size = (int(input_size[0]), int(input_size[1]))
@@ -212,8 +225,14 @@ class CropDepthCube(BaseTransform):
         scale = results.get("cube_scale", 1.0)
         warp = self._warp(box, results.get("cube_rotation", 0.0), scale)
         centre_mm = self._centre_depth(results)
-        crop = cv2.warpAffine(results["img"][..., 0], warp, self.input_size, flags=cv2.INTER_NEAREST,
-                              borderMode=cv2.BORDER_CONSTANT, borderValue=centre_mm)
+        crop = cv2.warpAffine(
+            results["img"][..., 0],
+            warp,
+            self.input_size,
+            flags=cv2.INTER_NEAREST,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=centre_mm,
+        )
         relative = clip_to_cube(crop, centre_mm, self.half_depth_mm) * scale
         if has_truth(results):
             keypoints = results["keypoints"].copy()
@@ -233,8 +252,10 @@ class CropDepthCube(BaseTransform):
             return float(results["root_depth"][0])
         depth = results.get("centre_depth")
         if not isinstance(depth, int | float | np.number) or not 0 < depth < np.inf:
-            raise ValueError("centre_depth: expected the depth of the hand's centre in mm, around which the image is "
-                             f"cut, such as model.dataset_meta['centre_depth'] = 700.0, got {depth!r}")
+            raise ValueError(
+                "centre_depth: expected the depth of the hand's centre in mm, around which the image is "
+                f"cut, such as model.dataset_meta['centre_depth'] = 700.0, got {depth!r}"
+            )
         return float(depth)
 
     @staticmethod
@@ -244,8 +265,10 @@ class CropDepthCube(BaseTransform):
         box = results["bbox"][0].astype(np.float64)
         clamped = box.clip(0, [width - 1, height - 1, width - 1, height - 1])
         if not (clamped[2:] - clamped[:2] >= 1).all():  # NaN as well
-            raise ValueError(f"{results.get('img_path', 'img')}: expected a 'bbox' [x0, y0, x1, y1] that meets the "
-                             f"image of {width} x {height} px, got {box.tolist()}")
+            raise ValueError(
+                f"{results.get('img_path', 'img')}: expected a 'bbox' [x0, y0, x1, y1] that meets the "
+                f"image of {width} x {height} px, got {box.tolist()}"
+            )
         return clamped
 
     def _warp(self, box: NDArray, rotation_deg: float, scale: float) -> NDArray[np.float64]:
@@ -257,8 +280,10 @@ class CropDepthCube(BaseTransform):
         return np.column_stack([linear, turn[:, 2] - linear @ box[:2]])
 
     def __repr__(self) -> str:
-        return (f"{type(self).__name__}(input_size={self.input_size}, half_depth_mm={self.half_depth_mm}, "
-                f"mean={self.mean}, std={self.std})")
+        return (
+            f"{type(self).__name__}(input_size={self.input_size}, half_depth_mm={self.half_depth_mm}, "
+            f"mean={self.mean}, std={self.std})"
+        )
 
 
 @TRANSFORMS.register_module()
@@ -281,8 +306,10 @@ class RandomDepthErasing(BaseTransform):
 
     def __init__(self, prob: float = 0.5, area: tuple[float, float] = (0.02, 0.4), aspect: float = 0.3) -> None:
         if not 0 <= prob <= 1 or not 0 < area[0] <= area[1] <= 1 or not 0 < aspect <= 1:
-            raise ValueError("RandomDepthErasing: expected 0 <= prob <= 1, 0 < smallest <= largest area <= 1 and "
-                             f"0 < aspect <= 1, got {prob}, {area} and {aspect}")
+            raise ValueError(
+                "RandomDepthErasing: expected 0 <= prob <= 1, 0 < smallest <= largest area <= 1 and "
+                f"0 < aspect <= 1, got {prob}, {area} and {aspect}"
+            )
         self.prob, self.area, self.aspect = prob, tuple(area), aspect
 
     @cache_randomness

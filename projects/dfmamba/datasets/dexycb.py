@@ -89,7 +89,9 @@ class DexYCBDataset(HandDataset):
         self.selection = Selection(
             tuple(subjects if subjects is not None else (SUBJECTS[i] for i in official.subjects)),
             tuple(serials if serials is not None else (SERIALS[i] for i in official.cameras)),
-            tuple(sequences if sequences is not None else official.sequences), sequences_per_subject)
+            tuple(sequences if sequences is not None else official.sequences),
+            sequences_per_subject,
+        )
         self.index: Index
         super().__init__(data_root=data_root, data_prefix=data_prefix or {"img": ""}, **kwargs)
 
@@ -100,30 +102,46 @@ class DexYCBDataset(HandDataset):
         for subject in self.selection.subjects:
             self.require("data_root", root / subject, "a subject")
         meta_files = [path for path, _ in list_meta_files(root, self.selection)]
-        sources = [*(intrinsics_file(root, serial) for serial in self.selection.serials), *meta_files,
-                   *(path.parent / serial for path in meta_files for serial in self.selection.serials)]
+        sources = [
+            *(intrinsics_file(root, serial) for serial in self.selection.serials),
+            *meta_files,
+            *(path.parent / serial for path in meta_files for serial in self.selection.serials),
+        ]
         names = "".join(f"{path.parent.relative_to(root)}\n" for path in meta_files)  # the index holds them, too
         self.index = self.open_index(
-            "dexycb", PARSER_VERSION, sources,
+            "dexycb",
+            PARSER_VERSION,
+            sources,
             lambda: parse_dexycb(root, self.selection, self.box, Faults(self.faulty), self.index_workers),
             {"box": self.box, "recordings": sha256(names.encode()).hexdigest()}
-            | {name: repr(value) for name, value in self.selection._asdict().items()})
+            | {name: repr(value) for name, value in self.selection._asdict().items()},
+        )
         return np.arange(len(self.index.columns["image_id"])), self.index.skipped
 
     def needed_paths(self) -> dict[str, Path]:
         """See `HandDataset`."""
         root = Path(self.data_root)
-        return {f"serial {serial}": intrinsics_path(root, serial) for serial in self.selection.serials} | {
-            f"subject {subject}": root / subject for subject in self.selection.subjects} | super().needed_paths()
+        return (
+            {f"serial {serial}": intrinsics_path(root, serial) for serial in self.selection.serials}
+            | {f"subject {subject}": root / subject for subject in self.selection.subjects}
+            | super().needed_paths()
+        )
 
     def describe_source(self) -> dict[str, Any]:
         """See `HandDataset`; the selection is spelled out where it is not the split's."""
         official = get_split(self.setup, self.split)
-        description = super().describe_source() | {"root_depth": "gt", "setup": self.setup, "split": self.split,
-                                                   "box": self.box}
-        parts = {"subjects": tuple(SUBJECTS[i] for i in official.subjects),
-                 "serials": tuple(SERIALS[i] for i in official.cameras), "sequences": official.sequences,
-                 "sequences_per_subject": SEQUENCES_PER_SUBJECT}
+        description = super().describe_source() | {
+            "root_depth": "gt",
+            "setup": self.setup,
+            "split": self.split,
+            "box": self.box,
+        }
+        parts = {
+            "subjects": tuple(SUBJECTS[i] for i in official.subjects),
+            "serials": tuple(SERIALS[i] for i in official.cameras),
+            "sequences": official.sequences,
+            "sequences_per_subject": SEQUENCES_PER_SUBJECT,
+        }
         own = self.selection._asdict()
         return description | {key: own[key] for key, value in parts.items() if own[key] != value}
 
@@ -131,8 +149,12 @@ class DexYCBDataset(HandDataset):
         """See `HandDataset`."""
         table = self.index.columns
         names, serials = table["sequence_name"][table["sequence"][rows]], table["serial"][table["camera"][rows]]
-        return [f"{name.decode()}/{serial.decode()}/color_{frame:06d}.jpg" for name, serial, frame
-                in zip(names.tolist(), serials.tolist(), table["frame_idx"][rows].tolist(), strict=True)]
+        return [
+            f"{name.decode()}/{serial.decode()}/color_{frame:06d}.jpg"
+            for name, serial, frame in zip(
+                names.tolist(), serials.tolist(), table["frame_idx"][rows].tolist(), strict=True
+            )
+        ]
 
     def make_sample(self, row: int) -> dict[str, Any]:
         """Make the sample of a row; see the table in `dfmamba.datasets.base`."""

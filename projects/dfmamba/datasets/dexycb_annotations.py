@@ -109,8 +109,9 @@ def camera_major_ids(first_image_id: int, camera: int, num_frames: int, frames: 
     return first_image_id + camera * num_frames + np.asarray(frames, dtype=np.int64)
 
 
-def parse_dexycb(root: str | Path, selection: Selection, box: str = "joints", faults: Faults | None = None,
-                 workers: int = 1) -> AnnotationColumns:
+def parse_dexycb(
+    root: str | Path, selection: Selection, box: str = "joints", faults: Faults | None = None, workers: int = 1
+) -> AnnotationColumns:
     """Read the label files of a part of the set, one record for each image with a hand, in the order of image ids.
 
     The columns of the N records: `image_id` (the toolkit's index, which counts images without a hand too; it is the id
@@ -141,8 +142,11 @@ def parse_dexycb(root: str | Path, selection: Selection, box: str = "joints", fa
         raise ValueError(f"workers: expected at least 1, got {workers}")
     cameras = [read_intrinsics(intrinsics_file(root, serial)) for serial in selection.serials]
     recordings = read_recordings(root, selection)
-    views = [View(root / recording.name / serial, recording.num_frames, box)
-             for recording in recordings for serial in selection.serials]
+    views = [
+        View(root / recording.name / serial, recording.num_frames, box)
+        for recording in recordings
+        for serial in selection.serials
+    ]
     rows: list[Rows] = []
     reach_mm: list[NDArray[np.float32]] = []
     skipped: Counter[str] = Counter()
@@ -165,17 +169,21 @@ def parse_dexycb(root: str | Path, selection: Selection, box: str = "joints", fa
 def _rows_of(labels: Labels, recording: Recording, sequence: int, camera: int) -> Rows:
     """Return the rows of a view."""
     count = len(labels.frame_idx)
-    return Rows(image_id=camera_major_ids(recording.first_image_id, camera, recording.num_frames, labels.frame_idx),
-                sequence=np.full(count, sequence, dtype=np.int32),
-                camera=np.full(count, camera, dtype=np.int32),
-                frame_idx=np.array(labels.frame_idx, dtype=np.int32),
-                joints_cam_mm=np.array(labels.joints_mm, dtype=np.float32).reshape(count, NUM_HAND_JOINTS, 3),
-                bbox_xywh=np.array(labels.boxes_xywh, dtype=np.float32).reshape(count, 4))
+    return Rows(
+        image_id=camera_major_ids(recording.first_image_id, camera, recording.num_frames, labels.frame_idx),
+        sequence=np.full(count, sequence, dtype=np.int32),
+        camera=np.full(count, camera, dtype=np.int32),
+        frame_idx=np.array(labels.frame_idx, dtype=np.int32),
+        joints_cam_mm=np.array(labels.joints_mm, dtype=np.float32).reshape(count, NUM_HAND_JOINTS, 3),
+        bbox_xywh=np.array(labels.boxes_xywh, dtype=np.float32).reshape(count, 4),
+    )
 
 
-def _check(folder: Path, rows: Rows, faults: Faults,
-           skipped: Counter[str]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+def _check(
+    folder: Path, rows: Rows, faults: Faults, skipped: Counter[str]
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """Return which rows (n,) of a view are sound, and the reach of their hands in mm."""
+
     def path_of(row: int) -> Path:
         return folder / label_name(int(rows.frame_idx[row]))
 
@@ -186,8 +194,9 @@ def _check(folder: Path, rows: Rows, faults: Faults,
     return sound, hands.typical_reach_mm(sound)
 
 
-def _side_tables(recordings: Sequence[Recording], selection: Selection,
-                 cameras: Sequence[tuple[NDArray, NDArray]]) -> dict[str, NDArray]:
+def _side_tables(
+    recordings: Sequence[Recording], selection: Selection, cameras: Sequence[tuple[NDArray, NDArray]]
+) -> dict[str, NDArray]:
     """Return the columns about recordings and cameras."""
     return {
         "sequence_name": np.array([recording.name.encode() for recording in recordings], dtype=np.bytes_),
@@ -220,14 +229,22 @@ def read_view(view: View) -> Labels:
     labels = Labels([], [], [], Counter(), [])
     there = {path.name for path in view.folder.glob("labels_*.npz")}
     if len(there) > view.num_frames:
-        labels.errors.append(fault(view.folder.parent / "meta.yml", "-", "'num_frames' label files in "
-                                   f"{view.folder.name}, which are {view.num_frames}", len(there)))
+        labels.errors.append(
+            fault(
+                view.folder.parent / "meta.yml",
+                "-",
+                f"'num_frames' label files in {view.folder.name}, which are {view.num_frames}",
+                len(there),
+            )
+        )
     for frame in range(view.num_frames):
         name = label_name(frame)
         try:
             if name not in there:
-                raise FileNotFoundError(f"no such file: {view.folder / name} (the labels of frame {frame}; meta.yml "
-                                        f"speaks of {view.num_frames} frames, {len(there)} have labels)")
+                raise FileNotFoundError(
+                    f"no such file: {view.folder / name} (the labels of frame {frame}; meta.yml "
+                    f"speaks of {view.num_frames} frames, {len(there)} have labels)"
+                )
             joints_mm, box_xywh = _read_label(view.folder / name, frame, view.box)
         except Skip as reason:
             labels.skipped[str(reason)] += 1
@@ -253,8 +270,9 @@ def _read_label(path: Path, frame: int, box: str) -> tuple[NDArray, NDArray]:
     else:
         segmentation = get_key(path, frame, arrays, "seg")
         if segmentation.ndim != 2 or segmentation.dtype.kind not in "ui":
-            raise fault(path, frame, "'seg' (480, 640) of whole numbers",
-                        f"{segmentation.dtype} of shape {segmentation.shape}")
+            raise fault(
+                path, frame, "'seg' (480, 640) of whole numbers", f"{segmentation.dtype} of shape {segmentation.shape}"
+            )
         box_xywh = box_of_hand_pixels(segmentation)
     if box_xywh is None:
         raise Skip("no hand pixels")

@@ -61,8 +61,10 @@ def list_recordings(root: Path, subject: str, count: int) -> list[str]:
         raise FileNotFoundError(f"no such folder: {folder} (a subject)")
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
     if len(names) != count:
-        raise ValueError(f"{folder}: expected {count} recordings, because their numbers decide on the split, got "
-                         f"{len(names)}. For a part of the set, say how many with sequences_per_subject")
+        raise ValueError(
+            f"{folder}: expected {count} recordings, because their numbers decide on the split, got "
+            f"{len(names)}. For a part of the set, say how many with sequences_per_subject"
+        )
     return names
 
 
@@ -89,8 +91,10 @@ def list_meta_files(root: Path, selection: Selection) -> list[tuple[Path, int]]:
         if not path.is_file():
             raise FileNotFoundError(f"no such file: {path} (about a recording)")
     if not files:
-        raise ValueError(f"{root}: expected at least one recording among the positions {selection.sequences} of "
-                         f"{selection.subjects}, got none")
+        raise ValueError(
+            f"{root}: expected at least one recording among the positions {selection.sequences} of "
+            f"{selection.subjects}, got none"
+        )
     return files
 
 
@@ -110,10 +114,16 @@ def read_recordings(root: Path, selection: Selection) -> list[Recording]:
         num_frames = get_integer(path, "-", meta, "num_frames")
         if not 0 < num_frames <= MAX_FRAMES:
             raise fault(path, "-", f"a 'num_frames' from 1 to {MAX_FRAMES}", num_frames)
-        recordings.append(Recording(
-            name=f"{subject}/{path.parent.name}", subject=SUBJECTS.index(subject) if subject in SUBJECTS else -1,
-            number=number, side=side_of_mano(path, get_key(path, "-", meta, "mano_sides")), num_frames=num_frames,
-            first_image_id=next_id))
+        recordings.append(
+            Recording(
+                name=f"{subject}/{path.parent.name}",
+                subject=SUBJECTS.index(subject) if subject in SUBJECTS else -1,
+                number=number,
+                side=side_of_mano(path, get_key(path, "-", meta, "mano_sides")),
+                num_frames=num_frames,
+                first_image_id=next_id,
+            )
+        )
         next_id += num_frames * len(selection.serials)
     return recordings
 

@@ -138,8 +138,9 @@ def _make_tuple(loader: _PlainLoader, node: yaml.SequenceNode) -> tuple:
 
 _PlainLoader.add_constructor("tag:yaml.org,2002:python/tuple", _make_tuple)
 # Numbers without a point, such as 1e-05, are texts to PyYAML; to everybody else they are numbers.
-_PlainLoader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"),
-                                   list("-+0123456789"))
+_PlainLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 def read_yaml(path: Path) -> Any:
@@ -360,8 +361,9 @@ def get_text(path: Path, record: object, mapping: Any, key: str) -> str:
     raise fault(path, record, f"a text of 1 to {MAX_NAME_LENGTH} characters for {key!r}", ascii(shorten(text)))
 
 
-def get_array(path: Path, record: object, mapping: Any, key: str, shape: tuple[int, ...],
-              what: str = "the key") -> NDArray[np.float64]:
+def get_array(
+    path: Path, record: object, mapping: Any, key: str, shape: tuple[int, ...], what: str = "the key"
+) -> NDArray[np.float64]:
     """Return `mapping[key]` as numbers of the given shape; trailing axes of length 1 may come in addition.
 
     Raises:

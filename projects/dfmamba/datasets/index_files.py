@@ -41,8 +41,14 @@ class Index:
         replaced: What was wrong with the stored index that this one was built in place of; empty if nothing was.
     """
 
-    def __init__(self, columns: Mapping[str, NDArray], skipped: Mapping[str, int], digest: str,
-                 folder: Path | None = None, maps: Mapping[str, mmap.mmap] | None = None) -> None:
+    def __init__(
+        self,
+        columns: Mapping[str, NDArray],
+        skipped: Mapping[str, int],
+        digest: str,
+        folder: Path | None = None,
+        maps: Mapping[str, mmap.mmap] | None = None,
+    ) -> None:
         self.columns, self.skipped, self.digest, self.folder = dict(columns), dict(skipped), digest, folder
         self.replaced = ""
         self._maps = dict(maps or {})
@@ -69,8 +75,10 @@ class Index:
         """
         for name, mapped in self._maps.items():
             if mapped.size() < len(mapped):
-                raise ValueError(f"{self.folder}/{name}.npy: expected {len(mapped)} bytes, got {mapped.size()}: the "
-                                 "file was cut short while it was in use. Start again; the index is then rebuilt.")
+                raise ValueError(
+                    f"{self.folder}/{name}.npy: expected {len(mapped)} bytes, got {mapped.size()}: the "
+                    "file was cut short while it was in use. Start again; the index is then rebuilt."
+                )
 
 
 class _StoredColumn(NamedTuple):
@@ -149,8 +157,10 @@ def verify_index(index: Index) -> None:
     if index.folder is not None:
         map_index(index.folder, verify=True)
     if digest_of_columns(index.columns) != index.digest:
-        raise ValueError(f"{index.folder or 'an annotation index in memory'}: expected columns with the digest "
-                         f"{index.digest}, got others: they were damaged")
+        raise ValueError(
+            f"{index.folder or 'an annotation index in memory'}: expected columns with the digest "
+            f"{index.digest}, got others: they were damaged"
+        )
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -160,8 +170,9 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes()
     except FileNotFoundError:
-        raise FileNotFoundError(f"no annotation index in {path.parent}: {path.name} is not there. It was deleted, or "
-                                "never built") from None
+        raise FileNotFoundError(
+            f"no annotation index in {path.parent}: {path.name} is not there. It was deleted, or never built"
+        ) from None
     try:
         manifest = json.loads(text)
         checksum = manifest.pop("sha256")
@@ -171,8 +182,9 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         if not isinstance(manifest["digest"], str) or not all(map(_is_count, manifest["skipped"].values())):
             raise ValueError("a digest or counts of another type")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path}: expected the manifest of an annotation index, got a damaged one: "
-                         f"{type(error).__name__}: {error}") from error
+        raise ValueError(
+            f"{path}: expected the manifest of an annotation index, got a damaged one: {type(error).__name__}: {error}"
+        ) from error
     return manifest
 
 
@@ -227,12 +239,18 @@ def _crc32_of(file: BinaryIO) -> int:
 def _write_column(path: Path, column: NDArray) -> _StoredColumn:
     """Write a column; return its entry of the manifest, whose checksum is that of the memory, not of the file."""
     start = io.BytesIO()
-    np.lib.format.write_array_header_1_0(start, {"descr": column.dtype.str, "fortran_order": False,
-                                                 "shape": column.shape})
+    np.lib.format.write_array_header_1_0(
+        start, {"descr": column.dtype.str, "fortran_order": False, "shape": column.shape}
+    )
     header, numbers = start.getvalue(), _bytes_of(column)
     _write_file(path, header, numbers)
-    return _StoredColumn(column.dtype.str, list(column.shape), len(header), len(header) + column.nbytes,
-                         zlib.crc32(numbers, zlib.crc32(header)))
+    return _StoredColumn(
+        column.dtype.str,
+        list(column.shape),
+        len(header),
+        len(header) + column.nbytes,
+        zlib.crc32(numbers, zlib.crc32(header)),
+    )
 
 
 def _write_file(path: Path, *parts: bytes | memoryview) -> None:

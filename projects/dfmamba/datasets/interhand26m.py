@@ -85,39 +85,54 @@ class InterHand26MDataset(HandDataset):
         self.index: Index
         self.rootnet: Index | None = None
         self.rootnet_row: NDArray[np.int64]  # (N,), the row of `rootnet` for each annotation
-        super().__init__(data_root=data_root, ann_file=ann_file or default + "data.json",
-                         data_prefix=data_prefix or {"img": f"images/{split}"}, **kwargs)
+        super().__init__(
+            data_root=data_root,
+            ann_file=ann_file or default + "data.json",
+            data_prefix=data_prefix or {"img": f"images/{split}"},
+            **kwargs,
+        )
 
     def load_annotations(self) -> tuple[NDArray[np.int64], dict[str, int]]:
         """Open the index of the three files, and of RootNet's if it is used; see `HandDataset`."""
-        sources = (self.require("ann_file", self.ann_file), self.require("camera_file", self.camera_file),
-                   self.require("joint_file", self.joint_file))
+        sources = (
+            self.require("ann_file", self.ann_file),
+            self.require("camera_file", self.camera_file),
+            self.require("joint_file", self.joint_file),
+        )
         index = self.index = self.open_index(
-            "interhand26m", PARSER_VERSION, sources,
+            "interhand26m",
+            PARSER_VERSION,
+            sources,
             lambda: parse_interhand26m(*sources, Faults(self.faulty), keep_unannotated=self.keep_unannotated),
-            {"keep_unannotated": True} if self.keep_unannotated else {})
+            {"keep_unannotated": True} if self.keep_unannotated else {},
+        )
         wanted = np.array([HAND_TYPES[name] for name in self.hand_types])
         selected = (index.columns["hand_type"][:, None] == wanted).all(axis=2).any(axis=1)  # (N,)
         skipped = index.skipped | {"hand type not selected": int((~selected).sum())}
         if self.root_depth != "gt":
-            found = self._open_rootnet(self.require("root_depth", Path(self.data_root) / self.root_depth),
-                                       index.columns["annotation_id"])
+            found = self._open_rootnet(
+                self.require("root_depth", Path(self.data_root) / self.root_depth), index.columns["annotation_id"]
+            )
             skipped["not in the RootNet file"] = int((selected & ~found).sum())
             selected &= found
         return np.flatnonzero(selected), skipped
 
     def _open_rootnet(self, path: Path, annotation_id: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Open RootNet's boxes and root depths; return which annotations have them, (N,)."""
-        index = self.rootnet = self.open_index("interhand26m-rootnet", ROOTNET_PARSER_VERSION, [path],
-                                lambda: parse_rootnet(path, Faults(self.faulty)))
+        index = self.rootnet = self.open_index(
+            "interhand26m-rootnet", ROOTNET_PARSER_VERSION, [path], lambda: parse_rootnet(path, Faults(self.faulty))
+        )
         known, wanted = index.columns["annotation_id"], annotation_id
         self.rootnet_row = np.searchsorted(known, wanted).clip(max=max(len(known) - 1, 0))
         return known[self.rootnet_row] == wanted if len(known) else np.zeros(len(wanted), dtype=bool)
 
     def needed_paths(self) -> dict[str, Path]:
         """See `HandDataset`."""
-        paths = {"ann_file": Path(self.ann_file), "camera_file": Path(self.camera_file),
-                 "joint_file": Path(self.joint_file)}
+        paths = {
+            "ann_file": Path(self.ann_file),
+            "camera_file": Path(self.camera_file),
+            "joint_file": Path(self.joint_file),
+        }
         if self.root_depth != "gt":
             paths["root_depth"] = Path(self.data_root) / self.root_depth
         return paths | super().needed_paths()
@@ -127,7 +142,8 @@ class InterHand26MDataset(HandDataset):
         source = super().describe_source() | {"root_depth": self.root_depth, "hand_types": list(self.hand_types)}
         if self.keep_unannotated:  # else as ever, for the fingerprint's sake
             source["has_every_record"] = len(self.rows) == len(self.index.columns["annotation_id"]) and not any(
-                self.index.skipped.values())
+                self.index.skipped.values()
+            )
         return source
 
     def image_names(self, rows: NDArray[np.int64]) -> list[str]:

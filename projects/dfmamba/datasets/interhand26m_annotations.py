@@ -86,8 +86,14 @@ class _Names:
 
 
 @np.errstate(over="ignore")  # numbers beyond float32 become infinite, which the facts find
-def parse_interhand26m(data_file: str | Path, camera_file: str | Path, joint_file: str | Path,
-                       faults: Faults | None = None, *, keep_unannotated: bool = False) -> AnnotationColumns:
+def parse_interhand26m(
+    data_file: str | Path,
+    camera_file: str | Path,
+    joint_file: str | Path,
+    faults: Faults | None = None,
+    *,
+    keep_unannotated: bool = False,
+) -> AnnotationColumns:
     """Read the three annotation files of a split, one record for every annotation, in the file's order.
 
     Records without any valid joint, and records with joints but without a valid root, are left out and counted, unless
@@ -123,13 +129,16 @@ def parse_interhand26m(data_file: str | Path, camera_file: str | Path, joint_fil
     columns = _join_images(data_path, columns, images, faults)
     columns, side_tables = _join_cameras(camera_path, columns, list(cameras.numbers), faults)
     columns, side_tables["world_mm"] = _join_frames(joint_path, columns, faults)
-    hands = Hands(lambda rows: joints_in_camera(columns | side_tables, rows), columns["joint_valid"], TWO_HANDS,
-                  TWO_HANDS.roots)
+    hands = Hands(
+        lambda rows: joints_in_camera(columns | side_tables, rows), columns["joint_valid"], TWO_HANDS, TWO_HANDS.roots
+    )
     annotated = np.any(columns["joint_valid"], axis=1)
     box = box_fact(data_path, columns["bbox_xywh"])
-    facts = [replace(box, holds=box.holds | annotated, reason="no valid joint, and no box"),
-             *_facts(data_path, camera_path, columns, side_tables),
-             *(replace(fact, holds=fact.holds | ~annotated) for fact in hands.facts(joint_path, "world_coord", "mm"))]
+    facts = [
+        replace(box, holds=box.holds | annotated, reason="no valid joint, and no box"),
+        *_facts(data_path, camera_path, columns, side_tables),
+        *(replace(fact, holds=fact.holds | ~annotated) for fact in hands.facts(joint_path, "world_coord", "mm")),
+    ]
     sound = keep_sound(columns["annotation_id"], facts, faults, skipped)
     check_typical_reach(joint_path, hands.typical_reach_mm(sound), "mm")
     columns = _keep(columns, sound)
@@ -140,19 +149,26 @@ def parse_interhand26m(data_file: str | Path, camera_file: str | Path, joint_fil
 
 def _facts(data_path: Path, camera_path: Path, columns: Columns, side_tables: Columns) -> list[Fact]:
     """Return what should be true of the records beside their joints."""
+
     def name_of(row: int) -> str:
         return f"for the camera {side_tables['camera_name'][row].decode()!r}"
 
-    cameras = [*pose_facts(camera_path, side_tables["rotation"], side_tables["centre_mm"], name_of),
-               *camera_facts(camera_path, side_tables["focal_px"], side_tables["principal_point_px"], name_of)]
+    cameras = [
+        *pose_facts(camera_path, side_tables["rotation"], side_tables["centre_mm"], name_of),
+        *camera_facts(camera_path, side_tables["focal_px"], side_tables["principal_point_px"], name_of),
+    ]
     side = side_fact(data_path, columns["hand_type"], columns["joint_valid"])
-    return [replace(side, holds=side.holds | ~np.any(columns["joint_valid"], axis=1)),
-            box_fact(data_path, columns["bbox_xywh"]), image_size_fact(data_path, columns["image_size"]),
-            *(fact.of_rows(columns["camera"]) for fact in cameras)]
+    return [
+        replace(side, holds=side.holds | ~np.any(columns["joint_valid"], axis=1)),
+        box_fact(data_path, columns["bbox_xywh"]),
+        image_size_fact(data_path, columns["image_size"]),
+        *(fact.of_rows(columns["camera"]) for fact in cameras),
+    ]
 
 
-def _decode(path: Path, what: str, type_: type, raws: Sequence[msgspec.Raw], faults: Faults,
-            check: Callable[[Any], Any]) -> Iterator[list]:
+def _decode(
+    path: Path, what: str, type_: type, raws: Sequence[msgspec.Raw], faults: Faults, check: Callable[[Any], Any]
+) -> Iterator[list]:
     """Yield lists of `CHUNK` objects; `check` gives what is kept of an object, or raises a ValueError."""
     decoder = RecordDecoder(path, what, msgspec.json.Decoder(type_, strict=False))
     chunk = []
@@ -167,23 +183,28 @@ def _decode(path: Path, what: str, type_: type, raws: Sequence[msgspec.Raw], fau
     yield chunk
 
 
-def _read_images(path: Path, raws: Sequence[msgspec.Raw], sequences: _Names, cameras: _Names,
-                 faults: Faults) -> Columns:
+def _read_images(
+    path: Path, raws: Sequence[msgspec.Raw], sequences: _Names, cameras: _Names, faults: Faults
+) -> Columns:
     """Read the images."""
+
     def check(image: _Image) -> _Image:
         image.file_name = check_relative_path(path, f"{image.id} of the images", image.file_name)
         return image
 
-    chunks: list[Columns] = [{
-        "image_id": np.array([image.id for image in images], dtype=np.int64),
-        "file_name": _bytes([image.file_name for image in images]),
-        "subject": np.array([image.subject for image in images], dtype=np.int32),
-        "frame_idx": np.array([image.frame_idx for image in images], dtype=np.int32),
-        "sequence": np.array([sequences.number_of(image.seq_name) for image in images], dtype=np.int32),
-        "capture": np.array([image.capture for image in images], dtype=np.int32),
-        "camera": np.array([cameras.number_of(str(image.camera)) for image in images], dtype=np.int32),
-        "image_size": np.array([(image.width, image.height) for image in images], dtype=np.int32).reshape(-1, 2),
-    } for images in _decode(path, "an image", _Image, raws, faults, check)]
+    chunks: list[Columns] = [
+        {
+            "image_id": np.array([image.id for image in images], dtype=np.int64),
+            "file_name": _bytes([image.file_name for image in images]),
+            "subject": np.array([image.subject for image in images], dtype=np.int32),
+            "frame_idx": np.array([image.frame_idx for image in images], dtype=np.int32),
+            "sequence": np.array([sequences.number_of(image.seq_name) for image in images], dtype=np.int32),
+            "capture": np.array([image.capture for image in images], dtype=np.int32),
+            "camera": np.array([cameras.number_of(str(image.camera)) for image in images], dtype=np.int32),
+            "image_size": np.array([(image.width, image.height) for image in images], dtype=np.int32).reshape(-1, 2),
+        }
+        for images in _decode(path, "an image", _Image, raws, faults, check)
+    ]
     return _keep_first(path, _concatenate(chunks), "image_id", faults)
 
 
@@ -195,17 +216,25 @@ def _read_annotations(path: Path, raws: Sequence[msgspec.Raw], faults: Faults) -
         try:
             return annotation, read_flags(bytes(annotation.joint_valid))
         except (TypeError, ValueError) as error:
-            raise fault(path, annotation.id, f"{TWO_HANDS.num_joints} numbers for 'joint_valid'",
-                        f"a fault: {error}") from error
+            raise fault(
+                path, annotation.id, f"{TWO_HANDS.num_joints} numbers for 'joint_valid'", f"a fault: {error}"
+            ) from error
 
-    chunks: list[Columns] = [{
-        "annotation_id": np.array([annotation.id for annotation, _ in chunk], dtype=np.int64),
-        "image_id": np.array([annotation.image_id for annotation, _ in chunk], dtype=np.int64),
-        "bbox_xywh": np.array([annotation.bbox for annotation, _ in chunk], dtype=np.float32).reshape(-1, 4),
-        "joint_valid": np.frombuffer(b"".join(flags for _, flags in chunk), np.bool_).reshape(-1, TWO_HANDS.num_joints),
-        "hand_type": np.array([HAND_TYPES[annotation.hand_type] for annotation, _ in chunk], np.bool_).reshape(-1, 2),
-        "hand_type_valid": np.array([annotation.hand_type_valid > 0 for annotation, _ in chunk], dtype=np.bool_),
-    } for chunk in _decode(path, "an annotation", _Annotation, raws, faults, check)]
+    chunks: list[Columns] = [
+        {
+            "annotation_id": np.array([annotation.id for annotation, _ in chunk], dtype=np.int64),
+            "image_id": np.array([annotation.image_id for annotation, _ in chunk], dtype=np.int64),
+            "bbox_xywh": np.array([annotation.bbox for annotation, _ in chunk], dtype=np.float32).reshape(-1, 4),
+            "joint_valid": np.frombuffer(b"".join(flags for _, flags in chunk), np.bool_).reshape(
+                -1, TWO_HANDS.num_joints
+            ),
+            "hand_type": np.array([HAND_TYPES[annotation.hand_type] for annotation, _ in chunk], np.bool_).reshape(
+                -1, 2
+            ),
+            "hand_type_valid": np.array([annotation.hand_type_valid > 0 for annotation, _ in chunk], dtype=np.bool_),
+        }
+        for chunk in _decode(path, "an annotation", _Annotation, raws, faults, check)
+    ]
     return _keep_first(path, _concatenate(chunks), "annotation_id", faults)
 
 
@@ -238,8 +267,9 @@ def _drop(columns: Columns, good: NDArray[np.bool_], skipped: Counter[str], reas
     return _keep(columns, good)
 
 
-def _drop_faulty(columns: Columns, good: NDArray[np.bool_], faults: Faults,
-                 describe: Callable[[int], ValueError]) -> Columns:
+def _drop_faulty(
+    columns: Columns, good: NDArray[np.bool_], faults: Faults, describe: Callable[[int], ValueError]
+) -> Columns:
     """Keep only the good records (N,); the others are faults, which `describe` names by row."""
     for row in np.flatnonzero(~good).tolist():
         faults.add(describe(row))
@@ -260,13 +290,20 @@ def _join_images(path: Path, columns: Columns, images: Columns, faults: Faults) 
     found = np.zeros(len(wanted), dtype=np.bool_)
     inside = place < len(known)
     found[inside] = known[place[inside]] == wanted[inside]
-    columns = _drop_faulty(columns, found, faults, lambda row: fault(
-        path, columns["annotation_id"][row], f"an image with the id {wanted[row]}", "none in 'images'"))
+    columns = _drop_faulty(
+        columns,
+        found,
+        faults,
+        lambda row: fault(
+            path, columns["annotation_id"][row], f"an image with the id {wanted[row]}", "none in 'images'"
+        ),
+    )
     return columns | {name: column[order[place[found]]] for name, column in images.items()}
 
 
-def _join_side_table(columns: Columns, second: NDArray[np.integer], read_row: Callable[[int, int, int], tuple],
-                     faults: Faults) -> tuple[Columns, NDArray[np.int32], list[tuple]]:
+def _join_side_table(
+    columns: Columns, second: NDArray[np.integer], read_row: Callable[[int, int, int], tuple], faults: Faults
+) -> tuple[Columns, NDArray[np.int32], list[tuple]]:
     """Make one row of a side table for each pair of `capture` and `second` (N,).
 
     Args:
@@ -279,8 +316,9 @@ def _join_side_table(columns: Columns, second: NDArray[np.integer], read_row: Ca
     Returns:
         The columns of the records that are left, their rows in the side table, and the side table.
     """
-    keys, first, key_of = np.unique((columns["capture"].astype(np.int64) << 32) + second,
-                                    return_index=True, return_inverse=True)
+    keys, first, key_of = np.unique(
+        (columns["capture"].astype(np.int64) << 32) + second, return_index=True, return_inverse=True
+    )
     rows: list[tuple] = []
     errors: dict[int, ValueError] = {}
     row_of_key = np.full(len(keys), -1, dtype=np.int32)
@@ -323,8 +361,9 @@ def _join_frames(path: Path, columns: Columns, faults: Faults) -> tuple[Columns,
     captures = read_json_as(path, dict[str, dict[str, msgspec.Raw]])
 
     def read_row(record: int, capture: int, frame: int) -> tuple:
-        text = get_key(path, record, get_key(path, record, captures, str(capture), "the capture"), str(frame),
-                       "the frame")
+        text = get_key(
+            path, record, get_key(path, record, captures, str(capture), "the capture"), str(frame), "the frame"
+        )
         entry = decode_entry(path, record, text, f"a frame {frame}")
         return (get_two_hands(path, record, entry, "world_coord", 3).astype(np.float32),)
 
@@ -336,5 +375,8 @@ def _join_frames(path: Path, columns: Columns, faults: Faults) -> tuple[Columns,
 def joints_in_camera(columns: Mapping[str, NDArray], rows: int | slice) -> NDArray[np.floating]:
     """Return the joints of records in camera space, (42, 3) in mm for a row, or (n, 42, 3) for a slice of rows."""
     camera = columns["camera"][rows]
-    return world_to_camera(columns["world_mm"][columns["frame"][rows]], columns["rotation"][camera],
-                           columns["centre_mm"][camera][..., None, :])
+    return world_to_camera(
+        columns["world_mm"][columns["frame"][rows]],
+        columns["rotation"][camera],
+        columns["centre_mm"][camera][..., None, :],
+    )

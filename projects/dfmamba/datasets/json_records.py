@@ -128,8 +128,9 @@ class RecordDecoder:
                 _unique_entries(raw)
             return record
         except (*DECODING_ERRORS, RepeatedKeyError) as error:
-            raise fault(self.path, self._name(number, raw), f"{self.what} in the official layout",
-                        f"a fault: {error}") from error
+            raise fault(
+                self.path, self._name(number, raw), f"{self.what} in the official layout", f"a fault: {error}"
+            ) from error
 
     def _name(self, number: int, raw: msgspec.Raw) -> str:
         """Return the record's id, if it can be read at all, or its number."""

@@ -85,14 +85,20 @@ class NYUDataset(HandDataset):
         if truth not in TRUTHS:
             raise ValueError(f"truth: expected one of {TRUTHS}, got {truth!r}")
         if camera != 1 and centres != "joints":
-            raise ValueError(f"centres: expected 'joints' with camera={camera}, for the files' centres are those of "
-                             f"camera 1, got {centres!r}")
+            raise ValueError(
+                f"centres: expected 'joints' with camera={camera}, for the files' centres are those of "
+                f"camera 1, got {centres!r}"
+            )
         if not half_mm > 0:
             raise ValueError(f"half_mm: expected a positive number, got {half_mm!r}")
         self.split, self.camera, self.truth, self.half_mm, self.centres = split, camera, truth, half_mm, centres
         self.index: Index
-        super().__init__(data_root=data_root, ann_file=ann_file or f"{split}/joint_data.mat",
-                         data_prefix=data_prefix or {"img": split}, **kwargs)
+        super().__init__(
+            data_root=data_root,
+            ann_file=ann_file or f"{split}/joint_data.mat",
+            data_prefix=data_prefix or {"img": split},
+            **kwargs,
+        )
 
     def load_annotations(self) -> tuple[NDArray[np.int64], dict[str, int]]:
         """Open the index; see `HandDataset`."""
@@ -101,10 +107,14 @@ class NYUDataset(HandDataset):
         if self.centres != "joints":
             centre_file = self.require("centres", Path(self.data_root) / self.centres)
         self.index = self.open_index(
-            "nyu", PARSER_VERSION, [joint_file, *([centre_file] if centre_file else [])],
-            lambda: parse_nyu(joint_file, centre_file, Faults(self.faulty), camera=self.camera, truth=self.truth,
-                              half_mm=self.half_mm),
-            {"camera": self.camera, "truth": self.truth, "half_mm": float(self.half_mm)})
+            "nyu",
+            PARSER_VERSION,
+            [joint_file, *([centre_file] if centre_file else [])],
+            lambda: parse_nyu(
+                joint_file, centre_file, Faults(self.faulty), camera=self.camera, truth=self.truth, half_mm=self.half_mm
+            ),
+            {"camera": self.camera, "truth": self.truth, "half_mm": float(self.half_mm)},
+        )
         return np.arange(len(self.index.columns["frame"])), dict(self.index.skipped)
 
     def needed_paths(self) -> dict[str, Path]:
@@ -114,8 +124,12 @@ class NYUDataset(HandDataset):
 
     def describe_source(self) -> dict[str, Any]:
         """See `HandDataset`."""
-        return super().describe_source() | {"camera": self.camera, "truth": self.truth, "centres": self.centres,
-                                            "half_mm": self.half_mm}
+        return super().describe_source() | {
+            "camera": self.camera,
+            "truth": self.truth,
+            "centres": self.centres,
+            "half_mm": self.half_mm,
+        }
 
     def image_names(self, rows: NDArray[np.int64]) -> list[str]:
         """See `HandDataset`."""

@@ -55,8 +55,15 @@ def depth_file_name(camera: int, frame: int) -> str:
     return f"depth_{camera}_{frame + 1:07d}.png"
 
 
-def parse_nyu(joint_file: str | Path, centre_file: str | Path | None = None, faults: Faults | None = None, *,
-              camera: int = 1, truth: str = "joint_uvd", half_mm: float = 110.0) -> AnnotationColumns:
+def parse_nyu(
+    joint_file: str | Path,
+    centre_file: str | Path | None = None,
+    faults: Faults | None = None,
+    *,
+    camera: int = 1,
+    truth: str = "joint_uvd",
+    half_mm: float = 110.0,
+) -> AnnotationColumns:
     """Read the annotations of a split as one camera sees them, one record for every frame.
 
     Columns: frame (N,) int32 from 0; joints_cam (N, 14, 3) float64 in mm, y down; centre (N, 3) float64, px, px,
@@ -95,15 +102,27 @@ def parse_nyu(joint_file: str | Path, centre_file: str | Path | None = None, fau
             centre_uvd, there = _read_a2j_centres(centre_path, len(joints), joint_file)
     hands = Hands(lambda rows: joints_cam[rows], np.ones(joints.shape[:2], dtype=bool), NYU_14, [PALM])
     skipped: Counter[str] = Counter()
-    sound = keep_sound(range(len(joints)), [
-        Fact(centre_path, "a centre", there, lambda _: "none", reason="no centre"),
-        *hands.facts(joint_file, truth, "mm"),
-        Fact(centre_path, f"a finite centre (px, px, mm) whose box of +-{half_mm} mm meets the image of "
-             f"{NYU_IMAGE_SIZE[0]} x {NYU_IMAGE_SIZE[1]} px", _meets_image(centre_uvd, half_mm),
-             lambda frame: centre_uvd[frame].tolist())], faults, skipped)
+    sound = keep_sound(
+        range(len(joints)),
+        [
+            Fact(centre_path, "a centre", there, lambda _: "none", reason="no centre"),
+            *hands.facts(joint_file, truth, "mm"),
+            Fact(
+                centre_path,
+                f"a finite centre (px, px, mm) whose box of +-{half_mm} mm meets the image of "
+                f"{NYU_IMAGE_SIZE[0]} x {NYU_IMAGE_SIZE[1]} px",
+                _meets_image(centre_uvd, half_mm),
+                lambda frame: centre_uvd[frame].tolist(),
+            ),
+        ],
+        faults,
+        skipped,
+    )
     check_typical_reach(joint_file, hands.typical_reach_mm(sound), "mm")
-    return AnnotationColumns({"frame": np.flatnonzero(sound).astype(np.int32), "joints_cam": joints_cam[sound],
-                              "centre": centre_uvd[sound]}, dict(skipped) | faults.skipped)
+    return AnnotationColumns(
+        {"frame": np.flatnonzero(sound).astype(np.int32), "joints_cam": joints_cam[sound], "centre": centre_uvd[sound]},
+        dict(skipped) | faults.skipped,
+    )
 
 
 def _read_joints(path: Path, truth: str, camera: int) -> NDArray[np.float64]:
@@ -119,8 +138,12 @@ def _read_a2j_centres(path: Path, num_frames: int, joint_file: Path) -> tuple[ND
     """Return the centres (N, 3) in px, px, mm, and which of them are there (N,): all."""
     centres = _read_array(path, CENTRE_KEY)
     if centres.shape not in ((num_frames, 1, 3), (num_frames, 3)):
-        raise fault(path, "-", f"{CENTRE_KEY!r} of shape ({num_frames}, 1, 3), one for every frame of {joint_file}",
-                    f"shape {centres.shape}")
+        raise fault(
+            path,
+            "-",
+            f"{CENTRE_KEY!r} of shape ({num_frames}, 1, 3), one for every frame of {joint_file}",
+            f"shape {centres.shape}",
+        )
     return centres.reshape(num_frames, 3).astype(np.float64), np.ones(num_frames, dtype=bool)
 
 

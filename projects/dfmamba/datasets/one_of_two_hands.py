@@ -9,8 +9,9 @@ from dfmamba.geometry import project
 from dfmamba.skeleton import SIDES, TWO_HANDS, WRIST, hand_slice
 
 
-def sample_of_one_hand(side: int, joints_cam_mm: NDArray, valid: NDArray[np.bool_], focal_px: ArrayLike,
-                       principal_point_px: ArrayLike) -> dict[str, Any]:
+def sample_of_one_hand(
+    side: int, joints_cam_mm: NDArray, valid: NDArray[np.bool_], focal_px: ArrayLike, principal_point_px: ArrayLike
+) -> dict[str, Any]:
     """Return the joints, root depths, hand type and camera of a sample; see the table in `dfmamba.datasets.base`.
 
     The other hand's joints are not valid, and its root depth is 0.

@@ -29,8 +29,10 @@ def has_truth(results: dict) -> bool:
     """
     is_there = not JOINTS.isdisjoint(results)
     if not is_there and "sample_idx" in results:
-        raise ValueError(f"keypoints: expected the joints of sample {results['sample_idx']} of a data set, got only "
-                         f"{', '.join(sorted(results))}")
+        raise ValueError(
+            f"keypoints: expected the joints of sample {results['sample_idx']} of a data set, got only "
+            f"{', '.join(sorted(results))}"
+        )
     return is_there
 
 
@@ -48,11 +50,15 @@ def add_hand_type(results: dict) -> None:
     if "hand_type" in results:
         return
     if has_truth(results):
-        raise ValueError("hand_type: expected a sample that says which hand it is, [[right, left]], got only "
-                         f"{', '.join(sorted(results))}")
+        raise ValueError(
+            "hand_type: expected a sample that says which hand it is, [[right, left]], got only "
+            f"{', '.join(sorted(results))}"
+        )
     if "hand_side" not in results:
-        warn_once(f"hand_side: nobody says which hand the picture shows; taken for a {SIDES[RIGHT]} one. "
-                  f"model.dataset_meta['hand_side'] = 'left' says otherwise.")
+        warn_once(
+            f"hand_side: nobody says which hand the picture shows; taken for a {SIDES[RIGHT]} one. "
+            f"model.dataset_meta['hand_side'] = 'left' says otherwise."
+        )
     side = results.get("hand_side", SIDES[RIGHT])
     if side not in SIDES:
         raise ValueError(f"hand_side: expected {' or '.join(map(repr, SIDES))}, got {side!r}")

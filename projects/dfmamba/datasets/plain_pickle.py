@@ -92,24 +92,38 @@ class PlainUnpickler(_PythonUnpickler):
 
 
 # How many bytes the opcodes take that make a container of nothing, or of what is there already.
-CONTAINER_OPCODES = {pickle.MARK: 64, pickle.EMPTY_LIST: 64, pickle.LIST: 64, pickle.EMPTY_DICT: 64,
-                     pickle.DICT: 64, pickle.EMPTY_SET: 256, pickle.TUPLE: 64, pickle.TUPLE1: 64, pickle.TUPLE2: 64,
-                     pickle.TUPLE3: 64}
+CONTAINER_OPCODES = {
+    pickle.MARK: 64,
+    pickle.EMPTY_LIST: 64,
+    pickle.LIST: 64,
+    pickle.EMPTY_DICT: 64,
+    pickle.DICT: 64,
+    pickle.EMPTY_SET: 256,
+    pickle.TUPLE: 64,
+    pickle.TUPLE1: 64,
+    pickle.TUPLE2: 64,
+    pickle.TUPLE3: 64,
+}
 
 
 def _charged(load: Callable, num_bytes: int) -> Callable:
     """Return an opcode's function that also counts what it makes."""
+
     def load_and_charge(unpickler: PlainUnpickler) -> None:
         unpickler.charge(num_bytes)
         load(unpickler)
+
     return load_and_charge
 
 
 OWN_OPCODES = (pickle.BUILD, pickle.SETITEM, pickle.SETITEMS, pickle.DICT, pickle.ADDITEMS, pickle.FROZENSET)
-PlainUnpickler.dispatch |= {opcode[0]: getattr(PlainUnpickler, PlainUnpickler.dispatch[opcode[0]].__name__)
-                            for opcode in OWN_OPCODES}
-PlainUnpickler.dispatch |= {opcode[0]: _charged(PlainUnpickler.dispatch[opcode[0]], num_bytes)
-                            for opcode, num_bytes in CONTAINER_OPCODES.items()}
+PlainUnpickler.dispatch |= {
+    opcode[0]: getattr(PlainUnpickler, PlainUnpickler.dispatch[opcode[0]].__name__) for opcode in OWN_OPCODES
+}
+PlainUnpickler.dispatch |= {
+    opcode[0]: _charged(PlainUnpickler.dispatch[opcode[0]], num_bytes)
+    for opcode, num_bytes in CONTAINER_OPCODES.items()
+}
 
 
 def _size_of(made: Any) -> int:

@@ -76,8 +76,12 @@ class RHPDataset(HandDataset):
         ann_file = ann_file or f"{folder}/anno_{folder}.pickle"
         check_choices(ann_file, hand, validity)
         self.index: Index
-        super().__init__(data_root=data_root, ann_file=ann_file, **kwargs,
-                         data_prefix={"img": f"{folder}/color", "mask": f"{folder}/mask"} | (data_prefix or {}))
+        super().__init__(
+            data_root=data_root,
+            ann_file=ann_file,
+            **kwargs,
+            data_prefix={"img": f"{folder}/color", "mask": f"{folder}/mask"} | (data_prefix or {}),
+        )
 
     def load_annotations(self) -> tuple[NDArray[np.int64], dict[str, int]]:
         """Open the index; see `HandDataset`."""
@@ -85,12 +89,16 @@ class RHPDataset(HandDataset):
         masks = Path(self.data_prefix["mask"]).absolute()
         sources = [ann_file]
         if self.needs_masks:
-            sources.append(self.require("data_prefix['mask']", masks, "masks decide on the hand; hand='most_visible' "
-                                        "needs none"))
+            sources.append(
+                self.require("data_prefix['mask']", masks, "masks decide on the hand; hand='most_visible' needs none")
+            )
         self.index = self.open_index(
-            "rhp", PARSER_VERSION, sources,
+            "rhp",
+            PARSER_VERSION,
+            sources,
             lambda: parse_rhp(ann_file, masks, self.hand, self.validity, Faults(self.faulty)),
-            {"hand": self.hand, "validity": self.validity})
+            {"hand": self.hand, "validity": self.validity},
+        )
         return np.arange(len(self.index.columns["image_id"])), self.index.skipped
 
     @property
@@ -123,8 +131,13 @@ class RHPDataset(HandDataset):
             "capture": 0,
             "subject": 0,
             "frame_idx": image_id,
-            **sample_of_one_hand(int(column["side"]), column["joints_cam_mm"], column["joint_valid"],
-                                 column["focal_px"], column["principal_point_px"]),
+            **sample_of_one_hand(
+                int(column["side"]),
+                column["joints_cam_mm"],
+                column["joint_valid"],
+                column["focal_px"],
+                column["principal_point_px"],
+            ),
             "all_joints_cam": np.array(column["joints_cam_mm"], dtype=np.float32),
             "joints_seen": column["joint_seen"].astype(np.float32),
             "bbox": xywh_to_xyxy(column["bbox_xywh"])[None].astype(np.float32),

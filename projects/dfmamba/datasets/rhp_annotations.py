@@ -64,10 +64,16 @@ MASK_CLASSES = {LEFT: (2, 17), RIGHT: (18, 33)}  # first and last class of a han
 HAND_CLASSES = range(MASK_CLASSES[LEFT][0], MASK_CLASSES[RIGHT][1] + 1)
 
 COLUMNS: dict[str, tuple[tuple[int, ...], type]] = {  # name: shape of an entry, type
-    "annotation_id": ((), np.int64), "image_id": ((), np.int64), "file_name": ((), np.bytes_), "side": ((), np.int8),
-    "joints_cam_mm": ((NUM_HAND_JOINTS, 3), np.float32), "joint_valid": ((NUM_HAND_JOINTS,), np.bool_),
+    "annotation_id": ((), np.int64),
+    "image_id": ((), np.int64),
+    "file_name": ((), np.bytes_),
+    "side": ((), np.int8),
+    "joints_cam_mm": ((NUM_HAND_JOINTS, 3), np.float32),
+    "joint_valid": ((NUM_HAND_JOINTS,), np.bool_),
     "joint_seen": ((NUM_HAND_JOINTS,), np.bool_),
-    "bbox_xywh": ((4,), np.float32), "focal_px": ((2,), np.float32), "principal_point_px": ((2,), np.float32),
+    "bbox_xywh": ((4,), np.float32),
+    "focal_px": ((2,), np.float32),
+    "principal_point_px": ((2,), np.float32),
     "image_size": ((2,), np.int32),
 }
 
@@ -142,8 +148,13 @@ def with_wrist(seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return valid
 
 
-def parse_rhp(ann_file: str | Path, mask_folder: str | Path | None = None, hand: str = "prominent",
-              validity: str = "visible", faults: Faults | None = None) -> AnnotationColumns:
+def parse_rhp(
+    ann_file: str | Path,
+    mask_folder: str | Path | None = None,
+    hand: str = "prominent",
+    validity: str = "visible",
+    faults: Faults | None = None,
+) -> AnnotationColumns:
     """Read the annotations, one record for each frame of the pickles, or each annotation of the JSON file.
 
     The columns, N records: `annotation_id`, `image_id`, `file_name`, `side`, `joints_cam_mm` (N, 21, 3) in canonical
@@ -180,8 +191,9 @@ def parse_rhp(ann_file: str | Path, mask_folder: str | Path | None = None, hand:
     """
     path, faults = Path(ann_file), faults or Faults()
     check_choices(path, hand, validity)
-    records: _Annotations | _Frames = (_Annotations(path, hand, faults) if is_coco(path)
-                                       else _Frames(path, hand, mask_folder, faults))
+    records: _Annotations | _Frames = (
+        _Annotations(path, hand, faults) if is_coco(path) else _Frames(path, hand, mask_folder, faults)
+    )
     parts: list[dict[str, NDArray]] = []
     reach_mm: list[NDArray[np.float32]] = []
     skipped: Counter[str] = Counter()
@@ -194,12 +206,18 @@ def parse_rhp(ann_file: str | Path, mask_folder: str | Path | None = None, hand:
     return AnnotationColumns(columns, dict(skipped) | faults.skipped)
 
 
-def _read_chunks(path: Path, records: "_Annotations | _Frames", validity: str, faults: Faults,
-                 skipped: Counter[str]) -> Iterator[dict[str, NDArray]]:
+def _read_chunks(
+    path: Path, records: "_Annotations | _Frames", validity: str, faults: Faults, skipped: Counter[str]
+) -> Iterator[dict[str, NDArray]]:
     """Yield the columns of up to `CHUNK` records at a time, at least once; lengths still in float64."""
+
     def columns_of(rows: list[tuple]) -> dict[str, NDArray]:
-        return {name: np.array([row[number] for row in rows], dtype=np.float64 if type_ is np.float32 else type_)
-                .reshape(len(rows), *shape) for number, (name, (shape, type_)) in enumerate(COLUMNS.items())}
+        return {
+            name: np.array([row[number] for row in rows], dtype=np.float64 if type_ is np.float32 else type_).reshape(
+                len(rows), *shape
+            )
+            for number, (name, (shape, type_)) in enumerate(COLUMNS.items())
+        }
 
     rows: list[tuple] = []
     for number in tqdm(records.numbers, desc=f"reading {path.name}", delay=2, disable=None):
@@ -215,14 +233,18 @@ def _read_chunks(path: Path, records: "_Annotations | _Frames", validity: str, f
     yield columns_of(rows)
 
 
-def _check(path: Path, rows: dict[str, NDArray], faults: Faults,
-           skipped: Counter[str]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+def _check(
+    path: Path, rows: dict[str, NDArray], faults: Faults, skipped: Counter[str]
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """Return which rows (n,) are sound, and the reach of their hands in mm."""
     joints = rows["joints_cam_mm"]
     hands = Hands(lambda part: joints[part], rows["joint_valid"], ONE_HAND, ONE_HAND.roots)
-    facts = [*camera_facts(path, rows["focal_px"], rows["principal_point_px"]),
-             *hands.facts(path, "joint_cam" if is_coco(path) else "xyz", _unit(path), "joint behind the camera"),
-             box_fact(path, rows["bbox_xywh"]), image_size_fact(path, rows["image_size"])]
+    facts = [
+        *camera_facts(path, rows["focal_px"], rows["principal_point_px"]),
+        *hands.facts(path, "joint_cam" if is_coco(path) else "xyz", _unit(path), "joint behind the camera"),
+        box_fact(path, rows["bbox_xywh"]),
+        image_size_fact(path, rows["image_size"]),
+    ]
     sound = keep_sound(rows["annotation_id"], facts, faults, skipped)
     return sound, hands.typical_reach_mm(sound)
 
@@ -247,8 +269,10 @@ def check_choices(path: str | Path, hand: str, validity: str) -> None:
     if validity not in VALIDITIES:
         raise ValueError(f"validity: expected one of {VALIDITIES}, got {validity!r}")
     if is_coco(path) and hand in ("most_pixels", "most_visible"):
-        raise ValueError(f"hand: expected 'prominent', 'right' or 'left' for {path}, which holds one hand of each "
-                         f"image, got {hand!r}. The pickles hold both")
+        raise ValueError(
+            f"hand: expected 'prominent', 'right' or 'left' for {path}, which holds one hand of each "
+            f"image, got {hand!r}. The pickles hold both"
+        )
 
 
 class _Frames:
@@ -260,8 +284,13 @@ class _Frames:
         frames = read_pickle(path)
         if not isinstance(frames, dict):
             raise fault(path, "-", "a dictionary of frames by number", f"a {type(frames).__name__}")
-        self.frames = by_id(path, "number", frames.items(), faults,
-                            lambda _, item: get_integer(path, item[0], {"number": item[0]}, "number"))
+        self.frames = by_id(
+            path,
+            "number",
+            frames.items(),
+            faults,
+            lambda _, item: get_integer(path, item[0], {"number": item[0]}, "number"),
+        )
         self.numbers = list(self.frames)
 
     def read(self, record: int) -> Hand:
@@ -272,9 +301,18 @@ class _Frames:
         focal, principal_point = pinhole_of_matrix(self.path, record, get_array(self.path, record, frame, "K", (3, 3)))
         seen = right_hand_first(seen_flags(uv_seen[:, 2]))
         side = self._choose(record, seen)
-        return Hand(annotation_id=record, image_id=record, file_name=image_name(record), side=side,
-                    joints_mm=metres_to_mm(right_hand_first(xyz))[hand_slice(side)], seen=seen[hand_slice(side)],
-                    focal_px=focal, principal_point_px=principal_point, bbox_xywh=None, image_size=IMAGE_SIZE)
+        return Hand(
+            annotation_id=record,
+            image_id=record,
+            file_name=image_name(record),
+            side=side,
+            joints_mm=metres_to_mm(right_hand_first(xyz))[hand_slice(side)],
+            seen=seen[hand_slice(side)],
+            focal_px=focal,
+            principal_point_px=principal_point,
+            bbox_xywh=None,
+            image_size=IMAGE_SIZE,
+        )
 
     def _choose(self, record: int, seen: NDArray[np.bool_]) -> int:
         """Return the side that the rule names, of a frame whose joints (42,) are seen or not."""
@@ -286,8 +324,13 @@ class _Frames:
         mask = read_mask(mask_path)
         if not ((mask >= HAND_CLASSES[0]) & (mask <= HAND_CLASSES[-1])).any():  # then there is nothing to choose by
             if seen.any():
-                raise fault(mask_path, record, f"pixels of a hand (classes {HAND_CLASSES[0]} to {HAND_CLASSES[-1]}), "
-                            f"for the pickle says that {seen.sum()} joints are visible", "none")
+                raise fault(
+                    mask_path,
+                    record,
+                    f"pixels of a hand (classes {HAND_CLASSES[0]} to {HAND_CLASSES[-1]}), "
+                    f"for the pickle says that {seen.sum()} joints are visible",
+                    "none",
+                )
             raise Skip("no hand in the mask")
         return side_with_most_pixels(mask)
 
@@ -300,15 +343,18 @@ def read_mask(path: Path) -> NDArray:
         ValueError: It is no image, or one too large.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path} (a mask, which decides on the hand; hand='most_visible', "
-                                "of tools/score.py --hand most_visible, needs none)")
+        raise FileNotFoundError(
+            f"no such file: {path} (a mask, which decides on the hand; hand='most_visible', "
+            "of tools/score.py --hand most_visible, needs none)"
+        )
     read_image_size(path)
     try:
         with Image.open(path) as image:
             mask = np.asarray(image)
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{path}: expected a mask, got an image that cannot be decoded: {error}. Is the download cut "
-                         "short?") from error
+        raise ValueError(
+            f"{path}: expected a mask, got an image that cannot be decoded: {error}. Is the download cut short?"
+        ) from error
     return mask if mask.ndim == 2 else mask[..., 0]  # some copies have the number in three channels
 
 
@@ -335,18 +381,24 @@ class _Annotations:
         camera = get_key(path, record, image, "cam_param")
         joints = get_array(path, record, annotation, "joint_cam", (NUM_HAND_JOINTS, 3))
         box = get_array(path, record, annotation, "bbox", (4,)) if "bbox" in annotation else None
-        return Hand(annotation_id=record, image_id=image_id,
-                    file_name=check_relative_path(path, record, get_text(path, record, image, "file_name")),
-                    side=SIDES.index(hand_type), joints_mm=wrist_last(joints),
-                    seen=wrist_last(self._seen(record, annotation)),
-                    focal_px=get_array(path, record, camera, "focal", (2,)),
-                    principal_point_px=get_array(path, record, camera, "princpt", (2,)), bbox_xywh=box,
-                    image_size=self._size(record, image))
+        return Hand(
+            annotation_id=record,
+            image_id=image_id,
+            file_name=check_relative_path(path, record, get_text(path, record, image, "file_name")),
+            side=SIDES.index(hand_type),
+            joints_mm=wrist_last(joints),
+            seen=wrist_last(self._seen(record, annotation)),
+            focal_px=get_array(path, record, camera, "focal", (2,)),
+            principal_point_px=get_array(path, record, camera, "princpt", (2,)),
+            bbox_xywh=box,
+            image_size=self._size(record, image),
+        )
 
     def _size(self, record: int, image: dict[str, Any]) -> tuple[int, int]:
         """Return width and height in px; 0 where the file does not say it."""
-        width, height = (get_integer(self.path, record, image, key) if key in image else 0
-                         for key in ("width", "height"))
+        width, height = (
+            get_integer(self.path, record, image, key) if key in image else 0 for key in ("width", "height")
+        )
         return width, height
 
     def _seen(self, record: int, annotation: dict[str, Any]) -> NDArray[np.bool_]:
@@ -380,6 +432,16 @@ def _make_row(hand: Hand, validity: str) -> tuple:
     valid, box = with_wrist(seen), hand.bbox_xywh
     if box is None:
         box = _box_of_joints(project(hand.joints_mm, hand.focal_px, hand.principal_point_px), seen, valid)
-    return (hand.annotation_id, hand.image_id, hand.file_name.encode(), hand.side,
-            hand.joints_mm, valid, seen, box, hand.focal_px, hand.principal_point_px,
-            np.clip(hand.image_size, -1, 2**31 - 1))
+    return (
+        hand.annotation_id,
+        hand.image_id,
+        hand.file_name.encode(),
+        hand.side,
+        hand.joints_mm,
+        valid,
+        seen,
+        box,
+        hand.focal_px,
+        hand.principal_point_px,
+        np.clip(hand.image_size, -1, 2**31 - 1),
+    )

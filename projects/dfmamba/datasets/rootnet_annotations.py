@@ -44,15 +44,26 @@ def parse_rootnet(path: str | Path, faults: Faults | None = None) -> AnnotationC
     ids = np.array([record for record, _, _ in rows], dtype=np.int64)
     boxes = np.array([box for _, box, _ in rows]).reshape(-1, 4)
     depths = np.array([depth for _, _, depth in rows]).reshape(-1, 2)
-    sound = keep_sound(ids, [
-        box_fact(path, boxes),
-        Fact(path, "finite depths in 'abs_depth'", np.all(np.isfinite(in_float32(depths)), axis=1),
-             lambda row: depths[row].tolist()),
-        first_of_each(path, "annot_id", ids)], faults, Counter())
+    sound = keep_sound(
+        ids,
+        [
+            box_fact(path, boxes),
+            Fact(
+                path,
+                "finite depths in 'abs_depth'",
+                np.all(np.isfinite(in_float32(depths)), axis=1),
+                lambda row: depths[row].tolist(),
+            ),
+            first_of_each(path, "annot_id", ids),
+        ],
+        faults,
+        Counter(),
+    )
     ids, boxes, depths = ids[sound], boxes[sound], depths[sound]
     centre, size = boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:] / ROOTNET_ENLARGEMENT
     columns: dict[str, NDArray] = {
-               "annotation_id": ids,
-               "bbox_xywh": np.concatenate([centre - size / 2, size], axis=1).astype(np.float32),
-               "abs_depth_mm": depths.astype(np.float32)}
+        "annotation_id": ids,
+        "bbox_xywh": np.concatenate([centre - size / 2, size], axis=1).astype(np.float32),
+        "abs_depth_mm": depths.astype(np.float32),
+    }
     return AnnotationColumns(columns, faults.skipped)

@@ -54,9 +54,11 @@ class ToSingleHand(BaseTransform):
         add_hand_type(results)
         there = np.flatnonzero(np.reshape(results["hand_type"], -1) > 0)
         if num_joints != TWO_HANDS.num_joints or len(there) != 1:
-            raise ValueError("ToSingleHand: expected 21 joints, or 42 of which one hand is there, got "
-                             f"{num_joints} joints with {' and '.join(SIDES[side] for side in there) or 'no'} hand"
-                             + (" (see InterHand26MHandsDataset)" if len(there) > 1 else ""))
+            raise ValueError(
+                "ToSingleHand: expected 21 joints, or 42 of which one hand is there, got "
+                f"{num_joints} joints with {' and '.join(SIDES[side] for side in there) or 'no'} hand"
+                + (" (see InterHand26MHandsDataset)" if len(there) > 1 else "")
+            )
         joints = hand_slice(int(there[0]))
         for key in ("keypoints", "keypoints_cam", "keypoints_visible"):
             if key in results:
@@ -91,8 +93,10 @@ class MirrorLeftHand(BaseTransform):
         """Mirror the sample if its hand is a left one; arrays are replaced, not written to."""
         num_joints, cropped = count_joints(results), "transformed_keypoints" in results
         if num_joints != ONE_HAND.num_joints or cropped:
-            raise ValueError("MirrorLeftHand: expected 21 joints (see ToSingleHand), and to stand before TopdownAffine "
-                             f"in the pipeline, got {num_joints} joints{' after it' if cropped else ''}")
+            raise ValueError(
+                "MirrorLeftHand: expected 21 joints (see ToSingleHand), and to stand before TopdownAffine "
+                f"in the pipeline, got {num_joints} joints{' after it' if cropped else ''}"
+            )
         add_hand_type(results)
         results["mirrored"] = bool(np.reshape(results["hand_type"], -1)[LEFT] > 0)
         if results["mirrored"]:
@@ -155,8 +159,10 @@ class AddViewRotation(BaseTransform):
             return results
         missing = [key for key in ("bbox_center", "focal", "principal_pt") if key not in results]
         if missing:
-            raise ValueError(f"AddViewRotation: expected a camera and a box in the sample, got no {', '.join(missing)} "
-                             "(bbox_center comes from GetBBoxCenterScale)")
+            raise ValueError(
+                f"AddViewRotation: expected a camera and a box in the sample, got no {', '.join(missing)} "
+                "(bbox_center comes from GetBBoxCenterScale)"
+            )
         centre = back_project(results["bbox_center"][0], 1.0, results["focal"], results["principal_pt"])
         results["view_rotation"] = rotation_to_optical_axis(centre)
         return results
@@ -196,8 +202,9 @@ class AddBoneLength(BaseTransform):
             return results
         joints, visible = results["keypoints_cam"], results["keypoints_visible"]
         if joints.shape[1] != self.num_joints:
-            raise ValueError(f"AddBoneLength: expected {self.num_joints} joints, got {joints.shape[1]} "
-                             "(see ToSingleHand)")
+            raise ValueError(
+                f"AddBoneLength: expected {self.num_joints} joints, got {joints.shape[1]} (see ToSingleHand)"
+            )
         start, end = self.ends
         known = bool(visible[0, start] > 0 and visible[0, end] > 0)
         length = np.linalg.norm(joints[0, end] - joints[0, start]) if known else 0
@@ -208,14 +215,18 @@ class AddBoneLength(BaseTransform):
     def _said_length(self, said_mm: ArrayLike | None) -> NDArray[np.float32]:
         """Return the length (1,) in mm for a picture without truth."""
         if said_mm is None and self.bone == USUAL_BONE:
-            warn_once(f"bone_length: nobody says how large the hand is; {'-'.join(self.bone)} is taken for "
-                      f"{USUAL_BONE_MM} mm long, and lengths in mm scale with it. "
-                      "model.dataset_meta['bone_length'] = ... in mm says otherwise.")
+            warn_once(
+                f"bone_length: nobody says how large the hand is; {'-'.join(self.bone)} is taken for "
+                f"{USUAL_BONE_MM} mm long, and lengths in mm scale with it. "
+                "model.dataset_meta['bone_length'] = ... in mm says otherwise."
+            )
             said_mm = USUAL_BONE_MM
         length = np.ravel(np.nan if said_mm is None else said_mm).astype(np.float32)
         if length.shape != (1,) or not 0 < length[0] < np.inf:
-            raise ValueError(f"bone_length: expected the length of {'-'.join(self.bone)} in mm, which no picture "
-                             f"tells, as model.dataset_meta['bone_length'], got {said_mm!r}")
+            raise ValueError(
+                f"bone_length: expected the length of {'-'.join(self.bone)} in mm, which no picture "
+                f"tells, as model.dataset_meta['bone_length'], got {said_mm!r}"
+            )
         return length
 
     def __repr__(self) -> str:

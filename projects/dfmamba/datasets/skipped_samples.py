@@ -46,8 +46,9 @@ class SkippedSamples:
     def count(self, rows: NDArray[np.int64]) -> dict[str, int]:
         """Return how many of these rows are marked, by reason, the most frequent first."""
         counts = np.bincount(self.marks.numpy()[np.unique(rows)], minlength=len(REASONS) + 1)[1:]
-        found = sorted(((int(count), reason) for count, reason in zip(counts, REASONS, strict=True) if count),
-                       reverse=True)
+        found = sorted(
+            ((int(count), reason) for count, reason in zip(counts, REASONS, strict=True) if count), reverse=True
+        )
         return {reason: count for count, reason in found}
 
     def rows_by_reason(self) -> dict[str, list[int]]:
@@ -83,5 +84,6 @@ def _share(marks: torch.Tensor) -> torch.Tensor:
         return marks.share_memory_()
     except RuntimeError as error:
         MMLogger.get_current_instance().warning(
-            f"no shared memory ({error}): samples that the workers of data loaders leave out cannot be counted")
+            f"no shared memory ({error}): samples that the workers of data loaders leave out cannot be counted"
+        )
         return marks

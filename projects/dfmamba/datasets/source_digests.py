@@ -72,8 +72,10 @@ def _digest_file(path: Path, signature: list[int]) -> str:
         MMLogger.get_current_instance().info(f"reading {path} ({signature[0] / 1e9:.1f} GB) to see whether it changed")
     digest = _digest_content(path)
     if _signature(path) != signature:
-        raise ValueError(f"{path}: expected a file that stays as it is, but it changes while it is read. "
-                         "Try again when it is complete.")
+        raise ValueError(
+            f"{path}: expected a file that stays as it is, but it changes while it is read. "
+            "Try again when it is complete."
+        )
     return digest
 
 

@@ -116,8 +116,10 @@ class RandomBoxJitter(BaseTransform):
         self, shift: float = 0.15, scale: float = 0.25, rotation_deg: float = 45.0, rotation_prob: float = 0.6
     ) -> None:
         if shift < 0 or not 0 <= scale < 1 or rotation_deg < 0 or not 0 <= rotation_prob <= 1:
-            raise ValueError("RandomBoxJitter: expected shift >= 0, 0 <= scale < 1, rotation_deg >= 0 and "
-                             f"0 <= rotation_prob <= 1, got {shift}, {scale}, {rotation_deg} and {rotation_prob}")
+            raise ValueError(
+                "RandomBoxJitter: expected shift >= 0, 0 <= scale < 1, rotation_deg >= 0 and "
+                f"0 <= rotation_prob <= 1, got {shift}, {scale}, {rotation_deg} and {rotation_prob}"
+            )
         self.shift, self.scale = shift, scale
         self.rotation_deg, self.rotation_prob = rotation_deg, rotation_prob
 
@@ -141,8 +143,10 @@ class RandomBoxJitter(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return (f"{type(self).__name__}(shift={self.shift}, scale={self.scale}, rotation_deg={self.rotation_deg}, "
-                f"rotation_prob={self.rotation_prob})")
+        return (
+            f"{type(self).__name__}(shift={self.shift}, scale={self.scale}, rotation_deg={self.rotation_deg}, "
+            f"rotation_prob={self.rotation_prob})"
+        )
 
 
 @TRANSFORMS.register_module()

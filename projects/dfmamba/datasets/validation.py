@@ -29,8 +29,10 @@ MAX_PX = 1e6  # of principal points and boxes
 ROTATION_TOLERANCE = 1e-3  # numbers may be printed with four digits
 JOINTS_FOR_SIZE = 10  # hands with fewer valid joints say nothing about the size of hands
 CHUNK = 20_000  # records whose joints are in memory at a time
-ONE_HAND_HINT = (f"This layout holds {TWO_HANDS.num_joints} joints, the right hand's {NUM_HAND_JOINTS} first. Own data "
-                 "of one hand goes into the JSON layout of RHPDataset, see docs/data.md")
+ONE_HAND_HINT = (
+    f"This layout holds {TWO_HANDS.num_joints} joints, the right hand's {NUM_HAND_JOINTS} first. Own data "
+    "of one hand goes into the JSON layout of RHPDataset, see docs/data.md"
+)
 
 
 class Skip(Exception):  # noqa: N818, it is no error
@@ -58,8 +60,12 @@ class Fact:
     def of_rows(self, rows: NDArray[np.integer]) -> "Fact":
         """Return a fact about a side table as one about the records (N,) that refer to its rows."""
         path = self.path
-        return replace(self, holds=self.holds[rows], got=lambda row: self.got(int(rows[row])),
-                       path=(lambda row: path(int(rows[row]))) if callable(path) else path)
+        return replace(
+            self,
+            holds=self.holds[rows],
+            got=lambda row: self.got(int(rows[row])),
+            path=(lambda row: path(int(rows[row]))) if callable(path) else path,
+        )
 
     def error(self, record: object, row: int) -> ValueError:
         """Return the error for a record that fails."""
@@ -67,8 +73,9 @@ class Fact:
         return fault(path, record, self.expected, self.got(row))
 
 
-def keep_sound(records: NDArray | Sequence[object], facts: Iterable[Fact], faults: Faults,
-               skipped: Counter[str]) -> NDArray[np.bool_]:
+def keep_sound(
+    records: NDArray | Sequence[object], facts: Iterable[Fact], faults: Faults, skipped: Counter[str]
+) -> NDArray[np.bool_]:
     """Return which records pass all facts; the first fact that a record fails decides what becomes of it.
 
     Args:
@@ -115,8 +122,13 @@ class Hands:
         valid_joints: (N, hands), their number.
     """
 
-    def __init__(self, joints_of: Callable[[slice], NDArray], valid: NDArray[np.bool_], skeleton: Skeleton,
-                 origins: Sequence[int]) -> None:
+    def __init__(
+        self,
+        joints_of: Callable[[slice], NDArray],
+        valid: NDArray[np.bool_],
+        skeleton: Skeleton,
+        origins: Sequence[int],
+    ) -> None:
         self.joints_of, self.valid, self.skeleton, self.origins = joints_of, valid, skeleton, list(origins)
         count, hands = len(valid), len(self.origins)
         self._shape = hands, skeleton.num_joints // hands
@@ -152,16 +164,32 @@ class Hands:
         """
         low, high = REACH_MM
         return [
-            Fact(path, f"finite numbers in {key!r} for the valid joints", self.finite,
-                 lambda row: self._describe_joint(row, ~np.all(np.isfinite(self._joints(row)), axis=1))),
-            Fact(path, f"joints in {unit} in {key!r}, of a hand that reaches {low:g} to {high:g} mm from the "
-                 f"{self._origin_name}", np.all(self._is_sane_reach(self.reach_mm), axis=1), self._describe_size),
-            Fact(path, f"valid joints in front of the camera, by {MIN_DEPTH_MM:g} mm or more, in {key!r}",
-                 self.nearest_mm >= MIN_DEPTH_MM,
-                 lambda row: self._describe_joint(row, ~(self._joints(row)[:, 2] >= MIN_DEPTH_MM)), behind),
-            Fact(path, f"valid joints within {MAX_DISTANCE_MM:g} mm of the camera in {key!r}",
-                 self.farthest_mm <= MAX_DISTANCE_MM,
-                 lambda row: self._describe_joint(row, np.any(np.abs(self._joints(row)) > MAX_DISTANCE_MM, axis=1))),
+            Fact(
+                path,
+                f"finite numbers in {key!r} for the valid joints",
+                self.finite,
+                lambda row: self._describe_joint(row, ~np.all(np.isfinite(self._joints(row)), axis=1)),
+            ),
+            Fact(
+                path,
+                f"joints in {unit} in {key!r}, of a hand that reaches {low:g} to {high:g} mm from the "
+                f"{self._origin_name}",
+                np.all(self._is_sane_reach(self.reach_mm), axis=1),
+                self._describe_size,
+            ),
+            Fact(
+                path,
+                f"valid joints in front of the camera, by {MIN_DEPTH_MM:g} mm or more, in {key!r}",
+                self.nearest_mm >= MIN_DEPTH_MM,
+                lambda row: self._describe_joint(row, ~(self._joints(row)[:, 2] >= MIN_DEPTH_MM)),
+                behind,
+            ),
+            Fact(
+                path,
+                f"valid joints within {MAX_DISTANCE_MM:g} mm of the camera in {key!r}",
+                self.farthest_mm <= MAX_DISTANCE_MM,
+                lambda row: self._describe_joint(row, np.any(np.abs(self._joints(row)) > MAX_DISTANCE_MM, axis=1)),
+            ),
         ]
 
     def typical_reach_mm(self, sound: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -198,8 +226,13 @@ def describe_factor(measured_mm: float, typical_mm: float) -> str:
     'too small by 1000: metres where mm belong?'
     """
     power = round(math.log10(measured_mm / typical_mm)) if 0 < measured_mm < math.inf else 0
-    meaning = {-3: ": metres where mm belong?", -2: "", -1: ": centimetres where mm belong?",
-               3: ": mm taken for metres?", 1: ": mm taken for centimetres?"}.get(power, "")
+    meaning = {
+        -3: ": metres where mm belong?",
+        -2: "",
+        -1: ": centimetres where mm belong?",
+        3: ": mm taken for metres?",
+        1: ": mm taken for centimetres?",
+    }.get(power, "")
     return f"too {'small' if power < 0 else 'large'} by {10 ** abs(power)}{meaning}" if power else ""
 
 
@@ -213,15 +246,18 @@ def check_typical_reach(path: Path, reach_mm: NDArray[np.floating], unit: str) -
     """
     typical = float(np.median(reach_mm)) if len(reach_mm) else TYPICAL_REACH_MM
     if factor := describe_factor(typical, TYPICAL_REACH_MM):
-        raise ValueError(f"{path}: expected joints in {unit}, of hands that reach about {TYPICAL_REACH_MM:g} mm, got "
-                         f"{typical:.4g} mm in the median of {len(reach_mm)} hands, {factor}")
+        raise ValueError(
+            f"{path}: expected joints in {unit}, of hands that reach about {TYPICAL_REACH_MM:g} mm, got "
+            f"{typical:.4g} mm in the median of {len(reach_mm)} hands, {factor}"
+        )
 
 
 # ---- cameras
 
 
-def camera_facts(path: Path, focal_px: ArrayLike, principal_point_px: ArrayLike,
-                 name_of: Callable[[int], object] = lambda row: "") -> list[Fact]:
+def camera_facts(
+    path: Path, focal_px: ArrayLike, principal_point_px: ArrayLike, name_of: Callable[[int], object] = lambda row: ""
+) -> list[Fact]:
     """Return what should be true of the intrinsics of C cameras.
 
     Args:
@@ -233,15 +269,24 @@ def camera_facts(path: Path, focal_px: ArrayLike, principal_point_px: ArrayLike,
     focal, point = in_float32(focal_px), in_float32(principal_point_px)
     low, high = FOCAL_PX
     return [
-        Fact(path, f"focal lengths from {low:g} to {high:g} px", np.all((focal >= low) & (focal <= high), axis=1),
-             lambda row: f"{np.asarray(focal_px)[row].tolist()} {name_of(row)}".strip()),
-        Fact(path, f"a principal point within {MAX_PX:g} px", np.all(np.abs(point) <= MAX_PX, axis=1),
-             lambda row: f"{np.asarray(principal_point_px)[row].tolist()} {name_of(row)}".strip()),
+        Fact(
+            path,
+            f"focal lengths from {low:g} to {high:g} px",
+            np.all((focal >= low) & (focal <= high), axis=1),
+            lambda row: f"{np.asarray(focal_px)[row].tolist()} {name_of(row)}".strip(),
+        ),
+        Fact(
+            path,
+            f"a principal point within {MAX_PX:g} px",
+            np.all(np.abs(point) <= MAX_PX, axis=1),
+            lambda row: f"{np.asarray(principal_point_px)[row].tolist()} {name_of(row)}".strip(),
+        ),
     ]
 
 
-def pose_facts(path: Path, rotation: NDArray, place_mm: NDArray,
-               name_of: Callable[[int], object] = lambda row: "") -> list[Fact]:
+def pose_facts(
+    path: Path, rotation: NDArray, place_mm: NDArray, name_of: Callable[[int], object] = lambda row: ""
+) -> list[Fact]:
     """Return what should be true of the poses of C cameras.
 
     Args:
@@ -251,11 +296,18 @@ def pose_facts(path: Path, rotation: NDArray, place_mm: NDArray,
         name_of: Names a camera, for messages.
     """
     return [
-        Fact(path, "a rotation (an orthonormal matrix with the determinant 1)", are_rotations(rotation),
-             lambda row: f"{describe_rotation(rotation[row])} {rotation[row].tolist()} {name_of(row)}".strip()),
-        Fact(path, f"a camera within {MAX_DISTANCE_MM:g} mm of the world's origin",
-             np.all(np.abs(in_float32(place_mm)) <= MAX_DISTANCE_MM, axis=1),
-             lambda row: f"{place_mm[row].tolist()} {name_of(row)}".strip()),
+        Fact(
+            path,
+            "a rotation (an orthonormal matrix with the determinant 1)",
+            are_rotations(rotation),
+            lambda row: f"{describe_rotation(rotation[row])} {rotation[row].tolist()} {name_of(row)}".strip(),
+        ),
+        Fact(
+            path,
+            f"a camera within {MAX_DISTANCE_MM:g} mm of the world's origin",
+            np.all(np.abs(in_float32(place_mm)) <= MAX_DISTANCE_MM, axis=1),
+            lambda row: f"{place_mm[row].tolist()} {name_of(row)}".strip(),
+        ),
     ]
 
 
@@ -295,8 +347,11 @@ def pinhole_of_matrix(path: Path, record: object, matrix: NDArray) -> tuple[NDAr
 # ---- boxes, images, sides, ids
 
 
-def box_fact(path: Path | Callable[[int], Path], boxes_xywh: NDArray,
-             expected: str = "a 'bbox' [x, y, w, h] in px with positive w and h") -> Fact:
+def box_fact(
+    path: Path | Callable[[int], Path],
+    boxes_xywh: NDArray,
+    expected: str = "a 'bbox' [x, y, w, h] in px with positive w and h",
+) -> Fact:
     """Return whether boxes (N, 4) have an area and are of a sane size."""
     boxes = in_float32(boxes_xywh)
     holds = np.all(np.abs(boxes) <= MAX_PX, axis=1) & np.all(boxes[:, 2:] > 0, axis=1)
@@ -309,8 +364,12 @@ def image_size_fact(path: Path, sizes: NDArray[np.integer], required: bool = Fal
     holds = (width > 0) & (height > 0) & (width * height <= MAX_IMAGE_PIXELS)
     if not required:
         holds |= (width == 0) & (height == 0)
-    return Fact(path, f"a 'width' and a 'height' in px of at most {MAX_IMAGE_PIXELS} pixels", holds,
-                lambda row: sizes[row].tolist())
+    return Fact(
+        path,
+        f"a 'width' and a 'height' in px of at most {MAX_IMAGE_PIXELS} pixels",
+        holds,
+        lambda row: sizes[row].tolist(),
+    )
 
 
 def side_fact(path: Path, hand_type: NDArray[np.bool_], valid: NDArray[np.bool_]) -> Fact:
@@ -321,8 +380,11 @@ def side_fact(path: Path, hand_type: NDArray[np.bool_], valid: NDArray[np.bool_]
     there = np.stack([valid[:, hand_slice(side)].any(axis=1) for side in range(len(SIDES))], axis=1)
 
     def got(row: int) -> str:
-        return (f"{' and '.join(SIDES[side] for side in np.flatnonzero(hand_type[row]))!r}, and valid joints of the "
-                f"{' and the '.join(SIDES[side] for side in np.flatnonzero(there[row]))} hand only")
+        return (
+            f"{' and '.join(SIDES[side] for side in np.flatnonzero(hand_type[row]))!r}, and valid joints of the "
+            f"{' and the '.join(SIDES[side] for side in np.flatnonzero(there[row]))} hand only"
+        )
+
     return Fact(path, "a 'hand_type' that names a hand with valid joints", np.any(there & hand_type, axis=1), got)
 
 

@@ -17,6 +17,18 @@ from dfmamba.engine.hooks import (
 from dfmamba.engine.layer_decay import BackboneLayerDecayConstructor
 from dfmamba.engine.runner import ReproducibleRunner
 
-__all__ = ["BackboneLayerDecayConstructor", "BatchError", "ConfigError", "ContactSheetHook", "DurableCheckpointHook",
-           "FirstBatchCheckHook", "LossCurveHook", "ProgressHook", "ReproducibleRunner", "SkippedSamplesHook",
-           "UserError", "load_config", "open_checkpoint"]
+__all__ = [
+    "BackboneLayerDecayConstructor",
+    "BatchError",
+    "ConfigError",
+    "ContactSheetHook",
+    "DurableCheckpointHook",
+    "FirstBatchCheckHook",
+    "LossCurveHook",
+    "ProgressHook",
+    "ReproducibleRunner",
+    "SkippedSamplesHook",
+    "UserError",
+    "load_config",
+    "open_checkpoint",
+]

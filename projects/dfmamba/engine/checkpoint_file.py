@@ -31,8 +31,10 @@ from dfmamba.engine.plain_values import map_nested, to_plain
 from dfmamba.engine.registered import did_you_mean, nearest
 
 PARTS_WITH_OBJECTS = {"meta", "message_hub"}  # of a checkpoint; the others hold tensors and plain values
-WAY_OUT = ("A checkpoint holds tensors and plain containers. If you trust whoever made the file, keep its weights "
-           "alone: torch.save(torch.load(FILE, weights_only=False)['state_dict'], 'weights.pth')")
+WAY_OUT = (
+    "A checkpoint holds tensors and plain containers. If you trust whoever made the file, keep its weights "
+    "alone: torch.save(torch.load(FILE, weights_only=False)['state_dict'], 'weights.pth')"
+)
 
 
 class _History:
@@ -52,9 +54,12 @@ class _History:
 
 def _stand_ins() -> list[Any]:
     """Return what the names in files of mmengine stand for, made anew for each file."""
-    named = {**plain_globals(), "mmengine.logging.history_buffer.HistoryBuffer": _History,
-             "builtins.slice": lambda *parts: slice(*parts),
-             "builtins.getattr": lambda *_: None}  # a history names its methods with it; nothing is looked up
+    named = {
+        **plain_globals(),
+        "mmengine.logging.history_buffer.HistoryBuffer": _History,
+        "builtins.slice": lambda *parts: slice(*parts),
+        "builtins.getattr": lambda *_: None,
+    }  # a history names its methods with it; nothing is looked up
     named |= {name.replace("numpy._core", "numpy.core"): value for name, value in named.items()}
     named |= {f"{kind.__module__}.{kind.__qualname__}": kind for kind in PICKLED_TYPES}
     return [(value, name) for name, value in named.items()]
@@ -116,12 +121,14 @@ def _load(path: Path, map_location: Any) -> Any:
         raise
     except Exception as error:  # a damaged pickle may raise anything
         if refused := _refused_name(path, str(error)):
-            raise ConfigError(f"{path}: names {refused}, which is no plain data; nothing of the file was run. "
-                              f"{WAY_OUT}") from error
+            raise ConfigError(
+                f"{path}: names {refused}, which is no plain data; nothing of the file was run. {WAY_OUT}"
+            ) from error
         reason = re.sub(r"(?s).*WeightsUnpickler error: *|Please file an issue.*?: ", "", str(error)).strip()
         reason = reason[:100].splitlines()[0] if reason else "it ends early"
-        raise ConfigError(f"{path}: not a whole checkpoint ({reason}). Was it cut short, or is it no file of "
-                          "torch.save?") from error
+        raise ConfigError(
+            f"{path}: not a whole checkpoint ({reason}). Was it cut short, or is it no file of torch.save?"
+        ) from error
 
 
 def _refused_name(path: Path, message: str) -> str | None:
@@ -185,8 +192,10 @@ def _real_object(value: Any) -> Any:
 
 def _make_refusal(message: str) -> Any:
     """Return a loader for mmengine that refuses every address: the content cannot be had as a file."""
+
     def load(address: str, map_location: Any = None) -> Any:
         raise ConfigError(f"{address}: {message}")
+
     return load
 
 
@@ -207,8 +216,11 @@ def _load_url(url: str, map_location: Any = None) -> dict[str, Any]:
 def _load_named(address: str, map_location: Any = None) -> dict[str, Any]:
     """Open what `torchvision://NAME`, `open-mmlab://NAME` or `mmcls://NAME` stands for in mmengine's tables."""
     scheme, name = address.split("://", 1)
-    tables = {"mmcls": mmengine_checkpoint.get_mmcls_models, "torchvision": mmengine_checkpoint.get_torchvision_models,
-              "modelzoo": mmengine_checkpoint.get_torchvision_models}
+    tables = {
+        "mmcls": mmengine_checkpoint.get_mmcls_models,
+        "torchvision": mmengine_checkpoint.get_torchvision_models,
+        "modelzoo": mmengine_checkpoint.get_torchvision_models,
+    }
     urls = tables.get(scheme, mmengine_checkpoint.get_external_models)()
     if name not in urls:
         raise ConfigError(f"{address}: no such name in mmengine's tables.{did_you_mean(nearest(name, set(urls)))}")
@@ -219,8 +231,9 @@ def _load_named(address: str, map_location: Any = None) -> dict[str, Any]:
 def _become_mmengines_loader() -> None:
     CheckpointLoader.register_scheme("", _load_local, force=True)
     CheckpointLoader.register_scheme(["http://", "https://"], _load_url, force=True)
-    CheckpointLoader.register_scheme(["modelzoo://", "torchvision://", "open-mmlab://", "openmmlab://", "mmcls://"],
-                                     _load_named, force=True)
+    CheckpointLoader.register_scheme(
+        ["modelzoo://", "torchvision://", "open-mmlab://", "openmmlab://", "mmcls://"], _load_named, force=True
+    )
     refuse = _make_refusal("expected a local file, or an address that begins with https://. Fetch the file first")
     CheckpointLoader.register_scheme(["pavi://", r"(\S+\:)?s3://", r"(\S+\:)?petrel://"], refuse, force=True)
 

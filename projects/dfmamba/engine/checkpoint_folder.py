@@ -80,8 +80,10 @@ def _pointed_at(folder: Path) -> Path | None:
     if named.is_absolute() or named.parent != Path():  # as mmengine writes it: absolute, or relative to where it ran
         is_here = named.parent.resolve() == folder.resolve()
         if not is_here and (named.exists() or not inside.is_file()):
-            raise ConfigError(f"{pointer}: names {text[:200]}, which is outside of its folder. Name the checkpoint "
-                              f"with --resume PATH if you mean it, or remove {pointer}.")
+            raise ConfigError(
+                f"{pointer}: names {text[:200]}, which is outside of its folder. Name the checkpoint "
+                f"with --resume PATH if you mean it, or remove {pointer}."
+            )
     return inside
 
 

@@ -36,8 +36,10 @@ def require_keys(config: Config, *keys: str) -> None:
     """
     missing = [key for key in keys if config.get(key) is None]
     if missing:
-        raise ConfigError(f"{config.filename}: lacks {', '.join(missing)}. Is it one of the pieces in configs/_base_, "
-                          "which other configs inherit?")
+        raise ConfigError(
+            f"{config.filename}: lacks {', '.join(missing)}. Is it one of the pieces in configs/_base_, "
+            "which other configs inherit?"
+        )
 
 
 def build_runner(config: Config, loop: str) -> Runner:
@@ -60,6 +62,5 @@ def build_runner(config: Config, loop: str) -> Runner:
     except UserError:
         raise
     except (ValueError, TypeError, KeyError, AssertionError) as error:
-        raise ConfigError(f"{config.filename}: {type(error).__name__}: {error} "
-                          "(--debug shows where)") from error
+        raise ConfigError(f"{config.filename}: {type(error).__name__}: {error} (--debug shows where)") from error
     return runner

@@ -31,15 +31,32 @@ from dfmamba.engine.registered import (
 )
 
 # Top-level keys that mmengine reads. Any other is a helper variable of the config file.
-RUNNER_KEYS = {*inspect.signature(Runner.__init__).parameters, "custom_imports", "runner_type",
-               "find_unused_parameters", "model_wrapper_cfg", "sync_bn"} - {"self", "cfg"}
+RUNNER_KEYS = {
+    *inspect.signature(Runner.__init__).parameters,
+    "custom_imports",
+    "runner_type",
+    "find_unused_parameters",
+    "model_wrapper_cfg",
+    "sync_bn",
+} - {"self", "cfg"}
 # Keywords that a builder of mmengine takes out before it calls the class.
-BUILDER_KEYWORDS = {Hook: {"priority"}, OptimWrapper: {"constructor", "paramwise_cfg"},
-                    _ParamScheduler: {"convert_to_iter_based", "epoch_length"}}
+BUILDER_KEYWORDS = {
+    Hook: {"priority"},
+    OptimWrapper: {"constructor", "paramwise_cfg"},
+    _ParamScheduler: {"convert_to_iter_based", "epoch_length"},
+}
 DATALOADER_KEYWORDS = {"num_batch_per_epoch", "disable_subprocess_warning"}
 # Small dicts that a factory function takes apart: their type is checked, their other keys are that function's affair.
-FACTORY_KEYS = {"init_cfg", "norm_cfg", "act_cfg", "conv_cfg", "upsample_cfg", "padding_cfg", "collate_fn",
-                "worker_init_fn"}
+FACTORY_KEYS = {
+    "init_cfg",
+    "norm_cfg",
+    "act_cfg",
+    "conv_cfg",
+    "upsample_cfg",
+    "padding_cfg",
+    "collate_fn",
+    "worker_init_fn",
+}
 PATH_KEYS = ("root", "dir", "file", "path", "from")  # keys that end so name files: digits are a name there
 # What lies below is no affair of the registries: `type` is data there, or names a class or function of another library.
 FREE_KEYS = {"metainfo", "init_kwargs", "nms"}
@@ -62,8 +79,9 @@ def load_config(path: str | os.PathLike, cfg_options: Sequence[str] | Mapping[st
     """
     try:
         config = _read(Path(path))
-        merge_options(config, cfg_options if isinstance(cfg_options, Mapping) else
-                      parse_options(cfg_options, flatten(config)))
+        merge_options(
+            config, cfg_options if isinstance(cfg_options, Mapping) else parse_options(cfg_options, flatten(config))
+        )
         check_types(config)
     except ModuleNotFoundError as error:
         if error.name:
@@ -97,9 +115,11 @@ def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):  # the file itself is there
         missing = re.search(r"""['"](.*)['"]""", str(error))
         name = missing[1] if missing else error
-        return (f"it, or a config that it inherits, names {name} in _base_, and there is no such file. Paths in _base_ "
-                "are relative to the config: keep it in the folder that it was written for, or name its bases by "
-                "absolute paths.")
+        return (
+            f"it, or a config that it inherits, names {name} in _base_, and there is no such file. Paths in _base_ "
+            "are relative to the config: keep it in the folder that it was written for, or name its bases by "
+            "absolute paths."
+        )
     if isinstance(error, ModuleNotFoundError):  # of a package whose configs it inherits, as in mmdet::
         return f"{error}. Run `make setup`, or install it; `tools/env_check.py` says what else is missing."
     if isinstance(error, UnicodeDecodeError) or "null bytes" in str(error):
@@ -133,11 +153,14 @@ def _import_modules(path: Path, config: Config) -> None:
             if not wanted.get("allow_failed_imports"):
                 what = "" if missing == name else f", for it needs {missing}"
                 is_installed = missing != name.split(".")[0] and importlib.util.find_spec(name.split(".")[0])
-                where = ("Run `make setup`, or install it; `tools/env_check.py` says what else is missing"
-                         if is_installed else
-                         "A module of your own must lie in a folder that PYTHONPATH names")
-                raise ConfigError(f"{path}: custom_imports: cannot import {name}{what}, which is not there. "
-                                  f"{where}.") from error
+                where = (
+                    "Run `make setup`, or install it; `tools/env_check.py` says what else is missing"
+                    if is_installed
+                    else "A module of your own must lie in a folder that PYTHONPATH names"
+                )
+                raise ConfigError(
+                    f"{path}: custom_imports: cannot import {name}{what}, which is not there. {where}."
+                ) from error
 
 
 def parse_options(pairs: Sequence[str], known: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
@@ -172,11 +195,15 @@ def _parse_value(key: str, text: str, now: Any) -> Any:
             return ast.literal_eval(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             if not is_list:
-                raise ConfigError(f"--cfg-options: {key}: expected a Python literal, such as {{'type': 'Adam', 'lr': "
-                                  f"0.1}} in quotes of the shell, got {text}") from None
+                raise ConfigError(
+                    f"--cfg-options: {key}: expected a Python literal, such as {{'type': 'Adam', 'lr': "
+                    f"0.1}} in quotes of the shell, got {text}"
+                ) from None
     if re.match(r"dict\(", text):
-        raise ConfigError(f"--cfg-options: {key}: expected a dict as a literal, such as {{'type': 'Adam', 'lr': 0.1}} "
-                          f"in quotes of the shell, got {text}")
+        raise ConfigError(
+            f"--cfg-options: {key}: expected a dict as a literal, such as {{'type': 'Adam', 'lr': 0.1}} "
+            f"in quotes of the shell, got {text}"
+        )
     if isinstance(now, str) and (key.endswith(PATH_KEYS) or "," in text) and text != "None":
         return text
     is_balanced = text.count("[") == text.count("]") and text.count("(") == text.count(")")
@@ -218,12 +245,16 @@ def _check_option(config: Config, key: str, value: Any) -> None:
         where = ".".join(parts[:depth])
         if isinstance(node, list | tuple):
             if not (part.isdigit() and int(part) < len(node)):
-                raise ConfigError(f"--cfg-options: unknown key '{key}': '{where}' is a list of {len(node)} entries, "
-                                  f"expected a number from 0 to {len(node) - 1}, got '{part}'.")
+                raise ConfigError(
+                    f"--cfg-options: unknown key '{key}': '{where}' is a list of {len(node)} entries, "
+                    f"expected a number from 0 to {len(node) - 1}, got '{part}'."
+                )
             node = node[int(part)]
         elif not isinstance(node, dict):
-            raise ConfigError(f"--cfg-options: unknown key '{key}': '{where}' is the value {node!r}, it has no keys. "
-                              f"To replace it by a dict, write +{key}=...")
+            raise ConfigError(
+                f"--cfg-options: unknown key '{key}': '{where}' is the value {node!r}, it has no keys. "
+                f"To replace it by a dict, write +{key}=..."
+            )
         elif part in node:
             node = node[part]
         elif _takes_keyword(config, parts[:depth], node, part):
@@ -248,16 +279,19 @@ def _refuse_unknown(config: Config, key: str, where: str, part: str, node: dict)
     targets = _targets(config, where.split("."), node) if where else []
     siblings = set(node) | (RUNNER_KEYS if not where else set())
     names = nearest(part, siblings) + (_wrong_keyword(part, targets) or [])
-    rest = key[len(prefix + part):]
+    rest = key[len(prefix + part) :]
     paths = set(flatten(config))
     suggestions = [prefix + name + (rest if prefix + name + rest in paths else "") for name in names]
     last = key.split(".")[-1]
     suggestions += sorted(path for path in paths if path.split(".")[-1] == last)
-    suggestions += [path for path in difflib.get_close_matches(key, sorted(paths), n=2, cutoff=0.8)
-                    if not key.startswith(path)]
+    suggestions += [
+        path for path in difflib.get_close_matches(key, sorted(paths), n=2, cutoff=0.8) if not key.startswith(path)
+    ]
     place = f"'{where}'" + (f" ({node['type']})" if "type" in node else "") if where else "the config"
-    raise ConfigError(f"--cfg-options: unknown key '{key}': {place} has no '{part}'."
-                      f"{did_you_mean(list(dict.fromkeys(suggestions))[:4])} To add a key on purpose, write +{key}=...")
+    raise ConfigError(
+        f"--cfg-options: unknown key '{key}': {place} has no '{part}'."
+        f"{did_you_mean(list(dict.fromkeys(suggestions))[:4])} To add a key on purpose, write +{key}=..."
+    )
 
 
 def _places_of_variable(config: Config, key: str) -> list[str]:
@@ -271,15 +305,24 @@ def _places_of_variable(config: Config, key: str) -> list[str]:
     name, value = key.split(".")[-1], flatten(config).get(key)
     used = {path: other for path, other in flatten(config).items() if path.split(".")[0] in RUNNER_KEYS}
     places = [path for path, other in used.items() if path.split(".")[-1] == name and other == value]
-    others = [path for path, other in used.items() if path not in places and other is not value
-              and isinstance(value, str) and isinstance(other, str) and value and value in other]
+    others = [
+        path
+        for path, other in used.items()
+        if path not in places
+        and other is not value
+        and isinstance(value, str)
+        and isinstance(other, str)
+        and value
+        and value in other
+    ]
     if places and not others:
         return places
     same = places + others or [path for path, other in used.items() if other == value]
     shown = ", ".join(same[:8]) + (", ..." if len(same) > 8 else "")
     advice = f"Set it where its value is used: {shown}." if same else f"To set it anyway, write +{key}=..."
-    raise ConfigError(f"--cfg-options: '{key}' is a helper variable of the config file; setting it would have no "
-                      f"effect. {advice}")
+    raise ConfigError(
+        f"--cfg-options: '{key}' is a helper variable of the config file; setting it would have no effect. {advice}"
+    )
 
 
 def flatten(config: Config) -> dict[str, Any]:
@@ -329,8 +372,9 @@ def _check_node(config: Config, path: list[str], node: Any) -> Iterator[str]:
         for keyword in node:
             suggestions = _wrong_keyword(keyword, targets)
             if suggestions is not None:
-                yield (f"{where}: {name or targets[0].__name__} takes no keyword '{keyword}'."
-                       f"{did_you_mean(suggestions)}")
+                yield (
+                    f"{where}: {name or targets[0].__name__} takes no keyword '{keyword}'.{did_you_mean(suggestions)}"
+                )
     if name not in FREE_TYPES:
         for key, child in node.items():
             yield from _check_node(config, [*path, str(key)], child)
@@ -359,8 +403,14 @@ def _targets(config: Config, path: list[str], node: dict) -> list[Any]:
     if place.endswith("_dataloader") and len(path) == 1:
         return [DataLoader]
     train_loop = EpochBasedTrainLoop if node.get("by_epoch", True) else IterBasedTrainLoop
-    by_place = {"train_cfg": train_loop, "val_cfg": ValLoop, "test_cfg": TestLoop, "optim_wrapper": OptimWrapper,
-                "log_processor": LogProcessor, "randomness": Runner.set_randomness}
+    by_place = {
+        "train_cfg": train_loop,
+        "val_cfg": ValLoop,
+        "test_cfg": TestLoop,
+        "optim_wrapper": OptimWrapper,
+        "log_processor": LogProcessor,
+        "randomness": Runner.set_randomness,
+    }
     return [by_place[place]] if place in by_place else []
 
 

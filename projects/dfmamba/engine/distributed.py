@@ -42,27 +42,38 @@ def join_processes(config: Config) -> None:
         return
     rank, world_size, local_rank = (os.environ.get(name) for name in VARIABLES[launcher])
     if rank is None or world_size is None or (launcher == "pytorch" and "MASTER_ADDR" not in os.environ):
-        raise ConfigError(f"--launcher {launcher}: expected the environment variables {', '.join(VARIABLES[launcher])} "
-                          "of a launcher, got none. " + (
-                              "Start with: torchrun --nproc_per_node=2 tools/train.py CONFIG --launcher pytorch"
-                              if launcher == "pytorch" else "Is this run started by srun or mpirun?"))
+        raise ConfigError(
+            f"--launcher {launcher}: expected the environment variables {', '.join(VARIABLES[launcher])} "
+            "of a launcher, got none. "
+            + (
+                "Start with: torchrun --nproc_per_node=2 tools/train.py CONFIG --launcher pytorch"
+                if launcher == "pytorch"
+                else "Is this run started by srun or mpirun?"
+            )
+        )
     settings = {"timeout": TIMEOUT_S, **((config.get("env_cfg") or {}).get("dist_cfg") or {})}
     config.merge_from_dict({"env_cfg.dist_cfg": settings})
     if torch.cuda.is_available():
         if int(local_rank or 0) >= torch.cuda.device_count():
-            raise ConfigError(f"--launcher {launcher}: expected a GPU for each process on this machine, got process "
-                              f"{int(local_rank or 0) + 1} and {torch.cuda.device_count()} GPUs")
+            raise ConfigError(
+                f"--launcher {launcher}: expected a GPU for each process on this machine, got process "
+                f"{int(local_rank or 0) + 1} and {torch.cuda.device_count()} GPUs"
+            )
         return
     if config.get("sync_bn"):
         raise ConfigError("sync_bn: batch norms over several processes need GPUs, torch sees none")
     if launcher != "pytorch" and not {"MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
-        raise ConfigError(f"--launcher {launcher}: without GPUs, expected the environment variables MASTER_ADDR and "
-                          "MASTER_PORT, the first process's machine and a free port there")
+        raise ConfigError(
+            f"--launcher {launcher}: without GPUs, expected the environment variables MASTER_ADDR and "
+            "MASTER_PORT, the first process's machine and a free port there"
+        )
     os.environ.update(RANK=rank, WORLD_SIZE=world_size, LOCAL_RANK=local_rank or "0")
     config.merge_from_dict({"env_cfg.dist_cfg.backend": "gloo"})
     wrapper = config.get("model_wrapper_cfg") or {
-        "type": "MMDistributedDataParallel", "broadcast_buffers": False,
-        "find_unused_parameters": config.get("find_unused_parameters", False)}
+        "type": "MMDistributedDataParallel",
+        "broadcast_buffers": False,
+        "find_unused_parameters": config.get("find_unused_parameters", False),
+    }
     config.model_wrapper_cfg = {**wrapper, "device_ids": None}
     distributed.init_process_group("gloo", timeout=timedelta(seconds=settings["timeout"]))
 
@@ -89,8 +100,10 @@ def one_voice(name: str, work: Callable[[], None]) -> None:
     except Exception as error:
         if _has_lost_another(error):
             _leave_unless_first("lost", EXIT_FAILED)
-            sys.exit(f"{name}: process {os.environ.get('RANK')} lost contact to another process of this run, which has "
-                     "ended, and may have said why, or did not answer in time")
+            sys.exit(
+                f"{name}: process {os.environ.get('RANK')} lost contact to another process of this run, which has "
+                "ended, and may have said why, or did not answer in time"
+            )
         if message_for_user(error) is not None:
             _leave_unless_first("told", EXIT_USER_ERROR)
         raise
@@ -107,7 +120,8 @@ def _has_lost_another(error: Exception) -> bool:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return False
     return isinstance(error, distributed.DistError) or (
-        type(error) is RuntimeError and _OF_CONNECTION.search(str(error).split("\nOriginal")[0]) is not None)
+        type(error) is RuntimeError and _OF_CONNECTION.search(str(error).split("\nOriginal")[0]) is not None
+    )
 
 
 def _leave_unless_first(what: str, exit_code: int) -> None:
@@ -118,9 +132,15 @@ def _leave_unless_first(what: str, exit_code: int) -> None:
         if distributed.is_initialized():
             store = distributed.distributed_c10d._get_default_store()
         elif os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # torchrun's own store, there from the start
-            store = distributed.PrefixStore("default_pg", distributed.TCPStore(
-                os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False,
-                timeout=timedelta(seconds=5)))
+            store = distributed.PrefixStore(
+                "default_pg",
+                distributed.TCPStore(
+                    os.environ["MASTER_ADDR"],
+                    int(os.environ["MASTER_PORT"]),
+                    is_master=False,
+                    timeout=timedelta(seconds=5),
+                ),
+            )
         else:
             return
         is_first = store.add(f"dfmamba/{what}", 1) == 1

@@ -57,7 +57,8 @@ class StopRequest:
         self.number = number
         self._restore()
         MMLogger.get_current_instance().warning(
-            f"{signal.Signals(number).name}: saving at the next step, then stopping; a second signal stops at once")
+            f"{signal.Signals(number).name}: saving at the next step, then stopping; a second signal stops at once"
+        )
 
     def signal_number(self) -> int:
         """Return the number of the signal that any of the processes got, 0 without one; all must ask together."""

@@ -39,8 +39,10 @@ class BackboneLayerDecayConstructor(DefaultOptimWrapperConstructor):
             raise ConfigError(f"optim_wrapper.paramwise_cfg.layer_decay_rate: expected a number in (0, 1], got {rate}")
         backbone = getattr(module, "backbone", None)
         if backbone is None or not hasattr(backbone, "get_layer_depth"):
-            raise ConfigError(f"optim_wrapper.constructor: {type(self).__name__} needs a backbone with "
-                              f"`get_layer_depth`, as ours have; got {type(backbone).__name__}")
+            raise ConfigError(
+                f"optim_wrapper.constructor: {type(self).__name__} needs a backbone with "
+                f"`get_layer_depth`, as ours have; got {type(backbone).__name__}"
+            )
         exempt, names = no_weight_decay(module), {parameter: name for name, parameter in module.named_parameters()}
         for group in params:
             (parameter,) = group["params"]

@@ -19,8 +19,10 @@ def skip_batches(dataloader: DataLoader, count: int) -> None:
         ConfigError: The batches are made by a batch sampler of another kind than torch's own.
     """
     if type(dataloader.batch_sampler) is not BatchSampler:
-        raise ConfigError(f"train_dataloader.batch_sampler: {type(dataloader.batch_sampler).__name__} cannot begin in "
-                          "the middle of an epoch. Resume from a checkpoint of an epoch's end.")
+        raise ConfigError(
+            f"train_dataloader.batch_sampler: {type(dataloader.batch_sampler).__name__} cannot begin in "
+            "the middle of an epoch. Resume from a checkpoint of an epoch's end."
+        )
     dataloader.sampler.skip(count * dataloader.batch_sampler.batch_size)  # type: ignore[attr-defined]
 
 
@@ -85,8 +87,11 @@ class ExactEpochLoop(_ExactSteps, EpochBasedTrainLoop):
 
     def _validate_if_due(self) -> None:
         self._decide_current_val_interval()
-        due = self._epoch >= max(self.val_begin, 1) and self.batches_done == 0 and (
-            self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs)
+        due = (
+            self._epoch >= max(self.val_begin, 1)
+            and self.batches_done == 0
+            and (self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs)
+        )
         if self.runner.val_loop is not None and due and not self._was_validated():
             self._validate()
 
@@ -132,6 +137,7 @@ class ExactIterLoop(_ExactSteps, IterBasedTrainLoop):
     def _validate_if_due(self) -> None:
         self._decide_current_val_interval()
         due = self._iter >= max(self.val_begin, 1) and (
-            self._iter % self.val_interval == 0 or self._iter == self._max_iters)
+            self._iter % self.val_interval == 0 or self._iter == self._max_iters
+        )
         if self.runner.val_loop is not None and due and not self._was_validated():
             self._validate()

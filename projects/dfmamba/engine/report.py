@@ -18,8 +18,17 @@ from dfmamba.engine.inner_datasets import inner_datasets
 from dfmamba.evaluation.report import is_synthetic as is_synthetic_path
 from dfmamba.io.atomic import write_atomically
 
-PACKAGES = ("dfmamba", "torch", "torchvision", "onedl-mmengine", "onedl-mmcv", "onedl-mmdetection", "mmpose", "numpy",
-            "opencv-python-headless")
+PACKAGES = (
+    "dfmamba",
+    "torch",
+    "torchvision",
+    "onedl-mmengine",
+    "onedl-mmcv",
+    "onedl-mmdetection",
+    "mmpose",
+    "numpy",
+    "opencv-python-headless",
+)
 
 
 def installed_versions() -> dict[str, str]:
@@ -54,8 +63,11 @@ def is_synthetic(dataset: Any) -> bool:
     paths: list[Any] = []
     for part in inner_datasets(dataset):
         prefixes = getattr(part, "data_prefix", None)
-        paths += [getattr(part, "data_root", None), getattr(part, "ann_file", None),
-                  *(prefixes.values() if isinstance(prefixes, dict) else [])]
+        paths += [
+            getattr(part, "data_root", None),
+            getattr(part, "ann_file", None),
+            *(prefixes.values() if isinstance(prefixes, dict) else []),
+        ]
     return any(is_synthetic_path(path) for path in paths if path and isinstance(path, str | Path))
 
 
@@ -66,23 +78,36 @@ def data_fingerprint(dataset: Any) -> dict[str, Any]:
     records when the annotations were read, `skipped_samples` while loading. Of others we see the file. What joins or
     repeats data sets has `parts`.
     """
-    fingerprint: dict[str, Any] = {"dataset": type(dataset).__name__, "num_samples": len(dataset),
-                                   "synthetic": is_synthetic(dataset)}
+    fingerprint: dict[str, Any] = {
+        "dataset": type(dataset).__name__,
+        "num_samples": len(dataset),
+        "synthetic": is_synthetic(dataset),
+    }
     parts = inner_datasets(dataset)
     if parts[0] is not dataset:
         return fingerprint | {"parts": [data_fingerprint(part) for part in parts]}
     source = dict(getattr(dataset, "metainfo", {}).get("data_source", {}))
     if isinstance(dataset, HandDataset):
-        source |= {"num_records": dataset.num_records, "skipped": dataset.skipped,
-                   "skipped_samples": dataset.count_skipped_samples()}
+        source |= {
+            "num_records": dataset.num_records,
+            "skipped": dataset.skipped,
+            "skipped_samples": dataset.count_skipped_samples(),
+        }
     ann_file = getattr(dataset, "ann_file", "")
     if not source and ann_file and Path(ann_file).is_file():
         source = {"ann_file": str(ann_file), "sha256": file_digest(ann_file)}
     return fingerprint | source
 
 
-def write_result(path: Path, metrics: Mapping[str, Any], config: str, checkpoint: str, dataset: Any,
-                 cfg_options: list[str], trained_on: Sequence[Mapping[str, Any]] = ()) -> None:
+def write_result(
+    path: Path,
+    metrics: Mapping[str, Any],
+    config: str,
+    checkpoint: str,
+    dataset: Any,
+    cfg_options: list[str],
+    trained_on: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Write the metrics and all that is needed to know what they mean as JSON.
 
     Args:
@@ -100,8 +125,7 @@ def write_result(path: Path, metrics: Mapping[str, Any], config: str, checkpoint
         "cfg_options": cfg_options,
         "checkpoint": {"path": checkpoint, "sha256": file_digest(checkpoint)},
         "data": data_fingerprint(dataset),
-        "trained_on": [{key: part[key] for key in ("fingerprint", "num_samples", "skipped")}
-                       for part in trained_on],
+        "trained_on": [{key: part[key] for key in ("fingerprint", "num_samples", "skipped")} for part in trained_on],
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU {platform.machine()}",
         "versions": installed_versions(),

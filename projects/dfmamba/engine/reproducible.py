@@ -122,8 +122,10 @@ def seeded_loader(dataloader: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """
     config = dict(dataloader)
     if not isinstance(config.get("sampler"), Mapping) or not isinstance(config.get("dataset"), Mapping):
-        raise ConfigError("train_dataloader: expected configs (dicts) for 'sampler' and 'dataset', got "
-                          f"{type(config.get('sampler')).__name__} and {type(config.get('dataset')).__name__}")
+        raise ConfigError(
+            "train_dataloader: expected configs (dicts) for 'sampler' and 'dataset', got "
+            f"{type(config.get('sampler')).__name__} and {type(config.get('dataset')).__name__}"
+        )
     dataset = DATASETS.build(config["dataset"])
     if hasattr(dataset, "full_init"):
         dataset.full_init()
@@ -133,8 +135,9 @@ def seeded_loader(dataloader: Mapping[str, Any], seed: int) -> dict[str, Any]:
 
 
 @FUNCTIONS.register_module()
-def start_worker(worker_id: int, num_workers: int, rank: int, seed: int,
-                 disable_subprocess_warning: bool = False) -> None:
+def start_worker(
+    worker_id: int, num_workers: int, rank: int, seed: int, disable_subprocess_warning: bool = False
+) -> None:
     """Begin a loader's worker: as mmengine does, but deaf to the signals that ask the training to save and stop.
 
     A terminal and a scheduler send them to all processes; a worker that ends at once would tear the training down

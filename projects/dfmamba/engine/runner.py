@@ -51,8 +51,13 @@ class ReproducibleRunner(Runner):
         """Build a data loader whose workers leave signals to the training; see `Runner`."""
         if isinstance(dataloader, dict) and "worker_init_fn" not in dataloader:
             quiet = dataloader.get("disable_subprocess_warning", False)
-            start = {"type": "start_worker", "num_workers": dataloader.get("num_workers", 0), "rank": get_rank(),
-                     "seed": seed or 0, "disable_subprocess_warning": quiet}
+            start = {
+                "type": "start_worker",
+                "num_workers": dataloader.get("num_workers", 0),
+                "rank": get_rank(),
+                "seed": seed or 0,
+                "disable_subprocess_warning": quiet,
+            }
             dataloader = {key: value for key, value in dataloader.items() if key != "disable_subprocess_warning"}
             dataloader["worker_init_fn"] = start
             end_workers_at_exit()
@@ -99,8 +104,9 @@ class ReproducibleRunner(Runner):
             self._has_loaded = True
             self.dump_config()
 
-    def load_checkpoint(self, filename: str, map_location: Any = "cpu", strict: bool = False,
-                        revise_keys: Any = None) -> dict:
+    def load_checkpoint(
+        self, filename: str, map_location: Any = "cpu", strict: bool = False, revise_keys: Any = None
+    ) -> dict:
         """Load the weights of a checkpoint and say what was loaded; see `load_weights`.
 
         Args:
@@ -119,8 +125,13 @@ class ReproducibleRunner(Runner):
         self.logger.info(f"Load checkpoint from {filename}: {fit.describe()}")
         return content
 
-    def resume(self, filename: str, resume_optimizer: bool = True, resume_param_scheduler: bool = True,
-               map_location: Any = "cpu") -> None:
+    def resume(
+        self,
+        filename: str,
+        resume_optimizer: bool = True,
+        resume_param_scheduler: bool = True,
+        map_location: Any = "cpu",
+    ) -> None:
         """Go on from a checkpoint with everything that a training depends on.
 
         Args:
@@ -147,8 +158,9 @@ class ReproducibleRunner(Runner):
                 self._load_schedules(content["param_schedulers"])
             _load_gradients(self._bare_model, content.get("gradients", {}))
         except (KeyError, TypeError, ValueError, AttributeError, AssertionError, RuntimeError) as error:
-            raise ConfigError(f"{filename}: its state does not fit this training: {type(error).__name__}: {error}"
-                              ) from error
+            raise ConfigError(
+                f"{filename}: its state does not fit this training: {type(error).__name__}: {error}"
+            ) from error
         if meta.get("seed") is not None:
             self._randomness_cfg.update(seed=meta["seed"])
             self.set_randomness(**self._randomness_cfg)
@@ -158,8 +170,10 @@ class ReproducibleRunner(Runner):
         for line in describe_changes(meta.get("settings", {}), settings_of(self.cfg)):
             self.logger.warning(f"a setting has changed: {line}")
         if self.iter >= self.max_iters:
-            self.logger.warning(f"nothing is left to train: {filename} is at iteration {self.iter} of {self.max_iters}."
-                                " To train longer, set train_cfg.max_epochs (or max_iters) higher.")
+            self.logger.warning(
+                f"nothing is left to train: {filename} is at iteration {self.iter} of {self.max_iters}."
+                " To train longer, set train_cfg.max_epochs (or max_iters) higher."
+            )
 
     @property
     def _bare_model(self) -> nn.Module:
@@ -172,33 +186,48 @@ class ReproducibleRunner(Runner):
             ConfigError: It is one.
         """
         meta = content.get("meta")
-        lacks = [key for key in ("state_dict", "optimizer", "param_schedulers", "message_hub") if key not in content
-                 and not (key == "param_schedulers" and self.param_schedulers is None)]
+        lacks = [
+            key
+            for key in ("state_dict", "optimizer", "param_schedulers", "message_hub")
+            if key not in content and not (key == "param_schedulers" and self.param_schedulers is None)
+        ]
         if lacks or not isinstance(meta, dict) or not all(isinstance(meta.get(key), int) for key in ("epoch", "iter")):
             what = ", ".join(lacks) or "meta.epoch, meta.iter"
-            raise ConfigError(f"{filename}: cannot be resumed from, it lacks {what}."
-                              " To begin a new training with its weights, use --cfg-options load_from=...")
+            raise ConfigError(
+                f"{filename}: cannot be resumed from, it lacks {what}."
+                " To begin a new training with its weights, use --cfg-options load_from=..."
+            )
         if meta.get("num_processes", get_world_size()) != get_world_size():
-            raise ConfigError(f"{filename}: was written by {meta['num_processes']} processes, this training has "
-                              f"{get_world_size()}: its batches would be others. Start as many, or begin a new "
-                              "training with its weights (load_from).")
+            raise ConfigError(
+                f"{filename}: was written by {meta['num_processes']} processes, this training has "
+                f"{get_world_size()}: its batches would be others. Start as many, or begin a new "
+                "training with its weights (load_from)."
+            )
         batches = meta.get("batches_per_epoch")
         inside = bool(batches) and meta["iter"] % batches != 0 and isinstance(self.train_loop, ExactEpochLoop)
         if inside and batches != len(self.train_dataloader):
-            raise ConfigError(f"{filename}: was written in the middle of an epoch of {batches} batches, an epoch has "
-                              f"{len(self.train_dataloader)} now. Keep data and batch size until the epoch's end.")
+            raise ConfigError(
+                f"{filename}: was written in the middle of an epoch of {batches} batches, an epoch has "
+                f"{len(self.train_dataloader)} now. Keep data and batch size until the epoch's end."
+            )
         groups, own = (_group_sizes(state) for state in (content["optimizer"], self.optim_wrapper.state_dict()))
         if groups != own:
-            raise ConfigError(f"{filename}: its optimizer has groups of {groups} weights, this training's has {own}. "
-                              "Does it belong to this config?")
+            raise ConfigError(
+                f"{filename}: its optimizer has groups of {groups} weights, this training's has {own}. "
+                "Does it belong to this config?"
+            )
 
     def _load_schedules(self, states: Any) -> None:
-        pairs = [("", self.param_schedulers, states)] if not isinstance(self.param_schedulers, dict) else [
-            (name, schedulers, states[name]) for name, schedulers in self.param_schedulers.items()]
+        pairs = (
+            [("", self.param_schedulers, states)]
+            if not isinstance(self.param_schedulers, dict)
+            else [(name, schedulers, states[name]) for name, schedulers in self.param_schedulers.items()]
+        )
         for name, schedulers, state in pairs:
             if len(schedulers) != len(state):
-                raise ValueError(f"param_scheduler {name}: {len(state)} schedules in the checkpoint, {len(schedulers)} "
-                                 "now")
+                raise ValueError(
+                    f"param_scheduler {name}: {len(state)} schedules in the checkpoint, {len(schedulers)} now"
+                )
             for scheduler, one in zip(schedulers, state, strict=True):
                 scheduler.load_state_dict(one)
 
@@ -221,9 +250,17 @@ class ReproducibleRunner(Runner):
         outcome = f"saved: {saved}. Go on with --resume." if saved else "nothing could be saved"
         raise TrainingStopped(f"stopped by a signal after iteration {self.iter} of {self.max_iters}; {outcome}", number)
 
-    def save_checkpoint(self, out_dir: str, filename: str, file_client_args: dict | None = None,
-                        save_optimizer: bool = True, save_param_scheduler: bool = True, meta: dict | None = None,
-                        by_epoch: bool = True, backend_args: dict | None = None) -> None:
+    def save_checkpoint(
+        self,
+        out_dir: str,
+        filename: str,
+        file_client_args: dict | None = None,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        meta: dict | None = None,
+        by_epoch: bool = True,
+        backend_args: dict | None = None,
+    ) -> None:
         """Write a checkpoint, whole or not at all.
 
         Args:
@@ -241,8 +278,9 @@ class ReproducibleRunner(Runner):
             OSError: It cannot be written; an older file of the name is as it was.
         """
         if file_client_args or backend_args:
-            raise ConfigError("default_hooks.checkpoint: expected a folder on a disk, got arguments for another "
-                              "storage")
+            raise ConfigError(
+                "default_hooks.checkpoint: expected a folder on a disk, got arguments for another storage"
+            )
         epoch, iteration = (self.epoch + 1, self.iter) if by_epoch else (self.epoch, self.iter + 1)
         weights = self._bare_model.state_dict()
         path = Path(out_dir) / filename
@@ -251,7 +289,9 @@ class ReproducibleRunner(Runner):
             return
         checkpoint: dict[str, Any] = {
             "meta": {"epoch": epoch, "iter": iteration} | self._describe_training() | (meta or {}),
-            "state_dict": weights, "message_hub": self.message_hub.state_dict()}
+            "state_dict": weights,
+            "message_hub": self.message_hub.state_dict(),
+        }
         if save_optimizer:
             checkpoint["optimizer"] = self.optim_wrapper.state_dict()
             checkpoint["gradients"] = self._unapplied_gradients(iteration)
@@ -259,7 +299,9 @@ class ReproducibleRunner(Runner):
             schedulers = self.param_schedulers
             checkpoint["param_schedulers"] = (
                 {name: [one.state_dict() for one in some] for name, some in schedulers.items()}
-                if isinstance(schedulers, dict) else [one.state_dict() for one in schedulers])
+                if isinstance(schedulers, dict)
+                else [one.state_dict() for one in schedulers]
+            )
         self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
         checkpoint |= {key: to_plain(checkpoint[key]) for key in ("meta", "message_hub")}
         buffer = io.BytesIO()  # not in a `with`: closing it under a view would hide the error of a full disk
@@ -269,10 +311,17 @@ class ReproducibleRunner(Runner):
     def _describe_training(self) -> dict[str, Any]:
         metainfo = getattr(self.train_dataloader.dataset, "metainfo", None)
         batches = len(self.train_dataloader) if isinstance(self.train_loop, ExactEpochLoop) else None
-        return {"cfg": self.cfg.pretty_text, "seed": self.seed, "experiment_name": self.experiment_name,
-                "time": time.strftime("%Y%m%d_%H%M%S"), "settings": settings_of(self.cfg), "batches_per_epoch": batches,
-                "num_processes": get_world_size(), TRAINING_ID: self.message_hub.get_info(TRAINING_ID, ""),
-                **({"dataset_meta": metainfo} if metainfo is not None else {})}
+        return {
+            "cfg": self.cfg.pretty_text,
+            "seed": self.seed,
+            "experiment_name": self.experiment_name,
+            "time": time.strftime("%Y%m%d_%H%M%S"),
+            "settings": settings_of(self.cfg),
+            "batches_per_epoch": batches,
+            "num_processes": get_world_size(),
+            TRAINING_ID: self.message_hub.get_info(TRAINING_ID, ""),
+            **({"dataset_meta": metainfo} if metainfo is not None else {}),
+        }
 
     def _unapplied_gradients(self, iteration: int) -> dict[str, torch.Tensor]:
         """Return the gradients that wait for further batches, where several are gathered for one step."""

@@ -48,8 +48,13 @@ class Fault:
     max_file_bytes: int | None = None
 
 
-def run_in_child(work: Callable[[], None], log: Path, fault: Fault | None = None, limit_s: float = 600.0,
-                 before: Callable[[], None] | None = None) -> int:
+def run_in_child(
+    work: Callable[[], None],
+    log: Path,
+    fault: Fault | None = None,
+    limit_s: float = 600.0,
+    before: Callable[[], None] | None = None,
+) -> int:
     """Call `work` in a forked child and return its exit code, -N if signal N ended it.
 
     Args:
@@ -83,8 +88,7 @@ def run_in_child(work: Callable[[], None], log: Path, fault: Fault | None = None
         time.sleep(0.005)
 
 
-def _run_and_exit(work: Callable[[], None], log: Path, fault: Fault | None,
-                  before: Callable[[], None] | None) -> None:
+def _run_and_exit(work: Callable[[], None], log: Path, fault: Fault | None, before: Callable[[], None] | None) -> None:
     """Do the work of a child and end it, whatever happens."""
     code = 1
     try:
@@ -212,9 +216,13 @@ def differences(undisturbed: Path, disturbed: Path) -> list[str]:
 
 def _different_scalars(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """Return the names of histories (losses, metrics) and of best scores that differ."""
-    tables = [{**hub["log_scalars"], **{key: value for key, value in hub["runtime_info"].items()
-                                        if key.startswith("best_score")}}
-              for hub in (before, after)]
+    tables = [
+        {
+            **hub["log_scalars"],
+            **{key: value for key, value in hub["runtime_info"].items() if key.startswith("best_score")},
+        }
+        for hub in (before, after)
+    ]
     keys = {key for table in tables for key in table if not any(word in key for word in CLOCK_WORDS)}
     return sorted(key for key in keys if not _equal(tables[0].get(key), tables[1].get(key)))
 

@@ -53,8 +53,12 @@ class Fit:
     def describe(self) -> str:
         """Return the account in one line."""
         parts = [f"{self.loaded} of {self.total} weights loaded{self.renamed}"]
-        kinds = {"adapted to other input channels": self.adapted, "of another shape, not loaded": self.misshapen,
-                 "not in the file": self.missing, "in the file but not in the model": self.unused}
+        kinds = {
+            "adapted to other input channels": self.adapted,
+            "of another shape, not loaded": self.misshapen,
+            "not in the file": self.missing,
+            "in the file but not in the model": self.unused,
+        }
         parts += [f"{len(names)} {kind} ({_some(names)})" for kind, names in kinds.items() if names]
         return "; ".join(parts)
 
@@ -68,8 +72,10 @@ def weights_in(content: Mapping[str, Any], source: str) -> "OrderedDict[str, Ten
     found = next((content[key] for key in WEIGHT_KEYS if isinstance(content.get(key), Mapping)), content)
     weights = OrderedDict((str(name), value) for name, value in found.items() if isinstance(value, Tensor))
     if not weights:
-        raise ConfigError(f"{source}: holds no weights: expected a dict of tensors, or one under {WEIGHT_KEYS}, got "
-                          f"the keys {[str(key) for key in list(content)[:8]]}")
+        raise ConfigError(
+            f"{source}: holds no weights: expected a dict of tensors, or one under {WEIGHT_KEYS}, got "
+            f"the keys {[str(key) for key in list(content)[:8]]}"
+        )
     metadata = getattr(found, "_metadata", None)
     if metadata is not None:
         weights._metadata = metadata  # type: ignore[attr-defined]  # versions of the layers, which torch reads
@@ -97,20 +103,29 @@ def load_weights(model: nn.Module, content: Mapping[str, Any], source: str, whol
     weights, renamed = _best_names(weights_in(content, source), own)
     refuse_non_finite(weights, source)
     adapted = {} if whole else _adapt_first_layer(weights, own)
-    misshapen = [f"{name}: {tuple(weights[name].shape)} instead of {tuple(value.shape)}" for name, value in own.items()
-                 if name in weights and name not in adapted and weights[name].shape != value.shape]
-    fitting = OrderedDict((name, adapted.get(name, value)) for name, value in weights.items()
-                          if name in adapted or name not in own or value.shape == own[name].shape)
+    misshapen = [
+        f"{name}: {tuple(weights[name].shape)} instead of {tuple(value.shape)}"
+        for name, value in own.items()
+        if name in weights and name not in adapted and weights[name].shape != value.shape
+    ]
+    fitting = OrderedDict(
+        (name, adapted.get(name, value))
+        for name, value in weights.items()
+        if name in adapted or name not in own or value.shape == own[name].shape
+    )
     fitting._metadata = getattr(weights, "_metadata", OrderedDict())  # type: ignore[attr-defined]
     missing = [name for name in own if name not in weights]
     unused = [name for name in weights if name not in own]
     fit = Fit(len(own) - len(missing) - len(misshapen), len(own), list(adapted), missing, misshapen, unused, renamed)
     if whole and not fit.is_whole:
-        raise ConfigError(f"{source}: does not fit the model: {fit.describe()}. Does the checkpoint belong to this "
-                          "config and these --cfg-options?")
+        raise ConfigError(
+            f"{source}: does not fit the model: {fit.describe()}. Does the checkpoint belong to this "
+            "config and these --cfg-options?"
+        )
     if fit.loaded == 0:
-        raise ConfigError(f"{source}: no weight fits the model: {fit.describe()}. Is it the checkpoint of another "
-                          "model?")
+        raise ConfigError(
+            f"{source}: no weight fits the model: {fit.describe()}. Is it the checkpoint of another model?"
+        )
     model.load_state_dict(fitting, strict=False)
     return fit
 
@@ -124,12 +139,15 @@ def refuse_non_finite(weights: Mapping[str, Tensor], source: str) -> None:
     for name, value in weights.items():
         if (value.is_floating_point() or value.is_complex()) and not torch.isfinite(value).all():
             bad = int((~torch.isfinite(value)).sum())
-            raise ConfigError(f"{source}: {bad} of {value.numel()} numbers of the weight {name} are NaN or infinite. "
-                              "The training that wrote it has diverged.")
+            raise ConfigError(
+                f"{source}: {bad} of {value.numel()} numbers of the weight {name} are NaN or infinite. "
+                "The training that wrote it has diverged."
+            )
 
 
-def _best_names(weights: "OrderedDict[str, Tensor]", own: Mapping[str, Tensor]
-                ) -> tuple["OrderedDict[str, Tensor]", str]:
+def _best_names(
+    weights: "OrderedDict[str, Tensor]", own: Mapping[str, Tensor]
+) -> tuple["OrderedDict[str, Tensor]", str]:
     """Return the weights under the names that fit best, and how these were made."""
     candidates: dict[str, Callable[[str], str]] = {"": str}
     for prefix in PREFIXES:
@@ -187,8 +205,9 @@ class CheckedPretrained(PretrainedInit):
             weights = weights_in(content, self.checkpoint)
             content = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
             if not content:
-                raise ConfigError(f"{self.checkpoint}: no weight's name begins with {prefix!r}, such as "
-                                  f"{_some(list(weights))}")
+                raise ConfigError(
+                    f"{self.checkpoint}: no weight's name begins with {prefix!r}, such as {_some(list(weights))}"
+                )
         fit = load_weights(module, content, self.checkpoint)
         MMLogger.get_current_instance().info(f"{type(module).__name__} from {self.checkpoint}: {fit.describe()}")
         if hasattr(module, "_params_init_info"):

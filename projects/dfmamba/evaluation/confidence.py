@@ -46,8 +46,9 @@ def sum_by_sequence(errors_mm: ArrayLike, valid: ArrayLike, sequence: ArrayLike,
     return SequenceErrors(sums, np.bincount(sequence, valid.sum(axis=1), num_sequences).astype(np.int64))
 
 
-def bootstrap(ours: SequenceErrors, theirs: SequenceErrors | None = None, level: float = 0.95, draws: int = 4000,
-              seed: int = 0) -> Interval:
+def bootstrap(
+    ours: SequenceErrors, theirs: SequenceErrors | None = None, level: float = 0.95, draws: int = 4000, seed: int = 0
+) -> Interval:
     """Return the interval of a mean error in mm, or of a difference of two, over seeds and sequences at once.
 
     Each draw takes seeds and, independently, sequences with replacement; both systems get the same sequences, as they

@@ -7,8 +7,9 @@ CHUNK = 1 << 14  # points whose distances fit into a core's cache
 START_POINTS = 10_000  # are enough to find a place to start from
 
 
-def best_constant_pose(truth: ArrayLike, valid: ArrayLike | None = None, *, tolerance_mm: float = 1e-4,
-                       max_steps: int = 1000) -> NDArray[np.float64]:
+def best_constant_pose(
+    truth: ArrayLike, valid: ArrayLike | None = None, *, tolerance_mm: float = 1e-4, max_steps: int = 1000
+) -> NDArray[np.float64]:
     """Return the constant prediction with the least mean error on this truth: per joint, the geometric median.
 
     A model that does not beat it has learnt nothing from the images. The truth should be root-relative. Weiszfeld's
@@ -30,8 +31,12 @@ def best_constant_pose(truth: ArrayLike, valid: ArrayLike | None = None, *, tole
     mask = np.ones(truth.shape[:2], dtype=bool) if valid is None else np.asarray(valid, dtype=bool)
     if mask.shape != truth.shape[:2]:
         raise ValueError(f"valid: expected shape {truth.shape[:2]} (N, J), got {mask.shape}")
-    return np.stack([_geometric_median(np.compress(mask[:, joint], truth[:, joint], axis=0), tolerance_mm, max_steps)
-                     for joint in range(truth.shape[1])])
+    return np.stack(
+        [
+            _geometric_median(np.compress(mask[:, joint], truth[:, joint], axis=0), tolerance_mm, max_steps)
+            for joint in range(truth.shape[1])
+        ]
+    )
 
 
 def _geometric_median(points: NDArray, tolerance: float, max_steps: int) -> NDArray[np.float64]:

@@ -30,12 +30,21 @@ def draw_curves(path: Path, curves: Mapping[str, Mapping[str, Curve]], title: st
     for number, (result, by_label) in enumerate(curves.items()):
         for kind, (label, curve) in enumerate(by_label.items()):
             if np.isfinite(curve.fraction).any():
-                axes.plot(curve.thresholds_mm, 100 * curve.fraction, linestyle=LINE_STYLES[kind % len(LINE_STYLES)],
-                          color=f"C{number if len(curves) > 1 else kind}",
-                          label=f"{result}: {label}" if len(curves) > 1 else label)
+                axes.plot(
+                    curve.thresholds_mm,
+                    100 * curve.fraction,
+                    linestyle=LINE_STYLES[kind % len(LINE_STYLES)],
+                    color=f"C{number if len(curves) > 1 else kind}",
+                    label=f"{result}: {label}" if len(curves) > 1 else label,
+                )
     thresholds = np.concatenate([curve.thresholds_mm for by_label in curves.values() for curve in by_label.values()])
-    axes.set(title=title, xlabel="threshold (mm)", ylabel="within the threshold (%)", ylim=(0, 102),
-             xlim=(thresholds.min(), thresholds.max()))
+    axes.set(
+        title=title,
+        xlabel="threshold (mm)",
+        ylabel="within the threshold (%)",
+        ylim=(0, 102),
+        xlim=(thresholds.min(), thresholds.max()),
+    )
     axes.grid(visible=True, alpha=0.3)
     if axes.lines:
         axes.legend(fontsize="small", loc="best")

@@ -29,8 +29,10 @@ class DetNetMPJPE(HandMetric):
 
     def __init__(self, num_joints: int = 42, **arguments: Any) -> None:
         if arguments.get("result_file"):
-            raise ValueError("result_file: expected none, because the metric of the data set writes it, got "
-                             f"{arguments['result_file']!r}")
+            raise ValueError(
+                "result_file: expected none, because the metric of the data set writes it, got "
+                f"{arguments['result_file']!r}"
+            )
         super().__init__(**arguments)
         self.num_joints = num_joints
 

@@ -58,8 +58,9 @@ def split_hands(values: ArrayLike) -> NDArray:
     """
     values = np.asarray(values)
     if values.ndim < 2 or values.shape[1] not in (NUM_HAND_JOINTS, 2 * NUM_HAND_JOINTS):
-        raise ValueError(f"joints: expected shape (N, {NUM_HAND_JOINTS} or {2 * NUM_HAND_JOINTS}, ...), "
-                         f"got {values.shape}")
+        raise ValueError(
+            f"joints: expected shape (N, {NUM_HAND_JOINTS} or {2 * NUM_HAND_JOINTS}, ...), got {values.shape}"
+        )
     return values.reshape(-1, NUM_HAND_JOINTS, *values.shape[2:])
 
 
@@ -81,8 +82,7 @@ def scale_to_bone(pred: ArrayLike, truth: ArrayLike, bone: tuple[int, int]) -> A
             [0., 5., 0.]]])
     """
     pred, truth = np.asarray(pred), np.asarray(truth)
-    length, true_length = (np.linalg.norm(joints[:, bone[0]] - joints[:, bone[1]], axis=-1)
-                           for joints in (pred, truth))
+    length, true_length = (np.linalg.norm(joints[:, bone[0]] - joints[:, bone[1]], axis=-1) for joints in (pred, truth))
     return pred * (true_length / np.where(length > 0, length, np.nan))[:, None, None]
 
 
@@ -109,8 +109,14 @@ def per_joint_mean(values: ArrayLike, valid: ArrayLike | None = None) -> Array:
         return np.where(mask, values, 0).sum(axis=0) / mask.sum(axis=0)
 
 
-def mpjpe(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None, *, average: Average = "macro",
-          leave_out: Sequence[int] = ()) -> float:
+def mpjpe(
+    pred: ArrayLike,
+    truth: ArrayLike,
+    valid: ArrayLike | None = None,
+    *,
+    average: Average = "macro",
+    leave_out: Sequence[int] = (),
+) -> float:
     """Return the mean per-joint position error in mm; align before, for example with `root_align`.
 
     InterHand2.6M's protocol is root-relative, macro, with the wrists, whose error is 0. Without them (`leave_out` the
@@ -136,8 +142,9 @@ def mpjpe(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None, *, 
     return average_errors(joint_errors(pred, truth), valid, average=average, leave_out=leave_out)
 
 
-def average_errors(errors: ArrayLike, valid: ArrayLike | None = None, *, average: Average = "macro",
-                   leave_out: Sequence[int] = ()) -> float:
+def average_errors(
+    errors: ArrayLike, valid: ArrayLike | None = None, *, average: Average = "macro", leave_out: Sequence[int] = ()
+) -> float:
     """Average errors (N, J) to one number; see `mpjpe`, which does the same with joints.
 
     >>> average_errors([[0.0, 5.0], [7.0, 99.0]], [[True, True], [True, False]])
@@ -170,8 +177,9 @@ def _masked(values: ArrayLike, valid: ArrayLike | None) -> tuple[Array, NDArray[
     values = np.asarray(values, dtype=np.float64)
     mask = np.ones(values.shape, dtype=bool) if valid is None else np.array(valid, dtype=bool)
     if values.ndim != 2 or mask.shape != values.shape:
-        raise ValueError(f"valid: expected one flag for each joint of each sample, shape {values.shape} (N, J), "
-                         f"got {mask.shape}")
+        raise ValueError(
+            f"valid: expected one flag for each joint of each sample, shape {values.shape} (N, J), got {mask.shape}"
+        )
     return values, mask
 
 
@@ -198,13 +206,22 @@ def pck_curve_of_errors(errors: ArrayLike, thresholds_mm: ArrayLike, valid: Arra
     joints = np.flatnonzero(mask.any(axis=0))
     if len(joints) == 0:
         return np.full(thresholds.shape, np.nan)
-    curves = [np.searchsorted(np.sort(errors[mask[:, joint], joint]), thresholds, side="right") / mask[:, joint].sum()
-              for joint in joints]  # NaN sorts behind all numbers
+    curves = [
+        np.searchsorted(np.sort(errors[mask[:, joint], joint]), thresholds, side="right") / mask[:, joint].sum()
+        for joint in joints
+    ]  # NaN sorts behind all numbers
     return np.mean(curves, axis=0)
 
 
-def pck_auc(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None, *, low_mm: float = 0.0,
-            high_mm: float = 50.0, num_thresholds: int = 100) -> float:
+def pck_auc(
+    pred: ArrayLike,
+    truth: ArrayLike,
+    valid: ArrayLike | None = None,
+    *,
+    low_mm: float = 0.0,
+    high_mm: float = 50.0,
+    num_thresholds: int = 100,
+) -> float:
     """Return the area under the curve of correct keypoints, by the trapezoid rule, divided by the range.
 
     The range and the number of thresholds are part of the protocol: DexYCB 0-50 mm with 100; hand3d (RHD) 0-50 with
@@ -220,8 +237,10 @@ def pck_auc(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None, *
     0.75
     """
     if not low_mm < high_mm or num_thresholds < 2:
-        raise ValueError("low_mm, high_mm, num_thresholds: expected low < high and at least 2 thresholds, "
-                         f"got {low_mm}, {high_mm}, {num_thresholds}")
+        raise ValueError(
+            "low_mm, high_mm, num_thresholds: expected low < high and at least 2 thresholds, "
+            f"got {low_mm}, {high_mm}, {num_thresholds}"
+        )
     thresholds = np.linspace(low_mm, high_mm, num_thresholds)
     return area_under(thresholds, pck_curve(pred, truth, thresholds, valid))
 
@@ -250,8 +269,9 @@ def success_rate(frame_errors: ArrayLike, thresholds_mm: ArrayLike) -> Array:
     return pck_curve_of_errors(np.asarray(frame_errors, dtype=np.float64)[:, None], thresholds_mm)
 
 
-def procrustes_align(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None, *,
-                     reflection: bool = False, epsilon: float = 0.0) -> Array:
+def procrustes_align(
+    pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None, *, reflection: bool = False, epsilon: float = 0.0
+) -> Array:
     """Move each prediction onto its truth by the similarity transform with the least squared error.
 
     Args:
@@ -289,8 +309,13 @@ def procrustes_align(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None 
     return np.where(np.any(mask, axis=1)[:, None, None], aligned, pred)
 
 
-def mrrpe(pred_right: ArrayLike, pred_left: ArrayLike, truth_right: ArrayLike, truth_left: ArrayLike,
-          valid: ArrayLike | None = None) -> float:
+def mrrpe(
+    pred_right: ArrayLike,
+    pred_left: ArrayLike,
+    truth_right: ArrayLike,
+    truth_left: ArrayLike,
+    valid: ArrayLike | None = None,
+) -> float:
     """Return the mean relative-root position error in mm: the error of the vector from right to left wrist.
 
     Args:

@@ -46,8 +46,14 @@ class HandMetric(BaseMetric):
 
     protocol_name: ClassVar[str]
 
-    def __init__(self, result_file: str | None = None, details_file: str | None = None, collect_device: str = "cpu",
-                 collect_dir: str | None = None, prefix: str | None = None) -> None:
+    def __init__(
+        self,
+        result_file: str | None = None,
+        details_file: str | None = None,
+        collect_device: str = "cpu",
+        collect_dir: str | None = None,
+        prefix: str | None = None,
+    ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         for name, path in (("result_file", result_file), ("details_file", details_file)):
             if path is not None:
@@ -64,14 +70,16 @@ class HandMetric(BaseMetric):
         count = self.protocol.skeleton.num_joints
         for sample in data_samples:
             truth_fields, pred_fields = self.read_fields(sample)
-            self.results.append({
-                "id": sample.get("id"),
-                "pred": self.read_prediction(sample).astype(np.float32),
-                "truth": self.array(sample["gt_instances"], "keypoints_cam", (count, 3)).astype(np.float32),
-                "valid": self.array(sample["gt_instances"], "keypoints_visible", (count,)) > 0,
-                "truth_fields": truth_fields,
-                "pred_fields": pred_fields,
-            })
+            self.results.append(
+                {
+                    "id": sample.get("id"),
+                    "pred": self.read_prediction(sample).astype(np.float32),
+                    "truth": self.array(sample["gt_instances"], "keypoints_cam", (count, 3)).astype(np.float32),
+                    "valid": self.array(sample["gt_instances"], "keypoints_visible", (count,)) > 0,
+                    "truth_fields": truth_fields,
+                    "pred_fields": pred_fields,
+                }
+            )
 
     def read_prediction(self, sample: Mapping) -> NDArray[np.floating]:
         """Return the predicted joints in camera space, (K, 3) in mm."""
@@ -79,8 +87,12 @@ class HandMetric(BaseMetric):
         if "keypoints_cam" in sample["pred_instances"]:
             return self.array(sample["pred_instances"], "keypoints_cam", (count, 3))
         joints = self.array(sample["pred_instances"], "keypoints", (count, 3))
-        return back_project(joints[:, :2], joints[:, 2] + self.read_root_depth(sample),
-                            self.array(sample, "focal", (2,)), self.array(sample, "principal_pt", (2,)))
+        return back_project(
+            joints[:, :2],
+            joints[:, 2] + self.read_root_depth(sample),
+            self.array(sample, "focal", (2,)),
+            self.array(sample, "principal_pt", (2,)),
+        )
 
     def read_root_depth(self, sample: Mapping) -> NDArray[np.floating]:
         """Return the depth in mm that each joint is lifted with, (K,)."""
@@ -97,8 +109,10 @@ class HandMetric(BaseMetric):
             ValueError: There is no such field.
         """
         if name not in fields:
-            raise ValueError(f"{type(self).__name__}: expected {name!r} in the data sample, got only "
-                             f"{sorted(fields.keys())}. A meta key must be named in the meta_keys of PackPoseInputs.")
+            raise ValueError(
+                f"{type(self).__name__}: expected {name!r} in the data sample, got only "
+                f"{sorted(fields.keys())}. A meta key must be named in the meta_keys of PackPoseInputs."
+            )
         return fields[name]
 
     def array(self, fields: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.floating]:
@@ -131,12 +145,20 @@ class HandMetric(BaseMetric):
         """Return the predictions and the truth of all samples."""
         shape = (len(results), self.protocol.skeleton.num_joints)
         ids = [result["id"] for result in results]
-        pred, truth = (np.array([result[name] for result in results], np.float32).reshape(*shape, 3)
-                       for name in ("pred", "truth"))
+        pred, truth = (
+            np.array([result[name] for result in results], np.float32).reshape(*shape, 3) for name in ("pred", "truth")
+        )
         valid = np.array([result["valid"] for result in results], dtype=bool).reshape(shape)
-        return (JointTable(ids, pred, np.ones_like(valid), stack_fields([result["pred_fields"] for result in results])),
-                JointTable(ids, truth, valid, stack_fields([result["truth_fields"] for result in results]),
-                           has_every_record=self.has_every_record(len(ids))))
+        return (
+            JointTable(ids, pred, np.ones_like(valid), stack_fields([result["pred_fields"] for result in results])),
+            JointTable(
+                ids,
+                truth,
+                valid,
+                stack_fields([result["truth_fields"] for result in results]),
+                has_every_record=self.has_every_record(len(ids)),
+            ),
+        )
 
     def has_every_record(self, count: int) -> bool:
         """Say whether these samples, so many, are every record of the annotation, also those without a valid joint."""
@@ -151,15 +173,19 @@ class HandMetric(BaseMetric):
         name, logger = type(self).__name__, MMLogger.get_current_instance()
         broken = (truth.valid & ~np.isfinite(pred.joints_mm).all(axis=2)).any(axis=1).sum()
         if broken:
-            logger.warning(f"{name}: {broken} of {len(pred.ids)} samples have predictions that are NaN or infinite; so "
-                           "are the errors. Has the training diverged?")
+            logger.warning(
+                f"{name}: {broken} of {len(pred.ids)} samples have predictions that are NaN or infinite; so "
+                "are the errors. Has the training diverged?"
+            )
         for subset, details in scores.details.items():
             missing = [joint for joint, count in details["valid_samples"].items() if count == 0]
             if len(missing) == len(details["valid_samples"]):
                 logger.warning(f"{name}: the subset '{subset}' has no valid joint; its errors are NaN")
             elif missing:
-                logger.warning(f"{name}: in the subset '{subset}' {len(missing)} joints have no valid sample and are "
-                               f"left out of the macro mean: {', '.join(missing)}")
+                logger.warning(
+                    f"{name}: in the subset '{subset}' {len(missing)} joints have no valid sample and are "
+                    f"left out of the macro mean: {', '.join(missing)}"
+                )
 
     def _write_predictions(self, path: Path, pred: JointTable) -> None:
         """Write the result file. A failure is logged: the other processes wait for the numbers."""
@@ -218,9 +244,13 @@ class InterHandMPJPE(HandMetric):
     def _lift_wrists(self, sample: Mapping) -> NDArray[np.floating]:
         """Return right and left wrist in camera space, (2, 3), for MRRPE."""
         wrists = self.array(sample["pred_instances"], "keypoints", (TWO_HANDS.num_joints, 3))[list(TWO_HANDS.roots)]
-        return lift_wrists(wrists, self.array(sample, "abs_depth", (2,))[RIGHT],
-                           self.array(sample["pred_instances"], "rel_root_depth", (1,))[0],
-                           self.array(sample, "focal", (2,)), self.array(sample, "principal_pt", (2,)))
+        return lift_wrists(
+            wrists,
+            self.array(sample, "abs_depth", (2,))[RIGHT],
+            self.array(sample["pred_instances"], "rel_root_depth", (1,))[0],
+            self.array(sample, "focal", (2,)),
+            self.array(sample, "principal_pt", (2,)),
+        )
 
     def has_every_record(self, count: int) -> bool:
         """Say whether the data set keeps all records, and all are here: joined ones are described by their first."""
@@ -310,14 +340,22 @@ class AssemblyHandsMPJPE(HandMetric):
         if not self.result_file:
             return {}, {}
         recording, frame, camera = (self.require(sample, name) for name in ("seq_name", "frame_idx", "camera"))
-        return {}, {"frame": np.array(f"{recording}/{int(frame):06d}"), "camera": np.array(camera),
-                    "extrinsic": self.array(sample, "extrinsic", (3, 4)),
-                    "hand_type": self.array(sample, "hand_type", (2,)) > 0}
+        return {}, {
+            "frame": np.array(f"{recording}/{int(frame):06d}"),
+            "camera": np.array(camera),
+            "extrinsic": self.array(sample, "extrinsic", (3, 4)),
+            "hand_type": self.array(sample, "hand_type", (2,)) > 0,
+        }
 
     def for_result_file(self, pred: JointTable) -> JointTable:
         """Return the predictions in the world, with the frames as ids."""
-        world = np.array([camera_to_world(joints, extrinsic)
-                          for joints, extrinsic in zip(pred.joints_mm, pred.fields["extrinsic"], strict=True)])
+        world = np.array(
+            [
+                camera_to_world(joints, extrinsic)
+                for joints, extrinsic in zip(pred.joints_mm, pred.fields["extrinsic"], strict=True)
+            ]
+        )
         hand = np.repeat(pred.fields["hand_type"], TWO_HANDS.num_joints // 2, axis=1)
-        return JointTable([str(frame) for frame in pred.fields["frame"]], world, hand,
-                          {"camera": pred.fields["camera"]})
+        return JointTable(
+            [str(frame) for frame in pred.fields["frame"]], world, hand, {"camera": pred.fields["camera"]}
+        )

@@ -27,8 +27,10 @@ def hidden_joints(joints_mm: ArrayLike, valid: ArrayLike, skeleton: Skeleton) ->
         (N, J).
     """
     joints, valid = np.asarray(joints_mm, dtype=np.float64), np.asarray(valid, dtype=bool)
-    chunks = [_hidden(joints[start:start + _CHUNK], valid[start:start + _CHUNK], skeleton)
-              for start in range(0, len(joints), _CHUNK)]
+    chunks = [
+        _hidden(joints[start : start + _CHUNK], valid[start : start + _CHUNK], skeleton)
+        for start in range(0, len(joints), _CHUNK)
+    ]
     return np.concatenate(chunks) if chunks else np.zeros_like(valid)
 
 

@@ -83,14 +83,22 @@ def _format_group(prefix: str, metrics: Mapping[str, Any]) -> str:
 
 def _protocol_with(prefix: str) -> Protocol | None:
     """Return the protocol with a prefix, or with one that it continues, as `dexycb_small` does `dexycb`."""
-    return next((protocol for protocol in (*PROTOCOLS.values(), DETNET)
-                 if prefix == protocol.prefix or prefix.startswith(f"{protocol.prefix}_")), None)
+    return next(
+        (
+            protocol
+            for protocol in (*PROTOCOLS.values(), DETNET)
+            if prefix == protocol.prefix or prefix.startswith(f"{protocol.prefix}_")
+        ),
+        None,
+    )
 
 
 def format_table(metrics: Mapping[str, Any]) -> str:
     """Lay out metrics line by line, name and value; units are in the names."""
-    rows = [(name, f"{value:.4f}" if isinstance(value, float | np.floating) else str(value))
-            for name, value in metrics.items()]
+    rows = [
+        (name, f"{value:.4f}" if isinstance(value, float | np.floating) else str(value))
+        for name, value in metrics.items()
+    ]
     left = max([len("metric"), *(len(name) for name, _ in rows)])
     right = max([9, *(len(value) for _, value in rows)])
     lines = [f"{'metric':<{left}} {'value':>{right}}", f"{'-' * left} {'-' * right}"]

@@ -71,9 +71,14 @@ class JointTable:
     def rows(self, numbers: Sequence[int]) -> "JointTable":
         """Return some of the samples, each once."""
         rows = np.asarray(numbers, dtype=np.int64)
-        return replace(self, ids=[self.ids[row] for row in rows], joints_mm=self.joints_mm[rows],
-                       valid=self.valid[rows], fields={name: values[rows] for name, values in self.fields.items()},
-                       has_every_record=self.has_every_record and len(rows) == len(self.ids))
+        return replace(
+            self,
+            ids=[self.ids[row] for row in rows],
+            joints_mm=self.joints_mm[rows],
+            valid=self.valid[rows],
+            fields={name: values[rows] for name, values in self.fields.items()},
+            has_every_record=self.has_every_record and len(rows) == len(self.ids),
+        )
 
 
 @dataclass(frozen=True)
@@ -176,5 +181,7 @@ def stack_fields(fields: Sequence[Mapping[str, NDArray]]) -> dict[str, NDArray]:
            [nan, nan]])}
     """
     examples = {name: value for entry in fields for name, value in entry.items()}
-    return {name: np.array([entry.get(name, np.full_like(example, np.nan)) for entry in fields])
-            for name, example in examples.items()}
+    return {
+        name: np.array([entry.get(name, np.full_like(example, np.nan)) for entry in fields])
+        for name, example in examples.items()
+    }

@@ -33,8 +33,9 @@ class Pair(NamedTuple):
     notes: list[str]
 
 
-def score_tables(protocol: str, pred: JointTable, truth: JointTable, *, partial: bool = False,
-                 root_relative: bool = False) -> tuple[Scores, list[str]]:
+def score_tables(
+    protocol: str, pred: JointTable, truth: JointTable, *, partial: bool = False, root_relative: bool = False
+) -> tuple[Scores, list[str]]:
     """Score predictions by a protocol.
 
     Args:
@@ -108,24 +109,30 @@ def match(pred: JointTable, truth: JointTable, *, partial: bool = False, ignore_
             joints.
     """
     if pred.joints_mm.shape[1] != truth.joints_mm.shape[1]:
-        raise ValueError(f"{pred.source}: expected {truth.joints_mm.shape[1]} joints as in {truth.source}, got "
-                         f"{pred.joints_mm.shape[1]}")
+        raise ValueError(
+            f"{pred.source}: expected {truth.joints_mm.shape[1]} joints as in {truth.source}, got "
+            f"{pred.joints_mm.shape[1]}"
+        )
     row_of = {identity: row for row, identity in enumerate(pred.ids)}
     known = set(truth.ids)
     notes = []
     unknown = [identity for identity in pred.ids if identity not in known]
     absent = [row for row, identity in enumerate(truth.ids) if identity not in row_of]
     if len(absent) == len(truth.ids):
-        raise ValueError(f"{pred.source}: expected ids as in {truth.source}, such as {_some(truth.ids)}, got none of "
-                         f"them, but {_some(pred.ids)}")
+        raise ValueError(
+            f"{pred.source}: expected ids as in {truth.source}, such as {_some(truth.ids)}, got none of "
+            f"them, but {_some(pred.ids)}"
+        )
     if unknown:
         text = f"{pred.source}: {len(unknown)} samples that {truth.source} does not have: {_some(unknown)}"
         notes.append(_require(partial or ignore_unknown, text))
     annotated = np.any(truth.valid, axis=1)
     missing = [truth.ids[row] for row in absent if annotated[row]]
     if len(missing) < len(absent) and "handedness" in pred.fields:
-        notes.append(f"left out: {pred.source}: {len(absent) - len(missing)} records without a valid joint that "
-                     f"{truth.source} has; handedness_accuracy, which counts them, is not given")
+        notes.append(
+            f"left out: {pred.source}: {len(absent) - len(missing)} records without a valid joint that "
+            f"{truth.source} has; handedness_accuracy, which counts them, is not given"
+        )
     if missing:
         text = f"{pred.source}: {len(missing)} of {len(truth.ids)} samples of {truth.source} missing: {_some(missing)}"
         notes.append(_require(partial, text))

@@ -95,5 +95,7 @@ def doubt_about_nyu_coordinates(joints: ArrayLike, truth: ArrayLike, coordinates
     other = other_nyu_coordinates(coordinates, distances, NEAR_MM)
     if other is None:
         return None
-    return (f"read as {NYU_COORDINATE_NAMES[coordinates]} they are {distances[coordinates]:.1f} mm off in the median, "
-            f"as {NYU_COORDINATE_NAMES[other]} {distances[other]:.1f} mm. For that, say --coordinates {other}")
+    return (
+        f"read as {NYU_COORDINATE_NAMES[coordinates]} they are {distances[coordinates]:.1f} mm off in the median, "
+        f"as {NYU_COORDINATE_NAMES[other]} {distances[other]:.1f} mm. For that, say --coordinates {other}"
+    )

@@ -39,12 +39,23 @@ PNG_END = b"IEND\xaeB`\x82"  # with the checksum
 
 # Other files that come in place of images, by how they begin; two of them by what stands at byte 4 or 8.
 OTHER_FORMATS = {
-    b"GIF8": "a GIF", b"II*\0": "a TIFF", b"MM\0*": "a TIFF", b"%PDF": "a PDF", b"PK\x03\x04": "a ZIP archive",
-    b"\x1f\x8b": "a gzip archive", b"\0\0\0\x0cjP": "a JPEG 2000", b"8BPS": "a Photoshop file",
+    b"GIF8": "a GIF",
+    b"II*\0": "a TIFF",
+    b"MM\0*": "a TIFF",
+    b"%PDF": "a PDF",
+    b"PK\x03\x04": "a ZIP archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"\0\0\0\x0cjP": "a JPEG 2000",
+    b"8BPS": "a Photoshop file",
     b"version https://git-lfs": "a pointer of Git LFS, whose file was not fetched",
-    b"<!doctype html": "a web page (HTML)", b"<html": "a web page (HTML)", b"<?xml": "an XML", b"<svg": "an SVG",
-    b"{": "a JSON text", b"\x93NUMPY": "a numpy array",
-    b"\x1aE\xdf\xa3": "a Matroska video", b"\x89HDF": "an HDF5 file",
+    b"<!doctype html": "a web page (HTML)",
+    b"<html": "a web page (HTML)",
+    b"<?xml": "an XML",
+    b"<svg": "an SVG",
+    b"{": "a JSON text",
+    b"\x93NUMPY": "a numpy array",
+    b"\x1aE\xdf\xa3": "a Matroska video",
+    b"\x89HDF": "an HDF5 file",
 }
 BOXED_FORMATS = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF", b"avif": "AVIF"}  # in 'ftyp' boxes; else MP4
 
@@ -132,10 +143,14 @@ def check_image_size(path: str | Path, header: ImageHeader, expected: Sequence[i
         return
     hint = ". Was it scaled, cut or taken from another set? The joints in px belong to the annotated size"
     if header.size == expected[::-1]:
-        hint = (f". Was it turned? It is loaded as its EXIF orientation ({header.orientation}) says; the joints belong "
-                "to the other way up")
-    raise ImageSizeError(f"{path}: expected an image of {expected[0]} x {expected[1]} px, as annotated, got "
-                         f"{header.width} x {header.height} px{hint}")
+        hint = (
+            f". Was it turned? It is loaded as its EXIF orientation ({header.orientation}) says; the joints belong "
+            "to the other way up"
+        )
+    raise ImageSizeError(
+        f"{path}: expected an image of {expected[0]} x {expected[1]} px, as annotated, got "
+        f"{header.width} x {header.height} px{hint}"
+    )
 
 
 def check_lossless(path: str | Path, header: ImageHeader) -> None:
@@ -148,8 +163,10 @@ def check_lossless(path: str | Path, header: ImageHeader) -> None:
         ImageError: It is one.
     """
     if header.kind not in LOSSLESS_FORMATS or header.orientation != 1:
-        raise ImageError(f"{path}: expected a depth image as {' or '.join(LOSSLESS_FORMATS)}, which keep every byte, "
-                         f"with the EXIF orientation 1, got a {header.kind} with the orientation {header.orientation}")
+        raise ImageError(
+            f"{path}: expected a depth image as {' or '.join(LOSSLESS_FORMATS)}, which keep every byte, "
+            f"with the EXIF orientation 1, got a {header.kind} with the orientation {header.orientation}"
+        )
 
 
 def check_image_content(path: str | Path) -> NDArray:
@@ -163,8 +180,9 @@ def check_image_content(path: str | Path) -> NDArray:
     content = read_bytes(path, MAX_IMAGE_BYTES)
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
-        raise ImageError(f"{path}: expected an image, got a {header.kind} that is damaged inside or cut short. "
-                         "Fetch the file again.")
+        raise ImageError(
+            f"{path}: expected an image, got a {header.kind} that is damaged inside or cut short. Fetch the file again."
+        )
     if header.kind == "JPEG":
         end = _find_end(path, header.kind, content)
         try:
@@ -267,7 +285,7 @@ def _find_end(path: str | Path, kind: str, content: bytes) -> int:
 def _find_png_end(content: bytes) -> int:
     position = len(IMAGE_FORMATS["PNG"])
     while position + 8 <= len(content):
-        if content[position + 4: position + 12] == PNG_END:
+        if content[position + 4 : position + 12] == PNG_END:
             return position + 4
         position += 12 + int(struct.unpack_from(">I", content, position)[0])  # length, type, content, checksum
     raise BrokenImageError("whose end is missing")

@@ -38,7 +38,7 @@ def find_end(content: bytes) -> int:
         marker, position = _next_marker(content, position)
         if marker == END[1]:
             break
-        segment = content[position + 2: position + _length(content, position)]
+        segment = content[position + 2 : position + _length(content, position)]
         position += _length(content, position)
         if marker in FRAMES and len(segment) > 5:
             components = segment[5]
@@ -55,9 +55,9 @@ def find_end(content: bytes) -> int:
 
 def _next_marker(content: bytes, position: int) -> tuple[int, int]:
     """Return the marker at a position, before which FF may be repeated, and the position behind it."""
-    if content[position:position + 1] != b"\xff":
+    if content[position : position + 1] != b"\xff":
         raise BrokenImageError("whose end is missing" if position >= len(content) else "that is damaged inside")
-    while content[position:position + 1] == b"\xff":
+    while content[position : position + 1] == b"\xff":
         position += 1
     if position >= len(content):
         raise BrokenImageError("whose end is missing")
@@ -79,8 +79,8 @@ def _note_scan(segment: bytes, missing: dict[int, list[int]]) -> None:
     count = segment[0] if segment else 0
     if len(segment) < 4 + 2 * count:
         raise BrokenImageError("that is damaged inside")
-    first, last, bits = segment[1 + 2 * count: 4 + 2 * count]
-    for component in segment[1: 1 + 2 * count: 2]:
+    first, last, bits = segment[1 + 2 * count : 4 + 2 * count]
+    for component in segment[1 : 1 + 2 * count : 2]:
         for coefficient in range(first, min(last, COEFFICIENTS - 1) + 1):
             missing[component][coefficient] = bits & 15  # the low bits that this scan leaves to later ones
 

@@ -50,8 +50,9 @@ def check_expansion(value: Any, max_items: int = MAX_ITEMS, max_depth: int = MAX
             open_.discard(id(container))
             total = sum(1 + items.get(id(child), 0) for child in children_of(container))
             if total > max_items:
-                raise ContentError(f"expected at most {max_items} items, got more: a few bytes name the same ones over "
-                                 "and over")
+                raise ContentError(
+                    f"expected at most {max_items} items, got more: a few bytes name the same ones over and over"
+                )
             items[id(container)] = total
 
 

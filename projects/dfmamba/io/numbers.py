@@ -47,8 +47,9 @@ def parse_plain_numbers(texts: Sequence[str]) -> NDArray[np.float64]:
                 return numbers
         except ValueError:
             pass
-    place = next(place for place, text in enumerate(texts)
-                 if not is_plain_number(text) or abs(float(text)) >= TOO_LARGE)
+    place = next(
+        place for place, text in enumerate(texts) if not is_plain_number(text) or abs(float(text)) >= TOO_LARGE
+    )
     raise NotNumbersError(f"{texts[place]!r} as number {place + 1}")
 
 
@@ -86,4 +87,5 @@ def plain_array(value: Any, *, booleans: bool = False) -> NDArray[np.float64]:
 
 def _kind_of(value: Any) -> str:
     return {bool: "a truth value", str: "a text", dict: "a dictionary", type(None): "null"}.get(
-        type(value), f"a {type(value).__name__}")
+        type(value), f"a {type(value).__name__}"
+    )

@@ -35,11 +35,14 @@ def check_output_folder(option: str, path: str | os.PathLike) -> Path:
         UserError: It, or the nearest thing above it that is there, is not a folder, or cannot be written.
     """
     folder = Path(path)
-    nearest = next((place for place in (folder.absolute(), *folder.absolute().parents) if _is_there(option, place)),
-                   Path("/"))
+    nearest = next(
+        (place for place in (folder.absolute(), *folder.absolute().parents) if _is_there(option, place)), Path("/")
+    )
     if not nearest.is_dir():
-        raise UserError(f"{option}: expected a folder, {folder} "
-                        + (f"lies below {nearest}, which is a file" if nearest != folder.absolute() else "is a file"))
+        raise UserError(
+            f"{option}: expected a folder, {folder} "
+            + (f"lies below {nearest}, which is a file" if nearest != folder.absolute() else "is a file")
+        )
     _require_access(option, nearest, os.W_OK | os.X_OK)
     return folder
 

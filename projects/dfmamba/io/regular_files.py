@@ -21,8 +21,13 @@ KINDS = {
     stat.S_ISBLK: "a device",
 }
 # UTF-32's mark begins with UTF-16's, so it is asked for first.
-ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
-             codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+ENCODINGS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 def open_regular(path: str | Path, max_bytes: int = MAX_FILE_BYTES) -> BinaryIO:
@@ -93,8 +98,9 @@ def read_text(path: str | Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
         try:
             return file.read()
         except UnicodeError as error:
-            raise ValueError(f"{path}: expected a text in UTF-8, or with a byte-order mark, got other bytes: "
-                             f"{error}") from error
+            raise ValueError(
+                f"{path}: expected a text in UTF-8, or with a byte-order mark, got other bytes: {error}"
+            ) from error
 
 
 def encoding_of(head: bytes) -> str:
@@ -112,5 +118,5 @@ def to_utf8(text: bytes) -> bytes:
     if encoding == "utf-8":
         return text
     if encoding == "utf-8-sig":
-        return text[len(codecs.BOM_UTF8):]
+        return text[len(codecs.BOM_UTF8) :]
     return text.decode(encoding).encode()

@@ -86,9 +86,7 @@ class SSM(nn.Module):
     NO_WEIGHT_DECAY = ("A_log", "D", "delta_bias")
     STEP_SIZE_RANGE = (1e-3, 1e-1)  # softplus(delta_bias) starts log-uniform in here, as in Mamba (arXiv 2312.00752)
 
-    def __init__(
-        self, channels: int, num_states: int = 8, rank: int | None = None, backend: str | None = None
-    ) -> None:
+    def __init__(self, channels: int, num_states: int = 8, rank: int | None = None, backend: str | None = None) -> None:
         super().__init__()
         check_backend(backend)
         self.backend = backend
@@ -235,7 +233,7 @@ class TokenConv(nn.Module):
         # Convolved as a map of one row in channels-last memory: tokens go in and come out without a transposition.
         row = x.transpose(1, 2).unsqueeze(2)  # (batch, channels, 1, L)
         row = F.conv2d(row, self.conv.weight.unsqueeze(2), self.conv.bias, padding=(0, self.padding), groups=x.shape[2])
-        return row.squeeze(2).transpose(1, 2)[:, self.first:self.first + length]
+        return row.squeeze(2).transpose(1, 2)[:, self.first : self.first + length]
 
 
 class FeedForward(nn.Sequential):

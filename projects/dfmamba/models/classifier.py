@@ -48,8 +48,10 @@ class ImageClassifier(nn.Module):
         for option, default in WITHOUT.items():
             given = getattr(backbone, option, default)
             if given != default:
-                raise ValueError(f"{option}: expected {default} for a model of timm, got {given!r}; use "
-                                 "timm.utils.freeze, timm.layers.freeze_batch_norm_2d or checkpoint_path")
+                raise ValueError(
+                    f"{option}: expected {default} for a model of timm, got {given!r}; use "
+                    "timm.utils.freeze, timm.layers.freeze_batch_norm_2d or checkpoint_path"
+                )
         self.stem = backbone.stem
         self.stages = nn.Sequential(*backbone.stages)
         self.norm = backbone.out_norms[-1]
@@ -66,11 +68,18 @@ class ImageClassifier(nn.Module):
         if global_pool is None:
             global_pool = self.head.global_pool.pool_type  # type: ignore[has-type]
         try:
-            head = ClassifierHead(self.num_features, num_classes, global_pool, self.drop_rate,
-                                  use_conv=not global_pool, **get_device_dtype(self.stem))
+            head = ClassifierHead(
+                self.num_features,
+                num_classes,
+                global_pool,
+                self.drop_rate,
+                use_conv=not global_pool,
+                **get_device_dtype(self.stem),
+            )
         except AssertionError as error:
-            raise ValueError(f"global_pool: expected '', 'avg', 'max', 'avgmax' or 'catavgmax', got {global_pool!r}"
-                             ) from error
+            raise ValueError(
+                f"global_pool: expected '', 'avg', 'max', 'avgmax' or 'catavgmax', got {global_pool!r}"
+            ) from error
         if num_classes > 0:
             nn.init.trunc_normal_(head.fc.weight, std=0.02)
             nn.init.zeros_(head.fc.bias)

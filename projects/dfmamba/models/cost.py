@@ -92,8 +92,11 @@ def _count(model: nn.Module, image_shape: ImageShape, count: Callable[[Any, torc
     fastpath = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(
-                display=False, custom_mapping=ours) as counter:
+        with (
+            torch.no_grad(),
+            sdpa_kernel(SDPBackend.MATH),
+            FlopCounterMode(display=False, custom_mapping=ours) as counter,
+        ):
             model(torch.zeros(1, *image_shape, device=device))
     finally:
         torch.backends.mha.set_fastpath_enabled(fastpath)

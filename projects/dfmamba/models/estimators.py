@@ -77,7 +77,8 @@ class HandPoseEstimator(TopdownPoseEstimator):
         if joints is not None and (metainfo is None or metainfo.get("num_keypoints") not in fitting):
             MMLogger.get_current_instance().warning(
                 f"dataset_meta: expected the joint set of the head's {joints} joints, got "
-                f"{'none' if metainfo is None else metainfo.get('dataset_name')}; that of the package is taken")
+                f"{'none' if metainfo is None else metainfo.get('dataset_name')}; that of the package is taken"
+            )
             skeleton = skeleton_with(joints)
             metainfo = parse_pose_metainfo(mmpose_metainfo(skeleton, "hand", joint_colors(skeleton)))
         self._dataset_meta = metainfo
@@ -97,8 +98,10 @@ def _with_in_channels(name: str, config: dict, before: nn.Module) -> dict:
         return config
     channels = _channels(before)
     if channels is None:
-        raise ValueError(f"{name}.in_channels: expected one number for each map that the {name} gets, got nothing, and "
-                         f"{type(before).__name__} does not tell them: set {name}.in_channels in the config")
+        raise ValueError(
+            f"{name}.in_channels: expected one number for each map that the {name} gets, got nothing, and "
+            f"{type(before).__name__} does not tell them: set {name}.in_channels in the config"
+        )
     return {**config, "in_channels": channels}
 
 

@@ -50,8 +50,13 @@ def fold_for_inference(model: nn.Module) -> nn.Module:
 
 def can_pack(layer: nn.Module) -> TypeGuard[nn.Linear]:
     """Return whether this is a linear layer that oneDNN can run with packed weights."""
-    return (isinstance(layer, nn.Linear) and layer.weight.device.type == "cpu" and layer.weight.dtype == torch.float32
-            and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"))
+    return (
+        isinstance(layer, nn.Linear)
+        and layer.weight.device.type == "cpu"
+        and layer.weight.dtype == torch.float32
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )
 
 
 class PackedLinear(nn.Module):
@@ -77,8 +82,9 @@ class FoldedDSSM(nn.Module):
         layers = (mixer.project_input, mixer.predict_offset, mixer.predict_weight)
         self.widths = [mixer.rank, mixer.num_states, mixer.num_states, *(layer.out_features for layer in layers[1:])]
         weight = torch.cat([layer.weight for layer in layers])
-        bias = torch.cat([weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias
-                          for layer in layers])
+        bias = torch.cat(
+            [weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias for layer in layers]
+        )
         self.project = _pack(_linear(weight, bias))
         self.project_delta = _pack(mixer.project_delta)
         self.A = nn.Parameter(-mixer.A_log.float().exp(), requires_grad=False)
@@ -91,7 +97,8 @@ class FoldedDSSM(nn.Module):
         sampling = self.mixer.shape_sampling(offset, weight)
         delta = self.project_delta(bottleneck)
         return operators.run_dssm(
-            x, *sampling, delta, self.A, B, C, self.mixer.D, self.mixer.delta_bias, size, self.mixer.backend)
+            x, *sampling, delta, self.A, B, C, self.mixer.D, self.mixer.delta_bias, size, self.mixer.backend
+        )
 
 
 def _fold_batch_norms(module: nn.Module, pairs: Iterable[tuple[str, str]]) -> None:

@@ -26,8 +26,10 @@ def mirror_back(sample: PoseDataSample) -> PoseDataSample:
     if not info.get("mirrored", False):
         return sample
     if "ori_shape" not in info:
-        raise ValueError("ori_shape: expected the size of the mirrored image among the meta keys, got only "
-                         f"{sorted(info)}; name it in the meta_keys of PackPoseInputs")
+        raise ValueError(
+            "ori_shape: expected the size of the mirrored image among the meta keys, got only "
+            f"{sorted(info)}; name it in the meta_keys of PackPoseInputs"
+        )
     width = info["ori_shape"][1]
     for instances in (sample.pred_instances, sample.gt_instances):
         for name, values in list(instances.items()):

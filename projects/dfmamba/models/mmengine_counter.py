@@ -30,5 +30,6 @@ def _count_call(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     return Counter()
 
 
-complexity_analysis._DEFAULT_SUPPORTED_FLOP_OPS.update({
-    "dfmamba::scan": _count_scan, "prim::CallFunction": _count_call})
+complexity_analysis._DEFAULT_SUPPORTED_FLOP_OPS.update(
+    {"dfmamba::scan": _count_scan, "prim::CallFunction": _count_call}
+)

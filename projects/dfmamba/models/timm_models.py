@@ -32,9 +32,16 @@ FEATURES = {"out_indices": (0, 1, 2, 3), "feature_cls": "getter", "flatten_seque
 def _cfg(first_conv: str) -> dict[str, Any]:
     """Return timm's description of the input and of the layers that it may exchange."""
     return {
-        "url": "", "num_classes": 1000, "input_size": (3, 224, 224), "pool_size": (7, 7), "crop_pct": 0.9,
-        "interpolation": "bicubic", "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225),
-        "first_conv": first_conv, "classifier": "head.fc",
+        "url": "",
+        "num_classes": 1000,
+        "input_size": (3, 224, 224),
+        "pool_size": (7, 7),
+        "crop_pct": 0.9,
+        "interpolation": "bicubic",
+        "mean": (0.485, 0.456, 0.406),
+        "std": (0.229, 0.224, 0.225),
+        "first_conv": first_conv,
+        "classifier": "head.fc",
     }
 
 
@@ -62,16 +69,21 @@ def _register(name: str, backbone: type[StagedBackbone], arch: str) -> Callable[
     """Make a model known to timm, and return the function that builds it."""
 
     def create(pretrained: bool = False, feature_cfg: dict[str, Any] | None = None, **options: Any) -> nn.Module:
-        return build_model_with_cfg(_build, name, pretrained, feature_cfg={**FEATURES, **(feature_cfg or {})},
-                                    **{"backbone": backbone, "arch": arch, **options})
+        return build_model_with_cfg(
+            _build,
+            name,
+            pretrained,
+            feature_cfg={**FEATURES, **(feature_cfg or {})},
+            **{"backbone": backbone, "arch": arch, **options},
+        )
 
     create.__name__ = create.__qualname__ = name  # timm's key
     return register_model(create)
 
 
-default_cfgs = generate_default_cfgs({
-    f"{family}_{arch}": _cfg(first_conv) for family, (_, archs, first_conv) in FAMILIES.items() for arch in archs
-})
+default_cfgs = generate_default_cfgs(
+    {f"{family}_{arch}": _cfg(first_conv) for family, (_, archs, first_conv) in FAMILIES.items() for arch in archs}
+)
 for _family, (_backbone, _archs, _) in FAMILIES.items():
     for _arch in _archs:
         globals()[f"{_family}_{_arch}"] = _register(f"{_family}_{_arch}", _backbone, _arch)

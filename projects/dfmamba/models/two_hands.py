@@ -23,8 +23,10 @@ def restore_two_hands(sample: PoseDataSample) -> PoseDataSample:
     if not info.get("one_of_two_hands", False):
         return sample
     if "hand_type" not in info:
-        raise ValueError(f"hand_type: expected the hand's side among the meta keys, got only {sorted(info)}; name it "
-                         "in the meta_keys of PackPoseInputs")
+        raise ValueError(
+            f"hand_type: expected the hand's side among the meta keys, got only {sorted(info)}; name it "
+            "in the meta_keys of PackPoseInputs"
+        )
     joints = hand_slice(int(np.reshape(info["hand_type"], -1)[LEFT] > 0))
     for instances in (sample.pred_instances, sample.gt_instances):
         if "keypoints" not in instances:  # a picture without truth

@@ -28,8 +28,10 @@ def _gpu_reason_of(index: int) -> str | None:
     if not made_for or runs_on(made_for, capability):
         return None
     number = ".".join(map(str, capability))
-    return (f"GPU {index} has compute capability {number}, and the native operators were built for "
-            f"{', '.join(made_for)}; to build them for it: TORCH_CUDA_ARCH_LIST={number} FORCE_CUDA=1")
+    return (
+        f"GPU {index} has compute capability {number}, and the native operators were built for "
+        f"{', '.join(made_for)}; to build them for it: TORCH_CUDA_ARCH_LIST={number} FORCE_CUDA=1"
+    )
 
 
 def _gpu_reason(index: int) -> str | None:

@@ -40,8 +40,9 @@ def check_sample(x: Tensor, offset: Tensor, weight: Tensor, size: Sequence[int])
         raise ValueError(f"offset: expected 5 axes (batch, L, groups, K, {len(size)}), got shape {tuple(offset.shape)}")
     groups, num_anchors = offset.shape[2:4]
     if groups < 1 or channels % groups:
-        raise ValueError(f"offset: expected a number of groups (axis 2) that divides the {channels} channels of x, "
-                         f"got {groups}")
+        raise ValueError(
+            f"offset: expected a number of groups (axis 2) that divides the {channels} channels of x, got {groups}"
+        )
     side = round(num_anchors ** (1 / len(size)))
     if side ** len(size) != num_anchors or side % 2 == 0:
         expected = "an odd square (1, 9, 25)" if len(size) == 2 else "an odd number (1, 3, 5)"
@@ -63,9 +64,7 @@ def check_scan(
     """Check the arguments of `selective_scan`, whose input the caller knows as `input_name`; raises ValueError."""
     if torch.jit.is_tracing():
         return
-    check_same_device(
-        {input_name: u, "delta": delta, "A": A, "B": B, "C": C, "D": D, "delta_bias": delta_bias}
-    )
+    check_same_device({input_name: u, "delta": delta, "A": A, "B": B, "C": C, "D": D, "delta_bias": delta_bias})
     if u.dim() != 3:
         raise ValueError(f"{input_name}: expected 3 axes (batch, L, channels), got shape {tuple(u.shape)}")
     batch, length, channels = u.shape

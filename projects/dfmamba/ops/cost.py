@@ -51,6 +51,9 @@ def _dssm_flop(x: Shape, offset: Shape, weight: Shape, delta: Shape, A: Shape, *
 
 
 FLOP_FORMULAS: dict[str, Any] = {
-    "sample": _sample_flop, "sample_backward": _sample_backward_flop, "scan": _scan_flop,
-    "scan_backward": _scan_backward_flop, "dssm": _dssm_flop,
+    "sample": _sample_flop,
+    "sample_backward": _sample_backward_flop,
+    "scan": _scan_flop,
+    "scan_backward": _scan_backward_flop,
+    "dssm": _dssm_flop,
 }

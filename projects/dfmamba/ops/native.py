@@ -104,8 +104,7 @@ def _differentiate_dssm(run: Any, ctx: Any, grad_y: Tensor) -> tuple[Tensor | No
     _refuse_tangents(grad_y)
     saved = ctx.saved_tensors  # once: activation checkpointing unpacks each of them a single time
     work = _work_dtype(saved[0])
-    x, offset, weight, delta, A, B, C, D, delta_bias = (
-        None if tensor is None else tensor.to(work) for tensor in saved)
+    x, offset, weight, delta, A, B, C, D, delta_bias = (None if tensor is None else tensor.to(work) for tensor in saved)
     grad_y = grad_y.to(work)
     size, delta_softplus = ctx.options
     u = run.sample(x, offset, weight, size)
@@ -117,8 +116,13 @@ def _differentiate_dssm(run: Any, ctx: Any, grad_y: Tensor) -> tuple[Tensor | No
         sampling = grad_x, _, _ = run.sample_backward(grad_u, x, offset, weight, size)
         if D is not None:
             grad_x += grad_skip
-    return _wanted(ctx, tuple(grad if grad is None or tensor is None else grad.to(tensor.dtype)
-                              for grad, tensor in zip((*sampling, *grads), saved, strict=True)))
+    return _wanted(
+        ctx,
+        tuple(
+            grad if grad is None or tensor is None else grad.to(tensor.dtype)
+            for grad, tensor in zip((*sampling, *grads), saved, strict=True)
+        ),
+    )
 
 
 def _differentiate_twice(*_: Any) -> None:
@@ -162,16 +166,23 @@ def _function(name: str) -> Callable[..., Any]:
         def vmap(info: Any, in_dims: tuple, *inputs: Any) -> tuple[Any, Any]:
             """Run once for each sample: gradients of A, D and delta_bias are sums over the batch of a call."""
             tensors = list(zip(inputs[:num_tensors], in_dims, strict=False))
-            results = [call(*(value if dim is None else value.select(dim, sample) for value, dim in tensors),
-                            *inputs[num_tensors:]) for sample in range(info.batch_size)]
+            results = [
+                call(
+                    *(value if dim is None else value.select(dim, sample) for value, dim in tensors),
+                    *inputs[num_tensors:],
+                )
+                for sample in range(info.batch_size)
+            ]
             if isinstance(results[0], Tensor):
                 return torch.stack(results), 0
             return tuple(map(torch.stack, zip(*results, strict=True))), (0,) * len(results[0])
 
     def call(*inputs: Any) -> Any:
         if torch.compiler.is_compiling():  # torch 2.11 fails on such functions inside of one another
-            raise RuntimeError("dfmamba: the native operators cannot be compiled inside of a transform of torch.func; "
-                               "backend='reference' can")
+            raise RuntimeError(
+                "dfmamba: the native operators cannot be compiled inside of a transform of torch.func; "
+                "backend='reference' can"
+            )
         return Transformable.apply(*inputs)
 
     return call

@@ -27,8 +27,9 @@ def _either(x: Tensor, tensor: Tensor) -> Tensor:
 def check_backend(backend: str | None) -> None:
     """Raise ValueError for a backend that is not ours to call from TorchScript."""
     if backend is not None and backend not in ["cpu", "cuda"]:
-        raise ValueError("backend: a scripted model runs the native operators; expected None, 'cpu' or 'cuda', got "
-                         + backend)
+        raise ValueError(
+            "backend: a scripted model runs the native operators; expected None, 'cpu' or 'cuda', got " + backend
+        )
 
 
 def deform_sample(x: Tensor, offset: Tensor, weight: Tensor, size: list[int]) -> Tensor:
@@ -37,23 +38,56 @@ def deform_sample(x: Tensor, offset: Tensor, weight: Tensor, size: list[int]) ->
 
 
 def selective_scan(
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, delta_bias: Tensor | None,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
     delta_softplus: bool,
 ) -> Tensor:
     """Run the selective scan, (batch, L, channels)."""
     return torch.ops.dfmamba.scan(
-        u, _either(u, delta), A.to(_work_dtype(u)), _either(u, B), _either(u, C), _exact(u, D), _exact(u, delta_bias),
-        None, delta_softplus)
+        u,
+        _either(u, delta),
+        A.to(_work_dtype(u)),
+        _either(u, B),
+        _either(u, C),
+        _exact(u, D),
+        _exact(u, delta_bias),
+        None,
+        delta_softplus,
+    )
 
 
 def dssm(
-    x: Tensor, offset: Tensor, weight: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
-    delta_bias: Tensor | None, size: list[int], delta_softplus: bool,
+    x: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    size: list[int],
+    delta_softplus: bool,
 ) -> Tensor:
     """Run the deformable state-space model, (batch, L, channels)."""
     return torch.ops.dfmamba.dssm(
-        x, offset.to(_work_dtype(x)), _either(x, weight), _either(x, delta), A.to(_work_dtype(x)), _either(x, B),
-        _either(x, C), _exact(x, D), _exact(x, delta_bias), size, delta_softplus)
+        x,
+        offset.to(_work_dtype(x)),
+        _either(x, weight),
+        _either(x, delta),
+        A.to(_work_dtype(x)),
+        _either(x, B),
+        _either(x, C),
+        _exact(x, D),
+        _exact(x, delta_bias),
+        size,
+        delta_softplus,
+    )
 
 
 @torch.jit.script_if_tracing
@@ -64,12 +98,22 @@ def sample_of_size(x: Tensor, offset: Tensor, weight: Tensor, size: list[Tensor]
 
 @torch.jit.script_if_tracing
 def dssm_of_size(
-    x: Tensor, offset: Tensor, weight: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
-    delta_bias: Tensor | None, size: list[Tensor], delta_softplus: bool,
+    x: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    size: list[Tensor],
+    delta_softplus: bool,
 ) -> Tensor:
     """Call the native `dssm` with a size that is given as tensors."""
     return torch.ops.dfmamba.dssm(
-        x, offset, weight, delta, A, B, C, D, delta_bias, [int(extent) for extent in size], delta_softplus)
+        x, offset, weight, delta, A, B, C, D, delta_bias, [int(extent) for extent in size], delta_softplus
+    )
 
 
 # What `dfmamba.ops` calls while `torch.jit.trace` records. The tracer knows no integers that change: sizes are tensors.

@@ -48,8 +48,11 @@ from dfmamba.synthesis.workplace import Reach, make_table, sample_scene, scatter
 
 LAYOUT = Layout("assemblyhands", "AssemblyHands v1.1, ego views", SPLITS, ("images", "annotations"), generation=1)
 CALIBRATION_SUFFIX = "_mono10bit"  # of a camera's name in the calibration and in paths
-REACH = Reach(ArmHabit(np.array([[0.35, 0.8, -0.4], [0.25, 0.25, 0.3]]),
-                       np.array([[-0.3, 0.0, -0.8], [0.3, 0.3, 0.3]]), 110.0), np.array([0.0, 225.0, -370.0]), 190.0)
+REACH = Reach(
+    ArmHabit(np.array([[0.35, 0.8, -0.4], [0.25, 0.25, 0.3]]), np.array([[-0.3, 0.0, -0.8], [0.3, 0.3, 0.3]]), 110.0),
+    np.array([0.0, 225.0, -370.0]),
+    190.0,
+)
 LYING_MM, LYING_RADII_MM = np.array([0.0, 0.0, -520.0]), (0.0, 230.0)
 HANDS = ((RIGHT, LEFT), (RIGHT, LEFT), (RIGHT,), (RIGHT, LEFT), (LEFT,))  # of frames 0, 1, 2, 3, 4, and so on
 VIEWS_PER_FRAME, FRAMES_PER_SEQUENCE, MIN_SEQUENCES = 3, 12, 2
@@ -137,9 +140,20 @@ def plan_split(folder: Path, seed: int, split: str, num_images: int, view_spread
     """Lay out the frames of one split, with `num_images` views in all."""
     num_frames = -(-num_images // VIEWS_PER_FRAME)
     sequences = min(len(CODES[split]), max(MIN_SEQUENCES, num_frames // FRAMES_PER_SEQUENCE))
-    return [Frame(seed, folder, split, number, number % sequences, number // sequences,
-                  min(VIEWS_PER_FRAME, num_images - number * VIEWS_PER_FRAME), num_images >= MIN_IMAGES_FOR_ODD,
-                  view_spread_deg) for number in range(num_frames)]
+    return [
+        Frame(
+            seed,
+            folder,
+            split,
+            number,
+            number % sequences,
+            number // sequences,
+            min(VIEWS_PER_FRAME, num_images - number * VIEWS_PER_FRAME),
+            num_images >= MIN_IMAGES_FOR_ODD,
+            view_spread_deg,
+        )
+        for number in range(num_frames)
+    ]
 
 
 @lru_cache(maxsize=4)
@@ -185,8 +199,10 @@ def _boxes(scene: Scene, camera: Camera) -> dict[int, Array | None]:
     """Return the box of each hand in a camera's image."""
     joints = world_to_camera(scene.joints_mm, camera.rotation, camera.centre_mm)
     pixels = project(joints, camera.focal_px, camera.principal_point_px)
-    return {side: hand_box(pixels[hand_slice(side)], joints[hand_slice(side), 2]) if scene.present[side] else None
-            for side in (RIGHT, LEFT)}
+    return {
+        side: hand_box(pixels[hand_slice(side)], joints[hand_slice(side), 2]) if scene.present[side] else None
+        for side in (RIGHT, LEFT)
+    }
 
 
 def _sample_views(frame: Frame, rng: np.random.Generator) -> tuple[Scene, list[Camera], list[int]]:
@@ -202,8 +218,9 @@ def _sample_views(frame: Frame, rng: np.random.Generator) -> tuple[Scene, list[C
         reach = Reach(habit, reach.place_mm, reach.radius_mm)
     sides = HANDS[frame.number % len(HANDS)]
     for _ in range(MAX_SCENES):
-        scene = sample_scene(subject, lambda: _draw_grasps(subject, sides, rng), reach, stage.lying, stage.clothes,
-                             stage.lighting, rng)
+        scene = sample_scene(
+            subject, lambda: _draw_grasps(subject, sides, rng), reach, stage.lying, stage.clothes, stage.lighting, rng
+        )
         cameras = sample_headset(make_mounts(frame.seed, frame.split, frame.sequence), rng)
         seeing = [k for k, camera in enumerate(cameras) if any(b is not None for b in _boxes(scene, camera).values())]
         if len(seeing) >= frame.views:
@@ -217,11 +234,11 @@ def _validity(frame: Frame, scene: Scene, rng: np.random.Generator) -> np.ndarra
     place, side = frame.number % ODD_PERIOD, int(rng.choice(np.flatnonzero(scene.present)))
     fingers = side * NUM_HAND_JOINTS + rng.permutation(WRIST)
     if frame.odd and place == 3:
-        valid[fingers[:int(rng.integers(NUM_HAND_JOINTS - MIN_INSIDE + 1, WRIST))]] = False
+        valid[fingers[: int(rng.integers(NUM_HAND_JOINTS - MIN_INSIDE + 1, WRIST))]] = False
     elif frame.odd and place == 5:
         valid[TWO_HANDS.roots[side]] = False
     elif frame.odd and place in (1, 6):
-        valid[fingers[:int(rng.integers(1, 5))]] = False
+        valid[fingers[: int(rng.integers(1, 5))]] = False
     return valid
 
 
@@ -236,15 +253,27 @@ def draw_frame(frame: Frame) -> FrameRecord:
     images, annotations = [], []
     for view in kept:
         camera = cameras[view]
-        picture = photograph(scene, camera, generator_for(frame.seed, frame.split, "picture", frame.number, view),
-                             draw_table(table, camera, scene))
+        picture = photograph(
+            scene,
+            camera,
+            generator_for(frame.seed, frame.split, "picture", frame.number, view),
+            draw_table(table, camera, scene),
+        )
         file_name = f"ego_images_rectified/{frame.split}/{name}/{camera.name}{CALIBRATION_SUFFIX}/{frame.key}.jpg"
         path = frame.folder / "images" / file_name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes())
-        images.append({"file_name": file_name, "width": SIZE[1], "height": SIZE[0], "seq_name": name,
-                       "camera": camera.name, "frame_idx": frame.frame_idx,
-                       "timestamp": frame.frame_idx / FRAMES_PER_S})
+        images.append(
+            {
+                "file_name": file_name,
+                "width": SIZE[1],
+                "height": SIZE[0],
+                "seq_name": name,
+                "camera": camera.name,
+                "frame_idx": frame.frame_idx,
+                "timestamp": frame.frame_idx / FRAMES_PER_S,
+            }
+        )
         annotations.append(_annotate(scene, camera, valid, withheld))
     extrinsics = {camera.name + CALIBRATION_SUFFIX: world_to_camera_matrix(camera).tolist() for camera in cameras}
     shown = valid & (not withheld)
@@ -256,12 +285,16 @@ def _annotate(scene: Scene, camera: Camera, valid: np.ndarray, withheld: bool) -
     """Return the annotation of one image, without ids."""
     boxes = _boxes(scene, camera)
     flags = valid & np.repeat([boxes[side] is not None for side in (RIGHT, LEFT)], NUM_HAND_JOINTS)
-    pixels = project(world_to_camera(scene.joints_mm, camera.rotation, camera.centre_mm), camera.focal_px,
-                     camera.principal_point_px)
+    pixels = project(
+        world_to_camera(scene.joints_mm, camera.rotation, camera.centre_mm), camera.focal_px, camera.principal_point_px
+    )
     shown = flags & (not withheld)
     keypoints = np.where(shown[:, None], np.column_stack([pixels, np.ones(len(pixels))]), 0.0)
-    return {"bbox": {SIDES[side]: None if box is None else box.tolist() for side, box in boxes.items()},
-            "joint_valid": flags.astype(int).tolist(), "keypoints": keypoints.tolist()}
+    return {
+        "bbox": {SIDES[side]: None if box is None else box.tolist() for side, box in boxes.items()},
+        "joint_valid": flags.astype(int).tolist(),
+        "keypoints": keypoints.tolist(),
+    }
 
 
 def write_annotations(folder: Path, split: str, records: Sequence[FrameRecord]) -> None:
@@ -280,15 +313,22 @@ def write_annotations(folder: Path, split: str, records: Sequence[FrameRecord]) 
         joints.setdefault(name, {})[frame.key] = {"world_coord": record.world_coord, "joint_valid": record.joint_valid}
         if name not in calibration:
             matrices = {
-                mount.name + CALIBRATION_SUFFIX: [[mount.focal_px[0], 0.0, mount.principal_point_px[0]],
-                                                  [0.0, mount.focal_px[1], mount.principal_point_px[1]], [0, 0, 1]]
-                for mount in make_mounts(frame.seed, split, frame.sequence)}
+                mount.name + CALIBRATION_SUFFIX: [
+                    [mount.focal_px[0], 0.0, mount.principal_point_px[0]],
+                    [0.0, mount.focal_px[1], mount.principal_point_px[1]],
+                    [0, 0, 1],
+                ]
+                for mount in make_mounts(frame.seed, split, frame.sequence)
+            }
             calibration[name] = {"intrinsics": matrices, "extrinsics": {}}
         calibration[name]["extrinsics"][frame.key] = record.extrinsics
     target = folder / "annotations" / split
     target.mkdir(parents=True, exist_ok=True)
-    contents = {"ego_data": {"images": images, "annotations": annotations},
-                "ego_calib": {"calibration": calibration}, "joint_3d": {"annotations": joints}}
+    contents = {
+        "ego_data": {"images": images, "annotations": annotations},
+        "ego_calib": {"calibration": calibration},
+        "joint_3d": {"annotations": joints},
+    }
     for kind, content in contents.items():
         (target / f"assemblyhands_{split}_{kind}_v1-1.json").write_text(json.dumps(content), encoding="utf-8")
 
@@ -300,7 +340,12 @@ def _kind(annotation: dict) -> str:
 
 
 def write_assemblyhands(
-    folder: Path, num_images: dict[str, int], seed: int, *, view_spread_deg: float | None = None, workers: int = 1,
+    folder: Path,
+    num_images: dict[str, int],
+    seed: int,
+    *,
+    view_spread_deg: float | None = None,
+    workers: int = 1,
     overwrite: bool = False,
     on_images: Callable[[int], None] = lambda count: None,
 ) -> Counter[tuple[str, str]] | None:
@@ -329,8 +374,9 @@ def write_assemblyhands(
     if begun is None:
         return None
     (counts, note), target, folder = begun, folder, folder / STAGE
-    frames = [frame for split, count in counts.items()
-              for frame in plan_split(folder, seed, split, count, view_spread_deg)]
+    frames = [
+        frame for split, count in counts.items() for frame in plan_split(folder, seed, split, count, view_spread_deg)
+    ]
     # Sequences one after the other: a process then has to make few subjects.
     frames.sort(key=lambda frame: (SPLITS.index(frame.split), frame.sequence, frame.number))
     records = work(draw_frame, frames, workers, lambda record: on_images(len(record.images)))

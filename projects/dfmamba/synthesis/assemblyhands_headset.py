@@ -16,14 +16,30 @@ from dfmamba.synthesis.output import generator_for
 from dfmamba.synthesis.scene import Camera, aim
 
 CODES = {
-    "train": ("9014-a23", "9015-b05b", "9026-c12b", "9034-c08b", "9041-c07c", "9051-c10a", "9053-c08b", "9054-c01a",
-              "9062-a21", "9071-c14a", "9072-c10a", "9075-c08b", "9076-c13d", "9085-c10a"),
+    "train": (
+        "9014-a23",
+        "9015-b05b",
+        "9026-c12b",
+        "9034-c08b",
+        "9041-c07c",
+        "9051-c10a",
+        "9053-c08b",
+        "9054-c01a",
+        "9062-a21",
+        "9071-c14a",
+        "9072-c10a",
+        "9075-c08b",
+        "9076-c13d",
+        "9085-c10a",
+    ),
     "val": ("9012-c07c", "9081-c11b"),
     "test": ("9021-c10a", "9034-c08b", "9061-c13d", "9074-a29"),
 }
 # Views e1 to e4. Sequence 9012-c07c has headset B, 9081-c11b headset A; we do not know about the others: in turns.
-HEADSETS = {"A": ("HMC_21176875", "HMC_21176623", "HMC_21110305", "HMC_21179183"),
-            "B": ("HMC_84346135", "HMC_84347414", "HMC_84355350", "HMC_84358933")}
+HEADSETS = {
+    "A": ("HMC_21176875", "HMC_21176623", "HMC_21110305", "HMC_21179183"),
+    "B": ("HMC_84346135", "HMC_84347414", "HMC_84355350", "HMC_84358933"),
+}
 SIZE = (480, 636)  # height, width
 FOCAL_PX = 320.0
 # Of each view in the head's frame (x right, y down, z forward): place in mm; turn to the right and down in degrees.
@@ -64,8 +80,15 @@ def make_mounts(seed: int, split: str, sequence: int) -> tuple[Mount, ...]:
     mounts = []
     for name, (place, (yaw, pitch)) in zip(HEADSETS["BA"[sequence % 2]], MOUNTS, strict=True):
         turn = Rotation.from_euler("yx", [yaw + rng.normal(0, 1), -pitch + rng.normal(0, 1)], degrees=True)
-        mounts.append(Mount(name, np.array(place) + rng.normal(0, 1, 3), turn.as_matrix().T,
-                            FOCAL_PX + rng.normal(0, 3, 2), np.array(SIZE[::-1]) / 2 + rng.normal(0, 4, 2)))
+        mounts.append(
+            Mount(
+                name,
+                np.array(place) + rng.normal(0, 1, 3),
+                turn.as_matrix().T,
+                FOCAL_PX + rng.normal(0, 3, 2),
+                np.array(SIZE[::-1]) / 2 + rng.normal(0, 4, 2),
+            )
+        )
     return tuple(mounts)
 
 
@@ -73,8 +96,20 @@ def sample_headset(mounts: Sequence[Mount], rng: np.random.Generator) -> list[Ca
     """Draw where the head is at a moment; return the cameras."""
     place, gaze = HEAD_MM + rng.normal(0, 15, 3), GAZE_MM + rng.normal(0, (60, 40, 60))
     head = Rotation.from_euler("z", rng.normal(0, 5), degrees=True).as_matrix() @ aim(place, gaze)
-    return [Camera(mount.name, place + mount.place_mm @ head, mount.rotation @ head, mount.focal_px,
-                   mount.principal_point_px, SIZE, True, np.ones(3), NEAREST_MM) for mount in mounts]
+    return [
+        Camera(
+            mount.name,
+            place + mount.place_mm @ head,
+            mount.rotation @ head,
+            mount.focal_px,
+            mount.principal_point_px,
+            SIZE,
+            True,
+            np.ones(3),
+            NEAREST_MM,
+        )
+        for mount in mounts
+    ]
 
 
 def world_to_camera_matrix(camera: Camera) -> Array:

@@ -44,12 +44,27 @@ def _clutter(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
             box = cv2.boxPoints((centre.tolist(), extent.tolist(), float(rng.uniform(0, 180))))
             cv2.fillConvexPoly(image, box.astype(np.int32), colour, cv2.LINE_AA)
         elif shape == 1:
-            cv2.ellipse(image, centre.astype(int).tolist(), (extent / 2).astype(int).tolist(),
-                        float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
+            cv2.ellipse(
+                image,
+                centre.astype(int).tolist(),
+                (extent / 2).astype(int).tolist(),
+                float(rng.uniform(0, 180)),
+                0,
+                360,
+                colour,
+                -1,
+                cv2.LINE_AA,
+            )
         else:
             end = centre + rng.normal(0, 120, 2)
-            cv2.line(image, centre.astype(int).tolist(), end.astype(int).tolist(), colour,
-                     int(rng.integers(1, 12)), cv2.LINE_AA)
+            cv2.line(
+                image,
+                centre.astype(int).tolist(),
+                end.astype(int).tolist(),
+                colour,
+                int(rng.integers(1, 12)),
+                cv2.LINE_AA,
+            )
     return cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.6, 3.0)))
 
 
@@ -69,8 +84,8 @@ def _add_lamp(glow: np.ndarray, centre: np.ndarray, rng: np.random.Generator) ->
     radius = rng.uniform(3, 8)
     reach = int(7 * radius)
     x0, y0 = np.maximum(centre.astype(int) - reach, 0)
-    patch = glow[y0:int(centre[1]) + reach, x0:int(centre[0]) + reach]
-    y, x = np.mgrid[y0:y0 + patch.shape[0], x0:x0 + patch.shape[1]] - centre[::-1, None, None]
+    patch = glow[y0 : int(centre[1]) + reach, x0 : int(centre[0]) + reach]
+    y, x = np.mgrid[y0 : y0 + patch.shape[0], x0 : x0 + patch.shape[1]] - centre[::-1, None, None]
     distance, angle = np.hypot(x, y), np.arctan2(y, x)
     rays = 0.12 * np.abs(np.cos(4 * angle + rng.uniform(0, 3))) ** 20 * np.exp(-distance / (2 * radius))
     halo = 0.06 * np.exp(-distance / radius)
@@ -85,9 +100,16 @@ def _torso(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     centre, half = rng.uniform(0.1, 0.9) * width, rng.uniform(80, 200)
     lean = rng.normal(0, 0.08, 2)
     top = rng.uniform(-0.2, 0.2) * height
-    outline = np.array([[centre - 0.45 * half, top - 60], [centre + 0.45 * half, top - 60],
-                        [centre + half, top + 0.25 * height], [centre + half * (0.95 + lean[0]), height + 10],
-                        [centre - half * (0.95 + lean[1]), height + 10], [centre - half, top + 0.25 * height]])
+    outline = np.array(
+        [
+            [centre - 0.45 * half, top - 60],
+            [centre + 0.45 * half, top - 60],
+            [centre + half, top + 0.25 * height],
+            [centre + half * (0.95 + lean[0]), height + 10],
+            [centre - half * (0.95 + lean[1]), height + 10],
+            [centre - half, top + 0.25 * height],
+        ]
+    )
     mask: np.ndarray = np.zeros(size)
     cv2.fillPoly(mask, [outline.astype(np.int32)], 1.0, cv2.LINE_AA)
     mask = cv2.GaussianBlur(mask, (0, 0), 1.5)

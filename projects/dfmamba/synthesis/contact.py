@@ -69,8 +69,9 @@ def self_overlap(flesh: Flesh, ends: Array, pairs: np.ndarray) -> Array:
     return np.maximum(-gap, 0)
 
 
-def _furthest(shape: HandShape, flesh: Flesh, start: Array, target: Array, columns: list[int],
-              pairs: np.ndarray) -> Array:
+def _furthest(
+    shape: HandShape, flesh: Flesh, start: Array, target: Array, columns: list[int], pairs: np.ndarray
+) -> Array:
     """Move some angles from start towards target (23,) until a pair of capsules overlaps too much."""
     low, high = 0.0, 1.0
     for _ in range(2):
@@ -101,8 +102,10 @@ def settle_fingers(shape: HandShape, flesh: Flesh, target: Array) -> Array:
     angles = neutral_angles(target)
     overlap = self_overlap(flesh, flesh.posed_ends(articulate(shape, angles)), pairs).max()
     if overlap > SELF_OVERLAP_MM:
-        raise ValueError(f"shape: expected straight fingers to overlap by {SELF_OVERLAP_MM} mm at most, "
-                         f"got {overlap:.1f} mm: too thick for its width")
+        raise ValueError(
+            f"shape: expected straight fingers to overlap by {SELF_OVERLAP_MM} mm at most, "
+            f"got {overlap:.1f} mm: too thick for its width"
+        )
     thumb = FINGERS.index("thumb")
     for finger in [index for index in range(len(FINGERS)) if index != thumb] + [thumb]:
         own_pairs = pairs[(flesh.finger[pairs] == finger).any(axis=1)]
@@ -132,8 +135,9 @@ def gap_between(ends_a: Array, radii_a: Array, ends_b: Array, radii_b: Array) ->
     return float(capsule_gap(ends_a[:, None], radii_a[:, None], ends_b[None], radii_b[None]).min())
 
 
-def slide_to_touch(ends_a: Array, radii_a: Array, ends_b: Array, radii_b: Array, direction: Array,
-                   travel_mm: float) -> Array | None:
+def slide_to_touch(
+    ends_a: Array, radii_a: Array, ends_b: Array, radii_b: Array, direction: Array, travel_mm: float
+) -> Array | None:
     """Move hand b along a direction until it touches hand a.
 
     Each step is as long as the present gap, so nothing can be jumped over.

@@ -42,12 +42,28 @@ class DepthSensor:
 # Noise and step: calibration by Khoshelham and Elberink (Sensors 12, 2012): 1.4 mm and 2.8 mm at 1 m. Baseline: the
 # distance of the device's projector and camera. The angle lies where Nguyen et al. (3DIMPVT 2012) find the noise to
 # soar. The rest is chosen by eye.
-KINECT = DepthSensor(noise_per_mm=1.43e-6, step_per_mm=2.85e-6, jitter_px=0.5, baseline_mm=75.0, steepest_deg=80.0,
-                     steep_dropout=0.5, dropout=0.002, range_mm=(400.0, 4000.0))
+KINECT = DepthSensor(
+    noise_per_mm=1.43e-6,
+    step_per_mm=2.85e-6,
+    jitter_px=0.5,
+    baseline_mm=75.0,
+    steepest_deg=80.0,
+    steep_dropout=0.5,
+    dropout=0.002,
+    range_mm=(400.0, 4000.0),
+)
 # Baseline: data sheet. Noise: 0.08 px of disparity, the maker's rule of thumb, with a focal length of 617 px; step:
 # 1/32 px. The rest is chosen by eye.
-REALSENSE_D415 = DepthSensor(noise_per_mm=2.4e-6, step_per_mm=9.2e-7, jitter_px=0.6, baseline_mm=55.0,
-                             steepest_deg=78.0, steep_dropout=0.4, dropout=0.002, range_mm=(310.0, 6000.0))
+REALSENSE_D415 = DepthSensor(
+    noise_per_mm=2.4e-6,
+    step_per_mm=9.2e-7,
+    jitter_px=0.6,
+    baseline_mm=55.0,
+    steepest_deg=78.0,
+    steep_dropout=0.4,
+    dropout=0.002,
+    range_mm=(310.0, 6000.0),
+)
 
 
 def sense_depth(depth_mm: Array, focal_px: float, sensor: DepthSensor, rng: np.random.Generator) -> np.ndarray:

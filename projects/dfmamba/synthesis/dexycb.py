@@ -57,8 +57,13 @@ FRONT_DEG = 130.0  # cameras stand so far to both sides of the person's front
 MM_PER_M = 1000.0
 WORKSPACE_MM = np.array([0.0, 270.0, -420.0])
 SCATTER_MM = (150.0, 300.0)  # about its middle, where hands need room
-REACH = Reach(ArmHabit(np.array([[0.35, 0.8, -0.45], [0.25, 0.25, 0.3]]),
-                       np.array([[-0.25, 0.0, -0.85], [0.3, 0.3, 0.3]]), 110.0), WORKSPACE_MM, 120.0)
+REACH = Reach(
+    ArmHabit(
+        np.array([[0.35, 0.8, -0.45], [0.25, 0.25, 0.3]]), np.array([[-0.25, 0.0, -0.85], [0.3, 0.3, 0.3]]), 110.0
+    ),
+    WORKSPACE_MM,
+    120.0,
+)
 _SHARED = "train"  # of the random numbers of what is in several splits: subjects, cameras
 
 
@@ -122,11 +127,21 @@ def make_rig(seed: int, view_spread_deg: float | None) -> tuple[Camera, ...]:
         elevation = np.radians(rng.uniform(22, 48))
         away = np.array([np.sin(azimuth) * np.cos(elevation), -np.sin(elevation), -np.cos(azimuth) * np.cos(elevation)])
         centre = WORKSPACE_MM + away * rng.uniform(820, 930)
-        rotation = (Rotation.from_euler("z", rng.normal(0, 3), degrees=True).as_matrix()
-                    @ aim(centre, WORKSPACE_MM + rng.normal(0, 15, 3)))
-        cameras.append(Camera(serial, centre, rotation, 613 + rng.normal(0, 4) + rng.normal(0, 0.6, 2),
-                              np.array([313.0, 245.0]) + rng.normal(0, 6, 2), SIZE, False,
-                              rng.uniform([0.9, 0.9, 0.82], 1.0)))
+        rotation = Rotation.from_euler("z", rng.normal(0, 3), degrees=True).as_matrix() @ aim(
+            centre, WORKSPACE_MM + rng.normal(0, 15, 3)
+        )
+        cameras.append(
+            Camera(
+                serial,
+                centre,
+                rotation,
+                613 + rng.normal(0, 4) + rng.normal(0, 0.6, 2),
+                np.array([313.0, 245.0]) + rng.normal(0, 6, 2),
+                SIZE,
+                False,
+                rng.uniform([0.9, 0.9, 0.82], 1.0),
+            )
+        )
     return tuple(cameras)
 
 
@@ -135,13 +150,14 @@ def _stage(recording: Recording) -> Stage:
     """Draw what stays the same in a recording."""
     rng = generator_for(recording.seed, _SHARED, "plan", recording.subject, recording.position)
     grasped = recording.position // TRIALS
-    others = [k for k in rng.permutation(len(YCB_THINGS)) if k != grasped][:int(rng.integers(2, 4))]
+    others = [k for k in rng.permutation(len(YCB_THINGS)) if k != grasped][: int(rng.integers(2, 4))]
     chosen = [*others, grasped]
     order = rng.permutation(len(chosen))
     things = scatter([YCB_THINGS[chosen[k]] for k in order], WORKSPACE_MM, SCATTER_MM, rng)
     clothes = sample_clothes(_subject(recording.seed, recording.subject).look, rng)
-    return Stage(tuple(things), int(np.flatnonzero(order == len(others))[0]), clothes, sample_lighting(rng),
-                 make_table(rng))
+    return Stage(
+        tuple(things), int(np.flatnonzero(order == len(others))[0]), clothes, sample_lighting(rng), make_table(rng)
+    )
 
 
 def _draw_scene(frame: Frame, rng: np.random.Generator) -> tuple[Scene, tuple[PlacedThing, ...]]:
@@ -157,7 +173,7 @@ def _draw_scene(frame: Frame, rng: np.random.Generator) -> tuple[Scene, tuple[Pl
         return {recording.side: sample_grasp(subject.surface.shape, taken.thing, taken.look, rng)}
 
     scene = sample_scene(subject, draw_grasps, REACH, others, stage.clothes, stage.lighting, rng)
-    things = list(scene.things[:len(others)])
+    things = list(scene.things[: len(others)])
     things.insert(stage.grasped, scene.things[len(others)])
     return scene, tuple(things)
 
@@ -174,8 +190,12 @@ def draw_frame(frame: Frame) -> FrameRecord:
         folder.mkdir(parents=True, exist_ok=True)
         room = draw_table(_stage(recording).table, camera, scene)
         seen = see(scene, camera).in_front_of(room[1])
-        depth = sense_depth(np.minimum(seen.depth_mm, room[1]), camera.focal_px[0], REALSENSE_D415,
-                            generator_for(recording.seed, _SHARED, "sensor", *key, number))
+        depth = sense_depth(
+            np.minimum(seen.depth_mm, room[1]),
+            camera.focal_px[0],
+            REALSENSE_D415,
+            generator_for(recording.seed, _SHARED, "sensor", *key, number),
+        )
         classes = class_image(scene, seen.face)
         visible = bool((classes == HAND_CLASS).any())
         picture = photograph(scene, camera, generator_for(recording.seed, _SHARED, "picture", *key, number), room)
@@ -207,8 +227,9 @@ def class_image(scene: Scene, face: np.ndarray) -> np.ndarray:
     return np.append(of_face, 0).astype(np.uint8)[face]  # the last is that of NO_FACE, -1
 
 
-def make_labels(scene: Scene, things: Sequence[PlacedThing], camera: Camera, side: int,
-                visible: bool) -> dict[str, np.ndarray]:
+def make_labels(
+    scene: Scene, things: Sequence[PlacedThing], camera: Camera, side: int, visible: bool
+) -> dict[str, np.ndarray]:
     """Return what a label file says about poses and joints; the marks of no hand if none is visible."""
     rotations = [camera.rotation @ thing.rotation for thing in things]
     places = [world_to_camera(thing.translation_mm, camera.rotation, camera.centre_mm) / MM_PER_M for thing in things]
@@ -245,13 +266,20 @@ def write_recording(recording: Recording, frames: Sequence[FrameRecord]) -> None
     stage = _stage(recording)
     target = recording.folder / SUBJECTS[recording.subject] / recording.name
     meta = {
-        "extrinsics": EXTRINSICS_NAME, "mano_calib": [mano_name(recording.subject, recording.side)],
-        "mano_sides": [SIDES[recording.side]], "num_frames": recording.num_frames, "serials": list(SERIALS),
-        "ycb_grasp_ind": stage.grasped, "ycb_ids": [placed.thing.ycb_id for placed in stage.things],
+        "extrinsics": EXTRINSICS_NAME,
+        "mano_calib": [mano_name(recording.subject, recording.side)],
+        "mano_sides": [SIDES[recording.side]],
+        "num_frames": recording.num_frames,
+        "serials": list(SERIALS),
+        "ycb_grasp_ind": stage.grasped,
+        "ycb_ids": [placed.thing.ycb_id for placed in stage.things],
     }
     (target / "meta.yml").write_text(yaml.dump(meta), encoding="utf-8")
-    np.savez_compressed(target / "pose.npz", pose_m=np.stack([record.pose_m for record in frames]),
-                        pose_y=np.stack([record.pose_y for record in frames]))
+    np.savez_compressed(
+        target / "pose.npz",
+        pose_m=np.stack([record.pose_m for record in frames]),
+        pose_y=np.stack([record.pose_y for record in frames]),
+    )
 
 
 def write_calibration(folder: Path, recordings: Sequence[Recording]) -> None:
@@ -266,13 +294,19 @@ def write_calibration(folder: Path, recordings: Sequence[Recording]) -> None:
 
     extrinsics = {camera.name: to_master(camera.rotation.T, camera.centre_mm) for camera in rig}
     extrinsics["apriltag"] = to_master(np.eye(3), TABLE_CENTRE_MM)
-    files: dict[str, dict] = {f"extrinsics_{EXTRINSICS_NAME}/extrinsics.yml": {"extrinsics": extrinsics,
-                                                                               "master": MASTER}}
+    files: dict[str, dict] = {
+        f"extrinsics_{EXTRINSICS_NAME}/extrinsics.yml": {"extrinsics": extrinsics, "master": MASTER}
+    }
     for camera in rig:
-        color = {"fx": camera.focal_px[0], "fy": camera.focal_px[1], "ppx": camera.principal_point_px[0],
-                 "ppy": camera.principal_point_px[1]}
+        color = {
+            "fx": camera.focal_px[0],
+            "fy": camera.focal_px[1],
+            "ppx": camera.principal_point_px[0],
+            "ppy": camera.principal_point_px[1],
+        }
         files[f"intrinsics/{camera.name}_{SIZE[1]}x{SIZE[0]}.yml"] = {
-            "color": {key: float(value) for key, value in color.items()}}
+            "color": {key: float(value) for key, value in color.items()}
+        }
     for recording in recordings:
         files[f"mano_{mano_name(recording.subject, recording.side)}/mano.yml"] = {"betas": [0.0] * 10}
     for name, content in files.items():
@@ -282,7 +316,12 @@ def write_calibration(folder: Path, recordings: Sequence[Recording]) -> None:
 
 
 def write_dexycb(
-    folder: Path, num_images: dict[str, int], seed: int, *, view_spread_deg: float | None = None, workers: int = 1,
+    folder: Path,
+    num_images: dict[str, int],
+    seed: int,
+    *,
+    view_spread_deg: float | None = None,
+    workers: int = 1,
     overwrite: bool = False,
     on_images: Callable[[int], None] = lambda count: None,
 ) -> Counter[tuple[str, str]] | None:
@@ -308,14 +347,19 @@ def write_dexycb(
     """
     folder = Path(folder)
     if any(count % len(SERIALS) for count in num_images.values()):
-        raise ValueError(f"num_images: expected multiples of {len(SERIALS)}, for {len(SERIALS)} cameras see every "
-                         f"frame, got {num_images}")
+        raise ValueError(
+            f"num_images: expected multiples of {len(SERIALS)}, for {len(SERIALS)} cameras see every "
+            f"frame, got {num_images}"
+        )
     begun = begin_set(folder, LAYOUT, num_images, seed, view_spread_deg, overwrite)
     if begun is None:
         return None
     (counts, note), target, folder = begun, folder, folder / STAGE
-    recordings = [recording for split, count in counts.items()
-                  for recording in plan_split(folder, seed, split, count, view_spread_deg)]
+    recordings = [
+        recording
+        for split, count in counts.items()
+        for recording in plan_split(folder, seed, split, count, view_spread_deg)
+    ]
     recordings.sort(key=lambda recording: (recording.subject, recording.position))
     for subject, name in enumerate(SUBJECTS):
         for position in range(RECORDINGS):

@@ -8,11 +8,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SUBJECTS = (
-    "20200709-subject-01", "20200813-subject-02", "20200820-subject-03", "20200903-subject-04", "20200908-subject-05",
-    "20200918-subject-06", "20200928-subject-07", "20201002-subject-08", "20201015-subject-09", "20201022-subject-10",
+    "20200709-subject-01",
+    "20200813-subject-02",
+    "20200820-subject-03",
+    "20200903-subject-04",
+    "20200908-subject-05",
+    "20200918-subject-06",
+    "20200928-subject-07",
+    "20201002-subject-08",
+    "20201015-subject-09",
+    "20201022-subject-10",
 )
-SERIALS = ("836212060125", "839512060362", "840412060917", "841412060263", "932122060857", "932122060861",
-           "932122061900", "932122062010")
+SERIALS = (
+    "836212060125",
+    "839512060362",
+    "840412060917",
+    "841412060263",
+    "932122060857",
+    "932122060861",
+    "932122061900",
+    "932122062010",
+)
 RECORDINGS, TRIALS = 100, 5  # of a subject; recording 5 k + t is trial t of grasping thing k
 # Subjects and trials of s0's splits. The first recordings are in all splits of s1 (by subject) and of s3 (by thing).
 SUBJECT_ORDER = {"train": (0, 6, 7, 2, 8, 1, 3, 4, 5, 9), "val": (0, 1), "test": (7, 2, 8, 3, 4, 5, 6, 9)}
@@ -63,13 +79,24 @@ def plan_split(folder: Path, seed: int, split: str, num_images: int, view_spread
     """Lay out the recordings of one split of s0, with `num_images` views in all: 8 of each frame."""
     subjects, trials = SUBJECT_ORDER[split], TRIALS_OF[split]
     frames = num_images // len(SERIALS)
-    count = min(max(min(frames, MIN_RECORDINGS), -(-frames // FRAMES_PER_RECORDING)),
-                len(subjects) * len(THING_ORDER) * len(trials))
+    count = min(
+        max(min(frames, MIN_RECORDINGS), -(-frames // FRAMES_PER_RECORDING)),
+        len(subjects) * len(THING_ORDER) * len(trials),
+    )
     recordings = []
     for number in range(count):
         row, column = divmod(number, len(subjects))
         thing = THING_ORDER[(row + column) % len(THING_ORDER)]
         position = TRIALS * thing + trials[row // len(THING_ORDER)]
-        recordings.append(Recording(seed, folder, split, subjects[column], position,
-                                    frames // count + (number < frames % count), view_spread_deg))
+        recordings.append(
+            Recording(
+                seed,
+                folder,
+                split,
+                subjects[column],
+                position,
+                frames // count + (number < frames % count),
+                view_spread_deg,
+            )
+        )
     return recordings

@@ -110,8 +110,9 @@ def _lay_before_palm(shape: HandShape, thing: Thing, look: ThingLook, rng: np.ra
     return PlacedThing(thing, look, tilt @ turn, centre)
 
 
-def _bring_to_palm(shape: HandShape, flesh: Flesh, angles: Array, placed: PlacedThing,
-                   rng: np.random.Generator) -> PlacedThing | None:
+def _bring_to_palm(
+    shape: HandShape, flesh: Flesh, angles: Array, placed: PlacedThing, rng: np.random.Generator
+) -> PlacedThing | None:
     """Move a thing along -z until it nearly meets palm, forearm or straight fingers; None if it misses them."""
     no_thumb = flesh.finger != _THUMB
     ends = flesh.posed_ends(articulate(shape, angles))[no_thumb]
@@ -126,8 +127,9 @@ def _bring_to_palm(shape: HandShape, flesh: Flesh, angles: Array, placed: Placed
     return None
 
 
-def _close_finger(shape: HandShape, flesh: Flesh, pairs: np.ndarray, placed: PlacedThing, angles: Array,
-                  finger: int) -> Array:
+def _close_finger(
+    shape: HandShape, flesh: Flesh, pairs: np.ndarray, placed: PlacedThing, angles: Array, finger: int
+) -> Array:
     """Bend one finger's joints, from the knuckle outwards, each until something is met."""
     own = flesh.finger == finger
     own_pairs = pairs[own[pairs].any(axis=1)]
@@ -148,8 +150,9 @@ def _close_finger(shape: HandShape, flesh: Flesh, pairs: np.ndarray, placed: Pla
     return angles
 
 
-def _put_thumb(shape: HandShape, flesh: Flesh, pairs: np.ndarray, placed: PlacedThing, angles: Array,
-               rng: np.random.Generator) -> Array | None:
+def _put_thumb(
+    shape: HandShape, flesh: Flesh, pairs: np.ndarray, placed: PlacedThing, angles: Array, rng: np.random.Generator
+) -> Array | None:
     """Return the angles with the thumb's end on the thing: the best of many draws; None if all pass through it."""
     trial = np.repeat(angles[None], THUMB_DRAWS, axis=0)
     columns = slice(4 * _THUMB, 4 * _THUMB + 4)

@@ -20,10 +20,13 @@ FINGER_JOINTS = np.array([[HAND_JOINTS.index(f"{finger}{k}") for k in (1, 2, 3, 
 # Four angles for each finger (of the thumb: the joint next to the wrist, then 2 and 3), then three for the whole hand.
 ANGLES = (
     *(f"{finger}_{dof}" for finger in FINGERS for dof in ("flexion", "spread", "flexion2", "flexion3")),
-    "wrist_flexion", "wrist_deviation", "palm_cup",
+    "wrist_flexion",
+    "wrist_deviation",
+    "palm_cup",
 )
 NUM_ANGLES = len(ANGLES)
 # Degrees (low, high). Spread is away from the middle finger; the thumb's spread is out of the palm plane.
+# fmt: off
 LIMITS_DEG = np.array([
     [-30, 35], [-25, 35], [-10, 60], [-20, 80],
     [-20, 90], [-8, 22], [0, 105], [-5, 80],
@@ -32,26 +35,34 @@ LIMITS_DEG = np.array([
     [-20, 90], [-8, 30], [0, 105], [-5, 80],
     [-45, 45], [-18, 28], [0, 18],
 ], dtype=np.float64)
+# fmt: on
 
 # Bones: rigid parts that skin and flesh hang on. The "half" bones turn by half the angle of a joint; they keep the skin
 # from caving in where a finger bends.
 BONES = (
-    "forearm", "half_wrist", "palm", "ring_metacarpal", "pinky_metacarpal",
+    "forearm",
+    "half_wrist",
+    "palm",
+    "ring_metacarpal",
+    "pinky_metacarpal",
     *(f"{kind}{finger}{k}" for finger in FINGERS for k in (1, 2, 3) for kind in ("half_", "")),
 )
 BONE = {name: index for index, name in enumerate(BONES)}
 
-MEAN_KNUCKLES_MM = np.array([[22., 22., 21.], [24., 84., 4.], [0., 85., 0.], [-21., 79., 1.], [-40., 68., 4.]])
-MEAN_SEGMENTS_MM = np.array([[36., 31., 27.5], [41., 25.5, 22.], [43.5, 29., 22.5], [39.5, 27., 22.],
-                             [30., 19.5, 19.]])
+MEAN_KNUCKLES_MM = np.array(
+    [[22.0, 22.0, 21.0], [24.0, 84.0, 4.0], [0.0, 85.0, 0.0], [-21.0, 79.0, 1.0], [-40.0, 68.0, 4.0]]
+)
+MEAN_SEGMENTS_MM = np.array(
+    [[36.0, 31.0, 27.5], [41.0, 25.5, 22.0], [43.5, 29.0, 22.5], [39.5, 27.0, 22.0], [30.0, 19.5, 19.0]]
+)
 # The thumb at angle zero: direction of its first bone and direction in which it flexes.
 THUMB_DIRECTION = np.array([0.56, 0.74, 0.37])
 THUMB_FLEXION = np.array([-0.78, 0.32, 0.54])
 # Degrees: turn of each finger about its length (in a fist the fingertips point to the ball of the thumb) and the
 # direction of each finger at spread zero.
-TWIST_DEG = np.array([0., -5., 5., 11., 16.])
-FAN_DEG = np.array([0., 0., 0., 1., 5.])
-SPREAD_SIGN = np.array([-1., -1., 1., 1., 1.])
+TWIST_DEG = np.array([0.0, -5.0, 5.0, 11.0, 16.0])
+FAN_DEG = np.array([0.0, 0.0, 0.0, 1.0, 5.0])
+SPREAD_SIGN = np.array([-1.0, -1.0, 1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -139,8 +150,14 @@ def _finger_rotations(finger: int, base: Array, angles_deg: Array) -> list[Array
 
     first_bone = first(1.0)
     second_bone = first_bone @ _rotation(0, flexion2)
-    return [first(0.5), first_bone, first_bone @ _rotation(0, flexion2 / 2), second_bone,
-            second_bone @ _rotation(0, flexion3 / 2), second_bone @ _rotation(0, flexion3)]
+    return [
+        first(0.5),
+        first_bone,
+        first_bone @ _rotation(0, flexion2 / 2),
+        second_bone,
+        second_bone @ _rotation(0, flexion3 / 2),
+        second_bone @ _rotation(0, flexion3),
+    ]
 
 
 def articulate(shape: HandShape, angles_deg: Array) -> Articulation:
@@ -163,19 +180,18 @@ def articulate(shape: HandShape, angles_deg: Array) -> Articulation:
 
     wrist_flexion, wrist_deviation, cup = np.moveaxis(angles[..., -3:], -1, 0)
     for name, share in (("forearm", 1.0), ("half_wrist", 0.5), ("palm", 0.0)):
-        rotations[..., BONE[name], :, :] = (_rotation(2, -share * wrist_deviation)
-                                            @ _rotation(0, -share * wrist_flexion))
+        rotations[..., BONE[name], :, :] = _rotation(2, -share * wrist_deviation) @ _rotation(0, -share * wrist_flexion)
     rotations[..., BONE["ring_metacarpal"], :, :] = _rotation(0, 0.5 * cup)
     rotations[..., BONE["pinky_metacarpal"], :, :] = _rotation(0, cup)
 
     for finger, name in enumerate(FINGERS):
         metacarpal = rotations[..., BONE.get(f"{name}_metacarpal", BONE["palm"]), :, :]
         base = metacarpal @ thumb_base() if name == "thumb" else metacarpal
-        chain = _finger_rotations(finger, base, angles[..., 4 * finger:4 * finger + 4])
+        chain = _finger_rotations(finger, base, angles[..., 4 * finger : 4 * finger + 4])
         start = metacarpal @ shape.knuckles_mm[finger]
         joints[..., FINGER_JOINTS[finger, 0], :] = start
         for segment in range(SEGMENTS):
-            for kind, rotation in zip(("half_", ""), chain[2 * segment:2 * segment + 2], strict=True):
+            for kind, rotation in zip(("half_", ""), chain[2 * segment : 2 * segment + 2], strict=True):
                 bone = BONE[f"{kind}{name}{segment + 1}"]
                 rotations[..., bone, :, :], origins[..., bone, :] = rotation, start
             start = start + chain[2 * segment + 1][..., :, 1] * shape.segments_mm[finger, segment]

@@ -108,8 +108,21 @@ def plan_split(folder: Path, seed: int, split: str, num_images: int, view_spread
         sequence, motif = sequences[key]
         count = min(views, num_images - number * views)
         cameras = tuple(sorted((number + 3 * view) % CAMERAS_PER_CAPTURE for view in range(count)))
-        frames.append(Frame(seed, folder, split, number, capture, hand_type, motif, sequence, cameras,
-                            num_images >= MIN_IMAGES_FOR_ODD, view_spread_deg))
+        frames.append(
+            Frame(
+                seed,
+                folder,
+                split,
+                number,
+                capture,
+                hand_type,
+                motif,
+                sequence,
+                cameras,
+                num_images >= MIN_IMAGES_FOR_ODD,
+                view_spread_deg,
+            )
+        )
     return frames
 
 
@@ -151,9 +164,14 @@ def draw_frame(frame: Frame) -> FrameRecord:
     """Pose, photograph and save one frame; return its records."""
     rng = generator_for(frame.seed, frame.split, "frame", frame.number)
     two = frame.hand_type == "interacting"
-    scene = make_scene(_subject(frame.seed, frame.split, frame.capture), None if two else frame.motif,
-                       frame.motif if two else None, LEFT if frame.hand_type == "left" else RIGHT, rng,
-                       frame.view_spread_deg)
+    scene = make_scene(
+        _subject(frame.seed, frame.split, frame.capture),
+        None if two else frame.motif,
+        frame.motif if two else None,
+        LEFT if frame.hand_type == "left" else RIGHT,
+        rng,
+        frame.view_spread_deg,
+    )
     valid, hand_type_valid = _validity(frame, scene, rng)
     world = np.where(valid[:, None], np.round(scene.joints_mm, 4), INVALID_COORDINATE)
     images, boxes = [], []
@@ -164,11 +182,18 @@ def draw_frame(frame: Frame) -> FrameRecord:
         path = frame.folder / "images" / frame.split / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes())
-        images.append({
-            "file_name": name, "width": camera.size[1], "height": camera.size[0], "capture": frame.capture,
-            "subject": FIRST_SUBJECT[frame.split] + frame.capture, "seq_name": frame.sequence, "camera": camera.name,
-            "frame_idx": frame.frame_idx,
-        })
+        images.append(
+            {
+                "file_name": name,
+                "width": camera.size[1],
+                "height": camera.size[0],
+                "capture": frame.capture,
+                "subject": FIRST_SUBJECT[frame.split] + frame.capture,
+                "seq_name": frame.sequence,
+                "camera": camera.name,
+                "frame_idx": frame.frame_idx,
+            }
+        )
         points = world_to_camera(world, camera.rotation, camera.centre_mm)
         pixels = project(points, camera.focal_px, camera.principal_point_px)
         boxes.append(tight_box(pixels, valid, BOX_ENLARGEMENT).tolist())
@@ -186,11 +211,22 @@ def write_annotations(folder: Path, seed: int, split: str, records: Sequence[Fra
         for image, box in zip(record.images, record.boxes, strict=True):
             number = FIRST_ID[split] + len(images)
             images.append({"id": number, **image})
-            annotations.append({"id": number, "image_id": number, "bbox": box, "joint_valid": record.joint_valid,
-                                "hand_type": frame.hand_type, "hand_type_valid": record.hand_type_valid})
+            annotations.append(
+                {
+                    "id": number,
+                    "image_id": number,
+                    "bbox": box,
+                    "joint_valid": record.joint_valid,
+                    "hand_type": frame.hand_type,
+                    "hand_type_valid": record.hand_type_valid,
+                }
+            )
         joints.setdefault(capture, {})[str(frame.frame_idx)] = {
-            "world_coord": record.world_coord, "joint_valid": record.joint_valid, "hand_type": frame.hand_type,
-            "hand_type_valid": bool(record.hand_type_valid), "seq": frame.sequence,
+            "world_coord": record.world_coord,
+            "joint_valid": record.joint_valid,
+            "hand_type": frame.hand_type,
+            "hand_type_valid": bool(record.hand_type_valid),
+            "seq": frame.sequence,
         }
         if capture not in cameras:
             rig = _cameras(seed, split, frame.capture, frame.view_spread_deg)
@@ -221,13 +257,19 @@ def write_text_files(folder: Path, frames: Sequence[Frame]) -> None:
     (folder / "annotations" / "skeleton.txt").write_text(skeleton_text(), encoding="utf-8")
     captures = sorted({(SPLITS.index(frame.split), frame.capture) for frame in frames})
     subjects = ["# synthetic: subject_id split capture (the official columns are not known to us)"]
-    subjects += [f"{FIRST_SUBJECT[SPLITS[split]] + capture} {SPLITS[split]} Capture{capture}"
-                 for split, capture in captures]
+    subjects += [
+        f"{FIRST_SUBJECT[SPLITS[split]] + capture} {SPLITS[split]} Capture{capture}" for split, capture in captures
+    ]
     (folder / "annotations" / "subject.txt").write_text("\n".join(subjects), encoding="utf-8")
 
 
 def write_interhand26m(
-    folder: Path, num_images: dict[str, int], seed: int, *, view_spread_deg: float | None = None, workers: int = 1,
+    folder: Path,
+    num_images: dict[str, int],
+    seed: int,
+    *,
+    view_spread_deg: float | None = None,
+    workers: int = 1,
     overwrite: bool = False,
     on_images: Callable[[int], None] = lambda count: None,
 ) -> Counter[tuple[str, str]] | None:
@@ -255,8 +297,9 @@ def write_interhand26m(
     if begun is None:
         return None
     (counts, note), target, folder = begun, folder, folder / STAGE
-    frames = [frame for split, count in counts.items()
-              for frame in plan_split(folder, seed, split, count, view_spread_deg)]
+    frames = [
+        frame for split, count in counts.items() for frame in plan_split(folder, seed, split, count, view_spread_deg)
+    ]
     # Captures one after the other: a process then has to make few subjects.
     frames.sort(key=lambda frame: (SPLITS.index(frame.split), frame.capture, frame.number))
     records = work(draw_frame, frames, workers, lambda record: on_images(len(record.images)))

@@ -67,8 +67,17 @@ def _image(number: int) -> dict:
     capture, in_capture = divmod(frame, FRAMES_PER_CAPTURE)
     sequence, frame_idx = f"{in_capture // FRAMES_PER_SEQUENCE:04d}_synthetic_pose", FRAME_GAP * in_capture
     name = f"Capture{capture}/{sequence}/cam{400000 + camera}/image{frame_idx}.jpg"
-    return {"id": number, "file_name": name, "width": 334, "height": 512, "capture": capture, "subject": capture,
-            "seq_name": sequence, "camera": str(400000 + camera), "frame_idx": frame_idx}
+    return {
+        "id": number,
+        "file_name": name,
+        "width": 334,
+        "height": 512,
+        "capture": capture,
+        "subject": capture,
+        "seq_name": sequence,
+        "camera": str(400000 + camera),
+        "frame_idx": frame_idx,
+    }
 
 
 def _annotation(number: int, rng: np.random.Generator) -> dict:
@@ -80,8 +89,14 @@ def _annotation(number: int, rng: np.random.Generator) -> dict:
     if hand_type != "interacting":
         valid[hand_slice(LEFT if hand_type == "right" else RIGHT)] = 0
     box = rng.uniform(50, 200, 4).astype(np.float32).tolist()
-    return {"id": number, "image_id": number, "bbox": box, "joint_valid": valid[:, None].tolist(),
-            "hand_type": hand_type, "hand_type_valid": 1}
+    return {
+        "id": number,
+        "image_id": number,
+        "bbox": box,
+        "joint_valid": valid[:, None].tolist(),
+        "hand_type": hand_type,
+        "hand_type_valid": 1,
+    }
 
 
 def _cameras(rng: np.random.Generator) -> dict:
@@ -98,5 +113,9 @@ def _cameras(rng: np.random.Generator) -> dict:
 
 def _frame(number: int, rng: np.random.Generator) -> dict:
     world = rng.uniform(-90, 90, (TWO_HANDS.num_joints, 3)).astype(np.float32)
-    return {"world_coord": world.tolist(), "joint_valid": [[1]] * TWO_HANDS.num_joints,
-            "hand_type": HAND_TYPES[number % len(HAND_TYPES)], "hand_type_valid": True}
+    return {
+        "world_coord": world.tolist(),
+        "joint_valid": [[1]] * TWO_HANDS.num_joints,
+        "hand_type": HAND_TYPES[number % len(HAND_TYPES)],
+        "hand_type_valid": True,
+    }

@@ -13,8 +13,9 @@ from dfmamba.synthesis.hand import BONE, SEGMENTS
 from dfmamba.synthesis.surface import PARTS, HandSurface
 
 # Linear RGB from pale to dark; other tones lie between neighbours.
-SKIN_TONES = np.array([[0.72, 0.47, 0.36], [0.62, 0.38, 0.26], [0.48, 0.27, 0.17], [0.31, 0.16, 0.095],
-                       [0.16, 0.08, 0.05]])
+SKIN_TONES = np.array(
+    [[0.72, 0.47, 0.36], [0.62, 0.38, 0.26], [0.48, 0.27, 0.17], [0.31, 0.16, 0.095], [0.16, 0.08, 0.05]]
+)
 _WAVES = 24  # sine waves that make up the mottling of the skin
 CHART_PX, CHART_MM = 3, 140  # resolution and extent of the chart of the palm's lines
 CHART_ORIGIN_MM = np.array([70, 20])  # place of the wrist on it
@@ -49,13 +50,24 @@ def sample_look(rng: np.random.Generator) -> Look:
     skin = np.array([np.interp(tone, np.arange(len(SKIN_TONES)), SKIN_TONES[:, c]) for c in range(3)])
     directions = rng.normal(size=(_WAVES, 3))
     frequency = np.geomspace(0.03, 0.9, _WAVES)[:, None]
-    waves = np.concatenate([
-        directions / np.linalg.norm(directions, axis=1, keepdims=True) * frequency,
-        rng.uniform(0, 2 * np.pi, (_WAVES, 1)), rng.uniform(0.3, 1.0, (_WAVES, 1)) / _WAVES ** 0.5,
-    ], axis=1)
+    waves = np.concatenate(
+        [
+            directions / np.linalg.norm(directions, axis=1, keepdims=True) * frequency,
+            rng.uniform(0, 2 * np.pi, (_WAVES, 1)),
+            rng.uniform(0.3, 1.0, (_WAVES, 1)) / _WAVES**0.5,
+        ],
+        axis=1,
+    )
     cloth = rng.uniform(0.01, 0.35, 3) ** 1.3
-    return Look(skin * rng.uniform(0.92, 1.08, 3), rng.uniform(0.5, 1.3), rng.uniform(0.06, 0.2),
-                rng.uniform(60, 260), np.stack([cloth, cloth * rng.uniform(0.4, 1.6)]), rng.uniform(4, 15), waves)
+    return Look(
+        skin * rng.uniform(0.92, 1.08, 3),
+        rng.uniform(0.5, 1.3),
+        rng.uniform(0.06, 0.2),
+        rng.uniform(60, 260),
+        np.stack([cloth, cloth * rng.uniform(0.4, 1.6)]),
+        rng.uniform(4, 15),
+        waves,
+    )
 
 
 def vertex_looks(surface: HandSurface, look: Look) -> Array:
@@ -106,11 +118,11 @@ def skin_colour(surface: HandSurface, look: Look, points: Array, part: np.ndarra
     dark[palm] += 0.26 * _palm_lines(points[palm] / surface.shape.size) * palm_side[palm]
 
     skin = look.skin.astype(points.dtype)
-    palm_skin = skin + 0.35 * (skin ** 0.7 * 0.9 - skin)  # the palm is paler, the more so the darker the skin
+    palm_skin = skin + 0.35 * (skin**0.7 * 0.9 - skin)  # the palm is paler, the more so the darker the skin
     tone = (skin + palm_side[:, None] * (palm_skin - skin)) * (1 - np.clip(dark, -0.2, 0.8))[:, None]
     tint = np.array([0.08, -0.15, -0.12], dtype=points.dtype)
     tone *= np.exp(look.ruddiness * (red + 0.15 * palm_side)[:, None] * tint)
-    tone += nail[:, None] * (skin ** 0.8 * np.array([1.02, 0.86, 0.84], dtype=points.dtype) - tone)
+    tone += nail[:, None] * (skin**0.8 * np.array([1.02, 0.86, 0.84], dtype=points.dtype) - tone)
     tone += white[:, None] * (np.array([0.72, 0.66, 0.58], dtype=points.dtype) - tone)
     return _with_sleeve(tone, look.gloss + 0.35 * nail, points, part, look)
 
@@ -122,11 +134,12 @@ def _step(value: Array, middle: float, width: float) -> Array:
 
 
 def _line(distance: Array, width: float) -> Array:
-    return np.exp(-(distance / width) ** 2)
+    return np.exp(-((distance / width) ** 2))
 
 
-def _add_creases(local: Array, own: np.ndarray, segment: int, finger: int, length: float, radius: float, red: Array,
-                 dark: Array) -> None:
+def _add_creases(
+    local: Array, own: np.ndarray, segment: int, finger: int, length: float, radius: float, red: Array, dark: Array
+) -> None:
     """Add the folds at the lower end of one finger segment: on the palm side a double line, on the back wrinkles."""
     x, y, z = local.T
     palm_side, back = _step(z, 0.1 * radius, 0.5 * radius), _step(-z, 0.2 * radius, 0.4 * radius)

@@ -9,8 +9,7 @@ import numpy as np
 from dfmamba.geometry import Array
 
 _CORNERS = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
-_EDGES = np.array([(a, b) for a in range(8) for b in range(a + 1, 8)
-                   if np.abs(_CORNERS[a] - _CORNERS[b]).sum() == 1])
+_EDGES = np.array([(a, b) for a in range(8) for b in range(a + 1, 8) if np.abs(_CORNERS[a] - _CORNERS[b]).sum() == 1])
 
 
 def surface_nets(field: Array, grid: tuple[Array, Array, Array]) -> tuple[Array, np.ndarray]:
@@ -32,8 +31,12 @@ def surface_nets(field: Array, grid: tuple[Array, Array, Array]) -> tuple[Array,
     if any(face.any() for face in faces_of_box):
         raise ValueError("field: expected only positive values on the outer faces of the grid, got a negative one")
 
-    corner_values = np.stack([field[i:field.shape[0] - 1 + i, j:field.shape[1] - 1 + j, k:field.shape[2] - 1 + k]
-                              for i, j, k in _CORNERS])
+    corner_values = np.stack(
+        [
+            field[i : field.shape[0] - 1 + i, j : field.shape[1] - 1 + j, k : field.shape[2] - 1 + k]
+            for i, j, k in _CORNERS
+        ]
+    )
     below = (corner_values < 0).sum(axis=0)
     cells = np.argwhere((below > 0) & (below < 8))
     cell_number = np.full(below.shape, -1)

@@ -32,9 +32,20 @@ from dfmamba.synthesis.scene import NONE, Camera, Scene, Subject, compose_scene,
 from dfmamba.synthesis.shading import sample_lighting
 
 SPLITS_HERE = ("train", "test")
-LAYOUT = Layout("nyu", "the NYU hand pose data set (Tompson et al. 2014)", SPLITS_HERE,
-                (*SPLITS_HERE, *(name.format(split) for split in SPLITS_HERE for name in (
-                    "nyu_center_{}.mat", "nyu_keypointsUVD_{}.mat", "center_{}_refined.txt"))), generation=1)
+LAYOUT = Layout(
+    "nyu",
+    "the NYU hand pose data set (Tompson et al. 2014)",
+    SPLITS_HERE,
+    (
+        *SPLITS_HERE,
+        *(
+            name.format(split)
+            for split in SPLITS_HERE
+            for name in ("nyu_center_{}.mat", "nyu_keypointsUVD_{}.mat", "center_{}_refined.txt")
+        ),
+    ),
+    generation=1,
+)
 SIZE = (480, 640)  # height and width of the images
 NUM_CAMERAS = 3
 FIRST_PERSON_SHARE = 2440 / 8252  # of the real test split
@@ -54,8 +65,11 @@ CUT_CENTRES = ((18.0, 270.0), (622.0, 270.0), (300.0, 465.0), (300.0, 15.0))  # 
 FINGER_CODES = dict(zip(FINGERS, ("TH", "F4", "F3", "F2", "F1"), strict=True))
 FINGER_PLACES, THUMB_PLACES = (4, 3, 2.5, 2, 1.5, 1), (4, 3, 2.5, 2, 1, 0.5)
 PALM_POINTS = (  # weights of joints
-    {"wrist": 1.0, "ring1": 0.45, "index1": -0.45}, {"wrist": 1.0, "ring1": -0.45, "index1": 0.45},  # the wrist's sides
-    {"wrist": 0.5, "middle1": 0.5}, {"wrist": 0.5, "index1": 0.5}, {"wrist": 0.5, "pinky1": 0.5},
+    {"wrist": 1.0, "ring1": 0.45, "index1": -0.45},
+    {"wrist": 1.0, "ring1": -0.45, "index1": 0.45},  # the wrist's sides
+    {"wrist": 0.5, "middle1": 0.5},
+    {"wrist": 0.5, "index1": 0.5},
+    {"wrist": 0.5, "pinky1": 0.5},
     {"wrist": 0.2, "middle1": 0.8},
 )
 
@@ -158,8 +172,10 @@ def _rig(seed: int) -> list[Camera]:
         centre = RIG_FOCUS_MM + rng.uniform(850, 950) * away
         poses.append((centre, look_at(centre, RIG_FOCUS_MM, rng.normal(0, 4))))
     tint = rng.uniform([0.85, 0.85, 0.75], 1.0)
-    return [Camera(str(number), centre, rotation, np.array(NYU_FOCAL), np.array(NYU_PRINCIPAL_POINT), SIZE, False, tint)
-            for number, (centre, rotation) in enumerate(poses, start=1)]
+    return [
+        Camera(str(number), centre, rotation, np.array(NYU_FOCAL), np.array(NYU_PRINCIPAL_POINT), SIZE, False, tint)
+        for number, (centre, rotation) in enumerate(poses, start=1)
+    ]
 
 
 def _sample_centre(frame: Frame, rng: np.random.Generator) -> Array:
@@ -205,14 +221,17 @@ def draw_frame(frame: Frame) -> FrameRecord:
 def _save_images(frame: Frame, scene: Scene, camera: Camera, wall: tuple[Array, Array]) -> None:
     """Write what one camera takes of a frame."""
     number = int(camera.name)
-    sensor, picture = (generator_for(frame.seed, frame.split, purpose, frame.number, number)
-                       for purpose in ("sensor", "picture"))
+    sensor, picture = (
+        generator_for(frame.seed, frame.split, purpose, frame.number, number) for purpose in ("sensor", "picture")
+    )
     true_depth = np.minimum(see(scene, camera).depth_mm, wall_depth(camera, *wall))
     hand = see(replace(scene, faces=scene.faces[scene.face_hand != NONE]), camera)
     hand_depth = np.where(hand.covered, np.rint(hand.depth_mm), NO_READING).astype(np.uint16)
-    images = {"depth": encode_depth(sense_depth(true_depth, NYU_FOCAL[0], KINECT, sensor)),
-              "synthdepth": encode_depth(hand_depth),
-              "rgb": photograph(scene, camera, picture)}
+    images = {
+        "depth": encode_depth(sense_depth(true_depth, NYU_FOCAL[0], KINECT, sensor)),
+        "synthdepth": encode_depth(hand_depth),
+        "rgb": photograph(scene, camera, picture),
+    }
     for kind, image in images.items():
         path = frame.folder / frame.split / image_name(kind, number, frame.number)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -240,18 +259,26 @@ def write_annotations(folder: Path, split: str, records: Sequence[FrameRecord]) 
     """Write `joint_data.mat` of one split and the community's files."""
     points = np.stack([record.points_mm for record in records], axis=1)  # (3, N, 36, 3)
     names = np.array([NYU_36_NAMES], dtype=object)  # a cell of 1 x 36
-    write_mat(folder / split / "joint_data.mat",
-              {"joint_names": names, "joint_uvd": uvd(points), "joint_xyz": y_up(points)})
+    write_mat(
+        folder / split / "joint_data.mat", {"joint_names": names, "joint_uvd": uvd(points), "joint_xyz": y_up(points)}
+    )
     centres = np.stack([record.centre_mm for record in records])
     write_mat(folder / f"nyu_center_{split}.mat", {"centre_pixel": uvd(centres)[:, None]})
     write_mat(folder / f"nyu_keypointsUVD_{split}.mat", {"keypoints3D": uvd(points[0])[:, list(NYU_14_OF_36)]})
-    lines = [" ".join(f"{value:.6f}" for value in y_up(record.centre_mm)) if record.has_centre else INVALID
-             for record in records]
+    lines = [
+        " ".join(f"{value:.6f}" for value in y_up(record.centre_mm)) if record.has_centre else INVALID
+        for record in records
+    ]
     (folder / f"center_{split}_refined.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def write_nyu(
-    folder: Path, num_images: dict[str, int], seed: int, *, view_spread_deg: float | None = None, workers: int = 1,
+    folder: Path,
+    num_images: dict[str, int],
+    seed: int,
+    *,
+    view_spread_deg: float | None = None,
+    workers: int = 1,
     overwrite: bool = False,
     on_images: Callable[[int], None] = lambda count: None,
 ) -> Counter[tuple[str, str]] | None:
@@ -280,9 +307,19 @@ def write_nyu(
     if begun is None:
         return None
     (counts, note), target, folder = begun, folder, folder / STAGE
-    frames = [Frame(seed, folder, split, number, int(split == "test" and number >= FIRST_PERSON_SHARE * count),
-                    count >= MIN_IMAGES_FOR_ODD, view_spread_deg)
-              for split, count in counts.items() for number in range(count)]
+    frames = [
+        Frame(
+            seed,
+            folder,
+            split,
+            number,
+            int(split == "test" and number >= FIRST_PERSON_SHARE * count),
+            count >= MIN_IMAGES_FOR_ODD,
+            view_spread_deg,
+        )
+        for split, count in counts.items()
+        for number in range(count)
+    ]
     frames.sort(key=lambda frame: (SPLITS.index(frame.split), frame.number))
     records = work(draw_frame, frames, workers, lambda record: on_images(1))
     for split in counts:

@@ -153,8 +153,9 @@ def _cylinder_sides(half: Array) -> list[tuple[Array, Array]]:
 def _ball_sides(half: Array) -> list[tuple[Array, Array]]:
     around = np.linspace(0, 2 * np.pi, ROUND_CELLS + 1)
     down = np.linspace(0, np.pi, ROUND_CELLS // 2 + 1)[:, None]
-    outward = np.stack(np.broadcast_arrays(np.sin(down) * np.cos(around), np.sin(down) * np.sin(around),
-                                           np.cos(down)), axis=-1)
+    outward = np.stack(
+        np.broadcast_arrays(np.sin(down) * np.cos(around), np.sin(down) * np.sin(around), np.cos(down)), axis=-1
+    )
     return [(outward * half[0], outward)]
 
 
@@ -165,8 +166,9 @@ def _capsule_sides(half: Array) -> list[tuple[Array, Array]]:
     mantle = np.linspace(reach, -reach, 2 + int(np.ceil(2 * reach / LIMB_CELL_MM)))[1:-1]
     down = np.concatenate([cap, np.full(len(mantle), np.pi / 2), np.pi / 2 + cap])[:, None]
     middle = np.concatenate([np.full(len(cap), reach), mantle, np.full(len(cap), -reach)])
-    outward = np.stack(np.broadcast_arrays(np.cos(down), np.sin(down) * np.cos(around), np.sin(down) * np.sin(around)),
-                       axis=-1)
+    outward = np.stack(
+        np.broadcast_arrays(np.cos(down), np.sin(down) * np.cos(around), np.sin(down) * np.sin(around)), axis=-1
+    )
     return [(outward * half[1] + middle[:, None, None] * np.eye(3)[0], outward)]
 
 
@@ -203,8 +205,9 @@ class ThingLook:
 def sample_thing_look(rng: np.random.Generator) -> ThingLook:
     """Draw the appearance of a thing."""
     colours = rng.uniform(0.01, 0.75, (3, 3)) ** 1.5
-    return ThingLook(colours, rng.uniform(0.3, 1.0), rng.uniform(5, 14), rng.uniform(0, 2 * np.pi, 3),
-                     rng.uniform(0.02, 0.2))
+    return ThingLook(
+        colours, rng.uniform(0.3, 1.0), rng.uniform(5, 14), rng.uniform(0, 2 * np.pi, 3), rng.uniform(0.02, 0.2)
+    )
 
 
 def thing_colour(thing: Thing, look: ThingLook, points: Array) -> tuple[Array, Array]:
@@ -237,8 +240,9 @@ class PlacedThing:
 
     def moved(self, rotation: Array, translation_mm: Array) -> "PlacedThing":
         """Return the thing with every point X at R X + t."""
-        return replace(self, rotation=rotation @ self.rotation,
-                       translation_mm=rotation @ self.translation_mm + translation_mm)
+        return replace(
+            self, rotation=rotation @ self.rotation, translation_mm=rotation @ self.translation_mm + translation_mm
+        )
 
     def mirrored(self) -> "PlacedThing":
         """Return the thing with its surface mirrored, x -> -x; it is its own mirror image, so it only moves."""

@@ -58,8 +58,9 @@ def generator_for(seed: int, split: str, purpose: str, *numbers: int) -> np.rand
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
-def begin_set(folder: Path, layout: Layout, num_images: dict[str, int], seed: int, view_spread_deg: float | None,
-              overwrite: bool) -> tuple[dict[str, int], str] | None:
+def begin_set(
+    folder: Path, layout: Layout, num_images: dict[str, int], seed: int, view_spread_deg: float | None, overwrite: bool
+) -> tuple[dict[str, int], str] | None:
     """Check what is wanted and make the folder ready: how every writer begins. It writes into the folder `STAGE`.
 
     Returns:
@@ -74,8 +75,9 @@ def begin_set(folder: Path, layout: Layout, num_images: dict[str, int], seed: in
     unknown = set(num_images) - set(SPLITS)
     absent = [split for split in SPLITS if counts[split] and split not in layout.splits]
     if unknown or absent or min(counts.values()) < 0 or not any(counts.values()):
-        raise ValueError(f"num_images: expected counts for {', '.join(layout.splits)}, not negative and not all 0, got "
-                         f"{num_images}")
+        raise ValueError(
+            f"num_images: expected counts for {', '.join(layout.splits)}, not negative and not all 0, got {num_images}"
+        )
     if seed < 0:
         raise ValueError(f"seed: expected 0 or more, got {seed}")
     if view_spread_deg is not None and not 0 <= view_spread_deg <= 180:
@@ -131,9 +133,11 @@ def prepare_folder(folder: Path, note: str, layout: Layout, overwrite: bool) -> 
     is_same = f"in the layout of {layout.title}." in there
     if others and not is_same and not overwrite:
         what = "a synthetic set of another layout" if there or written else "other files"
-        raise FileExistsError(f"out: expected an empty folder or an earlier synthetic set of {layout.title}, but "
-                              f"{folder} holds {what}, such as {sorted(others)[0].name}. Choose another folder, or "
-                              "add --overwrite, which deletes only what this tool has written there.")
+        raise FileExistsError(
+            f"out: expected an empty folder or an earlier synthetic set of {layout.title}, but "
+            f"{folder} holds {what}, such as {sorted(others)[0].name}. Choose another folder, or "
+            "add --overwrite, which deletes only what this tool has written there."
+        )
     _refuse_in_the_way(folder, layout, written)
     if stage.exists():
         shutil.rmtree(stage)
@@ -184,8 +188,10 @@ def _refuse_in_the_way(folder: Path, layout: Layout, written: set[str]) -> None:
         for found in inside:
             relative = found.relative_to(folder).as_posix()
             if relative not in written and f"{relative}/" not in written:
-                raise FileExistsError(f"out: {found} is in the way, and not on the list of what this tool has written "
-                                      f"({folder / LIST}). Move it, or choose another folder.")
+                raise FileExistsError(
+                    f"out: {found} is in the way, and not on the list of what this tool has written "
+                    f"({folder / LIST}). Move it, or choose another folder."
+                )
 
 
 @contextmanager
@@ -204,8 +210,9 @@ def _one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def work(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int,
-         on_result: Callable[[Result], None]) -> list[Result]:
+def work(
+    function: Callable[[Task], Result], tasks: Sequence[Task], workers: int, on_result: Callable[[Result], None]
+) -> list[Result]:
     """Apply a function to every task, on several processes; return the results in the order of the tasks.
 
     Args:
@@ -227,8 +234,9 @@ def work(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int
             on_result(results[-1])
         return results
     # Not a `multiprocessing.Pool`: it waits for ever when a process dies, of too little memory for example.
-    executor = ProcessPoolExecutor(min(workers, len(tasks)), multiprocessing.get_context("spawn"),
-                                   initializer=cv2.setNumThreads, initargs=(1,))
+    executor = ProcessPoolExecutor(
+        min(workers, len(tasks)), multiprocessing.get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
+    )
     with _one_thread_each(), executor as pool:
         try:
             for result in pool.map(function, tasks, chunksize=1 if len(tasks) < 8 * workers else 4):

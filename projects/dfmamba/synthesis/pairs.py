@@ -56,8 +56,14 @@ ARRANGEMENTS = {
     "pointpalm": Arrangement(("point",), ("open", "flat", "press"), (90, 0, 0), 90, (0, -1, 0), (24, 100, 0)),
     "fistpalm": Arrangement(("fist",), ("cup", "press", "open"), (90, 0, 0), 90, (0, -1, 0), (0, 60, 20)),
     # Fingertips to fingertips, the hands' fingers pointing at each other.
-    "fingertips": Arrangement(("relaxed", "pinch", "point", "grasp", "claw"), ("pinch", "grasp", "claw", "fist"),
-                              (0, 0, 180), 40, (0, -1, 0), (5, 130, 20)),
+    "fingertips": Arrangement(
+        ("relaxed", "pinch", "point", "grasp", "claw"),
+        ("pinch", "grasp", "claw", "fist"),
+        (0, 0, 180),
+        40,
+        (0, -1, 0),
+        (5, 130, 20),
+    ),
     # Side by side, thumbs together.
     "beside": Arrangement(_ANY, _ANY, (0, 0, 0), 25, (-1, 0, 0), (0, 70, 0)),
     "fists": Arrangement(("fist", "thumbup"), ("fist", "thumbup"), (0, 0, 0), 20, (-1, 0, 0)),
@@ -107,8 +113,9 @@ def sample_pair(shape: HandShape, name: str, rng: np.random.Generator) -> Pair:
     raise RuntimeError(f"arrangement {name!r}: the hands missed each other in {MAX_TRIES} draws")
 
 
-def _place(shape: HandShape, angles: Array, turn: Array, aim: Array, approach: Array, touches: bool,
-           rng: np.random.Generator) -> Array | None:
+def _place(
+    shape: HandShape, angles: Array, turn: Array, aim: Array, approach: Array, touches: bool, rng: np.random.Generator
+) -> Array | None:
     """Return where the left wrist goes (3,), or None if the hands miss each other."""
     flesh = flesh_of(shape)
     poses = [articulate(shape, angle) for angle in angles]

@@ -49,16 +49,24 @@ class Part(NamedTuple):
 
 
 TRUNK = (
-    Part("shirt", (-72, 60, 10), (-66, 470, 10), 98), Part("shirt", (72, 60, 10), (66, 470, 10), 98),
-    Part("shirt", (0, 90, -12), (0, 440, -8), 100), Part("shirt", (-165, 22, 5), (165, 22, 5), 55),
+    Part("shirt", (-72, 60, 10), (-66, 470, 10), 98),
+    Part("shirt", (72, 60, 10), (66, 470, 10), 98),
+    Part("shirt", (0, 90, -12), (0, 440, -8), 100),
+    Part("shirt", (-165, 22, 5), (165, 22, 5), 55),
     Part("skin", (0, -20, 8), (0, -130, 0), 55),
-    Part("skin", (0, -165, -12), (0, -235, -8), 78), Part("hair", (0, -215, 14), (0, -248, 12), 90),
-    Part("trousers", (-90, 500, 5), (-95, 900, 0), 84), Part("trousers", (90, 500, 5), (95, 900, 0), 84),
-    Part("trousers", (-95, 900, 0), (-100, 1330, 15), 55), Part("trousers", (95, 900, 0), (100, 1330, 15), 55),
+    Part("skin", (0, -165, -12), (0, -235, -8), 78),
+    Part("hair", (0, -215, 14), (0, -248, 12), 90),
+    Part("trousers", (-90, 500, 5), (-95, 900, 0), 84),
+    Part("trousers", (90, 500, 5), (95, 900, 0), 84),
+    Part("trousers", (-95, 900, 0), (-100, 1330, 15), 55),
+    Part("trousers", (95, 900, 0), (100, 1330, 15), 55),
 )
 # With x outward; of a hand that the set does not annotate.
-HANGING_ARM = (Part("shirt", (195, 15, 0), (225, 300, 10), 47), Part("shirt", (225, 300, 10), (225, 540, -40), 36),
-               Part("skin", (225, 590, -50), (222, 650, -60), 38))
+HANGING_ARM = (
+    Part("shirt", (195, 15, 0), (225, 300, 10), 47),
+    Part("shirt", (225, 300, 10), (225, 540, -40), 36),
+    Part("skin", (225, 590, -50), (222, 650, -60), 38),
+)
 
 
 @dataclass(frozen=True)
@@ -76,10 +84,12 @@ class ArmHabit:
     roll_deg: float
 
 
-FREE_ARMS = ArmHabit(np.array([[0.45, 0.75, -0.35], [0.3, 0.35, 0.4]]),
-                     np.array([[-0.2, -0.2, -0.8], [0.45, 0.5, 0.4]]), 100.0)
-RAISED_ARM = ArmHabit(np.array([[0.3, 0.75, -0.5], [0.15, 0.2, 0.2]]),
-                      np.array([[-0.2, -0.45, -0.8], [0.3, 0.3, 0.2]]), 120.0)
+FREE_ARMS = ArmHabit(
+    np.array([[0.45, 0.75, -0.35], [0.3, 0.35, 0.4]]), np.array([[-0.2, -0.2, -0.8], [0.45, 0.5, 0.4]]), 100.0
+)
+RAISED_ARM = ArmHabit(
+    np.array([[0.3, 0.75, -0.5], [0.15, 0.2, 0.2]]), np.array([[-0.2, -0.45, -0.8], [0.3, 0.3, 0.2]]), 120.0
+)
 
 
 @dataclass(frozen=True)
@@ -123,8 +133,9 @@ def sample_person(subject: Subject, sides: tuple[int, ...], habit: ArmHabit, rng
     shape, flesh = subject.surface.shape, subject.surface.flesh
     parts = body_parts(sides)
     trunk_ends, trunk_radii = capsules(parts)
-    at_rest = [hand_on_forearm(subject, side, sample_pose(shape, str(rng.choice(list(FAMILIES))), rng))
-               for side in sides]
+    at_rest = [
+        hand_on_forearm(subject, side, sample_pose(shape, str(rng.choice(list(FAMILIES))), rng)) for side in sides
+    ]
     for _ in range(MAX_TRIES):
         arms = [sample_forearm(side, shape.size, habit, rng) for side in sides]
         hands = [hand.moved(arm.frame, arm.wrist_mm) for hand, arm in zip(at_rest, arms, strict=True)]
@@ -142,8 +153,10 @@ def body_parts(sides: Sequence[int]) -> list[Part]:
     parts = list(TRUNK)
     for side in (RIGHT, LEFT):
         if side not in sides:
-            parts += [part._replace(start_mm=OUTWARD[side] * part.start_mm, end_mm=OUTWARD[side] * part.end_mm)
-                      for part in HANGING_ARM]
+            parts += [
+                part._replace(start_mm=OUTWARD[side] * part.start_mm, end_mm=OUTWARD[side] * part.end_mm)
+                for part in HANGING_ARM
+            ]
     return parts
 
 
@@ -198,8 +211,10 @@ def forearm_frame(side: int, direction: Array, roll_deg: float) -> Array:
 
 def capsules(parts: Sequence[Part]) -> tuple[Array, Array]:
     """Return the ends (P, 2, 3) and radii (P, 2) of parts of the body."""
-    return (np.array([[part.start_mm, part.end_mm] for part in parts], dtype=np.float64),
-            np.array([[part.radius_mm, part.radius_mm] for part in parts], dtype=np.float64))
+    return (
+        np.array([[part.start_mm, part.end_mm] for part in parts], dtype=np.float64),
+        np.array([[part.radius_mm, part.radius_mm] for part in parts], dtype=np.float64),
+    )
 
 
 def dressed(parts: Sequence[Part], clothes: Mapping[str, ThingLook]) -> tuple[PlacedThing, ...]:
@@ -216,15 +231,21 @@ def _limb(part: Part, look: ThingLook) -> PlacedThing:
     across /= np.linalg.norm(across)
     frame = np.stack([along, across, np.cross(along, across)], axis=1)
     diameter = 2 * part.radius_mm
-    return PlacedThing(Thing(part.name, 0, "capsule", (float(length + diameter), diameter, diameter)), look, frame,
-                       (start + end) / 2)
+    return PlacedThing(
+        Thing(part.name, 0, "capsule", (float(length + diameter), diameter, diameter)), look, frame, (start + end) / 2
+    )
 
 
 def sample_clothes(look: Look, rng: np.random.Generator) -> dict[str, ThingLook]:
     """Draw the looks of the parts of the body, by name; the shirt is of the sleeve's cloth."""
+
     def plain(colour: Array, gloss: float) -> ThingLook:
         return ThingLook(np.tile(colour, (3, 1)), 0.0, 1.0, rng.uniform(0, 2 * np.pi, 3), gloss)
 
     shirt = ThingLook(look.sleeve[[0, 0, 1]], 1.0, rng.uniform(5, 40), rng.uniform(0, 2 * np.pi, 3), 0.01)
-    return {"skin": plain(look.skin, look.gloss), "shirt": shirt, "trousers": plain(rng.uniform(0.005, 0.25, 3), 0.01),
-            "hair": plain(rng.uniform(0.01, 0.2) * np.array([1.0, 0.75, 0.55]), 0.1)}
+    return {
+        "skin": plain(look.skin, look.gloss),
+        "shirt": shirt,
+        "trousers": plain(rng.uniform(0.005, 0.25, 3), 0.01),
+        "hair": plain(rng.uniform(0.01, 0.2) * np.array([1.0, 0.75, 0.55]), 0.1),
+    }

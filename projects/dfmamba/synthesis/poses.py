@@ -74,7 +74,7 @@ FULL_CURL_DEG = np.array([82.0, 102.0, 62.0])
 def neutral_angles(angles_deg: Array) -> Array:
     """Return (..., 23) degrees: the fingers straight and apart, wrist and palm as given; nothing touches."""
     neutral = np.array(angles_deg, dtype=np.float64)
-    neutral[..., :4 * len(FINGERS)] = 0.0
+    neutral[..., : 4 * len(FINGERS)] = 0.0
     neutral[..., :4] = THUMBS["out"]
     for finger in FINGERS[1:]:
         neutral[..., ANGLES.index(f"{finger}_spread")] = 5.0

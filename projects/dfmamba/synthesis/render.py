@@ -35,18 +35,25 @@ class Fragments:
         """Interpolate values (V, C) of the vertices at the covered pixels; return (n, C)."""
         corners = faces[self.face[self.covered]]  # (n, 3)
         weight = self.barycentric.astype(values.dtype)
-        return (values[corners[:, 0]] * weight[:, :1] + values[corners[:, 1]] * weight[:, 1:2]
-                + values[corners[:, 2]] * weight[:, 2:])
+        return (
+            values[corners[:, 0]] * weight[:, :1]
+            + values[corners[:, 1]] * weight[:, 1:2]
+            + values[corners[:, 2]] * weight[:, 2:]
+        )
 
     def in_front_of(self, depth_mm: Array) -> "Fragments":
         """Return the fragments that are nearer than another surface, given its camera z (H, W) in mm."""
         nearer = self.depth_mm < depth_mm
-        return Fragments(np.where(nearer, self.face, NO_FACE), np.where(nearer, self.depth_mm, np.inf),
-                         self.barycentric[nearer[self.covered]])
+        return Fragments(
+            np.where(nearer, self.face, NO_FACE),
+            np.where(nearer, self.depth_mm, np.inf),
+            self.barycentric[nearer[self.covered]],
+        )
 
 
-def rasterize(vertices_px: Array, depth_mm: Array, faces: np.ndarray, size: tuple[int, int],
-              nearest_mm: float = 0.0) -> Fragments:
+def rasterize(
+    vertices_px: Array, depth_mm: Array, faces: np.ndarray, size: tuple[int, int], nearest_mm: float = 0.0
+) -> Fragments:
     """Find the nearest triangle at every pixel centre.
 
     A pixel's centre has whole-number coordinates. Triangles that look away (clockwise in an image with y down seen as
@@ -66,8 +73,9 @@ def rasterize(vertices_px: Array, depth_mm: Array, faces: np.ndarray, size: tupl
         area = edge1[:, 0] * edge2[:, 1] - edge1[:, 1] * edge2[:, 0]
         # Over three columns; a reduction along so short an axis is slow.
         low = np.ceil(np.maximum(np.minimum(np.minimum(corner[:, 0], corner[:, 1]), corner[:, 2]), 0))
-        high = np.floor(np.minimum(np.maximum(np.maximum(corner[:, 0], corner[:, 1]), corner[:, 2]),
-                                   [width - 1, height - 1]))
+        high = np.floor(
+            np.minimum(np.maximum(np.maximum(corner[:, 0], corner[:, 1]), corner[:, 2]), [width - 1, height - 1])
+        )
         in_front = np.minimum(np.minimum(z[:, 0], z[:, 1]), z[:, 2]) > nearest_mm
         kept = np.flatnonzero((area < 0) & in_front & (low[:, 0] <= high[:, 0]) & (low[:, 1] <= high[:, 1]))
     corner, edge1, edge2, area = corner[kept], edge1[kept], edge2[kept], area[kept]
@@ -95,12 +103,14 @@ def rasterize(vertices_px: Array, depth_mm: Array, faces: np.ndarray, size: tupl
     return _nearest(depth, pixel, triangle, weight, kept, size)
 
 
-def _nearest(depth: Array, pixel: np.ndarray, triangle: np.ndarray, weight: Array, kept: np.ndarray,
-             size: tuple[int, int]) -> Fragments:
+def _nearest(
+    depth: Array, pixel: np.ndarray, triangle: np.ndarray, weight: Array, kept: np.ndarray, size: tuple[int, int]
+) -> Fragments:
     """Keep the nearest candidate of every pixel."""
     # The bits of a positive float32 grow with its value: depth in the high half, the candidate in the low half.
     key = (depth.astype(np.float32).view(np.uint32).astype(np.uint64) << np.uint64(32)) | np.arange(
-        len(depth), dtype=np.uint64)
+        len(depth), dtype=np.uint64
+    )
     nothing = np.iinfo(np.uint64).max
     buffer = np.full(size[0] * size[1], nothing, dtype=np.uint64)
     np.minimum.at(buffer, pixel, key)

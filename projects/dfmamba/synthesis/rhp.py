@@ -43,9 +43,13 @@ from dfmamba.synthesis.scene import NONE, Camera, Scene, Subject, compose_scene,
 from dfmamba.synthesis.shading import sample_lighting
 from dfmamba.synthesis.surface import PARTS
 
-LAYOUT = Layout("rhp", "RHD v1.1 (Rendered Hand Pose)", tuple(FOLDERS),
-                (*FOLDERS.values(), "annotations", *(f"RHD_{folder}.json" for folder in FOLDERS.values()),
-                 "skeleton.txt"), generation=1)
+LAYOUT = Layout(
+    "rhp",
+    "RHD v1.1 (Rendered Hand Pose)",
+    tuple(FOLDERS),
+    (*FOLDERS.values(), "annotations", *(f"RHD_{folder}.json" for folder in FOLDERS.values()), "skeleton.txt"),
+    generation=1,
+)
 PRINCIPAL_POINT_PX = (160.0, 160.0)
 FOCAL_PX = (260.0, 310.0)
 DISTANCE_MM = (330.0, 750.0)  # from the camera to the middle of a hand
@@ -173,16 +177,26 @@ def _sample_camera(person: Person, frame: Frame, rng: np.random.Generator) -> Ca
     off_px = {"whole": rng.uniform(0, 75), "cut": rng.uniform(135, 165), "hidden": 600.0}[frame.kind]
     sideways = off_px * distance / focal * np.array([np.cos(turn), np.sin(turn), 0.0])
     rotation = look_at(centre, target + sideways @ look_at(centre, target, roll), roll)
-    return Camera("", centre, rotation, np.full(2, focal), np.array(PRINCIPAL_POINT_PX), (SIDE, SIDE), False,
-                  rng.uniform([0.85, 0.85, 0.75], 1.0))
+    return Camera(
+        "",
+        centre,
+        rotation,
+        np.full(2, focal),
+        np.array(PRINCIPAL_POINT_PX),
+        (SIDE, SIDE),
+        False,
+        rng.uniform([0.85, 0.85, 0.75], 1.0),
+    )
 
 
 def _stands_free(camera: Camera, person: Person, subject: Subject) -> bool:
     """Return whether a camera keeps clear of the body and the hands."""
     point = np.broadcast_to(camera.centre_mm, (1, 2, 3))
     gaps = [capsule_gap(person.body_ends_mm, person.body_radii_mm, point, np.zeros((1, 2))).min()]
-    gaps += [capsule_gap(hand.ends_mm, subject.surface.flesh.radii_mm, point, np.zeros((1, 2))).min()
-             for hand in person.hands]
+    gaps += [
+        capsule_gap(hand.ends_mm, subject.surface.flesh.radii_mm, point, np.zeros((1, 2))).min()
+        for hand in person.hands
+    ]
     return min(gaps) > CAMERA_CLEARANCE_MM
 
 
@@ -221,10 +235,14 @@ def prominent_side(mask: np.ndarray) -> int:
 def draw_frame(frame: Frame) -> FrameRecord:
     """Pose, photograph and save one image; return its records."""
     scene, camera, fragments, joints, visible = _sample_view(
-        frame, generator_for(frame.seed, frame.split, "frame", frame.number))
+        frame, generator_for(frame.seed, frame.split, "frame", frame.number)
+    )
     mask = mask_of(scene, fragments)
-    images = {"color": photograph(scene, camera, generator_for(frame.seed, frame.split, "picture", frame.number)),
-              "depth": encode_depth(fragments.depth_mm), "mask": mask}
+    images = {
+        "color": photograph(scene, camera, generator_for(frame.seed, frame.split, "picture", frame.number)),
+        "depth": encode_depth(fragments.depth_mm),
+        "mask": mask,
+    }
     for kind, image in images.items():
         path = frame.folder / FOLDERS[frame.split] / kind / file_name(frame.number)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -234,13 +252,23 @@ def draw_frame(frame: Frame) -> FrameRecord:
     matrix = np.eye(3)
     matrix[[0, 1], [0, 1]], matrix[:2, 2] = camera.focal_px, camera.principal_point_px
     side = prominent_side(mask)
-    return FrameRecord(frame.split, frame.number, (joints[order] / 1000).tolist(),
-                       np.concatenate([pixels, visible[:, None]], axis=1)[order].tolist(), matrix.tolist(),
-                       side if visible[hand_slice(side)].any() else None)
+    return FrameRecord(
+        frame.split,
+        frame.number,
+        (joints[order] / 1000).tolist(),
+        np.concatenate([pixels, visible[:, None]], axis=1)[order].tolist(),
+        matrix.tolist(),
+        side if visible[hand_slice(side)].any() else None,
+    )
 
 
 def write_rhp(
-    folder: Path, num_images: dict[str, int], seed: int, *, view_spread_deg: float | None = None, workers: int = 1,
+    folder: Path,
+    num_images: dict[str, int],
+    seed: int,
+    *,
+    view_spread_deg: float | None = None,
+    workers: int = 1,
     overwrite: bool = False,
     on_images: Callable[[int], None] = lambda count: None,
 ) -> Counter[tuple[str, str]] | None:
@@ -269,8 +297,11 @@ def write_rhp(
     if begun is None:
         return None
     (counts, note), target, folder = begun, folder, folder / STAGE
-    frames = [Frame(seed, folder, split, number, number % SUBJECTS[split], count >= MIN_IMAGES_FOR_ODD,
-                    view_spread_deg) for split, count in counts.items() for number in range(count)]
+    frames = [
+        Frame(seed, folder, split, number, number % SUBJECTS[split], count >= MIN_IMAGES_FOR_ODD, view_spread_deg)
+        for split, count in counts.items()
+        for number in range(count)
+    ]
     # One person after the other: a process then has to make few.
     frames.sort(key=lambda frame: (SPLITS.index(frame.split), frame.subject, frame.number))
     records = work(draw_frame, frames, workers, lambda record: on_images(1))

@@ -62,21 +62,33 @@ def file_name(number: int) -> str:
 def write_annotations(folder: Path, split: str, records: Sequence[FrameRecord]) -> None:
     """Write the pickle and the two JSON files of one split."""
     # Arrays are made here, from lists: those that come from another process would give other bytes in the pickle.
-    frames = {record.number: {"xyz": np.array(record.xyz, dtype=np.float32),
-                              "uv_vis": np.array(record.uv_vis, dtype=np.float32),
-                              "K": np.array(record.matrix, dtype=np.float32)} for record in records}
+    frames = {
+        record.number: {
+            "xyz": np.array(record.xyz, dtype=np.float32),
+            "uv_vis": np.array(record.uv_vis, dtype=np.float32),
+            "K": np.array(record.matrix, dtype=np.float32),
+        }
+        for record in records
+    }
     official = FOLDERS[split]
     (folder / official / f"anno_{official}.pickle").write_bytes(pickled(frames))
     images, annotations = [], []
     for record in records:
         number, frame = record.number, frames[record.number]
-        images.append({"id": number, "file_name": file_name(number), "width": SIDE, "height": SIDE,
-                       "cam_param": {"focal": frame["K"][[0, 1], [0, 1]].tolist(),
-                                     "princpt": frame["K"][:2, 2].tolist()}})
+        images.append(
+            {
+                "id": number,
+                "file_name": file_name(number),
+                "width": SIDE,
+                "height": SIDE,
+                "cam_param": {"focal": frame["K"][[0, 1], [0, 1]].tolist(), "princpt": frame["K"][:2, 2].tolist()},
+            }
+        )
         if record.side is not None:
             annotations.append({"id": number, "image_id": number, **_annotation(frame, record.side)})
-    (folder / f"RHD_{official}.json").write_text(json.dumps({"images": images, "annotations": annotations}),
-                                                 encoding="utf-8")
+    (folder / f"RHD_{official}.json").write_text(
+        json.dumps({"images": images, "annotations": annotations}), encoding="utf-8"
+    )
     target = folder / "annotations" / f"rhd_{split}.json"
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(_for_mmpose(images, annotations, official)), encoding="utf-8")
@@ -91,9 +103,13 @@ def _annotation(frame: dict[str, Array], side: int) -> dict:
     """Return InterNet's record of one hand: wrist first, mm."""
     block = hand_slice(1 - side)  # RHD has the left hand first
     pixels, visible = frame["uv_vis"][block, :2], frame["uv_vis"][block, 2] == 1
-    return {"bbox": tight_box(pixels, visible, BOX_ENLARGEMENT).tolist(), "joint_img": pixels.tolist(),
-            "joint_cam": (1000 * frame["xyz"][block]).tolist(), "joint_valid": visible.astype(int).tolist(),
-            "hand_type": SIDES[side]}
+    return {
+        "bbox": tight_box(pixels, visible, BOX_ENLARGEMENT).tolist(),
+        "joint_img": pixels.tolist(),
+        "joint_cam": (1000 * frame["xyz"][block]).tolist(),
+        "joint_valid": visible.astype(int).tolist(),
+        "hand_type": SIDES[side],
+    }
 
 
 def _for_mmpose(images: list[dict], annotations: list[dict], official: str) -> dict:
@@ -102,12 +118,26 @@ def _for_mmpose(images: list[dict], annotations: list[dict], official: str) -> d
     hands = []
     for hand in annotations:
         points = [[*point, valid] for point, valid in zip(hand["joint_img"], hand["joint_valid"], strict=True)]
-        hands.append({"id": hand["id"], "image_id": hand["image_id"], "category_id": 1, "iscrowd": 0,
-                      "bbox": hand["bbox"], "area": hand["bbox"][2] * hand["bbox"][3], "keypoints": points,
-                      "joint_cam": hand["joint_cam"], "hand_type": hand["hand_type"]})
-    return {"info": {"description": "SYNTHETIC, in the layout of RHD"}, "licenses": "",
-            "images": [{**image, "file_name": f"{official}/color/{image['file_name']}"} for image in images],
-            "annotations": hands, "categories": [{"id": 1, "name": "hand", "keypoints": names}]}
+        hands.append(
+            {
+                "id": hand["id"],
+                "image_id": hand["image_id"],
+                "category_id": 1,
+                "iscrowd": 0,
+                "bbox": hand["bbox"],
+                "area": hand["bbox"][2] * hand["bbox"][3],
+                "keypoints": points,
+                "joint_cam": hand["joint_cam"],
+                "hand_type": hand["hand_type"],
+            }
+        )
+    return {
+        "info": {"description": "SYNTHETIC, in the layout of RHD"},
+        "licenses": "",
+        "images": [{**image, "file_name": f"{official}/color/{image['file_name']}"} for image in images],
+        "annotations": hands,
+        "categories": [{"id": 1, "name": "hand", "keypoints": names}],
+    }
 
 
 def write_skeleton(folder: Path) -> None:

@@ -88,8 +88,9 @@ class PosedHand:
 
     def moved(self, rotation: Array, translation_mm: Array) -> "PosedHand":
         """Return the hand with every point X at R X + t."""
-        joints, vertices, ends = (points @ rotation.T + translation_mm
-                                  for points in (self.joints_mm, self.vertices_mm, self.ends_mm))
+        joints, vertices, ends = (
+            points @ rotation.T + translation_mm for points in (self.joints_mm, self.vertices_mm, self.ends_mm)
+        )
         return PosedHand(self.side, joints, vertices, ends)
 
 
@@ -151,9 +152,16 @@ def make_camera(name: str, azimuth_deg: float, portrait: bool, grey: bool, rng: 
     upright = aim(centre, HAND_CENTRE_MM + rng.normal(0, 8, 3))
     roll = Rotation.from_euler("z", rng.normal(0, 4), degrees=True).as_matrix()
     size = (512, 334) if portrait else (334, 512)
-    return Camera(name, centre, roll @ upright, 1268 + rng.normal(0, 5) + rng.normal(0, 0.2, 2),
-                  np.array(size[::-1]) / 2 + rng.normal(0, 12, 2), size, grey,
-                  rng.uniform([0.82, 0.85, 0.68], 1.0))
+    return Camera(
+        name,
+        centre,
+        roll @ upright,
+        1268 + rng.normal(0, 5) + rng.normal(0, 0.2, 2),
+        np.array(size[::-1]) / 2 + rng.normal(0, 12, 2),
+        size,
+        grey,
+        rng.uniform([0.82, 0.85, 0.68], 1.0),
+    )
 
 
 def aim(centre_mm: Array, target_mm: Array) -> Array:
@@ -165,8 +173,14 @@ def aim(centre_mm: Array, target_mm: Array) -> Array:
     return np.stack([right, np.cross(forward, right), forward])
 
 
-def make_scene(subject: Subject, family: str | None, arrangement: str | None, side: int,
-               rng: np.random.Generator, view_spread_deg: float | None = None) -> Scene:
+def make_scene(
+    subject: Subject,
+    family: str | None,
+    arrangement: str | None,
+    side: int,
+    rng: np.random.Generator,
+    view_spread_deg: float | None = None,
+) -> Scene:
     """Pose one hand (of `side`, in a pose of a family) or two hands (in an arrangement), turned at random.
 
     Args:
@@ -194,10 +208,15 @@ def make_scene(subject: Subject, family: str | None, arrangement: str | None, si
     tilt = min(abs(rng.normal(0, 40)), 110)
     world_turn = Rotation.from_euler("YZY", [heading, tilt, facing], degrees=True).as_matrix() @ UPRIGHT
 
-    hands = [pose_hand(subject, hand, hand_angles).moved(turns[hand], shifts[hand]).moved(world_turn, np.zeros(3))
-             for hand, hand_angles in angles.items()]
-    if view_spread_deg is not None and len(hands) == 2 and (
-            hands[RIGHT].joints_mm[WRIST, 0] > hands[LEFT].joints_mm[WRIST, 0]):
+    hands = [
+        pose_hand(subject, hand, hand_angles).moved(turns[hand], shifts[hand]).moved(world_turn, np.zeros(3))
+        for hand, hand_angles in angles.items()
+    ]
+    if (
+        view_spread_deg is not None
+        and len(hands) == 2
+        and (hands[RIGHT].joints_mm[WRIST, 0] > hands[LEFT].joints_mm[WRIST, 0])
+    ):
         half_turn = np.diag([-1.0, 1.0, -1.0])
         hands = [hand.moved(half_turn, np.zeros(3)) for hand in hands]
     middle = np.concatenate([hand.joints_mm for hand in hands])
@@ -213,8 +232,9 @@ def pose_hand(subject: Subject, side: int, angles_deg: Array) -> PosedHand:
     return PosedHand(side, *(mirror(points) if side == LEFT else points for points in parts))
 
 
-def compose_scene(subject: Subject, hands: Sequence[PosedHand], lighting: Lighting,
-                  things: Sequence[PlacedThing] = ()) -> Scene:
+def compose_scene(
+    subject: Subject, hands: Sequence[PosedHand], lighting: Lighting, things: Sequence[PlacedThing] = ()
+) -> Scene:
     """Join hands, none to two, and things that are in the world already to one scene."""
     surface = subject.surface
     joints, present = np.zeros((2 * NUM_HAND_JOINTS, 3)), np.zeros(2, dtype=bool)
@@ -238,8 +258,21 @@ def compose_scene(subject: Subject, hands: Sequence[PosedHand], lighting: Lighti
     attributes = np.concatenate([all_vertices, all_normals, sky[:, None], on_skin], axis=1).astype(np.float32)
     sides = np.repeat(np.array([hand.side for hand in hands], dtype=np.int64), len(surface.faces))
     parts = np.tile(surface.parts[surface.faces[:, 0]], len(hands))
-    scene = Scene(subject, lighting, joints, present, all_vertices, np.concatenate(faces), sides, parts, attributes,
-                  all_ends, radii, (), np.full(len(sides), NONE))
+    scene = Scene(
+        subject,
+        lighting,
+        joints,
+        present,
+        all_vertices,
+        np.concatenate(faces),
+        sides,
+        parts,
+        attributes,
+        all_ends,
+        radii,
+        (),
+        np.full(len(sides), NONE),
+    )
     for thing in things:
         scene = _with_thing(scene, thing)
     return scene
@@ -277,8 +310,9 @@ def see(scene: Scene, camera: Camera) -> Fragments:
     return rasterize(pixels, points[:, 2], scene.faces, camera.size, camera.nearest_mm)
 
 
-def photograph(scene: Scene, camera: Camera, rng: np.random.Generator,
-               room: tuple[Array, Array] | None = None) -> np.ndarray:
+def photograph(
+    scene: Scene, camera: Camera, rng: np.random.Generator, room: tuple[Array, Array] | None = None
+) -> np.ndarray:
     """Take a picture: (H, W, 3) uint8, BGR.
 
     Args:
@@ -298,7 +332,7 @@ def photograph(scene: Scene, camera: Camera, rng: np.random.Generator,
     width, height = SUPERSAMPLING * (high - low)
     fragments = rasterize(fine, points[:, 2], scene.faces, (int(height), int(width)), camera.nearest_mm)
     if room is not None:
-        window = room[1][low[1]:high[1], low[0]:high[0]]
+        window = room[1][low[1] : high[1], low[0] : high[0]]
         fragments = fragments.in_front_of(window.repeat(SUPERSAMPLING, axis=0).repeat(SUPERSAMPLING, axis=1))
     values = fragments.interpolate(scene.attributes, scene.faces)
     albedo, gloss = _surface_colour(scene, fragments.face[fragments.covered], values)
@@ -312,8 +346,12 @@ def _surface_colour(scene: Scene, face: np.ndarray, values: Array) -> tuple[Arra
     albedo, gloss = np.empty((len(face), 3), dtype=values.dtype), np.empty(len(face), dtype=values.dtype)
     on_hand = scene.face_hand[face] != NONE
     albedo[on_hand], gloss[on_hand] = skin_colour(
-        scene.subject.surface, scene.subject.look, values[on_hand, 7:10], scene.face_part[face[on_hand]],
-        values[on_hand, 10:12])
+        scene.subject.surface,
+        scene.subject.look,
+        values[on_hand, 7:10],
+        scene.face_part[face[on_hand]],
+        values[on_hand, 10:12],
+    )
     for number, placed in enumerate(scene.things):
         on_thing = scene.face_thing[face] == number
         albedo[on_thing], gloss[on_thing] = thing_colour(placed.thing, placed.look, values[on_thing, 7:10])

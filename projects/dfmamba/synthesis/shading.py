@@ -35,8 +35,11 @@ def sample_lighting(rng: np.random.Generator) -> Lighting:
     count = int(rng.integers(2, 6))
     directions = rng.normal(size=(count, 3)) * np.array([1.0, 0.6, 1.0]) + np.array([0.0, -0.8, 0.0])
     strengths = rng.uniform(0.4, 1.0, count)
-    return Lighting(directions / np.linalg.norm(directions, axis=1, keepdims=True),
-                    strengths / strengths.sum() * rng.uniform(0.8, 1.3), rng.uniform(0.12, 0.4))
+    return Lighting(
+        directions / np.linalg.norm(directions, axis=1, keepdims=True),
+        strengths / strengths.sum() * rng.uniform(0.8, 1.3),
+        rng.uniform(0.12, 0.4),
+    )
 
 
 def openness(vertices: Array, normals: Array, ends: Array, radii: Array) -> Array:
@@ -58,8 +61,9 @@ def openness(vertices: Array, normals: Array, ends: Array, radii: Array) -> Arra
     return sky
 
 
-def shade(points: Array, normals: Array, sky: Array, albedo: Array, gloss: Array, lighting: Lighting,
-          eye: Array) -> Array:
+def shade(
+    points: Array, normals: Array, sky: Array, albedo: Array, gloss: Array, lighting: Lighting, eye: Array
+) -> Array:
     """Return the linear RGB (n, 3) of points on the skin.
 
     Args:
@@ -109,14 +113,15 @@ def compose(background: Array, fragments: Fragments, colour: Array, corner: tupl
     layer[covered, 3] = 1
     size = (covered.shape[1] // SUPERSAMPLING, covered.shape[0] // SUPERSAMPLING)
     layer = cv2.resize(layer, size, interpolation=cv2.INTER_AREA)
-    window = background[corner[0]:corner[0] + size[1], corner[1]:corner[1] + size[0]]
+    window = background[corner[0] : corner[0] + size[1], corner[1] : corner[1] + size[0]]
     window *= 1 - layer[..., 3:]
     window += layer[..., :3]
     return background
 
 
-def develop(image: Array, exposure: float, tint: Array, grey: bool, noise: float,
-            rng: np.random.Generator) -> np.ndarray:
+def develop(
+    image: Array, exposure: float, tint: Array, grey: bool, noise: float, rng: np.random.Generator
+) -> np.ndarray:
     """Turn linear RGB (H, W, 3) into an 8-bit BGR picture, as a camera with a tint (3,) and noise would.
 
     Args:

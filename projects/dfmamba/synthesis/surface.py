@@ -37,8 +37,12 @@ def _rest_angles() -> Array:
     """Return the pose in which the skin is made, in degrees: fingers apart, so that they do not melt together."""
     named = {"thumb_spread": 5.0, "thumb_flexion": -5.0, "thumb_flexion2": 12.0, "thumb_flexion3": 10.0}
     for finger, spread in (("index", 12.0), ("middle", 0.0), ("ring", 9.0), ("pinky", 16.0)):
-        named |= {f"{finger}_spread": spread, f"{finger}_flexion": 12.0, f"{finger}_flexion2": 22.0,
-                  f"{finger}_flexion3": 12.0}
+        named |= {
+            f"{finger}_spread": spread,
+            f"{finger}_flexion": 12.0,
+            f"{finger}_flexion2": 22.0,
+            f"{finger}_flexion3": 12.0,
+        }
     angles = np.zeros(NUM_ANGLES)
     for name, value in named.items():
         angles[ANGLES.index(name)] = value
@@ -86,8 +90,9 @@ def make_surface(shape: HandShape) -> HandSurface:
     reach = flesh.radii_mm[..., None] + 2 * CELL_MM
     low, high = (ends - reach).min(axis=(0, 1)), (ends + reach).max(axis=(0, 1))
     grid = tuple(np.arange(low[a], high[a] + CELL_MM, CELL_MM) for a in (0, 2))
-    along = np.concatenate([np.arange(low[1] - 2 * FOREARM_CELL_MM, -30, FOREARM_CELL_MM),
-                            np.arange(-30, high[1], CELL_MM)])
+    along = np.concatenate(
+        [np.arange(low[1] - 2 * FOREARM_CELL_MM, -30, FOREARM_CELL_MM), np.arange(-30, high[1], CELL_MM)]
+    )
     axes = (grid[0], along, grid[1])
     vertices, faces = surface_nets(_field_near_skin(axes, ends, flesh.radii_mm), axes)
     vertices = _settled(vertices, ends, flesh.radii_mm)
@@ -131,10 +136,10 @@ def skin_distance(points: Array, ends: Array, radii: Array) -> Array:
     """
     result = np.empty(len(points))
     for first in range(0, len(points), _CHUNK):
-        distance = capsule_distances(points[first:first + _CHUNK], ends, radii)
+        distance = capsule_distances(points[first : first + _CHUNK], ends, radii)
         least = distance.min(axis=1, keepdims=True)
         total = np.exp((least - distance) / BLEND_MM).sum(axis=1)
-        result[first:first + _CHUNK] = least[:, 0] - BLEND_MM * np.log(total / 2)
+        result[first : first + _CHUNK] = least[:, 0] - BLEND_MM * np.log(total / 2)
     return result
 
 
@@ -146,8 +151,12 @@ def _field_near_skin(axes: tuple[Array, Array, Array], ends: Array, radii: Array
     coarse = skin_distance(points.reshape(-1, 3), ends, radii).reshape(points.shape[:3])
     field = coarse[np.ix_(*(nodes // COARSE for nodes in coarse_nodes))]
     # The distance changes by no more than the way to the coarse neighbour; one more cell for the surface's corners.
-    way = np.sqrt(sum(np.square(axis - axis[nodes]).reshape([-1 if a == b else 1 for b in range(3)])
-                      for a, (axis, nodes) in enumerate(zip(axes, coarse_nodes, strict=True))))
+    way = np.sqrt(
+        sum(
+            np.square(axis - axis[nodes]).reshape([-1 if a == b else 1 for b in range(3)])
+            for a, (axis, nodes) in enumerate(zip(axes, coarse_nodes, strict=True))
+        )
+    )
     near = np.nonzero(np.abs(field) < way + 2 * CELL_MM)
     field[near] = skin_distance(np.stack([axis[n] for axis, n in zip(axes, near, strict=True)], axis=1), ends, radii)
     return field
@@ -156,8 +165,9 @@ def _field_near_skin(axes: tuple[Array, Array, Array], ends: Array, radii: Array
 def _settled(vertices: Array, ends: Array, radii: Array) -> Array:
     """Move vertices onto the zero level by one Newton step along the numerical gradient."""
     value, step = skin_distance(vertices, ends, radii), 0.2
-    gradient = np.stack([skin_distance(vertices + step * axis, ends, radii) - value for axis in np.eye(3)],
-                        axis=1) / step
+    gradient = (
+        np.stack([skin_distance(vertices + step * axis, ends, radii) - value for axis in np.eye(3)], axis=1) / step
+    )
     square = np.maximum((gradient * gradient).sum(axis=1), 0.1)
     return vertices - (value / square)[:, None] * gradient
 
@@ -174,7 +184,7 @@ def _bone_weights(vertices: Array, finger: np.ndarray, rest: Articulation, shape
     beyond = _beyond(-vertices[:, 1], 14.0)
     weights *= ((1 - beyond) ** 2)[:, None]
     weights[:, BONE["half_wrist"]] = 2 * beyond * (1 - beyond)
-    weights[:, BONE["forearm"]] = beyond ** 2
+    weights[:, BONE["forearm"]] = beyond**2
 
     for index, name in enumerate(FINGERS):
         own = np.flatnonzero(finger == index)
@@ -188,7 +198,7 @@ def _bone_weights(vertices: Array, finger: np.ndarray, rest: Articulation, shape
             beyond = _beyond(past, width)
             weights[own] *= ((1 - beyond) ** 2)[:, None]
             weights[own, BONE[f"half_{name}{segment + 1}"]] = 2 * beyond * (1 - beyond)
-            weights[own, BONE[f"{name}{segment + 1}"]] = beyond ** 2
+            weights[own, BONE[f"{name}{segment + 1}"]] = beyond**2
     return weights
 
 

@@ -56,8 +56,8 @@ def draw_table(table: Table, camera: Camera, scene: Scene) -> tuple[Array, Array
     # A point at depth 1 on the pixel's ray, seen from the camera's centre in the world's directions.
     rays = back_project(pixels, np.ones(camera.size), camera.focal_px, camera.principal_point_px) @ camera.rotation
     top, on_top = _meet(rays, camera.centre_mm, table.centre_mm[1])
-    on_top &= (np.abs(camera.centre_mm[0] + top * rays[..., 0] - table.centre_mm[0]) <= table.half_mm[0])
-    on_top &= (np.abs(camera.centre_mm[2] + top * rays[..., 2] - table.centre_mm[2]) <= table.half_mm[1])
+    on_top &= np.abs(camera.centre_mm[0] + top * rays[..., 0] - table.centre_mm[0]) <= table.half_mm[0]
+    on_top &= np.abs(camera.centre_mm[2] + top * rays[..., 2] - table.centre_mm[2]) <= table.half_mm[1]
     floor, on_floor = _meet(rays, camera.centre_mm, table.centre_mm[1] + FLOOR_BELOW_MM)
     depth = np.where(on_top, top, np.where(on_floor, floor, np.inf))
     places = camera.centre_mm + np.where(np.isfinite(depth), depth, 0.0)[..., None] * rays

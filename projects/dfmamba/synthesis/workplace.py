@@ -64,8 +64,9 @@ def make_table(rng: np.random.Generator) -> Table:
     return sample_table(TABLE_CENTRE_MM, TABLE_HALF_MM, rng)
 
 
-def scatter(things: Sequence[Thing], centre_mm: Array, radii_mm: tuple[float, float],
-            rng: np.random.Generator) -> list[PlacedThing]:
+def scatter(
+    things: Sequence[Thing], centre_mm: Array, radii_mm: tuple[float, float], rng: np.random.Generator
+) -> list[PlacedThing]:
     """Put things on the table between two circles about a place, apart from each other; draw their looks.
 
     Raises:
@@ -86,9 +87,15 @@ def scatter(things: Sequence[Thing], centre_mm: Array, radii_mm: tuple[float, fl
     return placed
 
 
-def sample_scene(subject: Subject, draw_grasps: Callable[[], Mapping[int, Grasp]], reach: Reach,
-                 lying: Sequence[PlacedThing], clothes: Mapping[str, ThingLook], lighting: Lighting,
-                 rng: np.random.Generator) -> Scene:
+def sample_scene(
+    subject: Subject,
+    draw_grasps: Callable[[], Mapping[int, Grasp]],
+    reach: Reach,
+    lying: Sequence[PlacedThing],
+    clothes: Mapping[str, ThingLook],
+    lighting: Lighting,
+    rng: np.random.Generator,
+) -> Scene:
     """Draw a person whose hands do what they are told above the table; an arm that is not named hangs down.
 
     Args:
@@ -111,13 +118,20 @@ def sample_scene(subject: Subject, draw_grasps: Callable[[], Mapping[int, Grasp]
         if arms is not None:
             parts += [upper_arm(arm.hand.side, arm.forearm) for arm in arms]
             held = [arm.held for arm in arms if arm.held is not None]
-            return compose_scene(subject, [arm.hand for arm in arms], lighting,
-                                 [*lying, *held, *dressed(parts, clothes)])
+            return compose_scene(
+                subject, [arm.hand for arm in arms], lighting, [*lying, *held, *dressed(parts, clothes)]
+            )
     raise RuntimeError(f"the hands met something or were elsewhere in {MAX_GRASPS} x {MAX_TRIES} draws")
 
 
-def _sample_arms(subject: Subject, grasps: Mapping[int, Grasp], reach: Reach, body: Sequence[Part],
-                 lying: Sequence[PlacedThing], rng: np.random.Generator) -> list[_Arm] | None:
+def _sample_arms(
+    subject: Subject,
+    grasps: Mapping[int, Grasp],
+    reach: Reach,
+    body: Sequence[Part],
+    lying: Sequence[PlacedThing],
+    rng: np.random.Generator,
+) -> list[_Arm] | None:
     """Draw how the arms are held, one after the other; None if there is no room for one in `MAX_TRIES` draws."""
     body_ends, body_radii = capsules(body)
     radii, size = subject.surface.flesh.radii_mm, subject.surface.shape.size
@@ -126,8 +140,11 @@ def _sample_arms(subject: Subject, grasps: Mapping[int, Grasp], reach: Reach, bo
     for side, pair in at_rest.items():
         for _ in range(MAX_TRIES):
             arm = _at_end_of(sample_forearm(side, size, reach.habit, rng), *pair)
-            if (_is_at_work(arm, reach) and _is_clear(arm, radii, body_ends, body_radii, lying)
-                    and all(_are_apart(arm, other, radii) for other in arms)):
+            if (
+                _is_at_work(arm, reach)
+                and _is_clear(arm, radii, body_ends, body_radii, lying)
+                and all(_are_apart(arm, other, radii) for other in arms)
+            ):
                 arms.append(arm)
                 break
         else:
@@ -139,15 +156,19 @@ def _hand_and_thing(subject: Subject, side: int, grasp: Grasp) -> tuple[PosedHan
     """Return a hand and what it holds in the frame of the forearm."""
     hand, held = hand_on_forearm(subject, side, grasp.angles_deg), grasp.held
     if held is not None:
-        held = (held.mirrored() if side == LEFT else held).moved(to_forearm(subject, side, grasp.angles_deg),
-                                                                 np.zeros(3))
+        held = (held.mirrored() if side == LEFT else held).moved(
+            to_forearm(subject, side, grasp.angles_deg), np.zeros(3)
+        )
     return hand, held
 
 
 def _at_end_of(forearm: Forearm, hand: PosedHand, held: PlacedThing | None) -> _Arm:
     """Put a hand and what it holds, given in the frame of the forearm, where the forearm is."""
-    return _Arm(forearm, hand.moved(forearm.frame, forearm.wrist_mm),
-                None if held is None else held.moved(forearm.frame, forearm.wrist_mm))
+    return _Arm(
+        forearm,
+        hand.moved(forearm.frame, forearm.wrist_mm),
+        None if held is None else held.moved(forearm.frame, forearm.wrist_mm),
+    )
 
 
 def _is_at_work(arm: _Arm, reach: Reach) -> bool:
@@ -162,9 +183,11 @@ def _is_clear(arm: _Arm, radii: Array, body_ends: Array, body_radii: Array, lyin
         return False
     if any(capsule_gaps(thing, ends, radii).min() < CLEARANCE_MM for thing in lying):
         return False
-    return held is None or bool(held.vertices_mm[:, 1].max() < TABLE_MM
-                                and capsule_gaps(held, body_ends, body_radii).min() > CLEARANCE_MM
-                                and not any(things_meet(held, thing) for thing in lying))
+    return held is None or bool(
+        held.vertices_mm[:, 1].max() < TABLE_MM
+        and capsule_gaps(held, body_ends, body_radii).min() > CLEARANCE_MM
+        and not any(things_meet(held, thing) for thing in lying)
+    )
 
 
 def _are_apart(one: _Arm, two: _Arm, radii: Array) -> bool:

@@ -43,8 +43,10 @@ def make_contact_sheet(
     """
     sizes = {tile.shape for tile in tiles}
     if len(sizes) != 1 or len(captions) != len(tiles):
-        raise ValueError("tiles, captions: expected one or more tiles of one size and as many captions, got "
-                         f"{len(tiles)} tiles of sizes {sorted(sizes)} and {len(captions)} captions")
+        raise ValueError(
+            "tiles, captions: expected one or more tiles of one size and as many captions, got "
+            f"{len(tiles)} tiles of sizes {sorted(sizes)} and {len(captions)} captions"
+        )
     height, width, _ = tiles[0].shape
     columns = min(columns or math.ceil(math.sqrt(len(tiles))), len(tiles))
     rows = math.ceil(len(tiles) / columns)
@@ -81,7 +83,7 @@ def _shorten(text: str, font: ImageFont.FreeTypeFont, width_px: int) -> str:
     removed, middle, short = 0, len(text) // 2, text
     while font.getlength(short) > width_px and removed < len(text):
         removed += 1
-        short = text[: middle - removed // 2] + "…" + text[middle + (removed + 1) // 2:]
+        short = text[: middle - removed // 2] + "…" + text[middle + (removed + 1) // 2 :]
     return short
 
 

@@ -49,9 +49,15 @@ def _draw_losses(axis: Axes, losses: list[Curve]) -> None:
         steps, values = _thin(curve.steps), _thin(curve.values)
         is_total = curve.name == "loss"
         label = f"{curve.name} (sum)" if is_total and len(losses) > 1 else curve.name
-        (line,) = axis.plot(steps, _running_mean(values), color="black" if is_total else None,
-                            linewidth=2.0 if is_total else 1.5, zorder=3 if is_total else 2,
-                            marker="o" if len(values) == 1 else None, label=label)
+        (line,) = axis.plot(
+            steps,
+            _running_mean(values),
+            color="black" if is_total else None,
+            linewidth=2.0 if is_total else 1.5,
+            zorder=3 if is_total else 2,
+            marker="o" if len(values) == 1 else None,
+            label=label,
+        )
         axis.plot(steps, values, color=line.get_color(), alpha=0.25, linewidth=0.8, zorder=1)
     finite = np.concatenate([curve.values[np.isfinite(curve.values)] for curve in losses])
     if finite.size and (finite > 0).all():
@@ -67,8 +73,14 @@ def _draw_losses(axis: Axes, losses: list[Curve]) -> None:
 def _draw_validation(axis: Axes, curve: Curve) -> None:
     axis.plot(curve.steps, curve.values, color="tab:red", marker="o", markersize=4)
     if np.isfinite(curve.values).any():
-        axis.annotate(f"{curve.values[-1]:.4g}", (curve.steps[-1], curve.values[-1]), textcoords="offset points",
-                      xytext=(4, 10), ha="right", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})
+        axis.annotate(
+            f"{curve.values[-1]:.4g}",
+            (curve.steps[-1], curve.values[-1]),
+            textcoords="offset points",
+            xytext=(4, 10),
+            ha="right",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )
     axis.set_ylabel(curve.name.replace("/", "\n"))
     axis.margins(y=0.2)
     axis.grid(alpha=0.3)

@@ -30,8 +30,14 @@ class HandVisualizer(PoseLocalVisualizer):
         radius_px = np.ravel(radius)
         return super().draw_circles(center, radius_px[0] if self.backend == "opencv" else radius_px, *args, **kwargs)
 
-    def add_datasample(self, name: str, image: NDArray, data_sample: PoseDataSample,
-                       det_data_sample: PoseDataSample | None = None, **kwargs: Any) -> NDArray:
+    def add_datasample(
+        self,
+        name: str,
+        image: NDArray,
+        data_sample: PoseDataSample,
+        det_data_sample: PoseDataSample | None = None,
+        **kwargs: Any,
+    ) -> NDArray:
         """Draw a sample.
 
         Args:
@@ -49,8 +55,15 @@ class HandVisualizer(PoseLocalVisualizer):
         if det_data_sample is None:
             return super().add_datasample(name, image, data_sample, **kwargs)
         threshold = kwargs.get("kpt_thr", 0.3)
-        drawing = super().add_datasample(name, image, det_data_sample, draw_gt=False, kpt_thr=threshold,
-                                         draw_bbox=kwargs.get("draw_bbox", False), out_file=kwargs.get("out_file"))
+        drawing = super().add_datasample(
+            name,
+            image,
+            det_data_sample,
+            draw_gt=False,
+            kpt_thr=threshold,
+            draw_bbox=kwargs.get("draw_bbox", False),
+            out_file=kwargs.get("out_file"),
+        )
         count = kwargs.get("num_instances", -1)
         instances = data_sample.pred_instances
         for number in range(len(instances) if count < 0 else min(count, len(instances))):
@@ -78,8 +91,13 @@ def _draw_in_space(instance: Any, threshold: float) -> NDArray[np.uint8] | None:
     has_mm = "keypoints_cam" in instance
     image_space = np.stack([joints[:, 0], -joints[:, 2], joints[:, 1]], axis=-1)
     title = "joints in mm" if has_mm else "x and y in px of the image, z in mm relative to the hand's root"
-    return render_views(instance.keypoints_cam[0] if has_mm else image_space, shown, skeleton_with(len(joints)),
-                        title=title, unit_xy="mm" if has_mm else "px")
+    return render_views(
+        instance.keypoints_cam[0] if has_mm else image_space,
+        shown,
+        skeleton_with(len(joints)),
+        title=title,
+        unit_xy="mm" if has_mm else "px",
+    )
 
 
 def _stack(top: NDArray, bottom: NDArray) -> NDArray[np.uint8]:
@@ -88,6 +106,9 @@ def _stack(top: NDArray, bottom: NDArray) -> NDArray[np.uint8]:
     parts = []
     for part in (top, bottom):
         left = (width - part.shape[1]) // 2
-        parts.append(cv2.copyMakeBorder(part, 0, 0, left, width - part.shape[1] - left, cv2.BORDER_CONSTANT,
-                                        value=(WHITE, WHITE, WHITE)))
+        parts.append(
+            cv2.copyMakeBorder(
+                part, 0, 0, left, width - part.shape[1] - left, cv2.BORDER_CONSTANT, value=(WHITE, WHITE, WHITE)
+            )
+        )
     return np.concatenate(parts)

@@ -63,8 +63,10 @@ def draw_skeleton(
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"image: expected (H, W, 3) uint8, got {image.shape} {image.dtype}")
     if points.shape != (skeleton.num_joints, 2) or shown.shape != (skeleton.num_joints,):
-        raise ValueError(f"points_px, valid: expected ({skeleton.num_joints}, 2) and ({skeleton.num_joints},), "
-                         f"got {points.shape} and {shown.shape}")
+        raise ValueError(
+            f"points_px, valid: expected ({skeleton.num_joints}, 2) and ({skeleton.num_joints},), "
+            f"got {points.shape} and {shown.shape}"
+        )
     shown = shown & np.isfinite(points).all(axis=1)
     shown &= (np.abs(np.where(shown[:, None], points, 0)) < FAR_PX).all(axis=1)
     canvas = np.ascontiguousarray(image).copy()
@@ -75,10 +77,16 @@ def draw_skeleton(
     return canvas
 
 
-def _draw(canvas: Image, points: Array, shown: NDArray[np.bool_], skeleton: Skeleton, colors: Sequence[Color],
-          thickness: int, radius: int) -> None:
-    fixed = [tuple(int(v) for v in point) for point in
-             np.round(np.where(shown[:, None], points, 0) * 2**SUBPIXEL_BITS)]
+def _draw(
+    canvas: Image,
+    points: Array,
+    shown: NDArray[np.bool_],
+    skeleton: Skeleton,
+    colors: Sequence[Color],
+    thickness: int,
+    radius: int,
+) -> None:
+    fixed = [tuple(int(v) for v in point) for point in np.round(np.where(shown[:, None], points, 0) * 2**SUBPIXEL_BITS)]
     for child, parent in skeleton.bones:
         if shown[child] and shown[parent]:
             cv2.line(canvas, fixed[child], fixed[parent], colors[child], thickness, cv2.LINE_AA, SUBPIXEL_BITS)

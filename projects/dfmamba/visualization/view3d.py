@@ -18,8 +18,14 @@ VIEWS = (
 )
 
 
-def render_views(joints_mm: ArrayLike, valid: ArrayLike, skeleton: Skeleton, truth_mm: ArrayLike | None = None,
-                 title: str = "", unit_xy: str = "mm") -> NDArray[np.uint8]:
+def render_views(
+    joints_mm: ArrayLike,
+    valid: ArrayLike,
+    skeleton: Skeleton,
+    truth_mm: ArrayLike | None = None,
+    title: str = "",
+    unit_xy: str = "mm",
+) -> NDArray[np.uint8]:
     """Draw joints from the front, the side and obliquely; all axes have one scale.
 
     Args:
@@ -65,8 +71,9 @@ def _to_plot_axes(joints_mm: ArrayLike) -> Array:
     return np.stack([joints[:, 0], joints[:, 2], -joints[:, 1]], axis=1)
 
 
-def _draw(axes, joints: Array, shown: NDArray[np.bool_], skeleton: Skeleton, colors: list, width: float,
-          size: float) -> None:
+def _draw(
+    axes, joints: Array, shown: NDArray[np.bool_], skeleton: Skeleton, colors: list, width: float, size: float
+) -> None:
     for child, parent in skeleton.bones:
         if shown[child] and shown[parent]:
             axes.plot(*joints[[child, parent]].T, color=colors[child], linewidth=width, solid_capstyle="round")

@@ -17,8 +17,15 @@ MIXED = {
     "stem_channels": 8,
     "stages": [
         {"block": "dssm", "channels": 16, "depth": 1, "stride": 4, "num_anchors": 25, "group_channels": 8},
-        {"block": "mamba", "channels": 24, "depth": 2, "stride": 8, "num_states": 3, "conv_kernel": 4,
-         "conv_causal": True},
+        {
+            "block": "mamba",
+            "channels": 24,
+            "depth": 2,
+            "stride": 8,
+            "num_states": 3,
+            "conv_kernel": 4,
+            "conv_causal": True,
+        },
         {"block": "conv", "channels": 24, "depth": 1, "stride": 8},
         {"block": "gated", "channels": 32, "depth": 1, "stride": 16, "ffn_ratio": 0},
     ],
@@ -154,11 +161,15 @@ WRONG = {
     "index": ({"out_indices": (1, 6)}, "out_indices: expected stages from 0 to 5, got 6"),
     "order": ({"out_indices": (3, 1)}, "out_indices: expected different stages in rising order"),
     "frozen": ({"frozen_stages": 7}, "frozen_stages: expected -1 .none. to 6, got 7"),
-    "stride": ({"arch": {"stem_channels": 8, "stages": [dict(MIXED["stages"][0], stride=16)]}},
-               "stage 0: expected a stride of 4 or 8, got 16"),
+    "stride": (
+        {"arch": {"stem_channels": 8, "stages": [dict(MIXED["stages"][0], stride=16)]}},
+        "stage 0: expected a stride of 4 or 8, got 16",
+    ),
     "missing": ({"arch": {"stem_channels": 8, "stages": [{"block": "conv"}]}}, "stage 0 lacks channels, depth, stride"),
-    "option": ({"arch": {"stem_channels": 8, "stages": [dict(MIXED["stages"][2], stride=4, num_anchors=9)]}},
-               "stage 0: a conv block has no option 'num_anchors'"),
+    "option": (
+        {"arch": {"stem_channels": 8, "stages": [dict(MIXED["stages"][2], stride=4, num_anchors=9)]}},
+        "stage 0: a conv block has no option 'num_anchors'",
+    ),
     "groups": ({"arch": "nano", "group_channels": 48}, "group_channels: expected a divisor of the 64 channels, got 48"),
 }
 

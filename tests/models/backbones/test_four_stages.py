@@ -38,15 +38,18 @@ def test_architectures_have_their_widths_and_depths(name, arch):
     assert [len(stage.blocks) for stage in model.stages] == list(archs[arch]["depths"])
 
 
-PUBLISHED = pytest.mark.parametrize(("backbone", "parameters", "multiply_adds"), [
-    pytest.param(VMamba, 30.2e6, 4.9e9, id="VMamba"), pytest.param(SpatialMamba, 27e6, 4.5e9, id="SpatialMamba")])
+PUBLISHED = pytest.mark.parametrize(
+    ("backbone", "parameters", "multiply_adds"),
+    [pytest.param(VMamba, 30.2e6, 4.9e9, id="VMamba"), pytest.param(SpatialMamba, 27e6, 4.5e9, id="SpatialMamba")],
+)
 
 
 @PUBLISHED
 def test_tiny_as_a_classifier_has_the_published_size(backbone, parameters, multiply_adds):
     with torch.device("meta"):
         assert count_parameters(ImageClassifier(backbone("tiny", out_indices=(3,)))) == pytest.approx(
-            parameters, rel=0.01)
+            parameters, rel=0.01
+        )
 
 
 @pytest.mark.slow

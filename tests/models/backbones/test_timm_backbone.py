@@ -12,8 +12,13 @@ from dfmamba.models.cost import count_multiply_adds, count_parameters
 
 timm = pytest.importorskip("timm")
 
-SMALL_SWIN = {"model": "swin_tiny_patch4_window7_224", "img_size": 64, "embed_dim": 24, "depths": (1, 1, 2, 1),
-              "num_heads": (1, 2, 4, 8)}
+SMALL_SWIN = {
+    "model": "swin_tiny_patch4_window7_224",
+    "img_size": 64,
+    "embed_dim": 24,
+    "depths": (1, 1, 2, 1),
+    "num_heads": (1, 2, 4, 8),
+}
 
 
 @pytest.mark.parametrize("name", timm.list_models("test_*"))  # one small model of each large family
@@ -39,12 +44,17 @@ def test_swin_maps_have_channels_first():
     model = TimmBackbone(**SMALL_SWIN)
     assert [info["reduction"] for info in model.feature_info] == [8, 16, 32]
     assert [tuple(feature.shape) for feature in model(torch.randn(1, 3, 64, 64))] == [
-        (1, 48, 8, 8), (1, 96, 4, 4), (1, 192, 2, 2)]
+        (1, 48, 8, 8),
+        (1, 96, 4, 4),
+        (1, 192, 2, 2),
+    ]
 
 
 def test_any_image_size_where_the_model_can():
-    for arguments in (dict(SMALL_SWIN, dynamic_img_size=True),
-                      {"model": "test_vit", "dynamic_img_size": True, "pyramid": True}):
+    for arguments in (
+        dict(SMALL_SWIN, dynamic_img_size=True),
+        {"model": "test_vit", "dynamic_img_size": True, "pyramid": True},
+    ):
         maps = TimmBackbone(**arguments)(torch.randn(1, 3, 96, 64))
         assert [tuple(feature.shape[2:]) for feature in maps] == [(12, 8), (6, 4), (3, 2)]
 
@@ -113,8 +123,12 @@ def test_init_cfg_loads_the_backbones_own_weights(tmp_path):
     pytest.importorskip("mmengine")
     source = TimmBackbone("test_vit", pyramid=True, out_norm=True)
     torch.save(source.state_dict(), tmp_path / "weights.pth")
-    model = TimmBackbone("test_vit", pyramid=True, out_norm=True,
-                         init_cfg={"type": "Pretrained", "checkpoint": str(tmp_path / "weights.pth")})
+    model = TimmBackbone(
+        "test_vit",
+        pyramid=True,
+        out_norm=True,
+        init_cfg={"type": "Pretrained", "checkpoint": str(tmp_path / "weights.pth")},
+    )
     model.init_weights()
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in source.state_dict().items())
 
@@ -175,9 +189,14 @@ def test_frozen_stages_do_not_change(name, frozen_stages):
         assert own
         assert (own <= same) == (number <= frozen_stages), parts
     frozen, others = (
-        [module for part in sum(stages, ()) if part not in before  # what is in it is a parameter
-         for module in model.model.get_submodule(part).modules()]
-        for stages in (STAGES[name][: frozen_stages + 1], STAGES[name][frozen_stages + 1:]))
+        [
+            module
+            for part in sum(stages, ())
+            if part not in before  # what is in it is a parameter
+            for module in model.model.get_submodule(part).modules()
+        ]
+        for stages in (STAGES[name][: frozen_stages + 1], STAGES[name][frozen_stages + 1 :])
+    )
     for _ in range(2):
         assert not any(module.training for module in frozen)  # drop path, too
         assert all(module.training for module in [model.model, *others])
@@ -235,8 +254,10 @@ class Foreign:
 
 CONTENTS = {  # what is in the file, and the message
     "of another model": (lambda: timm.create_model("test_vit").state_dict(), "none of its weights fits the model"),
-    "of a wider one": (lambda: timm.create_model("test_resnet", stem_width=8).state_dict(),
-                       "test_resnet cannot be built with checkpoint: .*weights.pth: .*size mismatch for conv1"),
+    "of a wider one": (
+        lambda: timm.create_model("test_resnet", stem_width=8).state_dict(),
+        "test_resnet cannot be built with checkpoint: .*weights.pth: .*size mismatch for conv1",
+    ),
     "no weights": (lambda: [1, 2], r"cannot be read as one \("),
     "a class": (lambda: {"a": Foreign()}, r"cannot be read as one \(RuntimeError: weights_only=True blocked .*Foreign"),
 }
@@ -265,12 +286,16 @@ WRONG = {
     "pyramid": ({"model": "test_resnet", "pyramid": True}, r"pyramid: expected one level .*got \(2, 3, 4"),
     "frozen": ({"model": "test_resnet", "frozen_stages": 5}, r"frozen_stages: expected -1 \(none\) to 4, got 5"),
     "with_cp": ({"model": "hrnet_w18_small", "with_cp": True}, "with_cp: timm's hrnet_w18_small cannot recompute"),
-    "option": ({"model": "test_resnet", "stem_widht": 8}, "test_resnet cannot be built with in_chans, stem_widht: .*"
-                                                          "unexpected keyword argument 'stem_widht'"),
+    "option": (
+        {"model": "test_resnet", "stem_widht": 8},
+        "test_resnet cannot be built with in_chans, stem_widht: .*unexpected keyword argument 'stem_widht'",
+    ),
     "value": ({"model": "test_resnet", "global_pool": "mean"}, "cannot be built with .*Invalid pool type: mean"),
     "pretrained": ({"model": "hrnet_w18_small_v3", "pretrained": True}, "timm has no 'hrnet_w18_small_v3'; did you"),
-    "no weights": ({"model": "test_convnext3", "pretrained": True, "pretrained_cfg": {"num_classes": 1000}},
-                   "test_convnext3 cannot be built with .*No pretrained weights exist for test_convnext3"),
+    "no weights": (
+        {"model": "test_convnext3", "pretrained": True, "pretrained_cfg": {"num_classes": 1000}},
+        "test_convnext3 cannot be built with .*No pretrained weights exist for test_convnext3",
+    ),
 }
 
 

@@ -99,11 +99,18 @@ def test_scripted_models_train(backbone):
 
 
 def test_scripting_and_tracing_take_every_kind_of_block():
-    options = {"arch": {"stem_channels": 8, "stages": [
-        {"block": block, "channels": 16, "depth": 1, "stride": 8} for block in ("dssm", "conv", "mamba", "vss")]}}
+    options = {
+        "arch": {
+            "stem_channels": 8,
+            "stages": [
+                {"block": block, "channels": 16, "depth": 1, "stride": 8} for block in ("dssm", "conv", "mamba", "vss")
+            ],
+        }
+    }
     torch.manual_seed(0)
     model = backbones.DFMamba(
-        **options, group_channels=8, norm_scan_input=True, offset_bound=0.7, drop_path_rate=0.2, with_cp=True).eval()
+        **options, group_channels=8, norm_scan_input=True, offset_bound=0.7, drop_path_rate=0.2, with_cp=True
+    ).eval()
     scripted, traced = torch.jit.script(model), torch.jit.trace(model, images())
     for x in (images(), images(1, 40, 72)):
         assert_same(scripted(x), model, x)

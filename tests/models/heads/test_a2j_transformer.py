@@ -94,7 +94,12 @@ def test_channels_must_be_a_multiple_of_four():
 
 
 SMALL_LAYER = {
-    "embed_dims": 8, "num_heads": 2, "num_levels": 1, "num_points": 2, "feedforward_channels": 16, "dropout": 0.0,
+    "embed_dims": 8,
+    "num_heads": 2,
+    "num_levels": 1,
+    "num_points": 2,
+    "feedforward_channels": 16,
+    "dropout": 0.0,
 }
 
 

@@ -30,8 +30,9 @@ def one_thread():
 
 def tiny_head(**changes):
     torch.manual_seed(0)
-    return MODELS.build({"type": "DetNetHead", "in_channels": [CHANNELS], "hidden_channels": 16, "decoder": CODEC,
-                         **changes})
+    return MODELS.build(
+        {"type": "DetNetHead", "in_channels": [CHANNELS], "hidden_channels": 16, "decoder": CODEC, **changes}
+    )
 
 
 def feature_map(batch=2, seed=0):
@@ -135,7 +136,7 @@ class TestPredict:
         for joint in range(21):
             heat[0, joint, joint // CELLS, joint % CELLS] = 0.5 + joint / 100
             vector = torch.tensor([1.0, 2, -1]) * joint / 10
-            location[0, 3 * joint:3 * joint + 3, joint // CELLS, joint % CELLS] = vector
+            location[0, 3 * joint : 3 * joint + 3, joint // CELLS, joint % CELLS] = vector
         monkeypatch.setattr(head, "forward", lambda feats: (heat, torch.zeros_like(location), location))
         return head
 
@@ -195,9 +196,11 @@ class TestPredict:
 
     @pytest.mark.parametrize(
         ("changes", "test_cfg", "message"),
-        [({}, {"flip_test": True}, "flip_test: expected False"),
-         ({"decoder": None}, {}, "decoder: expected the config of a DetNetCodec"),
-         ({}, {}, "bone_length: expected the length of the reference bone.*AddBoneLength")],
+        [
+            ({}, {"flip_test": True}, "flip_test: expected False"),
+            ({"decoder": None}, {}, "decoder: expected the config of a DetNetCodec"),
+            ({}, {}, "bone_length: expected the length of the reference bone.*AddBoneLength"),
+        ],
     )
     def test_what_is_missing_is_named(self, changes, test_cfg, message):
         with pytest.raises(ValueError, match=message):
@@ -210,8 +213,10 @@ class TestLoss:
         samples[1].gt_instance_labels.location_weights[0, 3] = 0
         losses = head.loss(feature_map(), samples)
         heat, delta, location = head(feature_map())
-        labels = {name: torch.cat([s.gt_instance_labels[name] for s in samples])
-                  for name in samples[0].gt_instance_labels.keys()}  # noqa: SIM118, not a dictionary
+        labels = {
+            name: torch.cat([s.gt_instance_labels[name] for s in samples])
+            for name in samples[0].gt_instance_labels.keys()  # noqa: SIM118, not a dictionary
+        }
         true_heat = torch.stack([s.gt_fields.heatmaps for s in samples])
         delta, location = (maps.reshape(2, 21, 3, CELLS, CELLS) for maps in (delta, location))
         expected = {
@@ -237,7 +242,7 @@ class TestLoss:
                 true_heat = sample.gt_fields.heatmaps[joint].numpy()
                 true_row, true_column = np.unravel_index(true_heat.argmax(), (CELLS, CELLS))
                 cells.append(np.hypot(row - true_row, column - true_column))
-                vector = location[number, 3 * joint:3 * joint + 3, row, column]
+                vector = location[number, 3 * joint : 3 * joint + 3, row, column]
                 bones.append(np.linalg.norm(vector - sample.gt_instance_labels.locations[0, joint].numpy()))
         assert losses["error_cells"].item() == pytest.approx(np.mean(cells), rel=1e-5)
         assert losses["error_bones"].item() == pytest.approx(np.mean(bones), rel=1e-5)

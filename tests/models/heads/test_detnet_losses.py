@@ -21,8 +21,11 @@ def test_heat_loss_is_half_the_squared_error_summed_over_joints(batch):
     expected = 0.0
     for sample in range(2):
         for joint in range(3):
-            errors = [float(heat[sample, joint, row, column] - true_heat[sample, joint, row, column]) ** 2
-                      for row in range(4) for column in range(5)]
+            errors = [
+                float(heat[sample, joint, row, column] - true_heat[sample, joint, row, column]) ** 2
+                for row in range(4)
+                for column in range(5)
+            ]
             expected += 0.5 * float(weights[sample, joint]) * sum(errors) / len(errors) / 2  # mean over two samples
     assert heat_loss(heat, true_heat, weights).item() == pytest.approx(expected)
 

@@ -21,11 +21,16 @@ def test_levels_by_hand():
 
 def test_says_what_it_makes():
     assert [(info["num_chs"], info["reduction"]) for info in SimplePyramid(384, 16).feature_info] == [
-        (192, 8), (384, 16), (384, 32)]
+        (192, 8),
+        (384, 16),
+        (384, 32),
+    ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), [((5, 16), "channels: expected an even number"),
-                                                     ((4, 7), "stride: expected an even number")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [((5, 16), "channels: expected an even number"), ((4, 7), "stride: expected an even number")],
+)
 def test_odd_numbers_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         SimplePyramid(*arguments)

@@ -16,8 +16,10 @@ BACKBONES = (backbones.DFMamba, backbones.VMamba, backbones.SpatialMamba)
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_names_and_marks_are_those_of_the_scans(backbone):
-    model = backbone("nano", **({"blocks": ["conv", "mamba", "dssm", "gated", "vss", "dssm"]}
-                                if backbone is backbones.DFMamba else {}))
+    model = backbone(
+        "nano",
+        **({"blocks": ["conv", "mamba", "dssm", "gated", "vss", "dssm"]} if backbone is backbones.DFMamba else {}),
+    )
     expected = {name for name, _ in model.named_parameters() if name.rsplit(".", 1)[-1] in OF_SCANS}
     assert len(expected) >= 12
     assert model.no_weight_decay() == expected
@@ -58,8 +60,13 @@ def test_every_config_that_decays_leaves_out_what_it_would_spoil():
     from mmengine.registry import MODELS, init_default_scope
 
     configs = decaying_configs()
-    assert {"dfmamba_nyu.py", "dfmamba_rhp_demo.py", "dfmamba_dexycb_demo.py", "dfmamba_simcc_wholebody_hand.py",
-            "swin_t_nyu.py"} <= {name for name, _ in configs}
+    assert {
+        "dfmamba_nyu.py",
+        "dfmamba_rhp_demo.py",
+        "dfmamba_dexycb_demo.py",
+        "dfmamba_simcc_wholebody_hand.py",
+        "swin_t_nyu.py",
+    } <= {name for name, _ in configs}
     for name, config in configs:
         init_default_scope(config.get("default_scope", "mmpose"))
         with torch.device("meta"):

@@ -10,18 +10,22 @@ import dfmamba.models.necks  # noqa: F401, registers the neck
 
 def neck(**changes):
     torch.manual_seed(0)
-    return MODELS.build({"type": "SingleMapNeck", "in_channels": [4, 6, 8], "out_channels": 5, "map_size": (8, 6),
-                         **changes})
+    return MODELS.build(
+        {"type": "SingleMapNeck", "in_channels": [4, 6, 8], "out_channels": 5, "map_size": (8, 6), **changes}
+    )
 
 
 def levels(dtype=torch.float32):
     generator = torch.Generator().manual_seed(0)
-    return tuple(torch.randn(2, channels, *size, generator=generator, dtype=dtype)
-                 for channels, size in ((4, (12, 16)), (6, (6, 8)), (8, (3, 4))))
+    return tuple(
+        torch.randn(2, channels, *size, generator=generator, dtype=dtype)
+        for channels, size in ((4, (12, 16)), (6, (6, 8)), (8, (3, 4)))
+    )
 
 
 def bilinear(x, height, width):
     """Resize with pixel centres at half numbers, cell by cell."""
+
     def weights(size, new):
         matrix = torch.zeros(new, size, dtype=x.dtype)
         for cell in range(new):
@@ -31,6 +35,7 @@ def bilinear(x, height, width):
             matrix[cell, low] += 1 - part
             matrix[cell, high] += part
         return matrix
+
     return torch.einsum("hi,bcij,wj->bchw", weights(x.shape[2], height), x, weights(x.shape[3], width))
 
 
@@ -38,8 +43,9 @@ def test_equals_projections_resized_added_and_convolved():
     module, feats = neck().double().eval(), levels(torch.float64)
     for projection in module.projections:
         torch.nn.init.normal_(projection.bias)
-    total = sum(bilinear(conv2d(x, part.weight, part.bias), 6, 8)
-                for part, x in zip(module.projections, feats, strict=True))
+    total = sum(
+        bilinear(conv2d(x, part.weight, part.bias), 6, 8) for part, x in zip(module.projections, feats, strict=True)
+    )
     expected = (conv2d(total, module.squeeze[0].weight, padding=1) / (1 + 1e-5) ** 0.5).clamp(min=0)  # fresh statistics
     (out,) = module(feats)
     assert out.shape == (2, 5, 6, 8)

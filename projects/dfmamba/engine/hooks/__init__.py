@@ -7,5 +7,11 @@ from dfmamba.engine.hooks.loss_curve import LossCurveHook
 from dfmamba.engine.hooks.progress import ProgressHook
 from dfmamba.engine.hooks.skipped_samples import SkippedSamplesHook
 
-__all__ = ["ContactSheetHook", "DurableCheckpointHook", "FirstBatchCheckHook", "LossCurveHook", "ProgressHook",
-           "SkippedSamplesHook"]
+__all__ = [
+    "ContactSheetHook",
+    "DurableCheckpointHook",
+    "FirstBatchCheckHook",
+    "LossCurveHook",
+    "ProgressHook",
+    "SkippedSamplesHook",
+]

@@ -34,8 +34,14 @@ class ContactSheetHook(Hook):
         title: Line above the sheet.
     """
 
-    def __init__(self, num_samples: int = 16, filename: str = "contact_sheet.png", tile_px: int = 320, bgr: bool = True,
-                 title: str = ""):
+    def __init__(
+        self,
+        num_samples: int = 16,
+        filename: str = "contact_sheet.png",
+        tile_px: int = 320,
+        bgr: bool = True,
+        title: str = "",
+    ):
         self.num_samples = num_samples
         self.filename = filename
         self.tile_px = tile_px

@@ -31,9 +31,11 @@ class DurableCheckpointHook(CheckpointHook):
     def before_train(self, runner: Any) -> None:
         """Take over what the checkpoint knew; clear away what killed processes left half written."""
         if not isinstance(runner, ReproducibleRunner):
-            runner.logger.warning(f"{type(runner).__name__} writes checkpoints that a kill can destroy, and resumes "
-                                  "with other random numbers. Build it with RUNNERS.build(config), or set "
-                                  "runner_type = 'ReproducibleRunner'.")
+            runner.logger.warning(
+                f"{type(runner).__name__} writes checkpoints that a kill can destroy, and resumes "
+                "with other random numbers. Build it with RUNNERS.build(config), or set "
+                "runner_type = 'ReproducibleRunner'."
+            )
         self.folder = Path(runner.work_dir)
         if self.out_dir is not None:
             self.folder = Path(self.out_dir) / Path(runner.work_dir).name
@@ -52,15 +54,19 @@ class DurableCheckpointHook(CheckpointHook):
 
     def after_train_epoch(self, runner: Any) -> None:
         """Save where the interval says so, by epochs."""
-        if self.by_epoch and (self.every_n_epochs(runner, self.interval, self.save_begin)
-                              or (self.save_last and self.is_last_train_epoch(runner))):
+        if self.by_epoch and (
+            self.every_n_epochs(runner, self.interval, self.save_begin)
+            or (self.save_last and self.is_last_train_epoch(runner))
+        ):
             self._save_state(runner, runner.epoch + 1, runner.iter, self.filename_tmpl.format(runner.epoch + 1))
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Save where the interval says so, by iterations."""
         step = runner.iter + 1
-        if not self.by_epoch and (self.every_n_train_iters(runner, self.interval, self.save_begin)
-                                  or (self.save_last and self.is_last_train_iter(runner))):
+        if not self.by_epoch and (
+            self.every_n_train_iters(runner, self.interval, self.save_begin)
+            or (self.save_last and self.is_last_train_iter(runner))
+        ):
             self._save_state(runner, runner.epoch, step, self.filename_tmpl.format(step))
 
     def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
@@ -93,16 +99,20 @@ class DurableCheckpointHook(CheckpointHook):
         hub = runner.message_hub
         kept = [other for other in hub.get_info(KEPT) if other != name] + [name]
         hub.update_info(KEPT, kept)  # with those that are removed below: a resumed training removes them again
-        runner.save_checkpoint(str(self.folder), name, save_optimizer=self.save_optimizer,
-                               save_param_scheduler=self.save_param_scheduler,
-                               meta={"epoch": epoch, "iter": iteration})
+        runner.save_checkpoint(
+            str(self.folder),
+            name,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta={"epoch": epoch, "iter": iteration},
+        )
         self.last_ckpt, self.saved_at = str(self.folder / name), iteration
         if is_main_process():
             write_atomically(Path(runner.work_dir) / POINTER, self.last_ckpt)
         regular = [other for other in kept if not other.startswith("interrupted_")]
         old = [other for other in kept[:-1] if other.startswith("interrupted_")]
         if self.max_keep_ckpts > 0:
-            old += regular[:-self.max_keep_ckpts]
+            old += regular[: -self.max_keep_ckpts]
         hub.update_info(KEPT, [other for other in kept if other not in old])
         self._remove(old)
 
@@ -114,8 +124,10 @@ class DurableCheckpointHook(CheckpointHook):
         for metric, rule in zip(self.key_indicators, self.rules, strict=True):
             suffix = f"_{metric}" if several else ""
             if metric not in metrics:
-                raise ConfigError(f"default_hooks.checkpoint.save_best: no metric '{metric}', the validation gives: "
-                                  f"{', '.join(metrics)}")
+                raise ConfigError(
+                    f"default_hooks.checkpoint.save_best: no metric '{metric}', the validation gives: "
+                    f"{', '.join(metrics)}"
+                )
             score, before = metrics[metric], hub.get_info(f"best_score{suffix}", self.init_value_map[rule])
             if score is None or not math.isfinite(score) or not self.is_better_than[metric](score, before):
                 continue
@@ -124,8 +136,13 @@ class DurableCheckpointHook(CheckpointHook):
             previous = Path(hub.get_info(f"best_ckpt{suffix}", "")).name
             hub.update_info(f"best_score{suffix}", score)
             hub.update_info(f"best_ckpt{suffix}", str(self.folder / name))
-            runner.save_checkpoint(str(self.folder), name, save_optimizer=False, save_param_scheduler=False,
-                                   meta={"epoch": runner.epoch, "iter": runner.iter})
+            runner.save_checkpoint(
+                str(self.folder),
+                name,
+                save_optimizer=False,
+                save_param_scheduler=False,
+                meta={"epoch": runner.epoch, "iter": runner.iter},
+            )
             runner.logger.info(f"The best checkpoint with {score:0.4f} {metric} is saved to {name}.")
             if previous != name and previous.startswith(BEST_PREFIX):
                 self._remove([previous])

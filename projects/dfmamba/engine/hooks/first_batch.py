@@ -89,11 +89,16 @@ def _refuse_non_finite(targets: dict[str, np.ndarray], samples: Sequence[Any]) -
     for name, values in targets.items():
         if np.isfinite(values).all():
             continue
-        bad = [_name(sample) for sample in samples
-               if any(key == name and not np.isfinite(array).all() for key, array in _named_arrays(sample))]
-        raise BatchError(f"first batch: the target '{name}' has {np.count_nonzero(~np.isfinite(values))} of "
-                         f"{values.size} values that are NaN or infinite; the samples are: {', '.join(bad[:3])}. "
-                         "Look at the annotations and at the codec's encode.")
+        bad = [
+            _name(sample)
+            for sample in samples
+            if any(key == name and not np.isfinite(array).all() for key, array in _named_arrays(sample))
+        ]
+        raise BatchError(
+            f"first batch: the target '{name}' has {np.count_nonzero(~np.isfinite(values))} of "
+            f"{values.size} values that are NaN or infinite; the samples are: {', '.join(bad[:3])}. "
+            "Look at the annotations and at the codec's encode."
+        )
 
 
 def _check_weights(targets: dict[str, np.ndarray], samples: Sequence[Any]) -> list[str]:
@@ -105,9 +110,11 @@ def _check_weights(targets: dict[str, np.ndarray], samples: Sequence[Any]) -> li
         lines.append(f"{name}: {share:.1%} of {weights.size} are not zero")
         if name == "keypoint_weights" and share == 0:
             names = ", ".join(_name(sample) for sample in samples[:3])
-            raise BatchError(f"first batch: all {weights.size} entries of 'keypoint_weights' are zero, no joint would "
-                             f"be learnt; the samples are: {names}. Look at the validity marks in the annotations, at "
-                             "the unit (mm) and depth range of the codec, and at the crop.")
+            raise BatchError(
+                f"first batch: all {weights.size} entries of 'keypoint_weights' are zero, no joint would "
+                f"be learnt; the samples are: {names}. Look at the validity marks in the annotations, at "
+                "the unit (mm) and depth range of the codec, and at the crop."
+            )
     return lines
 
 

@@ -57,8 +57,7 @@ class LossCurveHook(Hook):
             save_curves(Path(runner.work_dir) / self.filename, losses, self._validation(runner, scalars))
 
     def _validation(self, runner, scalars) -> Curve | None:
-        names = [name.removeprefix("val/") for name in scalars
-                 if name.startswith("val/") and not name.endswith("time")]
+        names = [name.removeprefix("val/") for name in scalars if name.startswith("val/") and not name.endswith("time")]
         best_by = [hook.key_indicators[0] for hook in runner.hooks if getattr(hook, "key_indicators", None)]
         name = next((name for name in [self.metric, *best_by, *names] if name in names), None)
         if name is None:
@@ -66,4 +65,4 @@ class LossCurveHook(Hook):
         values = np.asarray(scalars[f"val/{name}"].data[0], dtype=np.float64)
         steps = np.asarray(runner.message_hub.get_info(VALIDATION_STEPS, []))
         count = min(len(values), len(steps))
-        return Curve(name, steps[len(steps) - count:], values[len(values) - count:]) if count else None
+        return Curve(name, steps[len(steps) - count :], values[len(values) - count :]) if count else None

@@ -92,9 +92,16 @@ class ProgressHook(Hook):
         if self.progress or not enabled or not is_main_process():
             return
         console = Console(file=sys.stdout)
-        self.progress = Progress(TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(),
-                                 TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TextColumn("left"),
-                                 TimeRemainingColumn(), console=console)
+        self.progress = Progress(
+            TextColumn("{task.description:8}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+        )
         # Log lines must go through the live display, or they would land in the middle of the bar.
         for handler in runner.logger.handlers:
             if isinstance(handler, logging.StreamHandler) and handler.stream in (sys.stdout, sys.stderr):

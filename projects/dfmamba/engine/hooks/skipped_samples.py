@@ -98,6 +98,12 @@ def _entries(value: Any) -> list[dict[str, Any]]:
 
 def _describe(parts: list[HandDataset]) -> list[dict[str, Any]]:
     """Return what goes into the message hub, in plain Python."""
-    return [{"num_samples": len(part), "skipped": part.count_skipped_samples(),
-             "fingerprint": part.metainfo["data_source"]["fingerprint"],
-             "rows": part.skipped_samples.rows_by_reason()} for part in parts]
+    return [
+        {
+            "num_samples": len(part),
+            "skipped": part.count_skipped_samples(),
+            "fingerprint": part.metainfo["data_source"]["fingerprint"],
+            "rows": part.skipped_samples.rows_by_reason(),
+        }
+        for part in parts
+    ]

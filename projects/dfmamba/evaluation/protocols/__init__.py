@@ -23,11 +23,13 @@ from dfmamba.evaluation.protocols.rhp import PROTOCOL as RHP
 from dfmamba.evaluation.protocols.rhp import score_rhp
 from dfmamba.evaluation.scores import Protocol
 
-PROTOCOLS: Mapping[str, Protocol] = MappingProxyType({
-    "interhand26m": INTERHAND26M,
-    "rhp": RHP,
-    "nyu": NYU,
-    "dexycb": DEXYCB,
-    "assemblyhands": ASSEMBLYHANDS,
-})
+PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
+    {
+        "interhand26m": INTERHAND26M,
+        "rhp": RHP,
+        "nyu": NYU,
+        "dexycb": DEXYCB,
+        "assemblyhands": ASSEMBLYHANDS,
+    }
+)
 __all__ = ["PROTOCOLS", "score_assemblyhands", "score_dexycb", "score_interhand26m", "score_nyu", "score_rhp"]

@@ -50,8 +50,10 @@ def score_assemblyhands(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike) -> 
     errors = root_relative_errors(pred, truth, valid)
     plain = Errors(*map(split_hands, errors))
     scaled = bone_scaled_errors(split_hands(pred), split_hands(truth), split_hands(valid))
-    curves = {"root-relative": pck(plain, THRESHOLDS_MM),
-              "root-relative, bone-scaled (S2DHand)": pck(scaled, THRESHOLDS_MM)}
+    curves = {
+        "root-relative": pck(plain, THRESHOLDS_MM),
+        "root-relative, bone-scaled (S2DHand)": pck(scaled, THRESHOLDS_MM),
+    }
     plain_curve, scaled_curve = curves.values()
     official = {"MPJPE_rr_macro_mm": average_errors(*errors)} if errors.valid.shape[1] == TWO_HANDS.num_joints else {}
     metrics = official | {
@@ -80,8 +82,9 @@ def _score_tables(pred: JointTable, truth: JointTable) -> Scores:
     joints, true_joints = pred.joints_mm, truth.joints_mm
     if "extrinsic" in truth.fields:
         rotation, translation = np.split(truth.fields["extrinsic"], [3], axis=2)
-        joints, true_joints = (move_rigidly(part, rotation, translation.transpose(0, 2, 1))
-                               for part in (joints, true_joints))
+        joints, true_joints = (
+            move_rigidly(part, rotation, translation.transpose(0, 2, 1)) for part in (joints, true_joints)
+        )
     return score_assemblyhands(joints, true_joints, truth.valid)
 
 
@@ -103,27 +106,37 @@ IMAGES = Protocol(
         "name": "AssemblyHands MPJPE (official toolkit), and S2DHand's errors",
         "source": "assemblyhands-toolkit; S2DHand",
         "equals": "facebookresearch/assemblyhands-toolkit, src/dataset/AssemblyHands-Ego/dataset.py, Dataset.evaluate "
-                  "(MPJPE_rr_macro_mm); ut-vision/S2DHand, adapt_detnet_dual.py, validate with --root_idx 0 "
-                  "(bonescaled)",
+        "(MPJPE_rr_macro_mm); ut-vision/S2DHand, adapt_detnet_dual.py, validate with --root_idx 0 "
+        "(bonescaled)",
         "samples": "hands in camera images: a hand that four cameras see counts four times",
         "alignment": "rr: each hand's own wrist is subtracted; bonescaled: before, the prediction is scaled by the "
-                     "truth's bone wrist-middle1",
+        "truth's bone wrist-middle1",
         "unit": "mm; AUC between 0 and 1",
         "averages": "macro: mean over 42 joints of per-joint means; pooled_hands and AUC: right and left in 21 joints",
         "wrists": "included, with error 0",
         "valid joints": "annotated, with an annotated wrist of the same hand; bonescaled: and middle1",
         "thresholds": "20-50 mm, 15 points, <=",
         "constant pose": "rr macro error of the best constant pose of each side, fitted on the truth of the same "
-                         "samples",
+        "samples",
     },
     title="AssemblyHands, root-relative, mm",
     table={
-        "official, per camera image (42 joints)": {"MPJPE": "MPJPE_rr_macro_mm", "AUC 20-50": "",
-                                 "constant pose": "constant_pose_rr_macro_mm", "hands": "hands"},
-        "hands pooled (21 joints)": {"MPJPE": "MPJPE_rr_pooled_hands_mm", "AUC 20-50": "AUC_rr_20_50_mm",
-                                     "hands": "hands"},
-        "and bone-scaled (S2DHand)": {"MPJPE": "MPJPE_rr_bonescaled_pooled_hands_mm",
-                                      "AUC 20-50": "AUC_rr_bonescaled_20_50_mm", "hands": "hands_bonescaled"},
+        "official, per camera image (42 joints)": {
+            "MPJPE": "MPJPE_rr_macro_mm",
+            "AUC 20-50": "",
+            "constant pose": "constant_pose_rr_macro_mm",
+            "hands": "hands",
+        },
+        "hands pooled (21 joints)": {
+            "MPJPE": "MPJPE_rr_pooled_hands_mm",
+            "AUC 20-50": "AUC_rr_20_50_mm",
+            "hands": "hands",
+        },
+        "and bone-scaled (S2DHand)": {
+            "MPJPE": "MPJPE_rr_bonescaled_pooled_hands_mm",
+            "AUC 20-50": "AUC_rr_bonescaled_20_50_mm",
+            "hands": "hands_bonescaled",
+        },
     },
     main="MPJPE_rr_macro_mm",
     constant="constant_pose_rr_macro_mm",
@@ -136,12 +149,15 @@ FRAMES = replace(
         "name": "AssemblyHands MPJPE of frames, cameras merged (not the toolkit's), and S2DHand's errors",
         "equals": "nothing published: the arithmetic of the toolkit and of S2DHand, on frames",
         "samples": "hands in frames: a hand counts once, whatever the number of cameras that see it; its prediction is "
-                   "the file's, which may be merged from theirs",
+        "the file's, which may be merged from theirs",
     },
     title="AssemblyHands by frame, root-relative, mm",
-    table={label.replace("official, per camera image", "per frame, cameras merged"):
-           {column: _of_frames(name) if name else "" for column, name in row.items()}
-           for label, row in IMAGES.table.items()},
+    table={
+        label.replace("official, per camera image", "per frame, cameras merged"): {
+            column: _of_frames(name) if name else "" for column, name in row.items()
+        }
+        for label, row in IMAGES.table.items()
+    },
     main=_of_frames(IMAGES.main),
     constant=_of_frames(IMAGES.constant),
 )

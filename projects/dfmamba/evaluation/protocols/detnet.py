@@ -54,8 +54,10 @@ def score_detnet(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike) -> Scores:
     at_wrist = bone_scaled_errors(hands, truths, annotated)
     pose = best_constant_pose(true_units, mask)
     constant = joint_errors(np.broadcast_to(pose, true_units.shape), true_units) * bone_mm[:, None]
-    curves = {f"middle1 in the origin, bone-scaled ({len(points)} points)": pck(scaled, points)
-              for points in THRESHOLDS_MM.values()}
+    curves = {
+        f"middle1 in the origin, bone-scaled ({len(points)} points)": pck(scaled, points)
+        for points in THRESHOLDS_MM.values()
+    }
     metrics = {
         MAIN: average_errors(*scaled),
         **{_auc_name(len(curve.thresholds_mm)): area_under(*curve) for curve in curves.values()},
@@ -93,11 +95,11 @@ PROTOCOL = Protocol(
         "name": "DetNet: errors up to the hand's size (Zhou et al. 2020)",
         "source": "minimal-hand and its PyTorch port; S2DHand for 'rr'",
         "equals": "MengHao666/Minimal-Hand-pytorch, train_detnet.py, validate; utils/align.py, global_align; "
-                  "utils/eval/zimeval.py, EvalUtil.get_measures (MPJPE_middle1_bonescaled_macro_mm, AUC with 15 "
-                  "points); "
-                  "ut-vision/S2DHand, adapt_detnet_dual.py, validate with --root_idx 0 (rr)",
+        "utils/eval/zimeval.py, EvalUtil.get_measures (MPJPE_middle1_bonescaled_macro_mm, AUC with 15 "
+        "points); "
+        "ut-vision/S2DHand, adapt_detnet_dual.py, validate with --root_idx 0 (rr)",
         "alignment": "middle1: this joint of each is in the origin; rr: the wrist. bonescaled: the prediction is "
-                     "scaled by the TRUTH's bone wrist-middle1; scalefree: each in units of its own bone",
+        "scaled by the TRUTH's bone wrist-middle1; scalefree: each in units of its own bone",
         "unit": "mm, or the length of the bone; AUC between 0 and 1",
         "averages": "macro: mean over 21 joints of per-joint means, right and left hands pooled",
         "wrists": "included; so is the joint in the origin, with error 0",
@@ -107,9 +109,12 @@ PROTOCOL = Protocol(
     },
     title="DetNet, size of the hand from the truth",
     table={
-        "at middle1, mm": {"MPJPE": MAIN, **{f"AUC 20-50, {len(points)} points": _auc_name(len(points))
-                                             for points in THRESHOLDS_MM.values()},
-                           "constant pose": CONSTANT, "hands": "hands"},
+        "at middle1, mm": {
+            "MPJPE": MAIN,
+            **{f"AUC 20-50, {len(points)} points": _auc_name(len(points)) for points in THRESHOLDS_MM.values()},
+            "constant pose": CONSTANT,
+            "hands": "hands",
+        },
         "at the wrist, mm": {"MPJPE": "MPJPE_rr_bonescaled_macro_mm"},
         "at middle1, bones": {"MPJPE": SCALE_FREE},
     },

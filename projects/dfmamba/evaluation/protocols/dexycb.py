@@ -46,8 +46,10 @@ def score_dexycb(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = No
     curves = {ALIGNMENTS[kind]: pck(part, THRESHOLDS_MM) for kind, part in errors.items()}
     metrics = {MPJPE_NAMES[kind]: average_errors(*part) for kind, part in errors.items()}
     metrics |= {f"AUC_{kind}_0_50_mm": area_under(*curves[ALIGNMENTS[kind]]) for kind in errors}
-    metrics |= {"constant_pose_rr_macro_mm": average_errors(*constant_pose_errors(truth, mask)),
-                "hands": count_rows(errors["PA"])}
+    metrics |= {
+        "constant_pose_rr_macro_mm": average_errors(*constant_pose_errors(truth, mask)),
+        "hands": count_rows(errors["PA"]),
+    }
     return Scores(metrics, curves, {"all": joint_details(errors["rr"])})
 
 
@@ -71,7 +73,7 @@ PROTOCOL = Protocol(
         "name": "DexYCB MPJPE and AUC (dex-ycb-toolkit)",
         "source": "dex-ycb-toolkit, hpe_eval with FreiHAND's EvalUtil",
         "equals": "NVlabs/dex-ycb-toolkit, dex_ycb_toolkit/hpe_eval.py, HPEEvaluator.evaluate; lmb-freiburg/freihand, "
-                  "eval.py, align_w_scale and utils/eval_util.py, EvalUtil.get_measures",
+        "eval.py, align_w_scale and utils/eval_util.py, EvalUtil.get_measures",
         "alignment": "abs: none; rr: the wrist is subtracted from each; PA: best similarity, mirror images allowed",
         "unit": "mm; AUC between 0 and 1",
         "averages": "macro: mean over 21 joints of per-joint means",
@@ -81,9 +83,15 @@ PROTOCOL = Protocol(
         "constant pose": "rr macro error of the best constant pose, fitted on the truth of the same samples",
     },
     title="DexYCB, mm",
-    table={label: {"MPJPE": MPJPE_NAMES[kind], "AUC 0-50": f"AUC_{kind}_0_50_mm",
-                   "constant pose": "constant_pose_rr_macro_mm" if kind == "rr" else "", "hands": "hands"}
-           for kind, label in ALIGNMENTS.items()},
+    table={
+        label: {
+            "MPJPE": MPJPE_NAMES[kind],
+            "AUC 0-50": f"AUC_{kind}_0_50_mm",
+            "constant pose": "constant_pose_rr_macro_mm" if kind == "rr" else "",
+            "hands": "hands",
+        }
+        for kind, label in ALIGNMENTS.items()
+    },
     main="MPJPE_rr_macro_mm",
     constant="constant_pose_rr_macro_mm",
     ignores_unknown=True,  # images without a hand

@@ -58,8 +58,9 @@ def score_interhand26m(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike, hand
     return Scores(metrics, {"root-relative (not in the protocol)": pck(errors, CURVE_THRESHOLDS_MM)}, details)
 
 
-def lift_wrists(wrists: ArrayLike, right_depth_mm: float, relative_depth_mm: float, focal: ArrayLike,
-                principal_point: ArrayLike) -> NDArray[np.floating]:
+def lift_wrists(
+    wrists: ArrayLike, right_depth_mm: float, relative_depth_mm: float, focal: ArrayLike, principal_point: ArrayLike
+) -> NDArray[np.floating]:
     """Return the predicted right and left wrist in camera space, (2, 3) in mm, as the official MRRPE lifts them.
 
     Both start from the right hand's depth, the left one with the predicted relative depth on top; and each has its own
@@ -113,8 +114,9 @@ def _score_tables(pred: JointTable, truth: JointTable) -> Scores:
         raise ValueError(f"{truth.source}: expected a truth, with 'hand_type' for each sample, got a file without")
     scores = score_interhand26m(pred.joints_mm, truth.joints_mm, truth.valid, hand_type)
     if "roots_mm" in pred.fields:
-        scores.metrics["MRRPE_mm"] = relative_root_error(pred.fields["roots_mm"], truth.joints_mm, truth.valid,
-                                                         hand_type)
+        scores.metrics["MRRPE_mm"] = relative_root_error(
+            pred.fields["roots_mm"], truth.joints_mm, truth.valid, hand_type
+        )
     if "handedness" in pred.fields:
         scores.metrics.update(_handedness(pred, truth))
     return scores
@@ -128,27 +130,36 @@ PROTOCOL = Protocol(
         "name": "InterHand2.6M MPJPE, MRRPE, handedness accuracy",
         "source": "InterNet (InterHand2.6M's official code), A2J-Transformer; micro: mmpose",
         "equals": "facebookresearch/InterHand2.6M, data/InterHand2.6M/dataset.py, Dataset.evaluate (macro, MRRPE, "
-                  "handedness_accuracy); ChanglongJiangGit/A2J-Transformer, dataset.py, evaluate (macro); "
-                  "open-mmlab/mmpose, mmpose/evaluation/metrics/hand_metric.py, InterHandMetric (micro)",
+        "handedness_accuracy); ChanglongJiangGit/A2J-Transformer, dataset.py, evaluate (macro); "
+        "open-mmlab/mmpose, mmpose/evaluation/metrics/hand_metric.py, InterHandMetric (micro)",
         "alignment": "root-relative: each hand's own wrist is subtracted, in the prediction the predicted one; MRRPE: "
-                     "the vector from right to left wrist, no alignment; both wrists lifted with the right root's "
-                     "depth, the predicted relative depth (left) and their own predicted z",
+        "the vector from right to left wrist, no alignment; both wrists lifted with the right root's "
+        "depth, the predicted relative depth (left) and their own predicted z",
         "unit": "mm; accuracy between 0 and 1",
         "averages": "macro: mean over joints of per-joint means (InterNet, A2J-Transformer); micro: over all valid "
-                    "joints",
+        "joints",
         "wrists": "included, with error 0",
         "valid joints": "annotated, with an annotated wrist of the same hand",
         "handedness": "handedness_accuracy: all records with hand_type_valid, also those without a valid joint "
-                      "(official); handedness_accuracy_annotated: those of them that MPJPE counts",
+        "(official); handedness_accuracy_annotated: those of them that MPJPE counts",
         "constant pose": "macro error of the best constant root-relative pose, fitted on the truth of the same samples",
     },
     title="root-relative MPJPE, mm",
-    table={subset: {"macro": f"MPJPE_rr_macro_{subset}_mm", "micro": f"MPJPE_rr_micro_{subset}_mm",
-                    "constant pose": f"constant_pose_macro_{subset}_mm", "samples": f"samples_{subset}"}
-           for subset in SUBSETS},
+    table={
+        subset: {
+            "macro": f"MPJPE_rr_macro_{subset}_mm",
+            "micro": f"MPJPE_rr_micro_{subset}_mm",
+            "constant pose": f"constant_pose_macro_{subset}_mm",
+            "samples": f"samples_{subset}",
+        }
+        for subset in SUBSETS
+    },
     main="MPJPE_rr_macro_all_mm",
     constant="constant_pose_macro_all_mm",
     ignores_unknown=True,  # records without a valid joint
-    notes={"MRRPE, mm": "MRRPE_mm", "handedness accuracy (official, all records)": "handedness_accuracy",
-           "handedness accuracy (annotated hands)": "handedness_accuracy_annotated"},
+    notes={
+        "MRRPE, mm": "MRRPE_mm",
+        "handedness accuracy (official, all records)": "handedness_accuracy",
+        "handedness accuracy (annotated hands)": "handedness_accuracy_annotated",
+    },
 )

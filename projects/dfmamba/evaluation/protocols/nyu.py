@@ -34,8 +34,11 @@ def score_nyu(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None)
     errors = Errors(joint_errors(pred, truth)[frames], mask[frames])
     constant = Errors(_constant_pose_errors(truth[frames], errors.valid), errors.valid)
     counted = np.where(errors.valid, errors.values_mm, 0)
-    by_kind = {"max-frame": counted.max(axis=1, initial=0),
-               "mean-frame": counted.sum(axis=1) / errors.valid.sum(axis=1), "joint": errors.values_mm[errors.valid]}
+    by_kind = {
+        "max-frame": counted.max(axis=1, initial=0),
+        "mean-frame": counted.sum(axis=1) / errors.valid.sum(axis=1),
+        "joint": errors.values_mm[errors.valid],
+    }
     curves = {kind: Curve(THRESHOLDS_MM, success_rate(part, THRESHOLDS_MM)) for kind, part in by_kind.items()}
     metrics = {
         "mean_error_abs_mm": average_errors(*errors, average="micro"),
@@ -67,20 +70,24 @@ PROTOCOL = Protocol(
         "name": "NYU mean error and success rates",
         "source": "awesome-hand-pose-estimation; A2J and V2V-PoseNet measure the same mean",
         "equals": "xinghaochen/awesome-hand-pose-estimation, evaluation/src/util.py, get_errors and "
-                  "evaluation/src/compute_error.py, draw_error (mean), draw_map (success)",
+        "evaluation/src/compute_error.py, draw_error (mean), draw_map (success)",
         "alignment": "none, absolute camera space",
         "unit": "mm; success between 0 and 1",
         "averages": "mean over all frames and 14 joints; success: part of the frames with largest error <= threshold",
         "valid joints": "all 14 of all frames",
         "thresholds": "0, 1, ..., 84 mm, <=",
         "constant pose": "mean error of the best constant pose around the mean of the frame's true joints, fitted on "
-                         "the truth of the same samples",
+        "the truth of the same samples",
     },
     title="NYU, absolute, mm",
-    table={"14 joints": {
-        "mean error": "mean_error_abs_mm", "constant pose": "constant_pose_at_true_centre_mm",
-        **{f"all within {threshold}": f"success_max_frame_{threshold}_mm" for threshold in REPORTED_MM},
-        "frames": "frames"}},
+    table={
+        "14 joints": {
+            "mean error": "mean_error_abs_mm",
+            "constant pose": "constant_pose_at_true_centre_mm",
+            **{f"all within {threshold}": f"success_max_frame_{threshold}_mm" for threshold in REPORTED_MM},
+            "frames": "frames",
+        }
+    },
     main="mean_error_abs_mm",
     constant="constant_pose_at_true_centre_mm",
 )

@@ -39,8 +39,14 @@ MIDDLE1 = HAND_JOINTS.index("middle1")
 BONE = (MIDDLE1, HAND_JOINTS.index("middle2"))  # hand3d's unit of length
 
 
-def score_rhp(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike, *, all_joints: ArrayLike | None = None,
-              seen: ArrayLike | None = None) -> Scores:
+def score_rhp(
+    pred: ArrayLike,
+    truth: ArrayLike,
+    valid: ArrayLike,
+    *,
+    all_joints: ArrayLike | None = None,
+    seen: ArrayLike | None = None,
+) -> Scores:
     """Return RHP's EPE as InterNet and A2J-Transformer have it, and hand3d's errors and AUC.
 
     EPE: root-relative at the wrist; the mean over the 21 joints of per-joint means, wrist included; right and left
@@ -70,8 +76,9 @@ def score_rhp(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike, *, all_joints
     }
     curves = {}
     if all_joints is not None and seen is not None:
-        numbers, curves["hand3d"] = _measures("hand3d", hand3d_errors(hands[0], split_hands(all_joints),
-                                                                      split_hands(seen)))
+        numbers, curves["hand3d"] = _measures(
+            "hand3d", hand3d_errors(hands[0], split_hands(all_joints), split_hands(seen))
+        )
         metrics |= numbers
     numbers, curves["palm-centred and bone-scaled"] = _measures("palm_bonescaled", palm_errors(*hands))
     metrics |= numbers
@@ -124,13 +131,23 @@ def _palm_centred(hands: ArrayLike) -> NDArray[np.floating]:
 
 def _score_tables(pred: JointTable, truth: JointTable) -> Scores:
     """Score two tables; hand3d's row where the truth has `all_joints_mm` (N, 42, 3) and `seen` (N, 42)."""
-    return score_rhp(pred.joints_mm, truth.joints_mm, truth.valid, all_joints=truth.fields.get("all_joints_mm"),
-                     seen=truth.fields.get("seen"))
+    return score_rhp(
+        pred.joints_mm,
+        truth.joints_mm,
+        truth.valid,
+        all_joints=truth.fields.get("all_joints_mm"),
+        seen=truth.fields.get("seen"),
+    )
 
 
 def _row(name: str) -> dict[str, str]:
-    return {"mean": f"EPE_{name}_mean_mm", "median": f"EPE_{name}_median_mm", "AUC 0-50": f"AUC_{name}_0_50_mm",
-            "AUC 21-50": f"AUC_{name}_21_50_mm", "hands": f"hands_{name}"}
+    return {
+        "mean": f"EPE_{name}_mean_mm",
+        "median": f"EPE_{name}_median_mm",
+        "AUC 0-50": f"AUC_{name}_0_50_mm",
+        "AUC 21-50": f"AUC_{name}_21_50_mm",
+        "hands": f"hands_{name}",
+    }
 
 
 PROTOCOL = Protocol(
@@ -141,24 +158,30 @@ PROTOCOL = Protocol(
         "name": "RHP EPE (InterNet, A2J-Transformer), and hand3d's errors",
         "source": "InterNet, A2J-Transformer; hand3d (the data set's authors)",
         "equals": "facebookresearch/InterHand2.6M, data/RHD/dataset.py, Dataset.evaluate (EPE_rr_macro_mm); "
-                  "lmb-freiburg/hand3d, eval_full.py and utils/general.py, EvalUtil.get_measures (hand3d; with "
-                  "validity='annotated' eval3d.py)",
+        "lmb-freiburg/hand3d, eval_full.py and utils/general.py, EvalUtil.get_measures (hand3d; with "
+        "validity='annotated' eval3d.py)",
         "alignment": "rr: the wrist is subtracted from each; hand3d and palm_bonescaled: centred on the middle of "
-                     "wrist and middle1, scaled by the truth's bone middle1-middle2",
+        "wrist and middle1, scaled by the truth's bone middle1-middle2",
         "unit": "mm; AUC between 0 and 1",
         "averages": "macro: mean over 21 joints of per-joint means (or medians), right and left hands pooled",
         "wrists": "included, with error 0",
         "valid joints": "rr: annotated, of the chosen hand, with an annotated wrist; hand3d: those that are seen, the "
-                        "palm if wrist or middle1 is; palm_bonescaled: annotated, of hands with an annotated wrist, "
-                        "middle1 and middle2",
+        "palm if wrist or middle1 is; palm_bonescaled: annotated, of hands with an annotated wrist, "
+        "middle1 and middle2",
         "thresholds": "0-50 mm, 20 points, <=; the '21_50' are its points from 21.05 mm on",
         "constant pose": "rr macro error of the best constant pose of each side, fitted on the truth of the same "
-                         "samples",
+        "samples",
     },
     title="RHP, mm",
     table={
-        "root-relative (EPE)": {"mean": "EPE_rr_macro_mm", "median": "", "AUC 0-50": "", "AUC 21-50": "",
-                                "constant pose": "constant_pose_rr_macro_mm", "hands": "hands"},
+        "root-relative (EPE)": {
+            "mean": "EPE_rr_macro_mm",
+            "median": "",
+            "AUC 0-50": "",
+            "AUC 21-50": "",
+            "constant pose": "constant_pose_rr_macro_mm",
+            "hands": "hands",
+        },
         "hand3d": _row("hand3d"),
         "as hand3d, palm and bone seen": _row("palm_bonescaled"),
     },

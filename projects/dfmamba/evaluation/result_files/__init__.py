@@ -35,7 +35,10 @@ __all__ = [
     "write_result_file",
 ]
 READERS: dict[str, Callable[[str | Path], JointTable]] = {
-    "nyu": read_nyu_text, "dexycb": read_dexycb_text, "assemblyhands": read_assemblyhands_json}
+    "nyu": read_nyu_text,
+    "dexycb": read_dexycb_text,
+    "assemblyhands": read_assemblyhands_json,
+}
 WRITERS = {"nyu": write_nyu_text, "dexycb": write_dexycb_text, "assemblyhands": write_assemblyhands_json}
 
 
@@ -57,8 +60,10 @@ def write_result_file(protocol: str, path: str | Path, table: JointTable) -> Non
     """
     broken = np.flatnonzero(~np.isfinite(table.joints_mm).all(axis=(1, 2)))
     if len(broken):
-        raise ValueError(f"{path}: expected finite joints, got {len(broken)} samples with NaN or infinity, such as "
-                         f"{table.ids[broken[0]]!r}")
+        raise ValueError(
+            f"{path}: expected finite joints, got {len(broken)} samples with NaN or infinity, such as "
+            f"{table.ids[broken[0]]!r}"
+        )
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     if protocol in WRITERS:
         WRITERS[protocol](path, table)

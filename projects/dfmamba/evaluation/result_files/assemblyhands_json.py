@@ -75,8 +75,11 @@ def _shrink(record: dict) -> dict:
 
 def _read_frames(path: Path, recordings: dict[str, Any], by_camera: bool) -> Iterator[Entry]:
     """Yield the frames; by camera, all that some frame has for its cameras, or else the frames."""
-    frames = [(f"{recording}/{frame}", entry) for recording, part in recordings.items()
-              for frame, entry in _dictionary(path, recording, part, "frames").items()]
+    frames = [
+        (f"{recording}/{frame}", entry)
+        for recording, part in recordings.items()
+        for frame, entry in _dictionary(path, recording, part, "frames").items()
+    ]
     for place, entry in frames:
         if not isinstance(entry, dict) or "world_coord" not in entry:
             raise fault(path, place, "a dictionary with 'world_coord'", str(entry)[:100])
@@ -149,7 +152,8 @@ def write_assemblyhands_json(path: str | Path, table: JointTable) -> None:
             cameras = _group(table.fields["camera"][rows])
             recordings[recording][frame]["cameras"] = {
                 camera: {"world_coord": _mean(table, [rows[part] for part in parts])}
-                for camera, parts in cameras.items()}
+                for camera, parts in cameras.items()
+            }
     write_atomically(path, json.dumps({"annotations": recordings}) + "\n")
 
 

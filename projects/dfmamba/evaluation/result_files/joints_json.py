@@ -127,8 +127,9 @@ def write_joints_json(protocol: str, path: str | Path, table: JointTable, *, tru
         file.write("]}\n")
 
 
-def _write_sample(protocol: str, joints: NDArray, valid: NDArray[np.bool_], fields: dict[str, NDArray],
-                  truth: bool) -> dict[str, Any]:
+def _write_sample(
+    protocol: str, joints: NDArray, valid: NDArray[np.bool_], fields: dict[str, NDArray], truth: bool
+) -> dict[str, Any]:
     """Return a sample for JSON, in mm with four digits after the point."""
     hands = fields.get("hand_type")
     part = slice(None)

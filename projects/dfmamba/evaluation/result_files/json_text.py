@@ -67,8 +67,9 @@ def mask_of(path: Path, place: object, name: str, value: Any, shape: tuple[int, 
     return array > 0
 
 
-def _array_of(path: Path, place: object, name: str, value: Any, shape: tuple[int, ...], what: str, *,
-              booleans: bool = False) -> NDArray[np.float64]:
+def _array_of(
+    path: Path, place: object, name: str, value: Any, shape: tuple[int, ...], what: str, *, booleans: bool = False
+) -> NDArray[np.float64]:
     try:
         array = plain_array(value, booleans=booleans)
     except NotNumbersError as error:

@@ -45,12 +45,16 @@ def read_nyu_text(path: str | Path, coordinates: str = "uvd") -> JointTable:
         words = text.replace(",", " ").split()
         kind = _kind_of(words)
         if front is not None and kind != front:
-            raise fault(path, f"line {line}", "an image name, or the number of a frame, in front in all lines or in "
-                        "none", repr(words[0]))
+            raise fault(
+                path,
+                f"line {line}",
+                "an image name, or the number of a frame, in front in all lines or in none",
+                repr(words[0]),
+            )
         front = kind
         frame = _frame_of(path, line, words[0]) if kind == "name" else int(words[0]) if kind == "number" else line
         check_unique(path, f"line {line}", frame, frames)
-        points = parse_numbers(path, line, words[kind != "joints":], NUMBERS).reshape(-1, 3)
+        points = parse_numbers(path, line, words[kind != "joints" :], NUMBERS).reshape(-1, 3)
         if not (points[:, 2] > 0).all():
             raise fault(path, f"line {line}", f"{' '.join(coordinates[:3])} with depths above 0 mm", points[:, 2].min())
         rows.append(points)
@@ -100,8 +104,9 @@ def write_nyu_text(path: str | Path, table: JointTable) -> None:
         twice = frames[1:][np.diff(frames) == 0]
         raise ValueError(f"{path}: expected each frame once, got frame {twice[0]} again")
     if not (table.joints_mm[..., 2] > 0).all():
-        raise ValueError(f"{path}: expected joints in front of the camera, got a depth of "
-                         f"{table.joints_mm[..., 2].min():.1f} mm")
+        raise ValueError(
+            f"{path}: expected joints in front of the camera, got a depth of {table.joints_mm[..., 2].min():.1f} mm"
+        )
     complete = np.array_equal(frames, np.arange(1, len(frames) + 1))
     with Path(path).open("w", encoding="utf-8") as file:
         for frame, uvd in zip(frames, camera_to_nyu_uvd(table.joints_mm[order]), strict=True):

@@ -141,9 +141,17 @@ class DFMamba(StagedBackbone):
         self.norm_eval = norm_eval
         stages = stages[: max(self.out_indices) + 1]
         defaults = {
-            "num_anchors": num_anchors, "group_channels": group_channels, "num_states": num_states, "rank": rank,
-            "offset_bound": offset_bound, "norm_scan_input": norm_scan_input, "expand": expand,
-            "ffn_ratio": ffn_ratio, "conv_kernel": conv_kernel, "conv_causal": conv_causal, "backend": backend,
+            "num_anchors": num_anchors,
+            "group_channels": group_channels,
+            "num_states": num_states,
+            "rank": rank,
+            "offset_bound": offset_bound,
+            "norm_scan_input": norm_scan_input,
+            "expand": expand,
+            "ffn_ratio": ffn_ratio,
+            "conv_kernel": conv_kernel,
+            "conv_causal": conv_causal,
+            "backend": backend,
         }
 
         channels, stride = stages[0]["channels"], 4
@@ -162,7 +170,8 @@ class DFMamba(StagedBackbone):
             drop_path, rates = rates[: stage["depth"]], rates[stage["depth"] :]
             steps = stage["stride"] // stride
             self.stages.append(
-                _make_stage(channels, stage["channels"], steps, stage["block"], drop_path, with_cp, **options))
+                _make_stage(channels, stage["channels"], steps, stage["block"], drop_path, with_cp, **options)
+            )
             channels, stride = stage["channels"], stage["stride"]
 
         self.finish([stage["channels"] for stage in stages], [stage["stride"] for stage in stages], out_norm)
@@ -188,11 +197,13 @@ def _resolve(arch: str | Mapping[str, Any], blocks: Sequence[str] | None) -> tup
         if missing:
             raise ValueError(f"arch: stage {number} lacks {', '.join(sorted(missing))}")
         if stage["block"] not in BLOCK_OPTIONS:
-            raise ValueError(f"arch: stage {number}: expected a block of {', '.join(BLOCK_OPTIONS)}, "
-                             f"got {stage['block']!r}")
+            raise ValueError(
+                f"arch: stage {number}: expected a block of {', '.join(BLOCK_OPTIONS)}, got {stage['block']!r}"
+            )
         if stage["stride"] not in (stride, 2 * stride):
-            raise ValueError(f"arch: stage {number}: expected a stride of {stride} or {2 * stride}, "
-                             f"got {stage['stride']}")
+            raise ValueError(
+                f"arch: stage {number}: expected a stride of {stride} or {2 * stride}, got {stage['stride']}"
+            )
         stride = stage["stride"]
     return arch["stem_channels"], stages
 
@@ -203,6 +214,8 @@ def _stage_options(number: int, stage: Mapping[str, Any], defaults: Mapping[str,
     allowed = BLOCK_OPTIONS[stage["block"]]
     for key in own:
         if key not in allowed:
-            raise ValueError(f"arch: stage {number}: a {stage['block']} block has no option {key!r}; "
-                             f"expected one of: {', '.join(allowed) or 'none'}")
+            raise ValueError(
+                f"arch: stage {number}: a {stage['block']} block has no option {key!r}; "
+                f"expected one of: {', '.join(allowed) or 'none'}"
+            )
     return {key: own.get(key, defaults[key]) for key in allowed}

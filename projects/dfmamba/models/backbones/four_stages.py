@@ -64,8 +64,13 @@ class FourStageBackbone(StagedBackbone):
     ) -> None:
         super().__init__(init_cfg)
         arch = resolve_arch(arch, self.archs)
-        block = {"expand": arch["expand"], "ffn_ratio": ffn_ratio, "num_states": num_states, "rank": rank,
-                 "backend": backend}
+        block = {
+            "expand": arch["expand"],
+            "ffn_ratio": ffn_ratio,
+            "num_states": num_states,
+            "rank": rank,
+            "backend": backend,
+        }
         widths, depths = arch["widths"], arch["depths"]
         self.out_indices = resolve_indices(out_indices, STRIDES)
         self.frozen_stages = check_frozen(frozen_stages, len(STRIDES))

@@ -84,9 +84,7 @@ class StateFusionSSM(SSM):
         backend: As for `SSM`.
     """
 
-    def __init__(
-        self, channels: int, num_states: int = 1, rank: int | None = None, backend: str | None = None
-    ) -> None:
+    def __init__(self, channels: int, num_states: int = 1, rank: int | None = None, backend: str | None = None) -> None:
         super().__init__(channels, num_states, rank, backend)
         self.fusion = StateFusion(channels * num_states)
 

@@ -40,8 +40,10 @@ class StagedBackbone(BaseModule):
             strides: Of the same maps against the image.
             out_norm: Whether the returned maps are normalised.
         """
-        self.stage_info = [{"num_chs": width, "reduction": stride, "module": f"stages.{number}"}
-                           for number, (width, stride) in enumerate(zip(channels, strides, strict=True))]
+        self.stage_info = [
+            {"num_chs": width, "reduction": stride, "module": f"stages.{number}"}
+            for number, (width, stride) in enumerate(zip(channels, strides, strict=True))
+        ]
         self.feature_info = [self.stage_info[i] for i in self.out_indices]
         self.out_norms = nn.ModuleList(
             LayerNorm2d(channels[i]) if out_norm else nn.Identity() for i in self.out_indices

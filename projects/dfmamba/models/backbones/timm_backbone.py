@@ -100,8 +100,10 @@ class TimmBackbone(BaseModule):
         self.pyramid: SimplePyramid | None = None
         if pyramid:
             if len(self.out_indices) != 1:
-                raise ValueError(f"pyramid: expected one level in out_indices, got {self.out_indices} of {model}, "
-                                 f"whose levels have the strides {[level['reduction'] for level in levels]}")
+                raise ValueError(
+                    f"pyramid: expected one level in out_indices, got {self.out_indices} of {model}, "
+                    f"whose levels have the strides {[level['reduction'] for level in levels]}"
+                )
             self.pyramid = SimplePyramid(self.feature_info[0]["num_chs"], self.feature_info[0]["reduction"])
             self.feature_info = self.pyramid.feature_info
         self.out_norms = nn.ModuleList(
@@ -189,8 +191,9 @@ def _read(path: Path, name: str) -> Mapping[str, Any]:
         return load_state_dict(str(path))
     except Exception as error:  # a damaged file may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise ValueError(f"checkpoint: expected a file with weights of {name}, but {path} cannot be read as one "
-                         f"({reason})") from error
+        raise ValueError(
+            f"checkpoint: expected a file with weights of {name}, but {path} cannot be read as one ({reason})"
+        ) from error
 
 
 def _compare(model: nn.Module, weights: Mapping[str, Any], source: str) -> None:
@@ -198,6 +201,7 @@ def _compare(model: nn.Module, weights: Mapping[str, Any], source: str) -> None:
 
     timm loads what fits and says nothing. Compared are numbers, because it also renames.
     """
+
     def digest(matrix: Tensor) -> tuple[Any, float]:
         return matrix.shape, matrix.detach().double().sum().item()
 
@@ -207,5 +211,10 @@ def _compare(model: nn.Module, weights: Mapping[str, Any], source: str) -> None:
     if len(others) == len(matrices):
         raise ValueError(f"{source}: none of its weights fits the model. Is it the file of another model?")
     if others:
-        _logger.warning("%s: %d of %d weights are not in it as they are: timm has fitted them, or they are random: %s",
-                        source, len(others), len(matrices), ", ".join(others[:4]) + ", ..." * (len(others) > 4))
+        _logger.warning(
+            "%s: %d of %d weights are not in it as they are: timm has fitted them, or they are random: %s",
+            source,
+            len(others),
+            len(matrices),
+            ", ".join(others[:4]) + ", ..." * (len(others) > 4),
+        )

@@ -53,9 +53,7 @@ class CrossScanSSM(nn.Module):
 
     NO_WEIGHT_DECAY = SSM.NO_WEIGHT_DECAY
 
-    def __init__(
-        self, channels: int, num_states: int = 1, rank: int | None = None, backend: str | None = None
-    ) -> None:
+    def __init__(self, channels: int, num_states: int = 1, rank: int | None = None, backend: str | None = None) -> None:
         super().__init__()
         self.backend = backend
         self.num_directions = NUM_DIRECTIONS

@@ -181,8 +181,10 @@ class A2JHead(BaseHead):
     def decode_queries(self, feats: Features) -> list[Tensor]:
         """Return the anchors' queries (B, A, embed_dims) behind every decoder layer."""
         if len(feats) != len(self.in_channels):
-            raise ValueError(f"feats: expected {len(self.in_channels)} maps, one for each of in_channels = "
-                             f"{self.in_channels}, got {len(feats)} (see out_indices of the backbone)")
+            raise ValueError(
+                f"feats: expected {len(self.in_channels)} maps, one for each of in_channels = "
+                f"{self.in_channels}, got {len(feats)} (see out_indices of the backbone)"
+            )
         levels = [project(feat) for project, feat in zip(self.projections, feats, strict=True)]
         last = feats[-1]
         for project in self.extra_projections:

@@ -85,9 +85,7 @@ class DecoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.feed_forward = FeedForward(embed_dims, feedforward_channels, dropout)
 
-    def forward(
-        self, queries: Tensor, position: Tensor, pixels: Tensor, reference: Tensor, levels: Levels
-    ) -> Tensor:
+    def forward(self, queries: Tensor, position: Tensor, pixels: Tensor, reference: Tensor, levels: Levels) -> Tensor:
         """Map queries (B, A, C) to the same shape.
 
         Args:
@@ -191,10 +189,12 @@ class A2JTransformer(nn.Module):
         if self.level_embedding is None:
             return pixels, levels
         centres = [pixel_centres(height, width, like=anchors) for height, width in levels.sizes]
-        position = torch.cat([
-            image_encoding(level_centres, self.embed_dims) + embedding
-            for level_centres, embedding in zip(centres, self.level_embedding, strict=True)
-        ])
+        position = torch.cat(
+            [
+                image_encoding(level_centres, self.embed_dims) + embedding
+                for level_centres, embedding in zip(centres, self.level_embedding, strict=True)
+            ]
+        )
         reference = torch.cat(centres)
         for layer in self.encoder:
             pixels = layer(pixels, position, reference, levels)

@@ -96,8 +96,10 @@ class DetNetHead(BaseHead):
     ) -> None:
         super().__init__(init_cfg)
         if len(in_channels) != 1:
-            raise ValueError(f"in_channels: expected one number, because DetNet has one map, got {tuple(in_channels)}; "
-                             "the neck SingleMapNeck makes one map of several")
+            raise ValueError(
+                f"in_channels: expected one number, because DetNet has one map, got {tuple(in_channels)}; "
+                "the neck SingleMapNeck makes one map of several"
+            )
         if not 0 < initial_heat < 1:
             raise ValueError(f"initial_heat: expected a number between 0 and 1, got {initial_heat}")
         self.in_channels, self.num_joints = tuple(in_channels), num_joints
@@ -185,9 +187,11 @@ class DetNetHead(BaseHead):
         if self.bone_length is not None:
             return self.bone_length
         if "bone_length" not in sample.metainfo:
-            raise ValueError("bone_length: expected the length of the reference bone among the meta keys (transform "
-                             "AddBoneLength, and 'bone_length' in the meta_keys of PackPoseInputs) or as an argument "
-                             f"of DetNetHead, got only {sorted(sample.metainfo)}")
+            raise ValueError(
+                "bone_length: expected the length of the reference bone among the meta keys (transform "
+                "AddBoneLength, and 'bone_length' in the meta_keys of PackPoseInputs) or as an argument "
+                f"of DetNetHead, got only {sorted(sample.metainfo)}"
+            )
         return float(np.asarray(sample.metainfo["bone_length"]).item())
 
     def loss(
@@ -211,21 +215,26 @@ class DetNetHead(BaseHead):
         heat, delta, location = self.forward(feats)
         true_heat = torch.stack([sample.gt_fields.heatmaps for sample in batch_data_samples])
         if heat.shape != true_heat.shape:
-            raise ValueError(f"heat maps: expected the codec's shape {tuple(true_heat.shape)}, got {tuple(heat.shape)} "
-                             "(see map_size of the neck and of the codec)")
+            raise ValueError(
+                f"heat maps: expected the codec's shape {tuple(true_heat.shape)}, got {tuple(heat.shape)} "
+                "(see map_size of the neck and of the codec)"
+            )
         true_delta, delta_weights, true_location, location_weights, weights = (
             torch.cat([getattr(sample.gt_instance_labels, name) for sample in batch_data_samples])
-            for name in ("deltas", "delta_weights", "locations", "location_weights", "keypoint_weights"))
+            for name in ("deltas", "delta_weights", "locations", "location_weights", "keypoint_weights")
+        )
         delta, location = (maps.unflatten(1, (-1, 3)) for maps in (delta, location))
         losses = {
             "loss_heat": self.heat_loss_weight * heat_loss(heat, true_heat, weights),
             "loss_delta": self.delta_loss_weight * vector_loss(delta, true_delta, true_heat, delta_weights),
-            "loss_location":
-                self.location_loss_weight * vector_loss(location, true_location, true_heat, location_weights),
+            "loss_location": self.location_loss_weight
+            * vector_loss(location, true_location, true_heat, location_weights),
         }
         with torch.no_grad():
-            errors = {"error_cells": peak_error(heat, true_heat, weights),
-                      "error_bones": read_out_error(heat, location, true_location, location_weights)}
+            errors = {
+                "error_cells": peak_error(heat, true_heat, weights),
+                "error_bones": read_out_error(heat, location, true_location, location_weights),
+            }
         return losses | errors
 
 

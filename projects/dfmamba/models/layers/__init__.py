@@ -7,5 +7,16 @@ from .simple_pyramid import SimplePyramid
 from .state_scan import read_states, scan_states
 from .token_map_conv import TokenMapConv
 
-__all__ = ["DeformableAttention", "Levels", "SimplePyramid", "TokenMapConv", "anchor_encoding", "cross_merge",
-           "cross_scan", "image_encoding", "pixel_centres", "read_states", "scan_states"]
+__all__ = [
+    "DeformableAttention",
+    "Levels",
+    "SimplePyramid",
+    "TokenMapConv",
+    "anchor_encoding",
+    "cross_merge",
+    "cross_scan",
+    "image_encoding",
+    "pixel_centres",
+    "read_states",
+    "scan_states",
+]

@@ -28,7 +28,13 @@ def run_deform_sample(
 
 
 def run_selective_scan(
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, delta_bias: Tensor | None,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
     backend: str | None = None,
 ) -> Tensor:
     """Return `dfmamba.ops.selective_scan`, see there."""
@@ -40,8 +46,17 @@ def run_selective_scan(
 
 
 def run_dssm(
-    x: Tensor, offset: Tensor, weight: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
-    delta_bias: Tensor | None, size: tuple[int, int], backend: str | None = None,
+    x: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    size: tuple[int, int],
+    backend: str | None = None,
 ) -> Tensor:
     """Return `dfmamba.ops.dssm`, see there."""
     if torch.jit.is_scripting():

@@ -57,9 +57,13 @@ class SingleMapNeck(BaseModule):
             ValueError: The number of maps is not the number of `in_channels`.
         """
         if len(feats) != len(self.in_channels):
-            raise ValueError(f"feats: expected {len(self.in_channels)} maps, one for each of in_channels = "
-                             f"{self.in_channels}, got {len(feats)} (see out_indices of the backbone)")
+            raise ValueError(
+                f"feats: expected {len(self.in_channels)} maps, one for each of in_channels = "
+                f"{self.in_channels}, got {len(feats)} (see out_indices of the backbone)"
+            )
         size = self.map_size[::-1]
-        levels = [interpolate(project(feat), size, mode="bilinear", align_corners=False)
-                  for project, feat in zip(self.projections, feats, strict=True)]
+        levels = [
+            interpolate(project(feat), size, mode="bilinear", align_corners=False)
+            for project, feat in zip(self.projections, feats, strict=True)
+        ]
         return (self.squeeze(torch.stack(levels).sum(0)),)
