@@ -12,9 +12,9 @@ import pytest
 from torch.utils.data import DataLoader, Dataset
 
 import dfmamba.errors
-from dfmamba.datasets.files import Faults
 from dfmamba.errors import DataError, StoppedError, UserError, message_for_user, run_tool
 from dfmamba.geometry import look_at
+from dfmamba.io.files import Faults
 
 TREE = "no such folder: /data\nExpected below data_root:\n  annotations/\n  images/"
 
@@ -114,7 +114,7 @@ def test_a_missing_package_names_make_setup_but_a_missing_module_of_ours_is_a_bu
 
 
 def test_what_a_registry_puts_in_front_is_taken_away():
-    error = FileNotFoundError("class `RHPDataset` in dfmamba/datasets/rhp.py: RHPDataset: no such file")
+    error = FileNotFoundError("class `RHPDataset` in dfmamba/datasets/rhp/dataset.py: RHPDataset: no such file")
     assert message_for_user(error) == "RHPDataset: no such file"
 
 

@@ -45,8 +45,8 @@ def browse(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import track
 
-    from dfmamba.apis.browse import draw_results, run_pipeline
-    from dfmamba.apis.data_check import build_dataset, inner_configs
+    from dfmamba.data_tools.browse import draw_results, run_pipeline
+    from dfmamba.data_tools.check import build_dataset, inner_configs
     from dfmamba.engine.cli import require_keys
     from dfmamba.engine.config import load_config
     from dfmamba.engine.report import is_synthetic

@@ -37,7 +37,7 @@ def check(args: argparse.Namespace) -> int:
     from mmengine.registry import init_default_scope
     from rich.console import Console
 
-    from dfmamba.apis.data_check import build_dataset, check_split, datasets_of
+    from dfmamba.data_tools.check import build_dataset, check_split, datasets_of
     from dfmamba.engine.config import load_config
     from dfmamba.evaluation.report import write_json
     from dfmamba.io.outputs import check_output_file
@@ -75,7 +75,7 @@ def make_progress(console):
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    from dfmamba.apis.data_check import Progress
+    from dfmamba.data_tools.check import Progress
 
     class Shown(Progress):
         """Spinner and bar on the terminal."""

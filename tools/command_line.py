@@ -8,6 +8,10 @@ import math
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
+
+# Where the package is not installed yet, its registry of data sets still names them for `--help`.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "projects"))
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:

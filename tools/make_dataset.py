@@ -4,20 +4,13 @@ Example: python tools/make_dataset.py interhand26m --out data/synthetic --train 
 """
 
 import argparse
-import importlib
 import os
 import time
 from pathlib import Path
 
 from command_line import add_common_arguments, launch, real_number, whole_number
+from dfmamba.datasets.spec import data_set, data_sets
 
-LAYOUTS = {  # each is a module of dfmamba.synthesis
-    "interhand26m": "InterHand2.6M v1.0: right, left and interacting hands",
-    "assemblyhands": "AssemblyHands v1.1, ego views: hands that hold toys; test has no truth",
-    "dexycb": "DexYCB: hands that hold things; counts by the splits of s0, in multiples of 8",
-    "nyu": "NYU hand pose: depth and colour of three cameras, joint_data.mat, centres",
-    "rhp": "RHD v1.1, the Rendered Hand Pose data set: colour, depth, masks; pickles and COCO-style JSON",
-}
 SPLITS = ("train", "val", "test")
 TEST_SHARE = 0.2  # of --num
 
@@ -26,8 +19,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     layouts = parser.add_subparsers(dest="layout", required=True, metavar="LAYOUT")
-    for name, text in LAYOUTS.items():
-        layout = layouts.add_parser(name, help=text, description=text)
+    for spec in data_sets().values():
+        text = f"{spec.title}: {spec.content}"
+        layout = layouts.add_parser(spec.name, help=text, description=text)
         layout.add_argument("--out", type=Path, required=True, help="folder for the set")
         layout.add_argument(
             "--num", type=whole_number(1), help=f"images in all: {1 - TEST_SHARE:.0%} train, {TEST_SHARE:.0%} test"
@@ -81,18 +75,16 @@ def make(args: argparse.Namespace) -> None:
     from dfmamba.skeleton import SIDES
 
     console = Console()
-    writer = importlib.import_module(f"dfmamba.synthesis.{args.layout}")
+    spec = data_set(args.layout)
+    layout, write = spec.writer_layout, spec.write
     counts = image_counts(args)
     for split in SPLITS:
-        if counts.get(split) and split not in writer.LAYOUT.splits:
-            raise UserError(
-                f"--{split}: {writer.LAYOUT.title} has no such split, only {' and '.join(writer.LAYOUT.splits)}"
-            )
+        if counts.get(split) and split not in layout.splits:
+            raise UserError(f"--{split}: {layout.title} has no such split, only {' and '.join(layout.splits)}")
     start = time.perf_counter()
     columns = (TextColumn("drawing synthetic hands"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("images", total=sum(counts.values()))
-        write = getattr(writer, f"write_{args.layout}")
         written = write(
             args.out,
             counts,

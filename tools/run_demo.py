@@ -5,58 +5,16 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from command_line import add_common_arguments, launch, whole_number
+from dfmamba.datasets.spec import data_sets
 
 ROOT = Path(__file__).resolve().parent.parent
 VIEW_SPREAD = "30"  # degrees: hands seen from the front, which a small model learns in minutes
 
 
-@dataclass(frozen=True)
-class Demo:
-    """The demo of one data set.
-
-    Attributes:
-        config: Name in configs/demo, without the ending.
-        train: Training images.
-        test: Test images.
-        error: Main number of the protocol, in the table of metrics.
-        constant: The best constant pose in the same protocol.
-        test_split: Name of the split that is tested.
-    """
-
-    config: str
-    train: int
-    test: int
-    error: str
-    constant: str
-    test_split: str = "test"
-
-
-DEMOS = {
-    "interhand26m": Demo(
-        "dfmamba_interhand_demo", 2400, 200, "interhand/MPJPE_rr_macro_all_mm", "interhand/constant_pose_macro_all_mm"
-    ),
-    "rhp": Demo("dfmamba_rhp_demo", 800, 120, "rhp/EPE_rr_macro_mm", "rhp/constant_pose_rr_macro_mm"),
-    "nyu": Demo("dfmamba_nyu_demo", 240, 60, "nyu/mean_error_abs_mm", "nyu/constant_pose_at_true_centre_mm"),
-    "dexycb": Demo(
-        "dfmamba_dexycb_demo",
-        640,
-        128,
-        "dexycb_true_bone/MPJPE_rr_macro_mm",
-        "dexycb_true_bone/constant_pose_rr_macro_mm",
-    ),
-    "assemblyhands": Demo(
-        "dfmamba_assemblyhands_demo",
-        1200,
-        80,
-        "assemblyhands_true_bone/MPJPE_rr_macro_mm",
-        "assemblyhands_true_bone/constant_pose_rr_macro_mm",
-        test_split="val",
-    ),
-}
+DEMOS = {spec.name: spec.demo for spec in data_sets().values() if spec.demo}
 
 
 def run(title: str, *command: str) -> None:

@@ -1,19 +1,23 @@
 """Import everything that registers with mmengine and mmpose; configs name this module in `custom_imports`."""
 
-from . import codecs, datasets, engine
-from .evaluation import detnet_metric, metrics
+from . import codecs, engine
+from .datasets import transforms
+from .datasets.spec import data_sets
+from .evaluation import detnet_metric
 from .models import backbones, estimators, heads, necks
 from .visualization import hand_visualizer
+
+for spec in data_sets().values():
+    spec.register()
 
 __all__ = [
     "backbones",
     "codecs",
-    "datasets",
     "detnet_metric",
     "engine",
     "estimators",
     "hand_visualizer",
     "heads",
-    "metrics",
     "necks",
+    "transforms",
 ]

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import yaml
 
-from dfmamba.datasets.dexycb import DexYCBDataset
-from dfmamba.datasets.dexycb_recordings import Selection
+from dfmamba.datasets.dexycb.dataset import DexYCBDataset
+from dfmamba.datasets.dexycb.recordings import Selection
 
 SUBJECTS = ("20200709-subject-01", "20200918-subject-06")
 SERIALS = ("836212060125", "932122062010")

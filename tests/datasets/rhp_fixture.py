@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dfmamba.datasets.rhp import RHPDataset
+from dfmamba.datasets.rhp.dataset import RHPDataset
 from dfmamba.skeleton import LEFT, SIDES
 
 MATRIX = [[250.0, 0.0, 160.0], [0.0, 300.0, 150.0], [0.0, 0.0, 1.0]]

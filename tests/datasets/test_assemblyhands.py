@@ -12,11 +12,11 @@ from mmengine.registry import DefaultScope
 from mmpose.registry import DATASETS, METRICS
 
 import dfmamba.codecs  # registers A2JCodec for the base config
-import dfmamba.datasets.assemblyhands_annotations
+import dfmamba.datasets.assemblyhands.annotations
 import dfmamba.evaluation.metrics
 from dfmamba.datasets import AssemblyHandsDataset, RandomHandFlip, parse_assemblyhands
-from dfmamba.datasets.assemblyhands_annotations import is_annotated, large_enough
-from dfmamba.evaluation.protocols import score_assemblyhands
+from dfmamba.datasets.assemblyhands.annotations import is_annotated, large_enough
+from dfmamba.evaluation import score_assemblyhands
 from dfmamba.evaluation.result_files import read_result_file
 from dfmamba.geometry import back_project, project
 from dfmamba.skeleton import LEFT, RIGHT, TWO_HANDS, hand_slice
@@ -31,7 +31,7 @@ def hands_of(columns):
 
 
 def test_examples_in_docstrings():
-    result = doctest.testmod(dfmamba.datasets.assemblyhands_annotations)
+    result = doctest.testmod(dfmamba.datasets.assemblyhands.annotations)
     assert result.attempted > 0
     assert result.failed == 0
 
@@ -335,7 +335,7 @@ def test_log_and_metainfo(assemblyhands_root, log):
     assert meta["flip_indices"] == [*range(21, 42), *range(21)]
     assert meta["data_source"]["num_samples"] == 6
     assert meta["data_source"]["root_depth"] == "gt"
-    assert 5 <= len(AssemblyHandsDataset.TREE.splitlines()) <= 8
+    assert 5 <= len(AssemblyHandsDataset.EXPECTED_LAYOUT.splitlines()) <= 8
 
 
 def test_can_be_sent_to_a_worker_process(assemblyhands_root):

@@ -6,7 +6,7 @@ from assemblyhands_fixture import FIRST, contents, open_assemblyhands, paths, wr
 from file_changes import set_at
 
 from dfmamba.datasets import parse_assemblyhands
-from dfmamba.datasets.files import Faults
+from dfmamba.io.files import Faults
 
 
 def of_image(key, value):

@@ -14,8 +14,8 @@ from PIL import Image
 
 from dfmamba.datasets import HandDataset
 from dfmamba.datasets.annotation_index import AnnotationColumns
-from dfmamba.datasets.files import Faults
 from dfmamba.datasets.skipped_samples import IMAGE_DAMAGED, IMAGE_MISSING
+from dfmamba.io.files import Faults
 from dfmamba.io.images import ImageError, ImageSizeError
 from dfmamba.skeleton import ONE_HAND, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
@@ -26,7 +26,7 @@ class Toy(HandDataset):
 
     METAINFO = mmpose_metainfo(ONE_HAND, "toy", joint_colors(ONE_HAND))
     sizes = None  # those of the annotations
-    TREE = "  names.txt"
+    EXPECTED_LAYOUT = "  names.txt"
 
     def load_annotations(self):
         path = self.require("ann_file", self.ann_file)

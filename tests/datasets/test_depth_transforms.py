@@ -10,7 +10,7 @@ from PIL import Image
 
 from dfmamba.codecs import A2JCodec
 from dfmamba.datasets import CropDepthCube, LoadNYUDepth, RandomCubeTurn, RandomDepthBoxJitter, RandomDepthErasing
-from dfmamba.datasets.depth_transforms import A2J_MEAN_MM, A2J_STD_MM, clip_to_cube, decode_depth
+from dfmamba.datasets.transforms.depth import A2J_MEAN_MM, A2J_STD_MM, clip_to_cube, decode_depth
 
 REAL_SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "nyu"
 

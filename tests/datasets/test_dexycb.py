@@ -20,21 +20,21 @@ from mmengine.registry import DefaultScope
 from mmpose.registry import DATASETS
 
 import dfmamba.codecs  # registers A2JCodec for the base config
-import dfmamba.datasets.dexycb_annotations
-import dfmamba.datasets.files
-from dfmamba.datasets.dexycb import DexYCBDataset
-from dfmamba.datasets.dexycb_annotations import (
+import dfmamba.datasets.dexycb.annotations
+import dfmamba.io.files
+from dfmamba.datasets.dexycb.annotations import (
     box_of_hand_pixels,
     camera_major_ids,
     has_hand,
     parse_dexycb,
     tip_first_wrist_last,
 )
-from dfmamba.datasets.dexycb_calibration import read_extrinsics
-from dfmamba.datasets.dexycb_recordings import side_of_mano
-from dfmamba.datasets.transforms import RandomHandFlip
+from dfmamba.datasets.dexycb.calibration import read_extrinsics
+from dfmamba.datasets.dexycb.dataset import DexYCBDataset
+from dfmamba.datasets.dexycb.recordings import side_of_mano
+from dfmamba.datasets.dexycb.results import read_dexycb_text
+from dfmamba.datasets.transforms.augmentation import RandomHandFlip
 from dfmamba.evaluation import DexYCBMPJPE, score_dexycb
-from dfmamba.evaluation.result_files import read_dexycb_text
 from dfmamba.geometry import back_project, invert_rigid, move_rigidly
 from dfmamba.skeleton import LEFT, ONE_HAND, RIGHT
 
@@ -264,7 +264,7 @@ def test_flip_twice_is_the_identity(dexycb_root):
 @pytest.mark.slow
 def test_several_processes_read_the_same(dexycb_root, monkeypatch):
     one = parse_dexycb(dexycb_root, SELECTION)
-    monkeypatch.setattr(dfmamba.datasets.dexycb_annotations, "MIN_VIEWS_FOR_WORKERS", 1)
+    monkeypatch.setattr(dfmamba.datasets.dexycb.annotations, "MIN_VIEWS_FOR_WORKERS", 1)
     two = parse_dexycb(dexycb_root, SELECTION, workers=2)
     assert one.skipped == two.skipped == {"no hand": 16}
     for name, column in one.columns.items():

@@ -19,9 +19,9 @@ from dexycb_fixture import (
     write_label,
 )
 
-import dfmamba.datasets.files
+import dfmamba.io.files
 from dfmamba.datasets import source_digests
-from dfmamba.datasets.dexycb_annotations import parse_dexycb
+from dfmamba.datasets.dexycb.annotations import parse_dexycb
 
 NAN = float("nan")
 
@@ -98,7 +98,7 @@ def test_more_label_files_than_frames(dexycb_root):
 
 
 def test_arrays_that_would_exhaust_the_memory(dexycb_root, monkeypatch):
-    monkeypatch.setattr(dfmamba.datasets.files, "MAX_ARRAY_BYTES", 10_000)
+    monkeypatch.setattr(dfmamba.io.files, "MAX_ARRAY_BYTES", 10_000)
     with pytest.raises(ValueError, match=r"labels_000000.npz.*more than 10000"):
         parse_dexycb(dexycb_root, SELECTION)
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import yaml
 
-from dfmamba.datasets.dexycb import DexYCBDataset
-from dfmamba.datasets.dexycb_calibration import read_extrinsics
+from dfmamba.datasets.dexycb.calibration import read_extrinsics
+from dfmamba.datasets.dexycb.dataset import DexYCBDataset
+from dfmamba.datasets.dexycb.results import read_dexycb_text, write_dexycb_text
 from dfmamba.evaluation import score_dexycb
-from dfmamba.evaluation.result_files import read_dexycb_text, write_dexycb_text
 from dfmamba.evaluation.scores import JointTable
 from dfmamba.geometry import back_project, move_rigidly
 from dfmamba.skeleton import ONE_HAND

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dfmamba.datasets.dexycb_splits import SETUPS, get_split
+from dfmamba.datasets.dexycb.splits import SETUPS, get_split
 
 
 def members(setup, split):

@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from dfmamba.datasets import files, plain_pickle
-from dfmamba.datasets.files import (
+from dfmamba.io import files, plain_pickle
+from dfmamba.io.files import (
     Faults,
     check_relative_path,
     describe_usage,
@@ -35,7 +35,7 @@ from dfmamba.datasets.files import (
     read_pickle,
     read_yaml,
 )
-from dfmamba.datasets.json_records import RecordDecoder, decode_entry, read_json_as
+from dfmamba.io.json_records import RecordDecoder, decode_entry, read_json_as
 
 
 def refused(read, path, content, message):

@@ -14,10 +14,10 @@ from mmpose.datasets import InterHand3DDataset
 from mmpose.registry import DATASETS, KEYPOINT_CODECS
 
 import dfmamba.codecs  # registers A2JCodec for the base config
-import dfmamba.datasets.files
-from dfmamba.datasets import InterHand26MDataset, interhand26m_annotations, parse_interhand26m
-from dfmamba.datasets.files import Faults
-from dfmamba.datasets.interhand26m_annotations import joints_in_camera
+import dfmamba.io.files
+from dfmamba.datasets import InterHand26MDataset, parse_interhand26m
+from dfmamba.datasets.interhand26m.annotations import joints_in_camera
+from dfmamba.io.files import Faults
 from dfmamba.skeleton import LEFT, RIGHT, TWO_HANDS, hand_slice
 from dfmamba.visualization.colors import FINGER_COLORS
 
@@ -31,7 +31,7 @@ def paths(root, split="test"):
 
 
 def test_examples_in_docstrings():
-    result = doctest.testmod(dfmamba.datasets.files)
+    result = doctest.testmod(dfmamba.io.files)
     assert result.attempted > 0
     assert result.failed == 0
 
@@ -184,7 +184,7 @@ def test_broken_file(interhand_root, which, fault):
 
 def test_columns_do_not_depend_on_chunks(interhand_root, monkeypatch):
     expected = parse_interhand26m(*paths(interhand_root)).columns
-    monkeypatch.setattr(interhand26m_annotations, "CHUNK", 2)
+    monkeypatch.setattr("dfmamba.datasets.interhand26m.annotations.CHUNK", 2)
     columns = parse_interhand26m(*paths(interhand_root)).columns
     assert list(columns) == list(expected)
     for name, column in columns.items():
@@ -399,7 +399,7 @@ def test_missing_annotation_file(interhand_root, key, file):
     assert f"configuration key {key}" in message
     assert f"data_root={str(interhand_root)!r}" in message
     assert "annotations/{split}/InterHand2.6M_{split}_data.json" in message
-    assert 5 <= len(InterHand26MDataset.TREE.splitlines()) <= 8
+    assert 5 <= len(InterHand26MDataset.EXPECTED_LAYOUT.splitlines()) <= 8
 
 
 def test_missing_image_folder(interhand_root):

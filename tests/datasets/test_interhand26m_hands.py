@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dfmamba.datasets import InterHand26MDataset
-from dfmamba.datasets.interhand26m_hands import InterHand26MHandsDataset
+from dfmamba.datasets.interhand26m.hands import InterHand26MHandsDataset
 from dfmamba.geometry import project
 from dfmamba.skeleton import LEFT, RIGHT, hand_slice
 

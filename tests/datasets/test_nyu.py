@@ -23,13 +23,13 @@ from nyu_fixture import (
 from PIL import Image
 
 import dfmamba.codecs  # registers A2JCodec for the base config
-import dfmamba.datasets.nyu_annotations
+import dfmamba.datasets.nyu.annotations
 import dfmamba.evaluation.metrics
 from dfmamba.datasets import NYUDataset, parse_nyu
-from dfmamba.datasets.depth_transforms import A2J_MEAN_MM, A2J_STD_MM
-from dfmamba.datasets.nyu_annotations import cube_box
+from dfmamba.datasets.nyu.annotations import cube_box
+from dfmamba.datasets.transforms.depth import A2J_MEAN_MM, A2J_STD_MM
 from dfmamba.errors import DataError
-from dfmamba.evaluation.protocols import score_nyu
+from dfmamba.evaluation import score_nyu
 from dfmamba.evaluation.result_files import read_result_file
 from dfmamba.geometry import camera_to_nyu_uvd, flip_y, nyu_uvd_to_camera
 from dfmamba.skeleton import NYU_14, NYU_14_OF_36
@@ -39,7 +39,7 @@ REAL_CENTRES = REPOSITORY.parent / "shared" / "data" / "nyu" / "nyu_center_test.
 
 
 def test_examples_in_docstrings():
-    result = doctest.testmod(dfmamba.datasets.nyu_annotations)
+    result = doctest.testmod(dfmamba.datasets.nyu.annotations)
     assert result.attempted > 0
     assert result.failed == 0
 
@@ -297,7 +297,7 @@ def test_log_and_metainfo(nyu_root, log):
     assert meta["flip_indices"] == list(range(14))
     assert meta["keypoint_id2name"][13] == NYU_14.names[13] == "palm"
     assert meta["data_source"]["centres"] == CENTRES
-    assert 5 <= len(NYUDataset.TREE.splitlines()) <= 8
+    assert 5 <= len(NYUDataset.EXPECTED_LAYOUT.splitlines()) <= 8
 
 
 def test_arguments_make_other_indices(nyu_root):

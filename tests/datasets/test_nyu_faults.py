@@ -16,7 +16,7 @@ from nyu_fixture import (
 )
 
 from dfmamba.datasets import parse_nyu
-from dfmamba.datasets.files import Faults
+from dfmamba.io.files import Faults
 
 
 @pytest.mark.parametrize(

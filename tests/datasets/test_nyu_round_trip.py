@@ -6,9 +6,9 @@ import pytest
 from scipy.io import loadmat
 
 from dfmamba.datasets import NYUDataset
-from dfmamba.datasets.depth_transforms import A2J_MEAN_MM, A2J_STD_MM
+from dfmamba.datasets.nyu.results import read_nyu_text, write_nyu_text
+from dfmamba.datasets.transforms.depth import A2J_MEAN_MM, A2J_STD_MM
 from dfmamba.evaluation import score_nyu
-from dfmamba.evaluation.result_files import read_nyu_text, write_nyu_text
 from dfmamba.evaluation.scores import JointTable
 from dfmamba.geometry import back_project
 from dfmamba.synthesis import nyu

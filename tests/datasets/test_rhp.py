@@ -11,8 +11,7 @@ from mmpose.registry import DATASETS
 from rhp_fixture import coco, frame, frames, hand_m, open_rhp, sides_of, write_coco, write_rhp
 
 import dfmamba.codecs  # noqa: F401, registers A2JCodec for the base config
-from dfmamba.datasets.rhp import RHPDataset
-from dfmamba.datasets.rhp_annotations import (
+from dfmamba.datasets.rhp.annotations import (
     parse_rhp,
     right_hand_first,
     seen_flags,
@@ -21,7 +20,8 @@ from dfmamba.datasets.rhp_annotations import (
     with_wrist,
     wrist_last,
 )
-from dfmamba.datasets.transforms import RandomHandFlip
+from dfmamba.datasets.rhp.dataset import RHPDataset
+from dfmamba.datasets.transforms.augmentation import RandomHandFlip
 from dfmamba.evaluation import RHPEPE, score_rhp
 from dfmamba.geometry import back_project, project
 from dfmamba.skeleton import LEFT, RIGHT, TWO_HANDS, WRIST, hand_slice

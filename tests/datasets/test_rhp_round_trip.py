@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dfmamba.datasets.rhp import RHPDataset
+from dfmamba.datasets.rhp.dataset import RHPDataset
 from dfmamba.evaluation import score_rhp
 from dfmamba.geometry import back_project
 from dfmamba.skeleton import LEFT, RIGHT, TWO_HANDS, hand_slice

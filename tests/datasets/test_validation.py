@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-import dfmamba.datasets.rhp_annotations
+import dfmamba.datasets.rhp.annotations
 import dfmamba.datasets.validation
-from dfmamba.datasets.dexycb_recordings import Selection, list_meta_files
-from dfmamba.datasets.files import Faults
+from dfmamba.datasets.dexycb.recordings import Selection, list_meta_files
 from dfmamba.datasets.validation import (
     MAX_DISTANCE_MM,
     Fact,
@@ -28,13 +27,14 @@ from dfmamba.datasets.validation import (
     pose_facts,
     side_fact,
 )
+from dfmamba.io.files import Faults
 from dfmamba.skeleton import ONE_HAND, TWO_HANDS
 
 PATH = Path("annotations.json")
 NAN, INF = float("nan"), float("inf")
 
 
-@pytest.mark.parametrize("module", [dfmamba.datasets.validation, dfmamba.datasets.rhp_annotations])
+@pytest.mark.parametrize("module", [dfmamba.datasets.validation, dfmamba.datasets.rhp.annotations])
 def test_examples_in_docstrings(module):
     result = doctest.testmod(module)
     assert result.attempted > 0

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from dfmamba.evaluation import PROTOCOLS, score_nyu
 from dfmamba.evaluation.constant_pose import best_constant_pose
-from dfmamba.evaluation.protocols import PROTOCOLS, score_nyu
-from dfmamba.evaluation.protocols.detnet import PROTOCOL as DETNET
+from dfmamba.evaluation.detnet_protocol import PROTOCOL as DETNET
 from dfmamba.evaluation.scores import JointTable
 
 WRIST = 20  # in one hand

@@ -6,7 +6,7 @@ import torch
 from mmengine.dataset import DefaultSampler
 from mmpose.registry import METRICS
 
-import dfmamba.evaluation.metrics  # noqa: F401  (registers them)
+import dfmamba.register  # noqa: F401  (registers them)
 from dfmamba.evaluation import (
     PROTOCOLS,
     score_assemblyhands,

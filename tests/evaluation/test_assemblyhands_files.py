@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from dfmamba.datasets.assemblyhands.results import read_assemblyhands_json, write_assemblyhands_json
 from dfmamba.errors import DataError
-from dfmamba.evaluation.result_files import read_assemblyhands_json, read_result_file, write_assemblyhands_json
+from dfmamba.evaluation.result_files import read_result_file
 from dfmamba.evaluation.scores import JointTable
 from dfmamba.evaluation.scoring import score_tables
 from dfmamba.skeleton import HAND_JOINTS

@@ -5,7 +5,7 @@ import pytest
 from mmpose.registry import METRICS
 
 from dfmamba.evaluation.detnet_metric import DetNetMPJPE
-from dfmamba.evaluation.protocols.detnet import score_detnet
+from dfmamba.evaluation.detnet_protocol import score_detnet
 from dfmamba.skeleton import HAND_JOINTS, ONE_HAND, TWO_HANDS
 
 WRIST, MIDDLE1 = HAND_JOINTS.index("wrist"), HAND_JOINTS.index("middle1")

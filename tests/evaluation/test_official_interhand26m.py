@@ -8,8 +8,8 @@ import interhand_fixture
 import numpy as np
 import pytest
 
-from dfmamba.apis.truth_files import read_interhand26m_truth
 from dfmamba.datasets import InterHand26MDataset, InterHand26MHandsDataset
+from dfmamba.datasets.interhand26m.ground_truth import read_interhand26m_gt
 from dfmamba.evaluation import InterHandMPJPE
 from dfmamba.evaluation.result_files import read_result_file
 from dfmamba.evaluation.scoring import score_tables
@@ -199,7 +199,7 @@ def test_data_set_metric_file_and_score_agree(root, keep, tmp_path):
     assert metrics["handedness_accuracy_annotated"] == pytest.approx(1 / 3)
     assert metrics.get("handedness_accuracy") == (pytest.approx(2 / 5) if keep else None)
     assert metrics["samples_all"] == 4
-    truth = read_interhand26m_truth(root / "annotations" / "test" / "InterHand2.6M_test_data.json")
+    truth = read_interhand26m_gt(root / "annotations" / "test" / "InterHand2.6M_test_data.json")
     assert truth.has_every_record
     scores, notes = score_tables("interhand26m", read_result_file("interhand26m", tmp_path / "predictions.json"), truth)
     assert set(scores.metrics) == set(metrics)
@@ -221,7 +221,7 @@ def test_unannotated_records_with_a_bad_box_are_counted(root):
     assert len(dataset) == 5
     assert dataset.skipped == {"no valid joint, and no box": 1}
     assert not dataset.metainfo["data_source"]["has_every_record"]
-    assert not read_interhand26m_truth(path).has_every_record
+    assert not read_interhand26m_gt(path).has_every_record
 
 
 def test_joined_data_sets_are_not_described_by_the_first(root):

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import dfmamba.evaluation.protocols.interhand26m
+import dfmamba.datasets.interhand26m.protocol
 import dfmamba.evaluation.scores
-from dfmamba.evaluation.protocols import (
+from dfmamba.datasets.rhp.protocol import hand3d_errors
+from dfmamba.evaluation import (
     PROTOCOLS,
     score_assemblyhands,
     score_dexycb,
@@ -16,7 +17,6 @@ from dfmamba.evaluation.protocols import (
     score_nyu,
     score_rhp,
 )
-from dfmamba.evaluation.protocols.rhp import hand3d_errors
 from dfmamba.evaluation.scores import JointTable
 
 WRIST, MIDDLE1, MIDDLE2 = 20, 11, 10  # in one hand
@@ -76,7 +76,7 @@ def auc(lists, low, high, points):
     return mean(areas)
 
 
-@pytest.mark.parametrize("module", [dfmamba.evaluation.scores, dfmamba.evaluation.protocols.interhand26m])
+@pytest.mark.parametrize("module", [dfmamba.evaluation.scores, dfmamba.datasets.interhand26m.protocol])
 def test_examples_in_docstrings(module):
     result = doctest.testmod(module)
     assert result.attempted > 0

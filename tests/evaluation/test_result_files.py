@@ -6,17 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import dfmamba.datasets.interhand26m.results as interhand26m_results
+from dfmamba.datasets.dexycb.results import read_dexycb_text
+from dfmamba.datasets.nyu.results import read_nyu_text
 from dfmamba.errors import DataError
-from dfmamba.evaluation.protocols import PROTOCOLS
-from dfmamba.evaluation.result_files import (
-    is_joints_json,
-    read_dexycb_text,
-    read_joints_json,
-    read_nyu_text,
-    read_result_file,
-    write_joints_json,
-    write_result_file,
-)
+from dfmamba.evaluation import PROTOCOLS
+from dfmamba.evaluation.joints_json import is_joints_json
+from dfmamba.evaluation.result_files import read_result_file, write_result_file
 from dfmamba.evaluation.scores import JointTable
 from dfmamba.skeleton import HAND_JOINTS, NYU_14
 
@@ -258,8 +254,8 @@ def test_the_truth_of_interhand26m_comes_back(rng, tmp_path):
         rng.random((4, 42)) < 0.8,
         {"hand_type": hand_type, "hand_type_valid": np.array([1, 1, 0, 1], dtype=bool)},
     )
-    write_joints_json("interhand26m", tmp_path / "truth.json", truth, truth=True)
-    back = read_joints_json("interhand26m", tmp_path / "truth.json")
+    interhand26m_results.JOINTS_JSON.write(tmp_path / "truth.json", truth, gt=True)
+    back = read_result_file("interhand26m", tmp_path / "truth.json")
     assert (back.valid == truth.valid).all()
     assert (back.fields["hand_type"] == hand_type).all()
     assert back.fields["hand_type_valid"].tolist() == [True, True, False, True]
@@ -273,7 +269,7 @@ def test_rhp_keeps_only_the_hand_that_it_names(rng, tmp_path):
     assert [sample["hand"] for sample in content["samples"]] == ["right", "left"]
     assert np.shape(content["samples"][1]["joints"]) == (21, 3)
     assert content["joints"] == list(HAND_JOINTS)
-    table = read_joints_json("rhp", tmp_path / "x.json")
+    table = read_result_file("rhp", tmp_path / "x.json")
     assert table.valid.sum(axis=1).tolist() == [21, 21]
     assert table.valid[1, 21:].all()
 
@@ -284,7 +280,7 @@ def test_optional_entries_may_be_there_for_some(rng, tmp_path):
     content = json.loads(path.read_text())
     del content["samples"][1]["roots"]
     path.write_text(json.dumps(content))
-    roots = read_joints_json("interhand26m", path).fields["roots_mm"]
+    roots = read_result_file("interhand26m", path).fields["roots_mm"]
     assert np.isnan(roots[1]).all()
     assert np.isfinite(roots[[0, 2]]).all()
 
@@ -332,7 +328,7 @@ def test_broken_files_of_ours(place, value, message, rng, tmp_path):
     part[place[-1]] = value
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=message):
-        read_joints_json("rhp", path)
+        read_result_file("rhp", path)
 
 
 @pytest.mark.parametrize(
@@ -354,7 +350,7 @@ def test_broken_entries_of_interhand26m(key, value, message, rng, tmp_path):
     content["samples"][0][key] = value
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=message):
-        read_joints_json("interhand26m", path)
+        read_result_file("interhand26m", path)
 
 
 @pytest.mark.parametrize(
@@ -389,7 +385,7 @@ def test_values_of_another_kind_are_refused(key, value, message, rng, tmp_path):
     content["samples"][0][key] = value
     path.write_text(json.dumps(content))
     with pytest.raises(DataError, match=message):
-        read_joints_json("interhand26m", path)
+        read_result_file("interhand26m", path)
 
 
 def test_a_mask_may_be_of_truth_values(rng, tmp_path):
@@ -398,7 +394,7 @@ def test_a_mask_may_be_of_truth_values(rng, tmp_path):
     content = json.loads(path.read_text())
     content["samples"][0]["valid"] = [True] * 40 + [False] * 2
     path.write_text(json.dumps(content))
-    assert read_joints_json("interhand26m", path).valid.sum() == 40
+    assert read_result_file("interhand26m", path).valid.sum() == 40
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -432,7 +428,7 @@ def test_a_file_that_is_cut_short(rng, tmp_path):
     write_result_file("rhp", path, make_table("rhp", rng))
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match=r"x\.json: expected a complete JSON file, got a fault: .*Is it cut short"):
-        read_joints_json("rhp", path)
+        read_result_file("rhp", path)
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)

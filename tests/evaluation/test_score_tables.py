@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from dfmamba.evaluation.protocols import PROTOCOLS
-from dfmamba.evaluation.protocols.detnet import PROTOCOL as DETNET
+from dfmamba.evaluation import PROTOCOLS
+from dfmamba.evaluation.detnet_protocol import PROTOCOL as DETNET
 from dfmamba.evaluation.report import format_metrics, format_scores, format_table, write_json
 
 

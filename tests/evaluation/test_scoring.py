@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 import dfmamba.evaluation.units
+from dfmamba.datasets.nyu.doubts import doubt_about_nyu_truth
+from dfmamba.datasets.nyu.results import read_nyu_text
+from dfmamba.evaluation import PROTOCOLS, score_dexycb, score_nyu
 from dfmamba.evaluation.curves import draw_curves
-from dfmamba.evaluation.protocols import PROTOCOLS, score_dexycb, score_nyu
-from dfmamba.evaluation.result_files import read_nyu_text
 from dfmamba.evaluation.scores import Curve, JointTable
 from dfmamba.evaluation.scoring import match, score_tables
-from dfmamba.evaluation.units import doubt_about_mm, doubt_about_nyu_truth, median_bone
+from dfmamba.evaluation.units import doubt_about_mm, median_bone
 from dfmamba.geometry import NYU_COORDINATES
 
 
@@ -113,7 +114,8 @@ def test_rhp_the_wrong_hand(rng):
 def test_root_relative_predictions(rng):
     pred, truth = make_tables(rng)
     relative = JointTable(pred.ids, pred.joints_mm - pred.joints_mm[:, [20]], pred.valid, source="pred.txt")
-    scores, notes = score_tables("dexycb", relative, truth, root_relative=True)
+    said = replace(relative, fields={"root_relative": np.ones(len(pred.ids), dtype=bool)})
+    scores, notes = score_tables("dexycb", said, truth)
     metrics = scores.metrics
     assert "MPJPE_abs_macro_mm" not in metrics
     assert notes == []

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from dfmamba.datasets.interhand26m_annotations import parse_interhand26m
+from dfmamba.datasets.interhand26m.annotations import parse_interhand26m
 from dfmamba.synthesis.interhand26m_records import write_interhand26m_records
 
 

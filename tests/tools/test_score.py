@@ -7,16 +7,21 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
 import rhp_fixture
 import scipy.io
 
-from dfmamba.apis.truth_files import read_rhp_truth
-from dfmamba.evaluation.protocols import PROTOCOLS
-from dfmamba.evaluation.result_files import read_nyu_text, write_joints_json, write_result_file
+import dfmamba.datasets.rhp.results as rhp_results
+from dfmamba.datasets import data_set
+from dfmamba.datasets.nyu.results import read_nyu_text
+from dfmamba.datasets.rhp.ground_truth import read_rhp_gt
+from dfmamba.evaluation import PROTOCOLS
+from dfmamba.evaluation.result_files import write_result_file
 from dfmamba.evaluation.scores import JointTable
+from dfmamba.geometry import NYU_COORDINATES
 from dfmamba.synthesis.output import NOTE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +45,9 @@ def write_files(name, folder, count=20):
     fields = {"hand_type": hands}
     paths = folder / f"{name}_truth", folder / f"{name}_pred"
     if name in ("interhand26m", "rhp"):
-        write_joints_json(name, paths[0], JointTable(ids, truth, valid, fields), truth=True)
+        resolve_name(f"dfmamba.datasets.{name}.results:JOINTS_JSON").write(
+            paths[0], JointTable(ids, truth, valid, fields), gt=True
+        )
     else:
         write_result_file(name, paths[0], JointTable(ids, truth, valid))
     write_result_file(name, paths[1], JointTable(ids, moved, valid, fields if name == "rhp" else {}))
@@ -103,7 +110,7 @@ def test_rhds_own_annotation_without_masks(tmp_path, capsys):
     _, pred = write_files("rhp", tmp_path, count=3)
     assert "tools/score.py --hand most_visible" in run_with_error(capsys, "rhp", "--pred", pred, "--gt", path)
     truth = tmp_path / "truth.json"
-    write_joints_json("rhp", truth, read_rhp_truth(path, hand="most_visible"), truth=True)
+    rhp_results.JOINTS_JSON.write(truth, read_rhp_gt(path, hand="most_visible"), gt=True)
     tool.main(["rhp", "--pred", str(truth), "--gt", str(path), "--hand", "most_visible", "--out", str(tmp_path)])
     metrics = json.loads((tmp_path / "scores.json").read_text())["results"]["truth"]["metrics"]
     assert metrics["hands"] == metrics["hands_hand3d"] == 3
@@ -131,7 +138,9 @@ def test_nyu_in_other_coordinates(tmp_path, capsys):
     assert mean_error(other, "--coordinates", "xyz") == pytest.approx(5, abs=1e-3)
     assert mean_error(tmp_path / "matlab.mat") == pytest.approx(5, abs=1e-3)
     assert "NOTE" not in capsys.readouterr().out
-    assert "only nyu's files" in run_with_error(capsys, "dexycb", "--pred", pred, "--gt", truth, "--coordinates", "xyz")
+    assert "unrecognized arguments: --coordinates" in run_with_error(
+        capsys, "dexycb", "--pred", pred, "--gt", truth, "--coordinates", "xyz"
+    )
 
 
 def test_several_results_come_into_one_picture(tmp_path, capsys):
@@ -177,7 +186,9 @@ def test_a_users_mistake_is_one_message(tmp_path, capsys):
     assert message.startswith(f"tools/score.py: {short}: line 20: expected 42 numbers, got 3")
     assert len(message.splitlines()) == 1
     assert "no such file or folder" in run_with_error(capsys, "nyu", "--pred", pred, "--gt", tmp_path / "none")
-    assert "only dexycb" in run_with_error(capsys, "nyu", "--pred", pred, "--gt", truth, "--root-relative")
+    assert "unrecognized arguments: --root-relative" in run_with_error(
+        capsys, "nyu", "--pred", pred, "--gt", truth, "--root-relative"
+    )
     assert "different names" in run_with_error(capsys, "nyu", "--pred", pred, pred, "--gt", truth)
     truth, pred = write_files("interhand26m", tmp_path)
     _, other = write_files("rhp", tmp_path)
@@ -199,5 +210,6 @@ def test_partial_says_what_is_left_out(tmp_path, capsys):
     assert result["metrics"]["frames"] == 17
 
 
-def test_the_protocols_are_all_of_ours():
-    assert tuple(PROTOCOLS) == tool.NAMES
+def test_coordinates_are_those_of_the_package():
+    (option,) = data_set("nyu").pred_options
+    assert option.choices == tuple(NYU_COORDINATES)

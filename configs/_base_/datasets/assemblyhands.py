@@ -1,5 +1,5 @@
-# The ego views of AssemblyHands (v1.1) in their official layout below `data_root` (see dfmamba/datasets/assemblyhands.py
-# for the tree).
+# The ego views of AssemblyHands (v1.1) in their official layout below `data_root`: see
+# dfmamba/datasets/assemblyhands/dataset.py.
 #
 # A leaf config that changes `data_root`, or the files, sets them in each data loader:
 #     data_root = '/data/assemblyhands'

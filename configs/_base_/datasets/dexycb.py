@@ -1,4 +1,4 @@
-# DexYCB, set-up s0, in its official layout below `data_root` (see dfmamba/datasets/dexycb.py for the tree).
+# DexYCB, set-up s0, in its official layout below `data_root` (see dfmamba/datasets/dexycb/dataset.py for the tree).
 #
 # A leaf config that changes `data_root`, or the set-up, sets them in each data loader:
 #     data_root = '/data/DexYCB'

@@ -1,4 +1,5 @@
-# InterHand2.6M v1.0, 5 fps, in its official layout below `data_root` (see dfmamba/datasets/interhand26m.py for the tree).
+# InterHand2.6M v1.0, 5 fps, in its official layout below `data_root`: see
+# dfmamba/datasets/interhand26m/dataset.py.
 #
 # A leaf config that changes `data_root`, or the files, sets them in each data loader:
 #     data_root = 'data/InterHand2.6M_30fps'

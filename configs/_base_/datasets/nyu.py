@@ -1,4 +1,4 @@
-# NYU (Tompson et al. 2014) in its official layout below `data_root` (see dfmamba/datasets/nyu.py for the tree).
+# NYU (Tompson et al. 2014) in its official layout below `data_root` (see dfmamba/datasets/nyu/dataset.py for the tree).
 #
 # A leaf config that changes `data_root`, or the centres, sets them in each data loader:
 #     data_root = '/data/nyu_hand_dataset_v2/dataset'

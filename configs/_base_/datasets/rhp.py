@@ -1,5 +1,5 @@
-# RHP (the Rendered Handpose Dataset, RHD v1.1) in its official layout below `data_root` (see dfmamba/datasets/rhp.py
-# for the tree).
+# RHP (the Rendered Handpose Dataset, RHD v1.1) in its official layout below `data_root`: see
+# dfmamba/datasets/rhp/dataset.py.
 #
 # A leaf config that changes `data_root`, or the files, sets them in each data loader:
 #     data_root = '/data/RHD_published_v2'

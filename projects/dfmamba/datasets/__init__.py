@@ -1,67 +1,49 @@
-"""Adapters from official layouts to one sample contract (see `dfmamba.datasets.base`), and the transforms.
+"""Data sets: adapters from official layouts to one sample contract (see `dfmamba.datasets.base`), and transforms.
 
-The adapters are there where mmpose is. The parsers and the readers of files (`files`) work without it, with what
-`requirements/runtime.txt` names and mmengine, whose logger they use; where mmpose is installed, it is loaded.
+Names are loaded at their first use. The adapters and transforms need mmpose; the parsers do without it, with what
+`requirements/runtime.txt` names and mmengine, whose logger they use.
 """
 
-from importlib.util import find_spec
+from importlib import import_module
+from pkgutil import resolve_name
+from typing import Any
 
-from dfmamba.datasets.assemblyhands_annotations import parse_assemblyhands
-from dfmamba.datasets.dexycb_annotations import parse_dexycb
-from dfmamba.datasets.interhand26m_annotations import parse_interhand26m
-from dfmamba.datasets.nyu_annotations import parse_nyu
-from dfmamba.datasets.rhp_annotations import parse_rhp
+from dfmamba.datasets.spec import DatasetSpec, data_set, data_sets, public_names, register_data_set
 
-__all__ = ["parse_assemblyhands", "parse_dexycb", "parse_interhand26m", "parse_nyu", "parse_rhp"]
+LATE = {  # name to the module that is loaded at its first use; the data sets' own are in their specs
+    "HandDataset": "base",
+    **dict.fromkeys(
+        (
+            "AddBoneLength",
+            "AddViewRotation",
+            "CropDepthCube",
+            "InvalidateBlankImage",
+            "LoadNYUDepth",
+            "MirrorLeftHand",
+            "RandomBoxJitter",
+            "RandomChannelGain",
+            "RandomCubeTurn",
+            "RandomDepthBoxJitter",
+            "RandomDepthErasing",
+            "RandomHandFlip",
+            "RotateCameraJoints",
+            "ToSingleHand",
+        ),
+        "transforms",
+    ),
+}
+__all__ = ["DatasetSpec", "data_set", "data_sets", "register_data_set"]
+__all__ += [*LATE, *public_names("datasets")]
 
-if find_spec("mmpose"):
-    from dfmamba.datasets.assemblyhands import AssemblyHandsDataset
-    from dfmamba.datasets.base import HandDataset
-    from dfmamba.datasets.depth_transforms import (
-        CropDepthCube,
-        LoadNYUDepth,
-        RandomCubeTurn,
-        RandomDepthBoxJitter,
-        RandomDepthErasing,
-    )
-    from dfmamba.datasets.dexycb import DexYCBDataset
-    from dfmamba.datasets.interhand26m import InterHand26MDataset
-    from dfmamba.datasets.interhand26m_hands import InterHand26MHandsDataset
-    from dfmamba.datasets.nyu import NYUDataset
-    from dfmamba.datasets.rhp import RHPDataset
-    from dfmamba.datasets.single_hand import (
-        AddBoneLength,
-        AddViewRotation,
-        MirrorLeftHand,
-        RotateCameraJoints,
-        ToSingleHand,
-    )
-    from dfmamba.datasets.transforms import InvalidateBlankImage, RandomBoxJitter, RandomChannelGain, RandomHandFlip
 
-    __all__ += [
-        "HandDataset",
-        "InterHand26MDataset",
-        "InvalidateBlankImage",
-        "RandomBoxJitter",
-        "RandomChannelGain",
-        "RandomHandFlip",
-    ]
-    __all__ += [
-        "AssemblyHandsDataset",
-        "CropDepthCube",
-        "DexYCBDataset",
-        "LoadNYUDepth",
-        "NYUDataset",
-        "RHPDataset",
-        "RandomCubeTurn",
-        "RandomDepthBoxJitter",
-        "RandomDepthErasing",
-    ]
-    __all__ += [
-        "AddBoneLength",
-        "AddViewRotation",
-        "InterHand26MHandsDataset",
-        "MirrorLeftHand",
-        "RotateCameraJoints",
-        "ToSingleHand",
-    ]
+def __getattr__(name: str) -> Any:
+    """Load a class or a parser."""
+    if name in LATE:
+        return getattr(import_module(f"{__name__}.{LATE[name]}"), name)
+    if place := public_names("datasets").get(name):
+        return resolve_name(place)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

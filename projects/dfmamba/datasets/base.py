@@ -52,7 +52,6 @@ from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from numpy.typing import NDArray
 
 from dfmamba.datasets.annotation_index import AnnotationColumns, Index, open_index
-from dfmamba.datasets.files import Faults, describe_usage
 from dfmamba.datasets.skipped_samples import (
     IMAGE_DAMAGED,
     IMAGE_MISSING,
@@ -60,6 +59,7 @@ from dfmamba.datasets.skipped_samples import (
     SkippedSamples,
     describe_skipped,
 )
+from dfmamba.io.files import Faults, describe_usage
 from dfmamba.io.images import (
     ImageError,
     check_decoded_image,
@@ -107,10 +107,10 @@ class CheckedPipeline(Compose):
 class HandDataset(BaseDataset):
     """Base of the adapters: rows of a table that become samples one at a time.
 
-    An adapter says what it holds (`METAINFO`, `TREE`), opens the index of its annotations (`load_annotations`, which
-    calls `open_index`), names the images of rows (`image_names`) and makes the sample of one row (`make_sample`). The
-    index is mapped from the disk and shared by
-    all processes, so millions of records open at once and cost the workers of a data loader no memory.
+    An adapter says what it holds (`METAINFO`, `EXPECTED_LAYOUT`), opens the index of its annotations
+    (`load_annotations`, which calls `open_index`), names the images of rows (`image_names`) and makes the sample of one
+    row (`make_sample`). The index is mapped from the disk and shared by all processes, so millions of records open at
+    once and cost the workers of a data loader no memory.
 
     `metainfo` also holds `data_source` for checkpoints and result files: annotation file, number of samples, selection,
     what the adapter adds, and a `fingerprint` of all that, which the log repeats. To join data sets with mmengine's
@@ -142,7 +142,9 @@ class HandDataset(BaseDataset):
         ValueError: An argument is not usable, a file is faulty, or no sample is left.
     """
 
-    TREE: ClassVar[str] = ""  # what `data_root` should hold, 5 to 8 lines, shown when a file is missing
+    PUBLISHED_RECORDS: ClassVar[Mapping[str, int]] = {}  # by split; records that are used and skipped, together
+    UNCOUNTED: ClassVar[frozenset[str]] = frozenset()  # reasons to skip records that the published numbers leave out
+    EXPECTED_LAYOUT: ClassVar[str] = ""  # what `data_root` should hold, 5 to 8 lines, shown when a file is missing
     LOSSLESS_IMAGES: ClassVar[bool] = False  # whether the bytes of the images are numbers, see `check_lossless`
     _fully_initialized: bool = False
     _metainfo: dict
@@ -297,6 +299,24 @@ class HandDataset(BaseDataset):
         options = {key: value for key, value in source.items() if key not in ("ann_file", "indices")}
         content = json.dumps(options, sort_keys=True, default=str).encode() + self.rows.astype("<i8").tobytes()
         return source | {"fingerprint": f"{self._metainfo['dataset_name']}-{sha256(content).hexdigest()[:12]}"}
+
+    def published_records(self) -> int | None:
+        """Return how many records the published split has, to see whether a copy is whole; None where nobody says."""
+        return self.PUBLISHED_RECORDS.get(getattr(self, "split", ""))
+
+    def read_image_points(self, samples: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+        """Read where the files say that the joints of some samples are in the image; NaN where they do not say it.
+
+        The samples do not need it, for it follows from the joints in space and the camera. So it tells `check_data`
+        whether camera, frame and order of the joints are right. Adapters fill in what their files have.
+
+        Returns:
+            (n, K, 2) px.
+
+        Raises:
+            ValueError: A file is damaged.
+        """
+        return np.full((len(samples), samples[0]["keypoints"].shape[1], 2), np.nan)
 
     def needed_paths(self) -> dict[str, Path]:
         """Return the files and folders that must be there, by the argument that they come from; adapters add to it."""
@@ -513,7 +533,7 @@ class HandDataset(BaseDataset):
             f"{type(self).__name__}: no such file or folder: {path}"
             + (f" ({what})" if what else "")
             + f"\nIt comes from the configuration key {config_key}, data_root={self.data_root!r}. "
-            f"{advice}Expected below data_root:\n{self.TREE}"
+            f"{advice}Expected below data_root:\n{self.EXPECTED_LAYOUT}"
         )
 
     @classmethod

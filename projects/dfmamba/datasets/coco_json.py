@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dfmamba.datasets.files import Faults, fault, get_integer, get_key, read_json
+from dfmamba.io.files import Faults, fault, get_integer, get_key, read_json
 
 T = TypeVar("T")
 

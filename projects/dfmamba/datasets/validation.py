@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dfmamba.datasets.files import MAX_IMAGE_PIXELS, Faults, fault, get_array, get_key
+from dfmamba.io.files import MAX_IMAGE_PIXELS, Faults, fault, get_array, get_key
 from dfmamba.skeleton import NUM_HAND_JOINTS, SIDES, TWO_HANDS, Skeleton, hand_slice
 
 TYPICAL_REACH_MM = 180.0  # wrist to the tip of the middle finger

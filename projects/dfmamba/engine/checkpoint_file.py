@@ -25,10 +25,10 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import serialization
 
-from dfmamba.datasets.plain_pickle import PICKLED_TYPES, plain_globals
 from dfmamba.engine.errors import ConfigError
 from dfmamba.engine.plain_values import map_nested, to_plain
 from dfmamba.engine.registered import did_you_mean, nearest
+from dfmamba.io.plain_pickle import PICKLED_TYPES, plain_globals
 
 PARTS_WITH_OBJECTS = {"meta", "message_hub"}  # of a checkpoint; the others hold tensors and plain values
 WAY_OUT = (

@@ -5,10 +5,13 @@ intervals (scipy).
 """
 
 from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
+from dfmamba.datasets.spec import data_sets, public_names
 from dfmamba.evaluation.constant_pose import best_constant_pose
 from dfmamba.evaluation.curves import draw_curves
+from dfmamba.evaluation.detnet_protocol import score_detnet
 from dfmamba.evaluation.functional import (
     area_under,
     average_errors,
@@ -29,16 +32,6 @@ from dfmamba.evaluation.functional import (
     success_rate,
 )
 from dfmamba.evaluation.occlusion import hidden_joints, hidden_share
-from dfmamba.evaluation.protocols import (
-    PROTOCOLS,
-    score_assemblyhands,
-    score_dexycb,
-    score_interhand26m,
-    score_nyu,
-    score_rhp,
-)
-from dfmamba.evaluation.protocols.detnet import score_detnet
-from dfmamba.evaluation.protocols.interhand26m import lift_wrists, relative_root_error
 from dfmamba.evaluation.report import format_metrics, format_scores
 from dfmamba.evaluation.result_files import read_result_file, write_result_file
 from dfmamba.evaluation.scores import Curve, JointTable, Protocol, Scores
@@ -46,26 +39,17 @@ from dfmamba.evaluation.scoring import protocol_of, score_tables
 from dfmamba.evaluation.units import doubt_about_mm
 
 LATE = {  # name to the module that is loaded at its first use
-    **dict.fromkeys(("AssemblyHandsMPJPE", "DexYCBMPJPE", "InterHandMPJPE", "NYUMeanError", "RHPEPE"), "metrics"),
     "DetNetMPJPE": "detnet_metric",
     **dict.fromkeys(("bootstrap", "interval_over_seeds", "sum_by_sequence"), "confidence"),
 }
 __all__ = [
-    "PROTOCOLS",
-    "RHPEPE",
-    "AssemblyHandsMPJPE",
     "Curve",
-    "DetNetMPJPE",
-    "DexYCBMPJPE",
-    "InterHandMPJPE",
     "JointTable",
-    "NYUMeanError",
     "Protocol",
     "Scores",
     "area_under",
     "average_errors",
     "best_constant_pose",
-    "bootstrap",
     "doubt_about_mm",
     "draw_curves",
     "format_metrics",
@@ -73,9 +57,7 @@ __all__ = [
     "handedness_accuracy",
     "hidden_joints",
     "hidden_share",
-    "interval_over_seeds",
     "joint_errors",
-    "lift_wrists",
     "median_error",
     "mpjpe",
     "mrrpe",
@@ -86,30 +68,28 @@ __all__ = [
     "procrustes_align",
     "protocol_of",
     "read_result_file",
-    "relative_root_error",
     "require_roots",
     "root_align",
     "scale_to_bone",
-    "score_assemblyhands",
     "score_detnet",
-    "score_dexycb",
-    "score_interhand26m",
-    "score_nyu",
-    "score_rhp",
     "score_tables",
     "split_hands",
     "success_rate",
-    "sum_by_sequence",
     "write_result_file",
 ]
+__all__ += ["PROTOCOLS", *LATE, *public_names("evaluation")]
 
 
 def __getattr__(name: str) -> Any:
-    """Load a metric, or what needs scipy."""
+    """Load a protocol, a metric, or what needs scipy."""
+    if name == "PROTOCOLS":  # by data set
+        return {spec.name: spec.protocol for spec in data_sets().values()}
     if name in LATE:
         return getattr(import_module(f"{__name__}.{LATE[name]}"), name)
+    if place := public_names("evaluation").get(name):
+        return resolve_name(place)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *LATE})
+    return sorted({*globals(), *__all__})

@@ -5,15 +5,15 @@ from typing import Any
 
 from mmpose.registry import METRICS
 
+from dfmamba.evaluation.detnet_protocol import PROTOCOL
 from dfmamba.evaluation.metrics import HandMetric
-from dfmamba.evaluation.protocols.detnet import PROTOCOL
 from dfmamba.evaluation.scores import Protocol
 from dfmamba.skeleton import skeleton_with
 
 
 @METRICS.register_module()
 class DetNetMPJPE(HandMetric):
-    """Errors up to the hand's size: see `HandMetric` and `dfmamba.evaluation.protocols.detnet`.
+    """Errors up to the hand's size: see `HandMetric` and `dfmamba.evaluation.detnet_protocol`.
 
     It scales every hand by the truth itself, so models that know a size and models that do not can be compared.
 

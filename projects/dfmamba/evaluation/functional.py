@@ -320,7 +320,7 @@ def mrrpe(
 
     Args:
         pred_right: (N, 3), predicted right wrists in camera space; InterNet's depths are those of `lift_wrists`
-            (`dfmamba.evaluation.protocols.interhand26m`).
+            (`dfmamba.datasets.interhand26m.protocol`).
         pred_left: (N, 3), predicted left wrists, likewise.
         truth_right: (N, 3).
         truth_left: (N, 3).

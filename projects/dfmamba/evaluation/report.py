@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dfmamba.evaluation.protocols import PROTOCOLS
-from dfmamba.evaluation.protocols.detnet import PROTOCOL as DETNET
+from dfmamba.datasets.spec import data_sets
+from dfmamba.evaluation.detnet_protocol import PROTOCOL as DETNET
 from dfmamba.evaluation.scores import Protocol
 from dfmamba.io.atomic import write_atomically
 
@@ -20,10 +20,11 @@ def format_scores(protocol: Protocol, metrics: Mapping[str, Any]) -> str:
     """Lay out what a protocol gives: its table, and below how much better it is than the best constant pose.
 
     Args:
-        protocol: One of `PROTOCOLS`.
+        protocol: Of a data set, or DetNet's.
         metrics: Of the protocol's metric or a whole evaluation; a prefix that ends with '/' is ignored, other entries
             too. What is missing or NaN is shown as '-'.
 
+    >>> from dfmamba.evaluation import PROTOCOLS
     >>> print(format_scores(PROTOCOLS["interhand26m"], {"interhand/MPJPE_rr_macro_all_mm": 8.104,
     ...     "interhand/constant_pose_macro_all_mm": 20.26, "interhand/samples_all": 12, "interhand/MRRPE_mm": 31.0}))
     root-relative MPJPE, mm          macro  micro  constant pose  samples
@@ -86,7 +87,7 @@ def _protocol_with(prefix: str) -> Protocol | None:
     return next(
         (
             protocol
-            for protocol in (*PROTOCOLS.values(), DETNET)
+            for protocol in (*(spec.protocol for spec in data_sets().values()), DETNET)
             if prefix == protocol.prefix or prefix.startswith(f"{protocol.prefix}_")
         ),
         None,

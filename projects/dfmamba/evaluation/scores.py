@@ -98,6 +98,9 @@ class Protocol:
         ignores_unknown: Predictions of samples that the truth does not have are left out (images without a hand,
             records without a valid joint); else they are an error.
         of_frames: The same for tables of frames, where this one is for tables of camera images (AssemblyHands).
+        doubts: From predictions and ground truth of the same samples to what looks wrong about the predictions and why,
+            such as "may not be absolute": "the wrist is in the origin".
+        doubt_about_gt: Why a ground truth is not what it should be, as the end of a sentence; None if it is.
     """
 
     prefix: str
@@ -111,6 +114,8 @@ class Protocol:
     notes: Mapping[str, str] = field(default_factory=dict)
     ignores_unknown: bool = False
     of_frames: "Protocol | None" = None
+    doubts: Callable[[JointTable, JointTable], Mapping[str, str | None]] = lambda pred, truth: {}
+    doubt_about_gt: Callable[[JointTable], str | None] = lambda truth: None
 
 
 def root_relative_errors(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike) -> Errors:

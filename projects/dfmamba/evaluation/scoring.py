@@ -6,15 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dfmamba.evaluation.protocols import PROTOCOLS
-from dfmamba.evaluation.result_files.assemblyhands_json import spread_over_cameras
+from dfmamba.datasets.spec import data_set
 from dfmamba.evaluation.scores import JointTable, Protocol, Scores
-from dfmamba.evaluation.units import (
-    doubt_about_absolute_places,
-    doubt_about_mm,
-    doubt_about_nyu_coordinates,
-    doubt_about_nyu_truth,
-)
+from dfmamba.evaluation.units import doubt_about_mm
 
 NAMED = 5  # so many ids are named in a message
 
@@ -33,17 +27,14 @@ class Pair(NamedTuple):
     notes: list[str]
 
 
-def score_tables(
-    protocol: str, pred: JointTable, truth: JointTable, *, partial: bool = False, root_relative: bool = False
-) -> tuple[Scores, list[str]]:
-    """Score predictions by a protocol.
+def score_tables(name: str, pred: JointTable, truth: JointTable, *, partial: bool = False) -> tuple[Scores, list[str]]:
+    """Score predictions by the protocol of a data set.
 
     Args:
-        protocol: One of `PROTOCOLS`.
+        name: Of the data set.
         pred: The predictions, in any order.
         truth: The truth.
         partial: Score what both have, and say what is left out; else anything missing is an error.
-        root_relative: The predictions of DexYCB have no absolute positions.
 
     Returns:
         The scores, and notes on what was left out or looks odd.
@@ -51,46 +42,44 @@ def score_tables(
     Raises:
         ValueError: Samples or hands are missing or unknown, or the truth is not in mm, or holds no annotated joint.
     """
-    rules, notes = protocol_of(protocol, truth), []
+    protocol, notes = protocol_of(name, truth), []
     _check_truth(protocol, truth)
     if "camera" in truth.fields and "camera" not in pred.fields:
         pred = spread_over_cameras(pred, truth)
         notes.append(f"{pred.source}: has no predictions by camera; each frame's counts in all of its images")
-    pair = match(pred, truth, partial=partial, ignore_unknown=rules.ignores_unknown)
-    notes += [*pair.notes, *_doubts(protocol, pair, root_relative)]
-    if root_relative:
-        pair = pair._replace(pred=replace(pair.pred, fields={"root_relative": np.ones(len(pair.pred.ids), dtype=bool)}))
-    return rules.score(pair.pred, pair.truth), notes
+    pair = match(pred, truth, partial=partial, ignore_unknown=protocol.ignores_unknown)
+    doubts = {
+        "may not be in mm": doubt_about_mm(pair.pred.joints_mm, pair.truth.valid),
+        **protocol.doubts(pair.pred, pair.truth),
+    }
+    notes += [*pair.notes, *(f"{pred.source}: the predictions {what}: {why}" for what, why in doubts.items() if why)]
+    return protocol.score(pair.pred, pair.truth), notes
 
 
-def _doubts(protocol: str, pair: Pair, root_relative: bool) -> list[str]:
-    """Say what is odd about the predictions: their unit, and where they are."""
-    pred, truth = pair.pred.joints_mm, pair.truth.joints_mm
-    doubts = {"may not be in mm": doubt_about_mm(pred, pair.truth.valid)}
-    if protocol == "nyu":
-        coordinates = str(pair.pred.fields["coordinates"][0]) if "coordinates" in pair.pred.fields else "uvd"
-        doubts["may be other coordinates"] = doubt_about_nyu_coordinates(pred, truth, coordinates)
-    if protocol == "dexycb" and not root_relative:
-        doubts["may not be absolute"] = doubt_about_absolute_places(pred, truth)
-    return [f"{pair.pred.source}: the predictions {what}: {doubt}" for what, doubt in doubts.items() if doubt]
+def spread_over_cameras(pred: JointTable, truth: JointTable) -> JointTable:
+    """Return predictions by frame as ones by camera image: each frame's for all images (ids) of it in the truth."""
+    row_of = {str(identity): row for row, identity in enumerate(pred.ids)}
+    images = [identity for identity in map(str, truth.ids) if identity.rpartition("/")[0] in row_of]
+    table = pred.rows([row_of[identity.rpartition("/")[0]] for identity in images])
+    return JointTable(images, table.joints_mm, table.valid, source=pred.source)
 
 
 def protocol_of(name: str, truth: JointTable) -> Protocol:
-    """Return the protocol that scores against a truth: AssemblyHands has one for frames and one for camera images."""
-    protocol = PROTOCOLS[name]
+    """Return the protocol that scores against a truth: there may be one for frames and one for camera images."""
+    protocol = data_set(name).protocol
     return protocol.of_frames if protocol.of_frames and "camera" not in truth.fields else protocol
 
 
-def _check_truth(protocol: str, truth: JointTable) -> None:
+def _check_truth(protocol: Protocol, truth: JointTable) -> None:
     """Refuse a truth without annotated joints, or in another unit or other coordinates."""
     if not np.any(truth.valid):
         raise ValueError(f"{truth.source}: expected annotated joints, got none. Are they withheld ([1, 1, 1])?")
     doubt = doubt_about_mm(truth.joints_mm, truth.valid)
     if doubt:
         raise ValueError(f"{truth.source}: expected joints in mm, but {doubt}")
-    doubt = doubt_about_nyu_truth(truth.joints_mm) if protocol == "nyu" else None
+    doubt = protocol.doubt_about_gt(truth)
     if doubt:
-        raise ValueError(f"{truth.source}: expected u v d of joints, but {doubt}")
+        raise ValueError(f"{truth.source}: {doubt}")
 
 
 def match(pred: JointTable, truth: JointTable, *, partial: bool = False, ignore_unknown: bool = False) -> Pair:

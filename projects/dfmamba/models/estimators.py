@@ -29,7 +29,7 @@ class HandPoseEstimator(TopdownPoseEstimator):
     Samples that `MirrorLeftHand` mirrored are mirrored back, and those that `ToSingleHand` took out of two hands get 42
     joints again, prediction and truth: they are of the image on disk, in the joint order of the data set.
 
-    For pictures without truth (see `dfmamba.datasets.own_pictures`) the predictions also have what mmpose's
+    For pictures without truth (see `dfmamba.datasets.transforms.own_pictures`) the predictions also have what mmpose's
     `Hand3DInferencer` reads: `hand_type` (1, 2), 1 for each block of 21 joints that is predicted, which says nothing
     about the hand's side where the joint set is of one hand; and `rel_root_depth` (1,), which no picture tells: 0, so z
     stays relative to the root of the joint's own hand.

@@ -1,0 +1,1 @@
+"""AssemblyHands, ego views: see `dfmamba.datasets.spec` for what is where."""

@@ -1,0 +1,1 @@
+"""DexYCB: see `dfmamba.datasets.spec` for what is where."""

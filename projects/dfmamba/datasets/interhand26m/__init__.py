@@ -1,0 +1,1 @@
+"""InterHand2.6M: see `dfmamba.datasets.spec` for what is where."""

@@ -1,0 +1,1 @@
+"""NYU hand pose: see `dfmamba.datasets.spec` for what is where."""

@@ -1,0 +1,179 @@
+"""The NYU hand pose data set as an mmpose data set."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from mmpose.registry import DATASETS
+from numpy.typing import NDArray
+
+from dfmamba.datasets.annotation_index import Index
+from dfmamba.datasets.base import HandDataset
+from dfmamba.datasets.nyu.annotations import (
+    NUM_CAMERAS,
+    PARSER_VERSION,
+    cube_box,
+    depth_file_name,
+    parse_nyu,
+)
+from dfmamba.geometry import NYU_FOCAL, NYU_IMAGE_SIZE, NYU_PRINCIPAL_POINT, camera_to_nyu_uvd, flip_y
+from dfmamba.io.files import Faults, read_mat
+from dfmamba.skeleton import NYU_14, NYU_14_OF_36, mmpose_metainfo
+from dfmamba.visualization.colors import joint_colors
+
+SPLITS = ("train", "test")
+TRUTHS = ("joint_uvd", "joint_xyz")
+
+
+@DATASETS.register_module()
+class NYUDataset(HandDataset):
+    """NYU: one sample for every frame of a camera, 14 joints, a right hand, depth images.
+
+    There is no root joint: z of `keypoints` is relative to the depth of the crop's centre, which is `root_depth` of all
+    joints and, twice, `abs_depth`. `bbox` is what lies within `half_mm` of the centre at its depth; `CropDepthCube`
+    clamps it to the image. Predictions are scored in absolute camera space.
+
+    A2J's centres (`nyu_center_<split>.mat`, in its repository) are the output of a network for camera 1, which
+    V2V-PoseNet published (`center_<split>_refined.txt`), and the published results use them. The mean of the 14 joints
+    takes the true position from the annotation: with it, test results are better than they should be, and not
+    comparable.
+
+    Args:
+        split: 'train' or 'test'.
+        data_root: The folder `dataset` with `train` and `test`.
+        ann_file: `joint_data.mat`, relative to `data_root`.
+        centres: 'joints' for the mean of the 14 joints, or the path of A2J's, V2V-PoseNet's, REN's or Pose-REN's
+            centres, relative to `data_root`.
+        camera: Kinect 1 (from the front; everybody's), 2 or 3.
+        truth: 'joint_uvd' is what the published results were computed with; 'joint_xyz' differs by the focal length's
+            third decimal.
+        half_mm: Half a side of the crop in x and y.
+        data_prefix: `dict(img=...)`, the folder of the images, relative to `data_root`.
+        **kwargs: See `HandDataset`.
+
+    Raises:
+        FileNotFoundError: A file or the image folder does not exist.
+        ValueError: An argument or a record is faulty, see `parse_nyu`.
+    """
+
+    PUBLISHED_RECORDS: ClassVar[dict[str, int]] = {"train": 72_757, "test": 8_252}  # the official reader
+    METAINFO: ClassVar[dict] = mmpose_metainfo(NYU_14, "nyu", joint_colors(NYU_14))
+    LOSSLESS_IMAGES: ClassVar[bool] = True
+    EXPECTED_LAYOUT: ClassVar[str] = """\
+  {split}/joint_data.mat                 {split} = train or test
+  {split}/depth_1_0000001.png            depth_<camera>_<frame from 1>.png
+  {split}/depth_1_0000002.png
+  ...
+  nyu_center_{split}.mat                 A2J's centres, only for centres=<this path>
+  center_{split}_refined.txt             V2V-PoseNet's centres, likewise"""
+
+    def __init__(
+        self,
+        split: str = "train",
+        data_root: str = "",
+        ann_file: str | None = None,
+        centres: str = "joints",
+        camera: int = 1,
+        truth: str = "joint_uvd",
+        half_mm: float = 110.0,
+        data_prefix: dict[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"split: expected one of {SPLITS}, got {split!r}")
+        if camera not in range(1, NUM_CAMERAS + 1):
+            raise ValueError(f"camera: expected 1 to {NUM_CAMERAS}, got {camera!r}")
+        if truth not in TRUTHS:
+            raise ValueError(f"truth: expected one of {TRUTHS}, got {truth!r}")
+        if camera != 1 and centres != "joints":
+            raise ValueError(
+                f"centres: expected 'joints' with camera={camera}, for the files' centres are those of "
+                f"camera 1, got {centres!r}"
+            )
+        if not half_mm > 0:
+            raise ValueError(f"half_mm: expected a positive number, got {half_mm!r}")
+        self.split, self.camera, self.truth, self.half_mm, self.centres = split, camera, truth, half_mm, centres
+        self.index: Index
+        super().__init__(
+            data_root=data_root,
+            ann_file=ann_file or f"{split}/joint_data.mat",
+            data_prefix=data_prefix or {"img": split},
+            **kwargs,
+        )
+
+    def load_annotations(self) -> tuple[NDArray[np.int64], dict[str, int]]:
+        """Open the index; see `HandDataset`."""
+        joint_file = self.require("ann_file", self.ann_file)
+        centre_file = None
+        if self.centres != "joints":
+            centre_file = self.require("centres", Path(self.data_root) / self.centres)
+        self.index = self.open_index(
+            "nyu",
+            PARSER_VERSION,
+            [joint_file, *([centre_file] if centre_file else [])],
+            lambda: parse_nyu(
+                joint_file, centre_file, Faults(self.faulty), camera=self.camera, truth=self.truth, half_mm=self.half_mm
+            ),
+            {"camera": self.camera, "truth": self.truth, "half_mm": float(self.half_mm)},
+        )
+        return np.arange(len(self.index.columns["frame"])), dict(self.index.skipped)
+
+    def needed_paths(self) -> dict[str, Path]:
+        """See `HandDataset`."""
+        centres = {"centres": Path(self.data_root) / self.centres} if self.centres != "joints" else {}
+        return {"ann_file": Path(self.ann_file), **centres, **super().needed_paths()}
+
+    def describe_source(self) -> dict[str, Any]:
+        """See `HandDataset`."""
+        return super().describe_source() | {
+            "camera": self.camera,
+            "truth": self.truth,
+            "centres": self.centres,
+            "half_mm": self.half_mm,
+        }
+
+    def read_image_points(self, samples: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+        """See `HandDataset`: the file has the joints in px and depth and in mm; the one that is not used tells."""
+        points_px = super().read_image_points(samples)
+        other = "joint_xyz" if self.truth == "joint_uvd" else "joint_uvd"
+        joints = read_mat(Path(self.ann_file), [other])[other][self.camera - 1]
+        for number, sample in enumerate(samples):
+            points = joints[sample["frame_idx"] - 1][list(NYU_14_OF_36)]
+            points_px[number] = (camera_to_nyu_uvd(flip_y(points)) if other == "joint_xyz" else points)[:, :2]
+        return points_px
+
+    def image_names(self, rows: NDArray[np.int64]) -> list[str]:
+        """See `HandDataset`."""
+        return [depth_file_name(self.camera, frame) for frame in self.index.columns["frame"][rows].tolist()]
+
+    def make_sample(self, row: int) -> dict[str, Any]:
+        """Make the sample of a row; see the table in `dfmamba.datasets.base`."""
+        columns = self.index.columns
+        frame, joints_cam, centre_uvd = int(columns["frame"][row]), columns["joints_cam"][row], columns["centre"][row]
+        keypoints = camera_to_nyu_uvd(joints_cam)
+        keypoints[:, 2] -= centre_uvd[2]
+        return {
+            "img_id": frame + 1,
+            "id": frame + 1,  # as in the files' names
+            "seq_name": Path(self.data_prefix["img"]).name,
+            "camera": str(self.camera),
+            "capture": 0,
+            "subject": 0,  # not annotated
+            "frame_idx": frame + 1,
+            "keypoints": keypoints[None].astype(np.float32),
+            "keypoints_cam": joints_cam[None].astype(np.float32),
+            "keypoints_visible": np.ones((1, NYU_14.num_joints), dtype=np.float32),
+            "root_depth": np.full(NYU_14.num_joints, centre_uvd[2], dtype=np.float32),
+            "hand_type": np.array([[1, 0]], dtype=np.float32),
+            "hand_type_valid": np.zeros(1, dtype=np.float32),  # nobody says which hand it is
+            "rel_root_depth": np.zeros(1, dtype=np.float32),
+            "rel_root_valid": np.zeros(1, dtype=np.float32),
+            "abs_depth": np.full(2, centre_uvd[2], dtype=np.float32),
+            "focal": np.array(NYU_FOCAL, dtype=np.float32),
+            "principal_pt": np.array(NYU_PRINCIPAL_POINT, dtype=np.float32),
+            "bbox": cube_box(centre_uvd, self.half_mm)[None].astype(np.float32),
+            "bbox_score": np.ones(1, dtype=np.float32),
+            "image_size": np.array(NYU_IMAGE_SIZE, dtype=np.int32),
+            "rotation": 0,
+        }

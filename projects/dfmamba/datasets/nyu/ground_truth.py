@@ -1,0 +1,23 @@
+"""NYU's joint_data.mat as ground truth for the scoring of files."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dfmamba.datasets.nyu.annotations import parse_nyu
+from dfmamba.evaluation.scores import JointTable
+from dfmamba.io.files import Faults
+
+
+def read_nyu_gt(joint_file: str | Path) -> JointTable:
+    """Read `joint_data.mat` as the first camera sees it; ids are frames from 1.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is faulty.
+    """
+    columns = parse_nyu(joint_file, None, Faults()).columns
+    joints = columns["joints_cam"]
+    return JointTable(
+        (columns["frame"] + 1).tolist(), joints, np.ones(joints.shape[:2], dtype=bool), source=str(joint_file)
+    )

@@ -1,0 +1,79 @@
+"""Reading JSON: what the readers of JSON formats share."""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfmamba.errors import DataError
+from dfmamba.io.json_files import RepeatedKeyError, load_json
+from dfmamba.io.numbers import NotNumbersError, plain_array
+from dfmamba.io.regular_files import open_text
+from dfmamba.io.text_lines import fault, require_file
+
+
+def read_json(path: Path, object_hook: Callable[[dict], Any] | None = None) -> Any:
+    """Read a JSON file; a key that occurs twice in a dictionary is refused.
+
+    Args:
+        path: The file.
+        object_hook: May replace each dictionary as soon as it is read.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is not complete, valid JSON, or has a key twice.
+    """
+    require_file(path)
+    with open_text(path) as file:
+        try:
+            return load_json(file, object_hook)
+        except RepeatedKeyError as error:
+            raise DataError(f"{path}: expected each key once, got {error}") from error
+        except DataError:
+            raise
+        except (ValueError, RecursionError) as error:  # JSON, UTF-8, or a number of more digits than Python takes
+            raise DataError(f"{path}: expected a complete JSON file, got a fault: {error}. Is it cut short?") from error
+
+
+def shrink(record: dict, key: str) -> dict:
+    """Turn the nested lists of an entry into an array, a tenth of their memory, as soon as they have been read."""
+    if isinstance(record.get(key), list):
+        with contextlib.suppress(NotNumbersError):  # reported with its sample, by numbers_of
+            record[key] = plain_array(record[key])
+    return record
+
+
+def numbers_of(path: Path, place: object, name: str, value: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return finite numbers of a shape; trailing axes of length 1 may come in addition.
+
+    Raises:
+        DataError: They are not: see `plain_array`.
+    """
+    return _array_of(path, place, name, value, shape, "finite numbers")
+
+
+def mask_of(path: Path, place: object, name: str, value: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return a mask of a shape from 0 and 1, or false and true.
+
+    Raises:
+        DataError: It holds something else.
+    """
+    array = _array_of(path, place, name, value, shape, "0 and 1", booleans=True)
+    if not np.isin(array, (0, 1)).all():
+        raise fault(path, place, f"0 and 1 for {name!r}", f"{array[~np.isin(array, (0, 1))][0]:g}")
+    return array > 0
+
+
+def _array_of(
+    path: Path, place: object, name: str, value: Any, shape: tuple[int, ...], what: str, *, booleans: bool = False
+) -> NDArray[np.float64]:
+    try:
+        array = plain_array(value, booleans=booleans)
+    except NotNumbersError as error:
+        raise fault(path, place, f"{what} of shape {shape} for {name!r}", error) from None
+    if array.shape[: len(shape)] != shape or array.size != np.prod(shape):
+        raise fault(path, place, f"{what} of shape {shape} for {name!r}", f"shape {array.shape}")
+    return array.reshape(shape)
