@@ -14,8 +14,9 @@ from mmpose.registry import DATASETS, METRICS
 import dfmamba.codecs  # registers A2JCodec for the base config
 import dfmamba.datasets.assemblyhands.annotations
 import dfmamba.evaluation.metrics
-from dfmamba.datasets import AssemblyHandsDataset, RandomHandFlip, parse_assemblyhands
+from dfmamba.datasets import AssemblyHandsDataset, parse_assemblyhands
 from dfmamba.datasets.assemblyhands.annotations import is_annotated, large_enough
+from dfmamba.datasets.sample import mirror
 from dfmamba.evaluation import score_assemblyhands
 from dfmamba.evaluation.result_files import read_result_file
 from dfmamba.geometry import back_project, project
@@ -197,7 +198,7 @@ def test_flipped_once_is_the_other_hand_and_twice_the_same(assemblyhands_root, r
     sample = open_assemblyhands(assemblyhands_root).get_data_info(row)
     sample["img"] = np.zeros((480, 636, 3), dtype=np.uint8)
     flipped = dict(sample)
-    RandomHandFlip.mirror(flipped)
+    mirror(flipped)
     assert flipped["hand_type"].tolist() == sample["hand_type"][:, ::-1].tolist()
     assert flipped["abs_depth"].tolist() == sample["abs_depth"][::-1].tolist()
     valid = flipped["keypoints_visible"][0] > 0
@@ -207,7 +208,7 @@ def test_flipped_once_is_the_other_hand_and_twice_the_same(assemblyhands_root, r
         flipped["keypoints"][0, valid, :2],
         rtol=1e-4,
     )
-    RandomHandFlip.mirror(flipped)
+    mirror(flipped)
     for key in (
         "keypoints",
         "keypoints_cam",

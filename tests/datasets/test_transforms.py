@@ -12,6 +12,7 @@ from dfmamba.datasets import (
     RandomChannelGain,
     RandomHandFlip,
 )
+from dfmamba.datasets.sample import mirror
 from dfmamba.geometry import project
 from dfmamba.skeleton import LEFT, RIGHT, hand_slice
 
@@ -259,7 +260,7 @@ def test_images_keep_their_shape(shape):
     img = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
     assert RandomChannelGain()({"img": img})["img"].shape == shape
     sample = {"img": img, "flip_indices": []}
-    RandomHandFlip.mirror(sample)
+    mirror(sample)
     np.testing.assert_array_equal(sample["img"], img[:, ::-1])
 
 

@@ -9,10 +9,10 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from numpy.typing import NDArray
 
+from dfmamba.datasets.sample import lift
 from dfmamba.datasets.spec import data_set
 from dfmamba.evaluation.report import format_scores, write_json
 from dfmamba.evaluation.scores import JointTable, Protocol, Scores, stack_fields
-from dfmamba.geometry import back_project
 from dfmamba.io.outputs import check_output_file
 
 
@@ -82,9 +82,9 @@ class HandMetric(BaseMetric):
         if "keypoints_cam" in sample["pred_instances"]:
             return self.array(sample["pred_instances"], "keypoints_cam", (count, 3))
         joints = self.array(sample["pred_instances"], "keypoints", (count, 3))
-        return back_project(
-            joints[:, :2],
-            joints[:, 2] + self.read_root_depth(sample),
+        return lift(
+            joints,
+            self.read_root_depth(sample),
             self.array(sample, "focal", (2,)),
             self.array(sample, "principal_pt", (2,)),
         )

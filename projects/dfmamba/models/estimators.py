@@ -11,8 +11,7 @@ from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 from torch import nn
 
-from dfmamba.models.mirroring import mirror_back
-from dfmamba.models.two_hands import restore_two_hands
+from dfmamba.datasets.sample import mirror_back, put_hand_back
 from dfmamba.skeleton import ONE_HAND, SIDES, TWO_HANDS, mmpose_metainfo, skeleton_with
 from dfmamba.visualization.colors import joint_colors
 
@@ -55,7 +54,7 @@ class HandPoseEstimator(TopdownPoseEstimator):
 
     def add_pred_to_datasample(self, *args: Any, **kwargs: Any) -> list[PoseDataSample]:
         """Add predictions to the samples, in px of the images on disk."""
-        samples = [restore_two_hands(mirror_back(sample)) for sample in super().add_pred_to_datasample(*args, **kwargs)]
+        samples = [put_hand_back(mirror_back(sample)) for sample in super().add_pred_to_datasample(*args, **kwargs)]
         for sample in samples:
             if "keypoints" not in sample.gt_instances:
                 _add_hand_fields(sample)

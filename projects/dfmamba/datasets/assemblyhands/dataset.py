@@ -17,7 +17,7 @@ from dfmamba.datasets.assemblyhands.annotations import (
 )
 from dfmamba.datasets.base import HandDataset
 from dfmamba.datasets.image_points import read_coco_points
-from dfmamba.datasets.sample import sample_of_one_hand
+from dfmamba.datasets.sample import build_one_of_two
 from dfmamba.io.files import Faults
 from dfmamba.skeleton import TWO_HANDS, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
@@ -144,24 +144,19 @@ class AssemblyHandsDataset(HandDataset):
         table = self.index.columns
         image = table["image"][row]
         camera = table["camera"][image]
-        return {
-            "img_id": int(table["image_id"][image]),
-            "id": int(table["annotation_id"][row]),
-            "seq_name": table["sequence_name"][camera].decode(),
-            "camera": table["camera_name"][camera].decode(),
-            "capture": 0,
-            "subject": 0,
-            "frame_idx": int(table["frame_idx"][image]),
-            **sample_of_one_hand(
-                int(table["side"][row]),
-                joints_in_camera(table, row),
-                table["joint_valid"][row],
-                table["focal_px"][camera],
-                table["principal_point_px"][camera],
-            ),
-            "extrinsic": np.column_stack([table["rotation"][image], table["translation_mm"][image]]).astype(np.float32),
-            "bbox": large_enough(table["bbox_xyxy"][row])[None].astype(np.float32),
-            "bbox_score": np.ones(1, dtype=np.float32),
-            "image_size": np.array(table["image_size"][image], dtype=np.int32),
-            "rotation": 0,
-        }
+        sample = build_one_of_two(
+            int(table["side"][row]),
+            joints_in_camera(table, row),
+            table["joint_valid"][row],
+            focal_px=table["focal_px"][camera],
+            principal_point_px=table["principal_point_px"][camera],
+            bbox_xyxy=large_enough(table["bbox_xyxy"][row]),
+            image_size=table["image_size"][image],
+            img_id=int(table["image_id"][image]),
+            id=int(table["annotation_id"][row]),
+            seq_name=table["sequence_name"][camera].decode(),
+            camera=table["camera_name"][camera].decode(),
+            frame_idx=int(table["frame_idx"][image]),
+        )
+        extrinsic = np.column_stack([table["rotation"][image], table["translation_mm"][image]])
+        return sample | {"extrinsic": extrinsic.astype(np.float32)}

@@ -23,7 +23,8 @@ from dfmamba.datasets.dexycb.annotations import (
 from dfmamba.datasets.dexycb.calibration import intrinsics_file, intrinsics_path
 from dfmamba.datasets.dexycb.recordings import Selection, list_meta_files
 from dfmamba.datasets.dexycb.splits import SEQUENCES_PER_SUBJECT, SERIALS, SUBJECTS, get_split
-from dfmamba.geometry import project, xywh_to_xyxy
+from dfmamba.datasets.sample import build_sample
+from dfmamba.geometry import xywh_to_xyxy
 from dfmamba.io.files import Faults, read_npz
 from dfmamba.skeleton import ONE_HAND, SIDES, WRIST, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
@@ -184,34 +185,23 @@ class DexYCBDataset(HandDataset):
         """Make the sample of a row; see the table in `dfmamba.datasets.base`."""
         table = self.index.columns
         sequence, camera, frame = int(table["sequence"][row]), int(table["camera"][row]), int(table["frame_idx"][row])
-        focal, principal_point = table["focal_px"][camera], table["principal_point_px"][camera]
-        name, serial = table["sequence_name"][sequence].decode(), table["serial"][camera].decode()
-        joints_cam = np.array(table["joints_cam_mm"][row])
-        wrist_depth = joints_cam[WRIST, 2]
-        keypoints = np.concatenate([project(joints_cam, focal, principal_point), joints_cam[:, 2:] - wrist_depth], 1)
+        joints_cam, image_id = np.array(table["joints_cam_mm"][row]), int(table["image_id"][row])
         sides = np.arange(len(SIDES)) == table["sequence_side"][sequence]  # [right, left]
-        image_id = int(table["image_id"][row])
-        return {
-            "img_id": image_id,
-            "id": image_id,
-            "seq_name": name,
-            "camera": serial,
-            "capture": int(table["sequence_number"][sequence]),
-            "subject": int(table["sequence_subject"][sequence]),
-            "frame_idx": frame,
-            "keypoints": keypoints[None].astype(np.float32),
-            "keypoints_cam": joints_cam[None].astype(np.float32),
-            "root_depth": np.full(ONE_HAND.num_joints, wrist_depth, dtype=np.float32),
-            "keypoints_visible": np.ones((1, ONE_HAND.num_joints), dtype=np.float32),
-            "hand_type": sides[None].astype(np.float32),
-            "hand_type_valid": np.ones(1, dtype=np.float32),
-            "rel_root_depth": np.zeros(1, dtype=np.float32),
-            "rel_root_valid": np.zeros(1, dtype=np.float32),
-            "abs_depth": (sides * wrist_depth).astype(np.float32),
-            "focal": np.array(focal, dtype=np.float32),
-            "principal_pt": np.array(principal_point, dtype=np.float32),
-            "bbox": xywh_to_xyxy(table["bbox_xywh"][row])[None].astype(np.float32),
-            "bbox_score": np.ones(1, dtype=np.float32),
-            "image_size": np.array(IMAGE_SIZE, dtype=np.int32),
-            "rotation": 0,
-        }
+        return build_sample(
+            joints_cam,
+            np.ones(ONE_HAND.num_joints, dtype=bool),
+            root_depth_mm=joints_cam[WRIST, 2],
+            abs_depth_mm=sides * joints_cam[WRIST, 2],
+            focal_px=table["focal_px"][camera],
+            principal_point_px=table["principal_point_px"][camera],
+            hand_type=sides,
+            bbox_xyxy=xywh_to_xyxy(table["bbox_xywh"][row]),
+            image_size=IMAGE_SIZE,
+            img_id=image_id,
+            id=image_id,
+            seq_name=table["sequence_name"][sequence].decode(),
+            camera=table["serial"][camera].decode(),
+            capture=int(table["sequence_number"][sequence]),
+            subject=int(table["sequence_subject"][sequence]),
+            frame_idx=frame,
+        )

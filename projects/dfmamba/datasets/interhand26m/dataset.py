@@ -13,9 +13,10 @@ from dfmamba.datasets.base import HandDataset
 from dfmamba.datasets.interhand26m.annotations import HAND_TYPES, PARSER_VERSION, joints_in_camera, parse_interhand26m
 from dfmamba.datasets.interhand26m.rootnet import PARSER_VERSION as ROOTNET_PARSER_VERSION
 from dfmamba.datasets.interhand26m.rootnet import parse_rootnet
-from dfmamba.geometry import project, xywh_to_xyxy
+from dfmamba.datasets.sample import build_sample
+from dfmamba.geometry import xywh_to_xyxy
 from dfmamba.io.files import Faults
-from dfmamba.skeleton import LEFT, RIGHT, TWO_HANDS, mmpose_metainfo
+from dfmamba.skeleton import TWO_HANDS, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
 
 SPLITS = ("train", "val", "test")
@@ -156,40 +157,30 @@ class InterHand26MDataset(HandDataset):
         """Make the sample of a row; see the table in `dfmamba.datasets.base`."""
         table = self.index.columns
         camera, valid = table["camera"][row], table["joint_valid"][row]
-        focal, principal_point = table["focal_px"][camera], table["principal_point_px"][camera]
         joints_cam = np.where(valid[:, None], joints_in_camera(table, row), 0)
-        root_depth = joints_cam[list(TWO_HANDS.roots), 2]  # [right, left]; 0 without a valid root
-        both_roots = valid[list(TWO_HANDS.roots)].all()
-        keypoints = np.zeros_like(joints_cam)
-        keypoints[valid, :2] = project(joints_cam[valid], focal, principal_point)
-        depth_of_joints_root = joints_cam[list(TWO_HANDS.root_of_joint), 2]
-        keypoints[:, 2] = joints_cam[:, 2] - depth_of_joints_root
-        bbox, abs_depth = table["bbox_xywh"][row], root_depth
+        root_depth = joints_cam[list(TWO_HANDS.root_of_joint), 2]  # 0 without a valid root
+        bbox, abs_depth = table["bbox_xywh"][row], root_depth[list(TWO_HANDS.roots)]
         if self.rootnet is not None:
             rootnet_row = self.rootnet_row[row]
             bbox = self.rootnet.columns["bbox_xywh"][rootnet_row]
             abs_depth = self.rootnet.columns["abs_depth_mm"][rootnet_row]
-        return {
-            "img_id": int(table["image_id"][row]),
-            "id": int(table["annotation_id"][row]),
-            "seq_name": table["sequence_name"][table["sequence"][row]].decode(),
-            "camera": table["camera_name"][camera].decode(),
-            "capture": int(table["capture"][camera]),
-            "subject": int(table["subject"][row]),
-            "frame_idx": int(table["frame_idx"][row]),
-            "keypoints": keypoints[None].astype(np.float32),
-            "keypoints_cam": joints_cam[None].astype(np.float32),
-            "keypoints_visible": valid[None].astype(np.float32),
-            "root_depth": depth_of_joints_root.astype(np.float32),
-            "hand_type": table["hand_type"][row][None].astype(np.float32),
-            "hand_type_valid": table["hand_type_valid"][row][None].astype(np.float32),
-            "rel_root_depth": np.array([both_roots * (root_depth[LEFT] - root_depth[RIGHT])], dtype=np.float32),
-            "rel_root_valid": np.array([both_roots], dtype=np.float32),
-            "abs_depth": np.asarray(abs_depth, dtype=np.float32),
-            "focal": focal.astype(np.float32),
-            "principal_pt": principal_point.astype(np.float32),
-            "bbox": xywh_to_xyxy(bbox)[None].astype(np.float32),
-            "bbox_score": np.ones(1, dtype=np.float32),
-            "image_size": np.array(table["image_size"][row], dtype=np.int32),
-            "rotation": 0,
-        }
+        return build_sample(
+            joints_cam,
+            valid,
+            root_depth_mm=root_depth,
+            abs_depth_mm=abs_depth,
+            focal_px=table["focal_px"][camera],
+            principal_point_px=table["principal_point_px"][camera],
+            hand_type=table["hand_type"][row],
+            hand_type_valid=table["hand_type_valid"][row],
+            rel_root_valid=bool(valid[list(TWO_HANDS.roots)].all()),
+            bbox_xyxy=xywh_to_xyxy(bbox),
+            image_size=table["image_size"][row],
+            img_id=int(table["image_id"][row]),
+            id=int(table["annotation_id"][row]),
+            seq_name=table["sequence_name"][table["sequence"][row]].decode(),
+            camera=table["camera_name"][camera].decode(),
+            capture=int(table["capture"][camera]),
+            subject=int(table["subject"][row]),
+            frame_idx=int(table["frame_idx"][row]),
+        )

@@ -7,7 +7,7 @@ from mmpose.registry import DATASETS
 from numpy.typing import NDArray
 
 from dfmamba.datasets.interhand26m.dataset import InterHand26MDataset
-from dfmamba.datasets.sample import sample_of_one_hand
+from dfmamba.datasets.sample import SAMPLE_NAMES, build_one_of_two
 from dfmamba.geometry import project, tight_box, xywh_to_xyxy
 from dfmamba.skeleton import NUM_HAND_JOINTS, WRIST, hand_slice
 
@@ -61,7 +61,14 @@ class InterHand26MHandsDataset(InterHand26MDataset):
         joints = sample["keypoints_cam"][0, hand_slice(side)]
         valid = sample["keypoints_visible"][0, hand_slice(side)] > 0
         focal, principal_point = sample["focal"], sample["principal_pt"]
-        sample |= sample_of_one_hand(side, joints, valid, focal, principal_point)
         points = project(np.where(valid[:, None], joints, 1), focal, principal_point)
-        sample["bbox"] = xywh_to_xyxy(tight_box(points, valid, BOX_ENLARGEMENT))[None].astype(np.float32)
-        return sample
+        return build_one_of_two(
+            side,
+            joints,
+            valid,
+            focal_px=focal,
+            principal_point_px=principal_point,
+            bbox_xyxy=xywh_to_xyxy(tight_box(points, valid, BOX_ENLARGEMENT)),
+            image_size=sample["image_size"],
+            **{name: sample[name] for name in SAMPLE_NAMES},
+        )

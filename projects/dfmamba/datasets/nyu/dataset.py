@@ -17,6 +17,7 @@ from dfmamba.datasets.nyu.annotations import (
     depth_file_name,
     parse_nyu,
 )
+from dfmamba.datasets.sample import build_sample
 from dfmamba.geometry import NYU_FOCAL, NYU_IMAGE_SIZE, NYU_PRINCIPAL_POINT, camera_to_nyu_uvd, flip_y
 from dfmamba.io.files import Faults, read_mat
 from dfmamba.skeleton import NYU_14, NYU_14_OF_36, mmpose_metainfo
@@ -151,29 +152,20 @@ class NYUDataset(HandDataset):
         """Make the sample of a row; see the table in `dfmamba.datasets.base`."""
         columns = self.index.columns
         frame, joints_cam, centre_uvd = int(columns["frame"][row]), columns["joints_cam"][row], columns["centre"][row]
-        keypoints = camera_to_nyu_uvd(joints_cam)
-        keypoints[:, 2] -= centre_uvd[2]
-        return {
-            "img_id": frame + 1,
-            "id": frame + 1,  # as in the files' names
-            "seq_name": Path(self.data_prefix["img"]).name,
-            "camera": str(self.camera),
-            "capture": 0,
-            "subject": 0,  # not annotated
-            "frame_idx": frame + 1,
-            "keypoints": keypoints[None].astype(np.float32),
-            "keypoints_cam": joints_cam[None].astype(np.float32),
-            "keypoints_visible": np.ones((1, NYU_14.num_joints), dtype=np.float32),
-            "root_depth": np.full(NYU_14.num_joints, centre_uvd[2], dtype=np.float32),
-            "hand_type": np.array([[1, 0]], dtype=np.float32),
-            "hand_type_valid": np.zeros(1, dtype=np.float32),  # nobody says which hand it is
-            "rel_root_depth": np.zeros(1, dtype=np.float32),
-            "rel_root_valid": np.zeros(1, dtype=np.float32),
-            "abs_depth": np.full(2, centre_uvd[2], dtype=np.float32),
-            "focal": np.array(NYU_FOCAL, dtype=np.float32),
-            "principal_pt": np.array(NYU_PRINCIPAL_POINT, dtype=np.float32),
-            "bbox": cube_box(centre_uvd, self.half_mm)[None].astype(np.float32),
-            "bbox_score": np.ones(1, dtype=np.float32),
-            "image_size": np.array(NYU_IMAGE_SIZE, dtype=np.int32),
-            "rotation": 0,
-        }
+        return build_sample(
+            joints_cam,
+            np.ones(NYU_14.num_joints, dtype=bool),
+            root_depth_mm=centre_uvd[2],
+            abs_depth_mm=np.repeat(centre_uvd[2], 2),
+            focal_px=NYU_FOCAL,
+            principal_point_px=NYU_PRINCIPAL_POINT,
+            hand_type=[1, 0],
+            hand_type_valid=0,  # nobody says which hand it is
+            bbox_xyxy=cube_box(centre_uvd, self.half_mm),
+            image_size=NYU_IMAGE_SIZE,
+            img_id=frame + 1,
+            id=frame + 1,  # as in the files' names
+            seq_name=Path(self.data_prefix["img"]).name,
+            camera=str(self.camera),
+            frame_idx=frame + 1,
+        )

@@ -19,7 +19,7 @@ from dfmamba.datasets.rhp.annotations import (
     right_hand_first,
     wrist_last,
 )
-from dfmamba.datasets.sample import sample_of_one_hand
+from dfmamba.datasets.sample import build_one_of_two
 from dfmamba.geometry import xywh_to_xyxy
 from dfmamba.io.files import Faults, read_pickle
 from dfmamba.skeleton import NUM_HAND_JOINTS, TWO_HANDS, hand_slice, mmpose_metainfo
@@ -148,25 +148,21 @@ class RHPDataset(HandDataset):
         """Make the sample of a row; see the table in `dfmamba.datasets.base`."""
         column = {name: values[row] for name, values in self.index.columns.items()}
         image_id = int(column["image_id"])
-        return {
-            "img_id": image_id,
-            "id": int(column["annotation_id"]),
-            "seq_name": FOLDERS[self.split],
-            "camera": "",
-            "capture": 0,
-            "subject": 0,
-            "frame_idx": image_id,
-            **sample_of_one_hand(
-                int(column["side"]),
-                column["joints_cam_mm"],
-                column["joint_valid"],
-                column["focal_px"],
-                column["principal_point_px"],
-            ),
+        sample = build_one_of_two(
+            int(column["side"]),
+            column["joints_cam_mm"],
+            column["joint_valid"],
+            focal_px=column["focal_px"],
+            principal_point_px=column["principal_point_px"],
+            bbox_xyxy=xywh_to_xyxy(column["bbox_xywh"]),
+            image_size=column["image_size"],
+            img_id=image_id,
+            id=int(column["annotation_id"]),
+            seq_name=FOLDERS[self.split],
+            camera="",
+            frame_idx=image_id,
+        )
+        return sample | {
             "all_joints_cam": np.array(column["joints_cam_mm"], dtype=np.float32),
             "joints_seen": column["joint_seen"].astype(np.float32),
-            "bbox": xywh_to_xyxy(column["bbox_xywh"])[None].astype(np.float32),
-            "bbox_score": np.ones(1, dtype=np.float32),
-            "image_size": np.array(column["image_size"], dtype=np.int32),
-            "rotation": 0,
         }

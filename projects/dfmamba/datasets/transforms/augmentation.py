@@ -19,6 +19,8 @@ from mmcv.transforms.utils import cache_randomness
 from mmpose.registry import TRANSFORMS
 from numpy.typing import NDArray
 
+from dfmamba.datasets.sample import mirror
+
 
 @TRANSFORMS.register_module()
 class RandomHandFlip(BaseTransform):
@@ -56,37 +58,8 @@ class RandomHandFlip(BaseTransform):
         results["flip"] = self._draw()
         results["flip_direction"] = "horizontal" if results["flip"] else None
         if results["flip"]:
-            self.mirror(results)
+            mirror(results)
         return results
-
-    @staticmethod
-    def mirror(results: dict) -> None:
-        """Mirror the sample; arrays are replaced, not written to."""
-        last_column = results["img"].shape[1] - 1
-        order = list(results["flip_indices"])
-        results["img"] = cv2.flip(results["img"], 1).reshape(results["img"].shape)  # it drops a single channel
-        for key in ("keypoints", "keypoints_cam", "keypoints_visible"):
-            if key in results:
-                results[key] = results[key][:, order]  # indexing makes a copy
-        if "root_depth" in results:
-            results["root_depth"] = results["root_depth"][order]
-        if "keypoints" in results:
-            results["keypoints"][..., 0] = last_column - results["keypoints"][..., 0]
-        if "keypoints_cam" in results:
-            results["keypoints_cam"][..., 0] *= -1
-        for key in ("principal_pt", "bbox_center"):
-            if key in results:
-                results[key] = results[key].copy()
-                results[key][..., 0] = last_column - results[key][..., 0]
-        if "bbox" in results:
-            x0, y0, x1, y1 = np.moveaxis(results["bbox"], -1, 0)
-            results["bbox"] = np.stack([last_column - x1, y0, last_column - x0, y1], axis=-1)
-        for key in ("hand_type", "abs_depth"):
-            if key in results:
-                results[key] = np.ascontiguousarray(results[key][..., ::-1])
-        for key in ("rel_root_depth", "bbox_rotation"):
-            if key in results:
-                results[key] = -results[key]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(prob={self.prob})"

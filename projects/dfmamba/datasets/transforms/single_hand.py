@@ -20,10 +20,10 @@ from mmcv.transforms import BaseTransform
 from mmpose.registry import TRANSFORMS
 from numpy.typing import ArrayLike, NDArray
 
-from dfmamba.datasets.transforms.augmentation import RandomHandFlip
+from dfmamba.datasets.sample import mirror, take_hand, turn_to_view
 from dfmamba.datasets.transforms.own_pictures import add_hand_type, count_joints, has_truth, warn_once
 from dfmamba.geometry import back_project, rotation_to_optical_axis, turn_about_optical_axis
-from dfmamba.skeleton import LEFT, ONE_HAND, SIDES, TWO_HANDS, hand_slice, skeleton_with
+from dfmamba.skeleton import LEFT, ONE_HAND, SIDES, TWO_HANDS, skeleton_with
 
 # Wrist to middle1 of a hand of 180 mm: the size that `dfmamba.data_tools.bone_checks` compares with; it has the source.
 USUAL_BONE, USUAL_BONE_MM = ("wrist", "middle1"), 86.0
@@ -59,15 +59,7 @@ class ToSingleHand(BaseTransform):
                 f"{num_joints} joints with {' and '.join(SIDES[side] for side in there) or 'no'} hand"
                 + (" (see InterHand26MHandsDataset)" if len(there) > 1 else "")
             )
-        joints = hand_slice(int(there[0]))
-        for key in ("keypoints", "keypoints_cam", "keypoints_visible"):
-            if key in results:
-                results[key] = results[key][:, joints].copy()
-        for key in ("root_depth", "dataset_keypoint_weights"):
-            if key in results:
-                results[key] = np.asarray(results[key])[joints].copy()
-        links = {"flip_indices": ONE_HAND.flip, "flip_pairs": [], "skeleton_links": ONE_HAND.bones}
-        results.update({key: list(value) for key, value in links.items() if key in results})
+        take_hand(results, int(there[0]))
         return results
 
     def __repr__(self) -> str:
@@ -100,7 +92,7 @@ class MirrorLeftHand(BaseTransform):
         add_hand_type(results)
         results["mirrored"] = bool(np.reshape(results["hand_type"], -1)[LEFT] > 0)
         if results["mirrored"]:
-            RandomHandFlip.mirror(results)
+            mirror(results)
         return results
 
     def __repr__(self) -> str:
@@ -127,8 +119,8 @@ class RotateCameraJoints(BaseTransform):
         """Turn the joints; the array is replaced, not written to."""
         angle = results.get("bbox_rotation", results.get("cube_rotation", 0.0))
         joints = results["keypoints_cam"]
-        seen = joints @ results["view_rotation"].T if "view_rotation" in results else joints
-        results["keypoints_cam"] = turn_about_optical_axis(seen, -np.reshape(angle, -1)[0]).astype(joints.dtype)
+        turned = turn_to_view(joints, results)
+        results["keypoints_cam"] = turn_about_optical_axis(turned, -np.reshape(angle, -1)[0]).astype(joints.dtype)
         return results
 
     def __repr__(self) -> str:

@@ -11,9 +11,9 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from numpy.typing import NDArray
 
+from dfmamba.datasets.sample import lift
 from dfmamba.engine.report import is_synthetic
 from dfmamba.evaluation.functional import joint_errors, root_align
-from dfmamba.geometry import back_project
 from dfmamba.skeleton import Skeleton, skeleton_with
 from dfmamba.visualization.contact_sheet import make_contact_sheet, save_image
 from dfmamba.visualization.overlay import draw_skeleton, draw_truth, to_rgb
@@ -115,24 +115,21 @@ def root_relative_error_mm(sample: Any, predicted: NDArray, valid: NDArray, skel
     """
     if not skeleton.roots or "keypoints_cam" not in sample.gt_instances or not valid.any():
         return None
-    joints = _predicted_in_space(sample, predicted, skeleton)
+    joints = _predicted_in_space(sample, predicted)
     if joints is None:
         return None
     truth, roots = _numpy(sample.gt_instances.keypoints_cam)[0], skeleton.root_of_joint
     return float(joint_errors(root_align(joints, roots), root_align(truth, roots))[valid].mean())
 
 
-def _predicted_in_space(sample: Any, predicted: NDArray, skeleton: Skeleton) -> NDArray | None:
+def _predicted_in_space(sample: Any, predicted: NDArray) -> NDArray | None:
     """Return the predicted joints in camera space, (J, 3) in mm; None where they cannot be known."""
     if "keypoints_cam" in sample.pred_instances:
         return _numpy(sample.pred_instances.keypoints_cam)[0]
     info = sample.metainfo
     if predicted.shape[1] < 3 or not all(key in info for key in ("abs_depth", "focal", "principal_pt")):
         return None
-    abs_depth = np.asarray(info["abs_depth"], dtype=np.float64).reshape(-1)
-    hand = np.arange(skeleton.num_joints) * len(skeleton.roots) // skeleton.num_joints
-    depth = predicted[:, 2] + (abs_depth[hand] if len(skeleton.roots) == len(abs_depth) else abs_depth.max())
-    return back_project(predicted[:, :2], depth, info["focal"], info["principal_pt"])
+    return lift(predicted, info["abs_depth"], info["focal"], info["principal_pt"])
 
 
 def _name(sample: Any) -> str:

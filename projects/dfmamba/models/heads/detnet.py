@@ -17,6 +17,8 @@ from mmpose.structures import PoseDataSample
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dfmamba.datasets.sample import turn_back
+
 from .detnet_losses import heat_loss, vector_loss
 
 Features = Sequence[Tensor]
@@ -171,8 +173,7 @@ class DetNetHead(BaseHead):
         assert self.decoder is not None
         points, scores, locations = self.decoder.decode(heatmaps, location_maps)
         joints = locations - locations[:, [self.decoder.origin]]
-        if "view_rotation" in sample.metainfo:
-            joints = joints @ np.asarray(sample.metainfo["view_rotation"], dtype=joints.dtype)  # R^T X of each joint
+        joints = turn_back(joints, sample.metainfo)
         scale_free = joints / np.maximum(self.decoder.bone_length(joints), 1e-6)
         joints_mm = scale_free * self._bone_length_of(sample)
         return InstanceData(

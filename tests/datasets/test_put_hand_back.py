@@ -5,7 +5,7 @@ import pytest
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 
-from dfmamba.models.two_hands import restore_two_hands
+from dfmamba.datasets.sample import put_hand_back
 
 
 def make_sample(hand_type=(0.0, 1.0), one_of_two_hands=True):
@@ -36,7 +36,7 @@ def make_sample(hand_type=(0.0, 1.0), one_of_two_hands=True):
     ("hand_type", "hand", "other"), [((1, 0), slice(0, 21), slice(21, 42)), ((0, 1), slice(21, 42), slice(0, 21))]
 )
 def test_the_hand_gets_its_place(hand_type, hand, other):
-    before, after = make_sample(), restore_two_hands(make_sample(hand_type))
+    before, after = make_sample(), put_hand_back(make_sample(hand_type))
     for part in ("gt_instances", "pred_instances"):
         for name in set(getattr(before, part).keys()) - {"bboxes"}:
             values, old = getattr(after, part)[name], getattr(before, part)[name]
@@ -51,19 +51,19 @@ def test_the_hand_gets_its_place(hand_type, hand, other):
 def test_a_picture_without_truth_has_its_prediction_restored_alone():
     sample = make_sample()
     sample.gt_instances = InstanceData(bboxes=np.ones((1, 4)), keypoints_visible=np.ones((1, 1, 1)))  # mmpose's ones
-    restore_two_hands(sample)
+    put_hand_back(sample)
     assert sample.pred_instances.keypoints.shape == (1, 42, 3)
     assert sample.gt_instances.keypoints_visible.shape == (1, 1, 1)
 
 
 def test_samples_of_one_hand_stay():
     sample = make_sample(one_of_two_hands=False)
-    assert restore_two_hands(sample).pred_instances.keypoints.shape == (1, 21, 3)
-    assert restore_two_hands(PoseDataSample()).metainfo == {}
+    assert put_hand_back(sample).pred_instances.keypoints.shape == (1, 21, 3)
+    assert put_hand_back(PoseDataSample()).metainfo == {}
 
 
 def test_an_unknown_side_is_named():
     sample = make_sample()
     del sample.hand_type
     with pytest.raises(ValueError, match="hand_type: expected the hand's side among the meta keys"):
-        restore_two_hands(sample)
+        put_hand_back(sample)

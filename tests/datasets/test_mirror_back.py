@@ -5,8 +5,8 @@ import pytest
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 
+from dfmamba.datasets.sample import mirror_back
 from dfmamba.geometry import project
-from dfmamba.models.mirroring import mirror_back
 
 WIDTH = 100
 
