@@ -19,7 +19,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     layouts = parser.add_subparsers(dest="layout", required=True, metavar="LAYOUT")
-    for spec in data_sets().values():
+    for spec in filter(lambda spec: spec.writer, data_sets().values()):
         text = f"{spec.title}: {spec.content}"
         layout = layouts.add_parser(spec.name, help=text, description=text)
         layout.add_argument("--out", type=Path, required=True, help="folder for the set")

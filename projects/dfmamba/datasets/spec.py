@@ -82,13 +82,13 @@ class DatasetSpec:
         metric_name: The class registered with mmpose, which `dfmamba.evaluation` offers, too.
         protocol_name: A `dfmamba.evaluation.scores.Protocol`.
         results_name: A `dfmamba.evaluation.result_files.ResultFiles`.
-        writer: Function that writes a synthetic set in the official layout; a `LAYOUT` stands beside it.
         pred_formats: What files of predictions can be.
         gt_formats: What ground truth can be read from, beside files in these formats.
         joints: Joint set and order in the sample, and how the official files differ.
         root: What depths are relative to.
         unit: Of the official files.
         crop: The rule of the crop.
+        writer: Function that writes a synthetic set in the official layout; a `LAYOUT` stands beside it. None without.
         pred_options: What a file of predictions does not say.
         gt_options: What the official annotation leaves open.
         demo: Its demo; None without one.
@@ -103,13 +103,13 @@ class DatasetSpec:
     metric_name: str
     protocol_name: str
     results_name: str
-    writer: str
     pred_formats: str
     gt_formats: str
     joints: str
     root: str
     unit: str
     crop: str
+    writer: str | None = None
     pred_options: tuple[Option, ...] = ()
     gt_options: tuple[Option, ...] = ()
     demo: Demo | None = None
@@ -127,17 +127,23 @@ class DatasetSpec:
     @property
     def write(self) -> Callable:
         """The writer of synthetic sets."""
-        return resolve_name(self.writer)
+        return resolve_name(_required(self, self.writer))
 
     @property
     def writer_layout(self) -> "Layout":
         """What the writer imitates."""
-        return resolve_name(self.writer.partition(":")[0] + ":LAYOUT")
+        return resolve_name(_required(self, self.writer).partition(":")[0] + ":LAYOUT")
 
     def register(self) -> None:
         """Import the adapters and the metric, which registers them with mmpose."""
         for name in (*self.adapters, self.metric_name):
             resolve_name(name)
+
+
+def _required(spec: DatasetSpec, writer: str | None) -> str:
+    if writer is None:
+        raise ValueError(f"data set {spec.name!r}: expected a writer of synthetic sets, got none")
+    return writer
 
 
 _registered: dict[str, DatasetSpec] = {}

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dfmamba.evaluation.result_files import ResultFiles
 from dfmamba.evaluation.scores import JointTable, stack_fields
 from dfmamba.io.json_values import mask_of, numbers_of, read_json, shrink
 from dfmamba.io.text_lines import check_unique, fault
@@ -34,6 +35,24 @@ def is_joints_json(path: str | Path) -> bool:
         return FORMAT.encode() in file.read(200)
 
 
+def joints_and_valid(path: Path, place: str, sample: dict, count: int) -> tuple[NDArray, NDArray[np.bool_]]:
+    """Return the joints (count, 3) of a sample, and which are valid (count,): all, if it does not say."""
+    joints = numbers_of(path, place, "joints", sample.get("joints"), (count, 3))
+    if "valid" not in sample:
+        return joints, np.ones(count, dtype=bool)
+    return joints, mask_of(path, place, "valid", sample["valid"], (count,))
+
+
+def read_joints(path: Path, place: str, sample: dict, count: int) -> tuple[NDArray, NDArray[np.bool_], Fields]:
+    """Return the joints (count, 3) of a sample, which are valid (count,), and nothing else."""
+    return *joints_and_valid(path, place, sample, count), {}
+
+
+def write_joints(joints: NDArray, valid: NDArray[np.bool_], fields: Fields, gt: bool) -> dict[str, Any]:
+    """Return a sample for JSON, in mm with four digits after the point; of ground truth with the valid joints."""
+    return ({"valid": valid.astype(int).tolist()} if gt else {}) | {"joints": joints.round(4).tolist()}
+
+
 @dataclass(frozen=True)
 class JointsJSON:
     """The form of one data set.
@@ -41,15 +60,15 @@ class JointsJSON:
     Attributes:
         protocol: Name of the data set.
         joint_names: Of a sample's joints, in order.
-        read_sample: From path, place in the file (for messages) and entry to the joints (J, 3) and validity (J,) in the
-            skeleton of the protocol, and the fields of `JointTable`.
+        read_sample: From path, place in the file (for messages), entry and number of joints to the joints (J, 3) and
+            validity (J,) in the skeleton of the protocol, and the fields of `JointTable`.
         write_sample: From joints (J, 3), validity (J,), fields, and whether it is ground truth to an entry without id.
     """
 
     protocol: str
     joint_names: tuple[str, ...]
-    read_sample: Callable[[Path, str, dict], tuple[NDArray, NDArray, Fields]]
-    write_sample: Callable[[NDArray, NDArray, Fields, bool], dict[str, Any]]
+    read_sample: Callable[[Path, str, dict, int], tuple[NDArray, NDArray, Fields]] = read_joints
+    write_sample: Callable[[NDArray, NDArray, Fields, bool], dict[str, Any]] = write_joints
 
     def read(self, path: str | Path) -> JointTable:
         """Read a file.
@@ -69,7 +88,7 @@ class JointsJSON:
             if not isinstance(sample, dict) or type(sample.get("id")) not in (int, str):  # True is an int, too
                 raise fault(path, place, "a dictionary with an 'id', number or text", str(sample)[:100])
             check_unique(path, place, sample["id"], seen)
-            entries = self.read_sample(path, f"sample {sample['id']!r}", sample)
+            entries = self.read_sample(path, f"sample {sample['id']!r}", sample, len(self.joint_names))
             joints.append(entries[0])
             valid.append(entries[1])
             fields.append(entries[2])
@@ -98,10 +117,6 @@ class JointsJSON:
                 file.write(",\n" if row + 1 < len(table.ids) else "\n")
             file.write("]}\n")
 
-
-def joints_and_valid(path: Path, place: str, sample: dict, count: int) -> tuple[NDArray, NDArray[np.bool_]]:
-    """Return the joints (count, 3) of a sample, and which are valid (count,): all, if it does not say."""
-    joints = numbers_of(path, place, "joints", sample.get("joints"), (count, 3))
-    if "valid" not in sample:
-        return joints, np.ones(count, dtype=bool)
-    return joints, mask_of(path, place, "valid", sample["valid"], (count,))
+    def results(self) -> ResultFiles:
+        """Return this form as the result files of a data set; ground truth is read from files in it, too."""
+        return ResultFiles(read=self.read, write=self.write, read_annotations=lambda path: None)

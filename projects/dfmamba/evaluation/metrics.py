@@ -2,22 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
+from mmpose.registry import METRICS
 from numpy.typing import NDArray
 
+from dfmamba.datasets import spec
 from dfmamba.datasets.sample import lift
-from dfmamba.datasets.spec import data_set
 from dfmamba.evaluation.report import format_scores, write_json
 from dfmamba.evaluation.scores import JointTable, Protocol, Scores, stack_fields
 from dfmamba.io.outputs import check_output_file
 
 
+@METRICS.register_module()
 class HandMetric(BaseMetric):
-    """Base of the metrics: collects predicted and true joints of each sample, scores them together, logs the table.
+    """A data set's protocol as a metric; the base of those that need more than the joints.
+
+    It collects predicted and true joints of each sample, scores them together, and logs the table.
 
     Reads from each data sample, K joints: `pred_instances.keypoints_cam` (1, K, 3) in mm; or, where it is missing,
     `pred_instances.keypoints` (1, K, 3), x and y in px of the original image, z in mm relative to `root_depth`, which
@@ -28,6 +32,7 @@ class HandMetric(BaseMetric):
     and drops those that a sampler added.
 
     Args:
+        data_set: Name of the data set in its registry, `dfmamba.datasets.spec`; a subclass has its own.
         result_file: Write the predictions to this file, in the format that people exchange for this data set (see
             `results.py` of the data set).
         details_file: Write per-joint and per-finger errors, counts, protocol and data source to this JSON file.
@@ -39,16 +44,20 @@ class HandMetric(BaseMetric):
         UserError: One of the files could not be written.
     """
 
-    data_set_name: ClassVar[str]  # of its registry, `dfmamba.datasets.spec`
+    data_set_name: str  # in the registry
 
     def __init__(
         self,
+        data_set: str | None = None,
         result_file: str | None = None,
         details_file: str | None = None,
         collect_device: str = "cpu",
         collect_dir: str | None = None,
         prefix: str | None = None,
     ) -> None:
+        self.data_set_name = data_set or self.data_set_name
+        if prefix is None and self.default_prefix is None:
+            prefix = self.protocol.prefix
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         for name, path in (("result_file", result_file), ("details_file", details_file)):
             if path is not None:
@@ -58,7 +67,7 @@ class HandMetric(BaseMetric):
     @property
     def protocol(self) -> Protocol:
         """The protocol by which this metric scores."""
-        return data_set(self.data_set_name).protocol
+        return spec.data_set(self.data_set_name).protocol
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Store the joints of each sample."""
@@ -185,7 +194,7 @@ class HandMetric(BaseMetric):
     def _write_predictions(self, path: Path, pred: JointTable) -> None:
         """Write the result file. A failure is logged: the other processes wait for the numbers."""
         try:
-            data_set(self.data_set_name).results.write_table(path, self.for_result_file(pred))
+            spec.data_set(self.data_set_name).results.write_table(path, self.for_result_file(pred))
         except (ValueError, OSError) as error:
             MMLogger.get_current_instance().error(f"{type(self).__name__}: the predictions were not written: {error}")
         else:

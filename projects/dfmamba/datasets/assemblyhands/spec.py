@@ -13,7 +13,6 @@ SPEC = DatasetSpec(
     metric_name=f"{HERE}.metric:AssemblyHandsMPJPE",
     protocol_name=f"{HERE}.protocol:PROTOCOL",
     results_name=f"{HERE}.results:RESULTS",
-    writer="dfmamba.synthesis.assemblyhands:write_assemblyhands",
     pred_formats="JSON of frames, or HANDS 2024's",
     gt_formats="*_joint_3d_*.json (by frame), or *_ego_data_*.json with the other two beside it (by camera image, "
     "as the toolkit counts)",
@@ -21,6 +20,7 @@ SPEC = DatasetSpec(
     root="wrist of the joint's own hand",
     unit="mm, in the world",
     crop="the file's box times 1.75, made square",
+    writer="dfmamba.synthesis.assemblyhands:write_assemblyhands",
     demo=Demo(
         "dfmamba_assemblyhands_demo",
         1200,

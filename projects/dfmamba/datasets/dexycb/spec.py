@@ -13,13 +13,13 @@ SPEC = DatasetSpec(
     metric_name=f"{HERE}.metric:DexYCBMPJPE",
     protocol_name=f"{HERE}.protocol:PROTOCOL",
     results_name=f"{HERE}.results:RESULTS",
-    writer="dfmamba.synthesis.dexycb:write_dexycb",
     pred_formats="image_id and 63 numbers a line",
     gt_formats="the folder of the data set",
     joints="21; the files: wrist first, each finger from base to tip",
     root="wrist",
     unit="m",
     crop="1.2 times the joints' extent, times 1.25, made square",
+    writer="dfmamba.synthesis.dexycb:write_dexycb",
     pred_options=(
         Option(
             "root_relative",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dfmamba.evaluation.joints_json import Fields, JointsJSON, is_joints_json, joints_and_valid
+from dfmamba.evaluation.joints_json import Fields, JointsJSON, is_joints_json, joints_and_valid, write_joints
 from dfmamba.evaluation.result_files import ResultFiles
 from dfmamba.evaluation.scores import JointTable
 from dfmamba.io.json_values import mask_of, numbers_of
@@ -21,9 +21,9 @@ from dfmamba.skeleton import TWO_HANDS
 HAND_TYPES = {"right": (True, False), "left": (False, True), "interacting": (True, True)}  # (right, left)
 
 
-def _read_sample(path: Path, place: str, sample: dict) -> tuple[NDArray, NDArray, Fields]:
+def _read_sample(path: Path, place: str, sample: dict, count: int) -> tuple[NDArray, NDArray, Fields]:
     """Return joints (42, 3), valid (42,) and the fields of a sample."""
-    joints, valid = joints_and_valid(path, place, sample, TWO_HANDS.num_joints)
+    joints, valid = joints_and_valid(path, place, sample, count)
     fields: Fields = {}
     if "handedness" in sample:
         fields["handedness"] = numbers_of(path, place, "handedness", sample["handedness"], (2,))
@@ -41,8 +41,7 @@ def _read_sample(path: Path, place: str, sample: dict) -> tuple[NDArray, NDArray
 
 def _write_sample(joints: NDArray, valid: NDArray[np.bool_], fields: Fields, gt: bool) -> dict[str, Any]:
     """Return a sample for JSON, in mm with four digits after the point."""
-    sample: dict[str, Any] = {"valid": valid.astype(int).tolist()} if gt else {}
-    sample["joints"] = joints.round(4).tolist()
+    sample = write_joints(joints, valid, fields, gt)
     for name, field in {"handedness": "handedness", "roots": "roots_mm"}.items():
         if field in fields and np.isfinite(fields[field]).all():
             sample[name] = fields[field].round(4).tolist()

@@ -13,13 +13,13 @@ SPEC = DatasetSpec(
     metric_name=f"{HERE}.metric:NYUMeanError",
     protocol_name=f"{HERE}.protocol:PROTOCOL",
     results_name=f"{HERE}.results:RESULTS",
-    writer="dfmamba.synthesis.nyu:write_nyu",
     pred_formats="u v d of 14 joints a line, or .mat",
     gt_formats="joint_data.mat",
     joints="14 of the file's 36 points, in the order of the published results",
     root="centre of the crop; predictions are absolute",
     unit="px, px, mm (u v d), and mm (x y z, y up)",
     crop="220 mm wide and high, 300 mm deep, around the centre",
+    writer="dfmamba.synthesis.nyu:write_nyu",
     pred_options=(
         Option(
             "coordinates",

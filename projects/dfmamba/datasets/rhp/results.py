@@ -16,20 +16,20 @@ from dfmamba.evaluation.result_files import ResultFiles
 from dfmamba.evaluation.scores import JointTable
 from dfmamba.io.json_values import mask_of
 from dfmamba.io.text_lines import fault
-from dfmamba.skeleton import NUM_HAND_JOINTS, ONE_HAND, SIDES, TWO_HANDS, hand_slice
+from dfmamba.skeleton import ONE_HAND, SIDES, TWO_HANDS, hand_slice
 
 
-def _read_sample(path: Path, place: str, sample: dict) -> tuple[NDArray, NDArray, Fields]:
+def _read_sample(path: Path, place: str, sample: dict, count: int) -> tuple[NDArray, NDArray, Fields]:
     """Return joints (42, 3), of which 21 are 0, valid (42,), and which hand it is; all its joints if they are known."""
     if sample.get("hand") not in SIDES:
         raise fault(path, place, f"a 'hand' among {SIDES}", repr(sample.get("hand")))
     side = SIDES.index(sample["hand"])
     joints, valid = np.zeros((TWO_HANDS.num_joints, 3)), np.zeros(TWO_HANDS.num_joints, dtype=bool)
-    joints[hand_slice(side)], valid[hand_slice(side)] = joints_and_valid(path, place, sample, NUM_HAND_JOINTS)
+    joints[hand_slice(side)], valid[hand_slice(side)] = joints_and_valid(path, place, sample, count)
     fields: Fields = {"hand_type": np.arange(len(SIDES)) == side}
     if "seen" in sample:
         fields["seen"], fields["all_joints_mm"] = np.zeros(TWO_HANDS.num_joints, dtype=bool), joints
-        fields["seen"][hand_slice(side)] = mask_of(path, place, "seen", sample["seen"], (NUM_HAND_JOINTS,))
+        fields["seen"][hand_slice(side)] = mask_of(path, place, "seen", sample["seen"], (count,))
     return joints, valid, fields
 
 

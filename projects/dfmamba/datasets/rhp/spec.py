@@ -13,13 +13,13 @@ SPEC = DatasetSpec(
     metric_name=f"{HERE}.metric:RHPEPE",
     protocol_name=f"{HERE}.protocol:PROTOCOL",
     results_name=f"{HERE}.results:RESULTS",
-    writer="dfmamba.synthesis.rhp:write_rhp",
     pred_formats="JSON of ours",
     gt_formats="anno_evaluation.pickle, or a COCO-style JSON",
     joints="42, 21 of them valid; the files: left hand first, wrist first, each finger from tip to base",
     root="wrist of the chosen hand",
     unit="m in the pickles, mm in the JSON files",
     crop="the file's box, or 1.2 times the joints' extent, times 1.25, made square",
+    writer="dfmamba.synthesis.rhp:write_rhp",
     gt_options=(
         Option(
             "validity",
