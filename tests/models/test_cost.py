@@ -11,8 +11,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dfmamba.models import backbones
-from dfmamba.models.blocks import SSM
 from dfmamba.models.cost import RawEstimator, count_as_published, count_multiply_adds, count_parameters
+from dfmamba.models.layers.ssm import SSM
 from dfmamba.ops import dssm
 
 

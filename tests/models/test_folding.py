@@ -6,8 +6,8 @@ from torch import nn
 
 from dfmamba.models import DFMamba
 from dfmamba.models.backbones import TimmBackbone
-from dfmamba.models.blocks import GatedBlock, NoMixer
 from dfmamba.models.folding import FoldedDSSM, PackedLinear, can_pack, fold_for_inference
+from dfmamba.models.layers.gated_block import GatedBlock, NoMixer
 
 
 def with_history(model):

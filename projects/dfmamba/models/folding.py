@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .blocks import DSSM, GatedBlock, Size
 from .layers import operators
+from .layers.dssm import DSSM
+from .layers.gated_block import GatedBlock
 
 # Classes of torchvision, timm and mmpose in which the output of conv1 goes to bn1, and so on.
 _RESNET_PARTS = {"ResNet", "BasicBlock", "Bottleneck"}
@@ -91,7 +92,7 @@ class FoldedDSSM(nn.Module):
         self.mixer = mixer
         del mixer.project_input, mixer.predict_offset, mixer.predict_weight, mixer.project_delta, mixer.A_log
 
-    def forward(self, x: Tensor, size: Size) -> Tensor:
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Return the scanned tokens, (batch, L, channels); `size` is (H, W)."""
         bottleneck, B, C, offset, weight = self.project(x).split(self.widths, -1)
         sampling = self.mixer.shape_sampling(offset, weight)

@@ -9,9 +9,10 @@ from torch import nn
 
 from dfmamba.models import DFMamba
 from dfmamba.models.backbones import ARCHS
-from dfmamba.models.backbones.vmamba import VSSBlock
-from dfmamba.models.blocks import ConvBlock, GatedBlock
 from dfmamba.models.cost import count_multiply_adds, count_parameters
+from dfmamba.models.layers.conv_block import ConvBlock
+from dfmamba.models.layers.gated_block import GatedBlock
+from dfmamba.models.layers.vss import VSSBlock
 
 MIXED = {
     "stem_channels": 8,

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from dfmamba.models.backbones.spatial_mamba import SpatialMambaBlock, StateFusion, StateFusionSSM
-from dfmamba.models.blocks import SSM
+from dfmamba.models.layers.ssm import SSM
 
 SIZE = (3, 4)
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dfmamba.models.backbones.vmamba import CrossScanSSM, VSSBlock
-from dfmamba.models.blocks import SSM
+from dfmamba.models.layers.ssm import SSM
+from dfmamba.models.layers.vss import CrossScanSSM, VSSBlock
 
 SIZE = (3, 4)
 

@@ -12,11 +12,14 @@ from typing import Any
 from torch import nn
 
 from ..base import register_backbone
-from ..blocks import ConvBlock, GatedBlock, init_weights
+from ..layers.conv_block import ConvBlock
+from ..layers.drop_path import drop_path_rates
+from ..layers.gated_block import GatedBlock
+from ..layers.ssm import SSM
 from ..layers.stage import Stage
+from ..layers.vss import VSSBlock
 from .levels import check_frozen, resolve_indices
-from .staged import StagedBackbone, drop_path_rates
-from .vmamba import VSSBlock
+from .staged import StagedBackbone
 
 # Options of a block type that a stage may set; anything else in a stage is a mistake of the user's.
 _GATED_OPTIONS = ("expand", "ffn_ratio", "conv_kernel", "conv_causal")
@@ -175,7 +178,7 @@ class DFMamba(StagedBackbone):
             channels, stride = stage["channels"], stage["stride"]
 
         self.finish([stage["channels"] for stage in stages], [stage["stride"] for stage in stages], out_norm)
-        self.apply(init_weights)
+        self.apply(_init_weights)
         self.freeze()
 
 
@@ -219,3 +222,15 @@ def _stage_options(number: int, stage: Mapping[str, Any], defaults: Mapping[str,
                 f"expected one of: {', '.join(allowed) or 'none'}"
             )
     return {key: own.get(key, defaults[key]) for key in allowed}
+
+
+def _init_weights(module: nn.Module) -> None:
+    """Initialise one module; for `nn.Module.apply`, which comes to the parts first and to their SSM last."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Conv2d) and module.groups == 1:  # depthwise ones keep torch's start
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    elif isinstance(module, SSM):
+        module.reset_parameters()

@@ -5,10 +5,11 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from ..blocks import SSM
+from ..layers.drop_path import drop_path_rates
+from ..layers.ssm import SSM
 from ..layers.stage import Stage
 from .levels import check_frozen, resolve_indices
-from .staged import StagedBackbone, drop_path_rates
+from .staged import StagedBackbone
 
 STRIDES = (4, 8, 16, 32)
 

@@ -27,9 +27,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import register_backbone
-from ..blocks import SSM, DropPath, FeedForward, Size
+from ..layers.drop_path import DropPath
+from ..layers.mlp import FeedForward
+from ..layers.ssm import SSM
 from ..layers.state_scan import read_states, scan_states
-from ..layers.token_map_conv import TokenMapConv
+from ..layers.token_conv import TokenMapConv
 from .four_stages import FourStageBackbone
 
 SPATIAL_MAMBA_ARCHS: dict[str, dict[str, Any]] = {
@@ -88,7 +90,7 @@ class StateFusionSSM(SSM):
         super().__init__(channels, num_states, rank, backend)
         self.fusion = StateFusion(channels * num_states)
 
-    def forward(self, x: Tensor, size: Size) -> Tensor:
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Return the tokens, (batch, L, channels); `size` is (H, W)."""
         delta, A, B, C = self.scan_arguments(x)
         states = scan_states(x, delta, A, B.unsqueeze(2), self.delta_bias, self.backend)  # (batch, L, channels, N)
@@ -133,7 +135,7 @@ class SpatialMambaBlock(nn.Module):
         self.ffn = nn.Sequential(nn.LayerNorm(channels), FeedForward(channels, ffn_ratio))
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor, size: Size) -> Tensor:
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Return tokens of the same shape, (batch, L, channels); `size` is (H, W)."""
         x = x + self.position_conv1(x, size)
         u, gate = self.project_in(self.norm(x)).chunk(2, -1)

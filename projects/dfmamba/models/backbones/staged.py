@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..base import BaseModule
-from ..layers.batch_norm import use_running_statistics
-from ..layers.layer_norm import LayerNorm2d
+from ..layers.norm import LayerNorm2d, use_running_statistics
 from ..layers.weight_decay import no_weight_decay
 
 
@@ -105,11 +104,6 @@ class StagedBackbone(BaseModule):
         """Take the frozen parts out of training."""
         for part in [self.stem, *self.stages][: self.frozen_stages + 1]:
             part.eval().requires_grad_(False)
-
-
-def drop_path_rates(last: float, depth: int) -> list[float]:
-    """Return the rate of each of `depth` blocks, growing linearly from 0 to `last`."""
-    return [last * number / max(depth - 1, 1) for number in range(depth)]
 
 
 def fix_size_for_inductor(images: Tensor) -> None:

@@ -17,8 +17,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..base import BaseModule, register_backbone
-from ..layers.batch_norm import use_running_statistics
-from ..layers.layer_norm import LayerNorm2d
+from ..layers.norm import LayerNorm2d, use_running_statistics
 from ..layers.simple_pyramid import SimplePyramid
 from .levels import check_frozen, resolve_indices
 

@@ -5,7 +5,7 @@ from .deformable_attention import DeformableAttention, Levels
 from .position_encoding import anchor_encoding, image_encoding, pixel_centres
 from .simple_pyramid import SimplePyramid
 from .state_scan import read_states, scan_states
-from .token_map_conv import TokenMapConv
+from .token_conv import TokenMapConv
 
 __all__ = [
     "DeformableAttention",

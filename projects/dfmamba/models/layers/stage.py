@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .batch_norm import unchanged_statistics
+from .norm import unchanged_statistics
 
 
 class Stage(nn.Module):

@@ -5,8 +5,13 @@ import torch
 from torch.nn import functional as F
 
 from dfmamba.models.backbones.spatial_mamba import SpatialMambaBlock
-from dfmamba.models.backbones.vmamba import VSSBlock
-from dfmamba.models.blocks import DSSM, SSM, ConvBlock, DropPath, GatedBlock, TokenConv
+from dfmamba.models.layers.conv_block import ConvBlock
+from dfmamba.models.layers.drop_path import DropPath
+from dfmamba.models.layers.dssm import DSSM
+from dfmamba.models.layers.gated_block import GatedBlock
+from dfmamba.models.layers.ssm import SSM
+from dfmamba.models.layers.token_conv import TokenConv
+from dfmamba.models.layers.vss import VSSBlock
 from dfmamba.ops import deform_sample, selective_scan
 
 

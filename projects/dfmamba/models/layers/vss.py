@@ -1,0 +1,115 @@
+"""VMamba's block (Liu et al. 2024, arXiv 2401.10166): a selective scan that reads the map in four directions.
+
+Y = X + VSS(LayerNorm(X)), then Y + FFN(LayerNorm(Y)), with
+
+    VSS(X) = Linear(LayerNorm(S(SiLU(Conv(Linear(X))))))
+
+where Conv is a depthwise 3x3 convolution and S the sum of four selective scans, one in each direction. Tokens are
+(batch, L, channels), L = H*W row by row.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...ops.cost import scan_multiply_adds
+from .cross_scan import NUM_DIRECTIONS, cross_merge, cross_scan
+from .drop_path import DropPath
+from .mlp import FeedForward
+from .ssm import SSM
+from .state_scan import read_states, scan_states
+from .token_conv import TokenMapConv
+from .weight_decay import mark_no_weight_decay
+
+
+class CrossScanSSM(nn.Module):
+    """Four selective scans, one in each direction of the map, added up (SS2D in the paper).
+
+    Each direction k has its own projections to the step size, B and C, and its own A and D. As a projection acts on
+    each token alone, all four are computed row by row; then the tokens are put into the order of their direction.
+
+    Args:
+        channels: Channels of the tokens.
+        num_states: N, states a channel.
+        rank: Width of the bottleneck through which the step size is computed; None for ceil(channels / 16).
+        backend: As for `SSM`.
+    """
+
+    NO_WEIGHT_DECAY = SSM.NO_WEIGHT_DECAY
+
+    def __init__(self, channels: int, num_states: int = 1, rank: int | None = None, backend: str | None = None) -> None:
+        super().__init__()
+        self.backend = backend
+        self.num_directions = NUM_DIRECTIONS
+        self.num_states = num_states
+        self.rank = rank or math.ceil(channels / 16)
+        scans = [SSM(channels, num_states, self.rank, backend) for _ in range(NUM_DIRECTIONS)]  # for their start
+
+        def stack(tensors: list[Tensor]) -> nn.Parameter:
+            return nn.Parameter(torch.stack([tensor.detach() for tensor in tensors]))
+
+        self.input_weight = stack([scan.project_input.weight for scan in scans])  # (4, rank + 2 N, channels)
+        self.delta_weight = stack([scan.project_delta.weight for scan in scans])  # (4, channels, rank)
+        self.delta_bias = stack([scan.delta_bias for scan in scans])  # (4, channels)
+        self.A_log = stack([scan.A_log for scan in scans])  # (4, channels, N)
+        self.D = stack([scan.D for scan in scans])  # (4, channels)
+        mark_no_weight_decay(self)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return the scanned tokens, (batch, L, channels); `size` is (H, W)."""
+        projected = F.linear(x, self.input_weight.flatten(0, 1)).unflatten(-1, (self.num_directions, -1))
+        projected = cross_scan(projected, size)  # (batch, L, 4, rank + 2 N)
+        bottleneck, B, C = projected.split([self.rank, self.num_states, self.num_states], -1)
+        delta = torch.einsum("blkr,kcr->blkc", bottleneck, self.delta_weight)
+        u = cross_scan(x.unsqueeze(2).expand(-1, -1, self.num_directions, -1), size)  # (batch, L, 4, channels)
+        h = scan_states(u, delta, -self.A_log.float().exp(), B.unsqueeze(3), self.delta_bias, self.backend)
+        y = read_states(h, C.unsqueeze(3), self.num_states)
+        # D_k x is the same token in every order, so the four skips are one.
+        return cross_merge(y, size) + self.D.sum(0) * x
+
+    def multiply_adds(self, length: int) -> int:
+        """Return the multiply-adds of the four scans for `length` tokens; each is counted as in `SSM`."""
+        return scan_multiply_adds((1, length, self.D.numel()), (self.D.numel(), self.num_states))
+
+
+class VSSBlock(nn.Module):
+    """VMamba's block on tokens: four scans, then a feed-forward network.
+
+    Args:
+        channels: Channels of the tokens.
+        expand: Inner width of the scans over `channels`.
+        ffn_ratio: Hidden width of the feed-forward network over `channels`; 0 leaves the network out.
+        num_states: N of the scans.
+        rank: Width of the bottleneck of the step size; None for ceil(channels / 16).
+        backend: As for `SSM`.
+        drop_path: Rate at which the residual branches are dropped while training.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        expand: float = 1.0,
+        ffn_ratio: float = 4.0,
+        num_states: int = 1,
+        rank: int | None = None,
+        backend: str | None = None,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        inner = int(channels * expand)
+        self.norm = nn.LayerNorm(channels)
+        self.project_in = nn.Linear(channels, inner, bias=False)
+        self.conv = TokenMapConv(inner, bias=False)
+        self.mixer = CrossScanSSM(inner, num_states, rank or math.ceil(channels / 16), backend)
+        self.scan_norm = nn.LayerNorm(inner)
+        self.project_out = nn.Linear(inner, channels, bias=False)
+        self.drop_path = DropPath(drop_path)
+        self.ffn = nn.Sequential(nn.LayerNorm(channels), FeedForward(channels, ffn_ratio)) if ffn_ratio else None
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return tokens of the same shape, (batch, L, channels); `size` is (H, W)."""
+        z = F.silu(self.conv(self.project_in(self.norm(x)), size))
+        x = x + self.drop_path(self.project_out(self.scan_norm(self.mixer(z, size))))
+        return x if self.ffn is None else x + self.drop_path(self.ffn(x))
