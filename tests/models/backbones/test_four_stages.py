@@ -83,6 +83,12 @@ def test_stages_behind_the_last_output_are_not_built(backbone):
 
 
 @both
+def test_the_last_block_that_is_built_has_the_drop_path_rate(backbone):
+    model = backbone("nano", out_indices=(0, 1), drop_path_rate=0.4)
+    assert model.stages[-1].blocks[-1].drop_path.rate == 0.4
+
+
+@both
 def test_architecture_spelled_out(backbone):
     arch = {"widths": (8, 8, 16, 24), "depths": (1, 2, 1, 1), "expand": 1.5}
     model = backbone(arch, ffn_ratio=2.0, rank=3, drop_path_rate=0.4)

@@ -79,14 +79,14 @@ class FourStageBackbone(StagedBackbone):
 
         self.stem = self.make_stem(in_channels, widths[0])
         self.stages = nn.ModuleList()
-        rates = drop_path_rates(drop_path_rate, sum(depths))
-        for number in range(max(self.out_indices) + 1):
+        built = max(self.out_indices) + 1
+        rates = drop_path_rates(drop_path_rate, sum(depths[:built]))
+        for number in range(built):
             drop_path, rates = rates[: depths[number]], rates[depths[number] :]
             downsample = self.make_downsample(widths[number - 1], widths[number]) if number else nn.Identity()
             blocks = [self.make_block(widths[number], drop_path=rate, **block) for rate in drop_path]
             self.stages.append(Stage(downsample, blocks, with_cp=with_cp))
 
-        built = len(self.stages)
         self.finish(widths[:built], STRIDES[:built], out_norm)
         self.apply(_init_weights)
         self.freeze()
