@@ -13,7 +13,7 @@ from dfmamba.models.backbones.staged import StagedBackbone
 from dfmamba.ops import use_backend
 
 BACKBONES = [cls for cls in vars(backbones).values() if isinstance(cls, type) and issubclass(cls, StagedBackbone)]
-ARCHS = [(cls, arch) for cls in BACKBONES for arch in getattr(cls, "archs", backbones.ARCHS)]
+ARCHS = [(cls, arch) for cls in BACKBONES for arch in cls.archs]
 every = pytest.mark.parametrize("backbone", BACKBONES)
 
 

@@ -20,6 +20,7 @@ depthwise 3x3 convolution, and with sigma = SiLU
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -30,9 +31,10 @@ from ..base import register_backbone
 from ..layers.drop_path import DropPath
 from ..layers.mlp import FeedForward
 from ..layers.ssm import SSM
+from ..layers.stage import Stage, TokenStage
 from ..layers.state_scan import read_states, scan_states
 from ..layers.token_conv import TokenMapConv
-from .four_stages import FourStageBackbone
+from .staged import StagedBackbone, StageSpec
 
 SPATIAL_MAMBA_ARCHS: dict[str, dict[str, Any]] = {
     "nano": {"widths": (12, 24, 64, 144), "depths": (1, 1, 2, 1), "expand": 2.0},
@@ -162,8 +164,8 @@ class Stem(nn.Module):
 
 
 @register_backbone
-class SpatialMamba(FourStageBackbone):
-    """The Spatial-Mamba backbone, at strides 4, 8, 16 and 32. Arguments: see `FourStageBackbone`."""
+class SpatialMamba(StagedBackbone):
+    """The Spatial-Mamba backbone, at strides 4, 8, 16 and 32. Arguments: see `StagedBackbone`."""
 
     archs = SPATIAL_MAMBA_ARCHS
 
@@ -171,21 +173,24 @@ class SpatialMamba(FourStageBackbone):
         """Return a `Stem`."""
         return Stem(in_channels, channels)
 
-    def make_downsample(self, in_channels: int, channels: int) -> nn.Module:
-        """Return a strided 3x3 depthwise convolution between two 1x1 ones, 4 times as wide as its result."""
-        wide = 4 * channels
-        return nn.Sequential(
-            nn.Conv2d(in_channels, wide, 1),
-            nn.ReLU(),
-            nn.Conv2d(wide, wide, 3, 2, padding=1, groups=wide),
-            nn.ReLU(),
-            nn.Conv2d(wide, channels, 1),
-            nn.BatchNorm2d(channels),
-        )
+    def make_stage(self, in_channels: int, stride: int, spec: StageSpec, drop_path: Sequence[float]) -> Stage:
+        """Return a strided depthwise convolution between two 1x1 ones, then `SpatialMambaBlock`s."""
+        downsample = nn.Identity() if stride == 1 else _downsample(in_channels, spec.channels)
+        blocks = [SpatialMambaBlock(spec.channels, drop_path=rate, **spec.options) for rate in drop_path]
+        return TokenStage(downsample, blocks)
 
-    def make_block(self, channels: int, **block: Any) -> nn.Module:
-        """Return a `SpatialMambaBlock`."""
-        return SpatialMambaBlock(channels, **block)
+
+def _downsample(in_channels: int, channels: int) -> nn.Sequential:
+    """Return a strided 3x3 depthwise convolution between two 1x1 ones, 4 times as wide as its result."""
+    wide = 4 * channels
+    return nn.Sequential(
+        nn.Conv2d(in_channels, wide, 1),
+        nn.ReLU(),
+        nn.Conv2d(wide, wide, 3, 2, padding=1, groups=wide),
+        nn.ReLU(),
+        nn.Conv2d(wide, channels, 1),
+        nn.BatchNorm2d(channels),
+    )
 
 
 def _conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> list[nn.Module]:

@@ -7,14 +7,16 @@ normalisation. The paper's other VMamba-T (s2l5: inner width 2 x, depths 2, 2, 5
 the released s2l15. 'nano' is ours, with as many parameters and multiply-adds as DF-Mamba's.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
 
 from ..base import register_backbone
 from ..layers.norm import LayerNorm2d
+from ..layers.stage import Stage, TokenStage
 from ..layers.vss import VSSBlock
-from .four_stages import FourStageBackbone
+from .staged import StagedBackbone, StageSpec
 
 VMAMBA_ARCHS: dict[str, dict[str, Any]] = {
     "nano": {"widths": (16, 32, 64, 128), "depths": (1, 2, 4, 2), "expand": 1.0},
@@ -25,8 +27,8 @@ VMAMBA_ARCHS: dict[str, dict[str, Any]] = {
 
 
 @register_backbone
-class VMamba(FourStageBackbone):
-    """The VMamba backbone, at strides 4, 8, 16 and 32. Arguments: see `FourStageBackbone`."""
+class VMamba(StagedBackbone):
+    """The VMamba backbone, at strides 4, 8, 16 and 32. Arguments: see `StagedBackbone`."""
 
     archs = VMAMBA_ARCHS
 
@@ -34,13 +36,10 @@ class VMamba(FourStageBackbone):
         """Return two strided 3x3 convolutions, each with a layer normalisation, and a GELU between."""
         return nn.Sequential(*_halve(in_channels, channels // 2), nn.GELU(), *_halve(channels // 2, channels))
 
-    def make_downsample(self, in_channels: int, channels: int) -> nn.Module:
-        """Return a strided 3x3 convolution with layer normalisation."""
-        return _halve(in_channels, channels)
-
-    def make_block(self, channels: int, **block: Any) -> nn.Module:
-        """Return a `VSSBlock`."""
-        return VSSBlock(channels, **block)
+    def make_stage(self, in_channels: int, stride: int, spec: StageSpec, drop_path: Sequence[float]) -> Stage:
+        """Return a strided 3x3 convolution with layer normalisation, then `VSSBlock`s."""
+        downsample = nn.Identity() if stride == 1 else _halve(in_channels, spec.channels)
+        return TokenStage(downsample, [VSSBlock(spec.channels, drop_path=rate, **spec.options) for rate in drop_path])
 
 
 def _halve(in_channels: int, out_channels: int) -> nn.Sequential:
