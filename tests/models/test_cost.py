@@ -22,7 +22,7 @@ class Toy(nn.Module):
     def __init__(self):
         super().__init__()
         self.conv = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4))
-        self.scan = SSM(4, num_states=2, rank=1)
+        self.scan = SSM(4, d_state=2, dt_rank=1)
         self.norm = nn.LayerNorm(4)
 
     def forward(self, x):

@@ -1,4 +1,4 @@
-"""DetNet's targets: heat maps in the plane, joints and bones in space with one bone of the hand as the unit."""
+"""DetNet's targets: heatmaps in the plane, joints and bones in space with one bone of the hand as the unit."""
 
 import numpy as np
 from mmpose.codecs.base import BaseKeypointCodec
@@ -16,7 +16,7 @@ class DetNetCodec(BaseKeypointCodec):
     """Turn one hand's joints (crop px, camera-space mm) into the maps of Zhou et al. 2020 and back.
 
     A cell of the map covers `input_size` / `map_size` crop pixels (4 x 4): cell c the pixels 4 c to 4 c + 3, with its
-    centre at 4 c + 1.5. Heat maps have a Gaussian around the cell of the joint, with peak 1, cut off at 3 sigma. The
+    centre at 4 c + 1.5. Heatmaps have a Gaussian around the cell of the joint, with peak 1, cut off at 3 sigma. The
     location of a joint is (joint - root) / |bone|; the delta of a joint is the unit vector from its parent to it, and 0
     for the wrist. Published are maps that hold these vectors in every cell; here they are stored once, and the head's
     losses compare every cell with them. Source: Zhou et al., Monocular Real-time Hand Shape and Motion Capture using
@@ -161,7 +161,7 @@ class DetNetCodec(BaseKeypointCodec):
         return np.where(known[..., None], bones / np.where(lengths > 0, lengths, 1), 0), known
 
     def decode(self, heatmaps: NDArray, location_maps: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-        """Read the joints out at the peaks of the heat maps.
+        """Read the joints out at the peaks of the heatmaps.
 
         Args:
             heatmaps: (K, H, W).

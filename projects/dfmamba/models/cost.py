@@ -62,7 +62,7 @@ def count_as_published(model: nn.Module, image_shape: ImageShape = (3, 256, 256)
         if isinstance(module, nn.LayerNorm | nn.BatchNorm2d):
             return 5 * x.numel()
         if hasattr(module, "multiply_adds"):
-            return x.shape[1] * module.D.numel() * (9 * module.num_states + 1)
+            return x.shape[1] * module.D.numel() * (9 * module.d_state + 1)
         return 0
 
     return _count(model, image_shape, count)

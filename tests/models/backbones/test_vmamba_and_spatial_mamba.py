@@ -16,10 +16,10 @@ both = pytest.mark.parametrize("backbone", [VMamba, SpatialMamba])
 
 
 @both
-@pytest.mark.parametrize("num_states", [1, 2])
-def test_trains_every_parameter(backbone, num_states):
+@pytest.mark.parametrize("d_state", [1, 2])
+def test_trains_every_parameter(backbone, d_state):
     torch.manual_seed(0)
-    model = backbone("nano", num_states=num_states)
+    model = backbone("nano", d_state=d_state)
     maps = model(torch.randn(2, 3, 64, 96))
     assert [info["reduction"] for info in model.feature_info] == [8, 16, 32]
     for info, feature in zip(model.feature_info, maps, strict=True):
@@ -34,7 +34,7 @@ def test_architectures_have_their_widths_and_depths(name, arch):
     backbone, archs = BACKBONES[name]
     with torch.device("meta"):
         model = backbone(arch, out_indices=(0, 1, 2, 3))
-    assert [info["num_chs"] for info in model.feature_info] == list(archs[arch]["widths"])
+    assert [info["num_chs"] for info in model.feature_info] == list(archs[arch]["dims"])
     assert [len(stage.blocks) for stage in model.stages] == list(archs[arch]["depths"])
 
 
@@ -90,13 +90,13 @@ def test_the_last_block_that_is_built_has_the_drop_path_rate(backbone):
 
 @both
 def test_architecture_spelled_out(backbone):
-    arch = {"widths": (8, 8, 16, 24), "depths": (1, 2, 1, 1), "expand": 1.5}
-    model = backbone(arch, ffn_ratio=2.0, rank=3, drop_path_rate=0.4)
+    arch = {"dims": (8, 8, 16, 24), "depths": (1, 2, 1, 1), "expand": 1.5}
+    model = backbone(arch, mlp_ratio=2.0, dt_rank=3, drop_path_rate=0.4)
     assert [info["num_chs"] for info in model.feature_info] == [8, 16, 24]
     block = model.stages[2].blocks[0]
-    assert block.project_out.in_features == 24
-    assert block.ffn[1][0].out_features == 32
-    assert block.mixer.rank == 3
+    assert block.out_proj.in_features == 24
+    assert block.mlp.fc1.out_features == 32
+    assert block.mixer.dt_rank == 3
     rates = [block.drop_path.rate for stage in model.stages for block in stage.blocks]
     assert rates == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
 
@@ -157,8 +157,8 @@ def test_compiles_in_one_graph(backbone):
 
 WRONG = {
     "arch": ({"arch": "tinny"}, "arch: expected one of nano, tiny.*got 'tinny'"),
-    "missing": ({"arch": {"widths": (8, 8, 8, 8)}}, "arch: lacks depths, expand"),
-    "widths": ({"arch": {"widths": (8, 8), "depths": (1,) * 4, "expand": 1}}, "arch: expected 4 widths, got 2"),
+    "missing": ({"arch": {"dims": (8, 8, 8, 8)}}, "arch: lacks depths, expand"),
+    "dims": ({"arch": {"dims": (8, 8), "depths": (1,) * 4, "expand": 1}}, "arch: expected 4 dims, got 2"),
     "index": ({"out_indices": (1, 4)}, "out_indices: expected stages from 0 to 3, got 4"),
     "order": ({"out_indices": (2, 1)}, "out_indices: expected different stages in rising order"),
     "frozen": ({"frozen_stages": 5}, "frozen_stages: expected -1 .none. to 4, got 5"),

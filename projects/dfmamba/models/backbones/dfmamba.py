@@ -19,13 +19,13 @@ from ..layers.vss import VSSBlock
 from .staged import STEM_STRIDE, STRIDES, Arch, StagedBackbone, StageSpec
 
 # Options of a block type that a stage may set; anything else in a stage is a mistake of the user's.
-_GATED_OPTIONS = ("expand", "ffn_ratio", "conv_kernel", "conv_causal")
-_SCAN_OPTIONS = (*_GATED_OPTIONS, "num_states", "rank", "backend")
+_GATED_OPTIONS = ("expand", "mlp_ratio", "d_conv", "conv_causal")
+_SCAN_OPTIONS = (*_GATED_OPTIONS, "d_state", "dt_rank", "backend")
 BLOCK_OPTIONS: dict[str, tuple[str, ...]] = {
     "conv": (),
     "gated": _GATED_OPTIONS,
     "mamba": _SCAN_OPTIONS,
-    "vss": ("expand", "ffn_ratio", "num_states", "rank", "backend"),
+    "vss": ("expand", "mlp_ratio", "d_state", "dt_rank", "backend"),
     "dssm": (*_SCAN_OPTIONS, "num_anchors", "group_channels", "offset_bound", "norm_scan_input"),
 }
 BLOCKS: dict[str, type[nn.Module]] = {"conv": ConvBlock, "vss": VSSBlock}  # all others are gated blocks
@@ -33,10 +33,10 @@ TRIBRID = ("conv", "conv", "dssm", "gated", "dssm", "gated")
 TRIBRID_STRIDES = (4, 8, 16, 16, 32, 32)
 
 
-def _arch(stem_channels: int, widths: Sequence[int], depths: Sequence[int]) -> dict[str, Any]:
-    """Return an architecture of six stages from four widths (one for each stride) and six depths."""
+def _arch(stem_channels: int, dims: Sequence[int], depths: Sequence[int]) -> dict[str, Any]:
+    """Return an architecture of six stages from four dims (one for each stride) and six depths."""
     stages = [
-        {"block": block, "channels": widths[STRIDES.index(stride)], "depth": depth, "stride": stride}
+        {"block": block, "channels": dims[STRIDES.index(stride)], "depth": depth, "stride": stride}
         for block, depth, stride in zip(TRIBRID, depths, TRIBRID_STRIDES, strict=True)
     ]
     return {"stem_channels": stem_channels, "stages": stages}
@@ -64,13 +64,13 @@ class DFMamba(StagedBackbone):
         blocks: A block type for every stage, in place of the architecture's, for ablations.
         num_anchors: K of DSSM: 1, 9 or 25.
         group_channels: Channels that share offsets and weights in DSSM.
-        num_states: N of the scan.
+        d_state: N of the scan.
         offset_bound: Bound of the offsets in pixels, or None for none.
         norm_scan_input: Scan LayerNorm(x + u) instead of u.
         expand: Inner width of the token blocks over their channels.
-        conv_kernel: Tokens covered by the depthwise convolution of the token blocks.
+        d_conv: Tokens covered by the depthwise convolution of the token blocks.
         conv_causal: Whether that convolution looks backwards only.
-        **options: The other arguments of `StagedBackbone`. `ffn_ratio=0` leaves the feed-forward networks out.
+        **options: The other arguments of `StagedBackbone`. `mlp_ratio=0` leaves the feed-forward networks out.
 
     Raises:
         ValueError: As `StagedBackbone`, or an unknown block or stage option.
@@ -86,11 +86,11 @@ class DFMamba(StagedBackbone):
         blocks: Sequence[str] | None = None,
         num_anchors: int = 9,
         group_channels: int = 64,
-        num_states: int = 8,
+        d_state: int = 8,
         offset_bound: float | None = None,
         norm_scan_input: bool = False,
         expand: float = 1.0,
-        conv_kernel: int = 3,
+        d_conv: int = 3,
         conv_causal: bool = False,
         **options: Any,
     ) -> None:
@@ -101,10 +101,10 @@ class DFMamba(StagedBackbone):
             "offset_bound": offset_bound,
             "norm_scan_input": norm_scan_input,
             "expand": expand,
-            "conv_kernel": conv_kernel,
+            "d_conv": d_conv,
             "conv_causal": conv_causal,
         }
-        super().__init__(arch, in_channels, out_indices, num_states, **options)
+        super().__init__(arch, in_channels, out_indices, d_state, **options)
 
     def resolve_stages(self, arch: Arch, options: Mapping[str, Any]) -> list[StageSpec]:
         """Return the checked stages, each with its block type and that block's options."""

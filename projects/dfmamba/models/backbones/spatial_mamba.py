@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from ..base import register_backbone
 from ..layers.drop_path import DropPath
-from ..layers.mlp import FeedForward
+from ..layers.mlp import Mlp
 from ..layers.ssm import SSM
 from ..layers.stage import Stage, TokenStage
 from ..layers.state_scan import read_states, scan_states
@@ -37,10 +37,10 @@ from ..layers.token_conv import TokenMapConv
 from .staged import StagedBackbone, StageSpec
 
 SPATIAL_MAMBA_ARCHS: dict[str, dict[str, Any]] = {
-    "nano": {"widths": (12, 24, 64, 144), "depths": (1, 1, 2, 1), "expand": 2.0},
-    "tiny": {"widths": (64, 128, 256, 512), "depths": (2, 4, 8, 4), "expand": 2.0},
-    "small": {"widths": (64, 128, 256, 512), "depths": (2, 4, 21, 5), "expand": 2.0},
-    "base": {"widths": (96, 192, 384, 768), "depths": (2, 4, 21, 5), "expand": 2.0},
+    "nano": {"dims": (12, 24, 64, 144), "depths": (1, 1, 2, 1), "expand": 2.0},
+    "tiny": {"dims": (64, 128, 256, 512), "depths": (2, 4, 8, 4), "expand": 2.0},
+    "small": {"dims": (64, 128, 256, 512), "depths": (2, 4, 21, 5), "expand": 2.0},
+    "base": {"dims": (96, 192, 384, 768), "depths": (2, 4, 21, 5), "expand": 2.0},
 }
 
 
@@ -83,22 +83,22 @@ class StateFusionSSM(SSM):
 
     Args:
         channels: Channels of the tokens.
-        num_states: N, states a channel; each of them is fused by kernels of its own.
-        rank: As for `SSM`.
+        d_state: N, states a channel; each of them is fused by kernels of its own.
+        dt_rank: As for `SSM`.
         backend: As for `SSM`.
     """
 
-    def __init__(self, channels: int, num_states: int = 1, rank: int | None = None, backend: str | None = None) -> None:
-        super().__init__(channels, num_states, rank, backend)
-        self.fusion = StateFusion(channels * num_states)
+    def __init__(self, channels: int, d_state: int = 1, dt_rank: int | None = None, backend: str | None = None) -> None:
+        super().__init__(channels, d_state, dt_rank, backend)
+        self.fusion = StateFusion(channels * d_state)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Return the tokens, (batch, L, channels); `size` is (H, W)."""
         delta, A, B, C = self.scan_arguments(x)
-        states = scan_states(x, delta, A, B.unsqueeze(2), self.delta_bias, self.backend)  # (batch, L, channels, N)
+        states = scan_states(x, delta, A, B.unsqueeze(2), self.dt_bias, self.backend)  # (batch, L, channels, N)
         states_map = states.flatten(2).transpose(1, 2).unflatten(2, size)  # -> (batch, channels * N, H, W)
         fused = self.fusion(states_map).flatten(2).transpose(1, 2).reshape(states.shape)
-        return read_states(fused, C.unsqueeze(2), self.num_states) + self.D * x
+        return read_states(fused, C.unsqueeze(2), self.d_state) + self.D * x
 
 
 class SpatialMambaBlock(nn.Module):
@@ -107,9 +107,9 @@ class SpatialMambaBlock(nn.Module):
     Args:
         channels: Channels of the tokens.
         expand: Inner width of the scan over `channels`.
-        ffn_ratio: Hidden width of the feed-forward network over `channels`.
-        num_states: N of the scan.
-        rank: Width of the bottleneck of the step size; None for ceil(channels / 16).
+        mlp_ratio: Hidden width of the feed-forward network over `channels`.
+        d_state: N of the scan.
+        dt_rank: Width of the bottleneck of the step size; None for ceil(channels / 16).
         backend: As for `SSM`.
         drop_path: Rate at which the residual branches are dropped while training.
     """
@@ -118,9 +118,9 @@ class SpatialMambaBlock(nn.Module):
         self,
         channels: int,
         expand: float = 2.0,
-        ffn_ratio: float = 4.0,
-        num_states: int = 1,
-        rank: int | None = None,
+        mlp_ratio: float = 4.0,
+        d_state: int = 1,
+        dt_rank: int | None = None,
         backend: str | None = None,
         drop_path: float = 0.0,
     ) -> None:
@@ -128,23 +128,24 @@ class SpatialMambaBlock(nn.Module):
         inner = int(channels * expand)
         self.position_conv1 = TokenMapConv(channels)
         self.norm = nn.LayerNorm(channels)
-        self.project_in = nn.Linear(channels, 2 * inner, bias=False)
-        self.conv = TokenMapConv(inner)
-        self.mixer = StateFusionSSM(inner, num_states, rank or math.ceil(channels / 16), backend)
+        self.in_proj = nn.Linear(channels, 2 * inner, bias=False)
+        self.conv2d = TokenMapConv(inner)
+        self.mixer = StateFusionSSM(inner, d_state, dt_rank or math.ceil(channels / 16), backend)
         self.scan_norm = nn.LayerNorm(inner)
-        self.project_out = nn.Linear(inner, channels, bias=False)
+        self.out_proj = nn.Linear(inner, channels, bias=False)
         self.position_conv2 = TokenMapConv(channels)
-        self.ffn = nn.Sequential(nn.LayerNorm(channels), FeedForward(channels, ffn_ratio))
+        self.norm2 = nn.LayerNorm(channels)
+        self.mlp = Mlp(channels, mlp_ratio)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Return tokens of the same shape, (batch, L, channels); `size` is (H, W)."""
         x = x + self.position_conv1(x, size)
-        u, gate = self.project_in(self.norm(x)).chunk(2, -1)
-        y = self.mixer(F.silu(self.conv(u, size)), size)
-        x = x + self.drop_path(self.project_out(self.scan_norm(y) * F.silu(gate)))
+        u, gate = self.in_proj(self.norm(x)).chunk(2, -1)
+        y = self.mixer(F.silu(self.conv2d(u, size)), size)
+        x = x + self.drop_path(self.out_proj(self.scan_norm(y) * F.silu(gate)))
         x = x + self.position_conv2(x, size)
-        return x + self.drop_path(self.ffn(x))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
 class Stem(nn.Module):

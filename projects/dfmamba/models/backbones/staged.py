@@ -17,7 +17,7 @@ from .levels import check_frozen, resolve_indices
 Arch = Mapping[str, Any]
 
 STEM_STRIDE = 4
-STRIDES = (4, 8, 16, 32)  # of the architectures that are tables of four widths and depths
+STRIDES = (4, 8, 16, 32)  # of the architectures that are tables of four dims and depths
 
 
 class StageSpec(NamedTuple):
@@ -44,13 +44,13 @@ class StagedBackbone(BaseModule):
 
     Args:
         arch: 'nano' (tests and demos), 'tiny', 'small', 'base' (published sizes), or a dictionary
-            `{'widths': 4 ints, 'depths': 4 ints, 'expand': inner width of the scans over the channels}`.
+            `{'dims': 4 ints, 'depths': 4 ints, 'expand': inner width of the scans over the channels}`.
         in_channels: Channels of the image: 3, or 1 for depth.
         out_indices: Stages whose maps are returned, from 0; None for the last stage of each of the strides 8, 16, 32.
             Stages behind the last of them are not built.
-        num_states: N of the scans.
-        rank: Width of the bottleneck of the step size; None for ceil(channels / 16).
-        ffn_ratio: Hidden width of the feed-forward networks over the channels.
+        d_state: N of the scans.
+        dt_rank: Width of the bottleneck of the step size; None for ceil(channels / 16).
+        mlp_ratio: Hidden width of the feed-forward networks over the channels.
         drop_path_rate: Rate of the last block; it grows linearly from 0.
         out_norm: Whether each returned map passes a layer normalisation of its own.
         frozen_stages: Stages that do not train: -1 none, 0 the stem, n the stem and the first n stages.
@@ -81,9 +81,9 @@ class StagedBackbone(BaseModule):
         arch: str | Arch = "tiny",
         in_channels: int = 3,
         out_indices: Sequence[int] | None = None,
-        num_states: int = 1,
-        rank: int | None = None,
-        ffn_ratio: float = 4.0,
+        d_state: int = 1,
+        dt_rank: int | None = None,
+        mlp_ratio: float = 4.0,
         drop_path_rate: float = 0.0,
         out_norm: bool = True,
         frozen_stages: int = -1,
@@ -93,7 +93,7 @@ class StagedBackbone(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        options = {"ffn_ratio": ffn_ratio, "num_states": num_states, "rank": rank, "backend": backend}
+        options = {"mlp_ratio": mlp_ratio, "d_state": d_state, "dt_rank": dt_rank, "backend": backend}
         specs = self.resolve_stages(self.resolve_arch(arch), options)
         self.out_indices = resolve_indices(out_indices, [spec.stride for spec in specs])
         self.frozen_stages = check_frozen(frozen_stages, len(specs))
@@ -133,14 +133,14 @@ class StagedBackbone(BaseModule):
 
     def resolve_stages(self, arch: Arch, options: Mapping[str, Any]) -> list[StageSpec]:
         """Return the stages of an architecture, whose blocks have these options, or raise ValueError."""
-        missing = {"widths", "depths", "expand"} - set(arch)
+        missing = {"dims", "depths", "expand"} - set(arch)
         if missing:
             raise ValueError(f"arch: lacks {', '.join(sorted(missing))}")
-        for key in ("widths", "depths"):
+        for key in ("dims", "depths"):
             if len(arch[key]) != len(STRIDES):
                 raise ValueError(f"arch: expected {len(STRIDES)} {key}, got {len(arch[key])}")
         options = {"expand": arch["expand"], **options}
-        return [StageSpec(*numbers, options) for numbers in zip(arch["widths"], arch["depths"], STRIDES, strict=True)]
+        return [StageSpec(*numbers, options) for numbers in zip(arch["dims"], arch["depths"], STRIDES, strict=True)]
 
     def make_stem(self, in_channels: int, channels: int) -> nn.Module:
         """Return what makes the map of stride 4 from the image."""

@@ -19,10 +19,10 @@ from ..layers.vss import VSSBlock
 from .staged import StagedBackbone, StageSpec
 
 VMAMBA_ARCHS: dict[str, dict[str, Any]] = {
-    "nano": {"widths": (16, 32, 64, 128), "depths": (1, 2, 4, 2), "expand": 1.0},
-    "tiny": {"widths": (96, 192, 384, 768), "depths": (2, 2, 8, 2), "expand": 1.0},
-    "small": {"widths": (96, 192, 384, 768), "depths": (2, 2, 15, 2), "expand": 2.0},
-    "base": {"widths": (128, 256, 512, 1024), "depths": (2, 2, 15, 2), "expand": 2.0},
+    "nano": {"dims": (16, 32, 64, 128), "depths": (1, 2, 4, 2), "expand": 1.0},
+    "tiny": {"dims": (96, 192, 384, 768), "depths": (2, 2, 8, 2), "expand": 1.0},
+    "small": {"dims": (96, 192, 384, 768), "depths": (2, 2, 15, 2), "expand": 2.0},
+    "base": {"dims": (128, 256, 512, 1024), "depths": (2, 2, 15, 2), "expand": 2.0},
 }
 
 

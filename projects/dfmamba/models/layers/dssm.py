@@ -20,8 +20,8 @@ class DSSM(SSM):
 
     Args:
         channels: Channels of the tokens.
-        num_states: N, states a channel.
-        rank: As for `SSM`.
+        d_state: N, states a channel.
+        dt_rank: As for `SSM`.
         num_anchors: K, an odd square: 1, 9 or 25.
         group_channels: Channels that share offsets and weights.
         offset_bound: If given, offsets are kept within +-bound pixels by bound * tanh(o / bound).
@@ -36,8 +36,8 @@ class DSSM(SSM):
     def __init__(
         self,
         channels: int,
-        num_states: int = 8,
-        rank: int | None = None,
+        d_state: int = 8,
+        dt_rank: int | None = None,
         num_anchors: int = 9,
         group_channels: int = 64,
         offset_bound: float | None = None,
@@ -51,29 +51,29 @@ class DSSM(SSM):
         self.num_anchors = num_anchors
         self.groups = channels // group_channels
         self.offset_bound = offset_bound
-        super().__init__(channels, num_states, rank, backend)
-        self.predict_offset = nn.Linear(channels, self.groups * num_anchors * 2)
-        self.predict_weight = nn.Linear(channels, self.groups * num_anchors)
+        super().__init__(channels, d_state, dt_rank, backend)
+        self.offset_proj = nn.Linear(channels, self.groups * num_anchors * 2)
+        self.weight_proj = nn.Linear(channels, self.groups * num_anchors)
         self.scan_norm = nn.LayerNorm(channels) if norm_scan_input else None
         self.reset_sampling()
 
     def reset_sampling(self) -> None:
         """Start undeformed: offsets 0, weight 1 at the centre anchor and 0 elsewhere."""
         with torch.no_grad():
-            for layer in (self.predict_offset, self.predict_weight):
+            for layer in (self.offset_proj, self.weight_proj):
                 nn.init.zeros_(layer.weight)
                 nn.init.zeros_(layer.bias)
-            self.predict_weight.bias.view(self.groups, self.num_anchors)[:, self.num_anchors // 2] = 1
+            self.weight_proj.bias.view(self.groups, self.num_anchors)[:, self.num_anchors // 2] = 1
 
     def reset_parameters(self) -> None:
         """Reset the scan, and the sampling once it has been built."""
         super().reset_parameters()
-        if hasattr(self, "predict_weight"):
+        if hasattr(self, "weight_proj"):
             self.reset_sampling()
 
     def sampling_arguments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return offset (batch, L, groups, K, 2) in pixels and weight (batch, L, groups, K), computed from x."""
-        return self.shape_sampling(self.predict_offset(x), self.predict_weight(x))
+        return self.shape_sampling(self.offset_proj(x), self.weight_proj(x))
 
     def shape_sampling(self, offset: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Bound the offsets, and split the last axis of what has been predicted into groups and anchors."""
@@ -87,9 +87,9 @@ class DSSM(SSM):
         offset, weight = self.sampling_arguments(x)
         delta, A, B, C = self.scan_arguments(x)
         if self.scan_norm is None:
-            return operators.run_dssm(x, offset, weight, delta, A, B, C, self.D, self.delta_bias, size, self.backend)
+            return operators.run_dssm(x, offset, weight, delta, A, B, C, self.D, self.dt_bias, size, self.backend)
         u = self.scan_norm(x + operators.run_deform_sample(x, offset, weight, size, self.backend))
-        return operators.run_selective_scan(u, delta, A, B, C, None, self.delta_bias, self.backend) + self.D * x
+        return operators.run_selective_scan(u, delta, A, B, C, None, self.dt_bias, self.backend) + self.D * x
 
     def multiply_adds(self, length: int) -> int:
         """Return those of the sampling and of the scan."""

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from .drop_path import DropPath
 from .dssm import DSSM
-from .mlp import FeedForward
+from .mlp import Mlp
 from .ssm import SSM
 from .token_conv import TokenConv
 
@@ -43,8 +43,8 @@ class GatedBlock(nn.Module):
         channels: Channels of the tokens.
         block: The mixer: 'gated' (none), 'mamba' (SSM) or 'dssm'.
         expand: Inner width over `channels`.
-        ffn_ratio: Hidden width of the feed-forward network over `channels`; 0 leaves the network out.
-        conv_kernel: Tokens that the depthwise convolution covers.
+        mlp_ratio: Hidden width of the feed-forward network over `channels`; 0 leaves the network out.
+        d_conv: Tokens that the depthwise convolution covers.
         conv_causal: Whether that convolution looks backwards only.
         drop_path: Rate at which the residual branches are dropped while training.
         **mixer: Further arguments of `SSM` or `DSSM`.
@@ -58,8 +58,8 @@ class GatedBlock(nn.Module):
         channels: int,
         block: str = "dssm",
         expand: float = 1.0,
-        ffn_ratio: float = 4.0,
-        conv_kernel: int = 3,
+        mlp_ratio: float = 4.0,
+        d_conv: int = 3,
         conv_causal: bool = False,
         drop_path: float = 0.0,
         **mixer: Any,
@@ -67,16 +67,17 @@ class GatedBlock(nn.Module):
         super().__init__()
         inner = int(channels * expand)
         self.norm = nn.LayerNorm(channels)
-        self.project_in: nn.Module = nn.Linear(channels, 2 * inner, bias=False)
-        self.conv = TokenConv(inner, conv_kernel, conv_causal)
+        self.in_proj: nn.Module = nn.Linear(channels, 2 * inner, bias=False)
+        self.conv1d = TokenConv(inner, d_conv, conv_causal)
         self.mixer = MIXERS[block](inner, **mixer)
-        self.project_out: nn.Module = nn.Linear(inner, channels, bias=False)
+        self.out_proj: nn.Module = nn.Linear(inner, channels, bias=False)
         self.drop_path = DropPath(drop_path)
-        self.ffn = nn.Sequential(nn.LayerNorm(channels), FeedForward(channels, ffn_ratio)) if ffn_ratio else None
+        self.norm2 = nn.LayerNorm(channels) if mlp_ratio else nn.Identity()
+        self.mlp = Mlp(channels, mlp_ratio) if mlp_ratio else None
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Return tokens of the same shape, (batch, L, channels); `size` is (H, W)."""
-        z1, z2 = self.project_in(self.norm(x)).chunk(2, -1)
-        z1 = self.mixer(F.silu(self.conv(z1)), size)
-        x = x + self.drop_path(self.project_out(z1 * F.silu(z2)))
-        return x if self.ffn is None else x + self.drop_path(self.ffn(x))
+        z1, z2 = self.in_proj(self.norm(x)).chunk(2, -1)
+        z1 = self.mixer(F.silu(self.conv1d(z1)), size)
+        x = x + self.drop_path(self.out_proj(z1 * F.silu(z2)))
+        return x if self.mlp is None else x + self.drop_path(self.mlp(self.norm2(x)))

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class TokenConv(nn.Module):
+class TokenConv(nn.Conv1d):
     """Depthwise convolution along the token sequence, which keeps its length.
 
     Args:
@@ -14,19 +14,18 @@ class TokenConv(nn.Module):
     """
 
     def __init__(self, channels: int, kernel_size: int = 3, causal: bool = False) -> None:
-        super().__init__()
         before = kernel_size - 1 if causal else (kernel_size - 1) // 2
         # A convolution pads both ends alike, so that some kernels give tokens too many; `first` is the first to keep.
-        self.padding = max(before, kernel_size - 1 - before)
-        self.first = self.padding - before
-        self.conv = nn.Conv1d(channels, channels, kernel_size, groups=channels)
+        self.pad = max(before, kernel_size - 1 - before)
+        self.first = self.pad - before
+        super().__init__(channels, channels, kernel_size, padding=self.pad, groups=channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return tokens of the same shape, (batch, L, channels)."""
         length = x.shape[1]
         # Convolved as a map of one row in channels-last memory: tokens go in and come out without a transposition.
         row = x.transpose(1, 2).unsqueeze(2)  # (batch, channels, 1, L)
-        row = F.conv2d(row, self.conv.weight.unsqueeze(2), self.conv.bias, padding=(0, self.padding), groups=x.shape[2])
+        row = F.conv2d(row, self.weight.unsqueeze(2), self.bias, padding=(0, self.pad), groups=self.groups)
         return row.squeeze(2).transpose(1, 2)[:, self.first : self.first + length]
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ...ops.cost import scan_multiply_adds
 from .cross_scan import NUM_DIRECTIONS, cross_merge, cross_scan
 from .drop_path import DropPath
-from .mlp import FeedForward
+from .mlp import Mlp
 from .ssm import SSM
 from .state_scan import read_states, scan_states
 from .token_conv import TokenMapConv
@@ -32,46 +32,46 @@ class CrossScanSSM(nn.Module):
 
     Args:
         channels: Channels of the tokens.
-        num_states: N, states a channel.
-        rank: Width of the bottleneck through which the step size is computed; None for ceil(channels / 16).
+        d_state: N, states a channel.
+        dt_rank: Width of the bottleneck through which the step size is computed; None for ceil(channels / 16).
         backend: As for `SSM`.
     """
 
     NO_WEIGHT_DECAY = SSM.NO_WEIGHT_DECAY
 
-    def __init__(self, channels: int, num_states: int = 1, rank: int | None = None, backend: str | None = None) -> None:
+    def __init__(self, channels: int, d_state: int = 1, dt_rank: int | None = None, backend: str | None = None) -> None:
         super().__init__()
         self.backend = backend
         self.num_directions = NUM_DIRECTIONS
-        self.num_states = num_states
-        self.rank = rank or math.ceil(channels / 16)
-        scans = [SSM(channels, num_states, self.rank, backend) for _ in range(NUM_DIRECTIONS)]  # for their start
+        self.d_state = d_state
+        self.dt_rank = dt_rank or math.ceil(channels / 16)
+        scans = [SSM(channels, d_state, self.dt_rank, backend) for _ in range(NUM_DIRECTIONS)]  # for their start
 
         def stack(tensors: list[Tensor]) -> nn.Parameter:
             return nn.Parameter(torch.stack([tensor.detach() for tensor in tensors]))
 
-        self.input_weight = stack([scan.project_input.weight for scan in scans])  # (4, rank + 2 N, channels)
-        self.delta_weight = stack([scan.project_delta.weight for scan in scans])  # (4, channels, rank)
-        self.delta_bias = stack([scan.delta_bias for scan in scans])  # (4, channels)
+        self.x_proj_weight = stack([scan.x_proj.weight for scan in scans])  # (4, dt_rank + 2 N, channels)
+        self.dt_proj_weight = stack([scan.dt_proj.weight for scan in scans])  # (4, channels, dt_rank)
+        self.dt_bias = stack([scan.dt_bias for scan in scans])  # (4, channels)
         self.A_log = stack([scan.A_log for scan in scans])  # (4, channels, N)
         self.D = stack([scan.D for scan in scans])  # (4, channels)
         mark_no_weight_decay(self)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Return the scanned tokens, (batch, L, channels); `size` is (H, W)."""
-        projected = F.linear(x, self.input_weight.flatten(0, 1)).unflatten(-1, (self.num_directions, -1))
-        projected = cross_scan(projected, size)  # (batch, L, 4, rank + 2 N)
-        bottleneck, B, C = projected.split([self.rank, self.num_states, self.num_states], -1)
-        delta = torch.einsum("blkr,kcr->blkc", bottleneck, self.delta_weight)
+        projected = F.linear(x, self.x_proj_weight.flatten(0, 1)).unflatten(-1, (self.num_directions, -1))
+        projected = cross_scan(projected, size)  # (batch, L, 4, dt_rank + 2 N)
+        bottleneck, B, C = projected.split([self.dt_rank, self.d_state, self.d_state], -1)
+        delta = torch.einsum("blkr,kcr->blkc", bottleneck, self.dt_proj_weight)
         u = cross_scan(x.unsqueeze(2).expand(-1, -1, self.num_directions, -1), size)  # (batch, L, 4, channels)
-        h = scan_states(u, delta, -self.A_log.float().exp(), B.unsqueeze(3), self.delta_bias, self.backend)
-        y = read_states(h, C.unsqueeze(3), self.num_states)
+        h = scan_states(u, delta, -self.A_log.float().exp(), B.unsqueeze(3), self.dt_bias, self.backend)
+        y = read_states(h, C.unsqueeze(3), self.d_state)
         # D_k x is the same token in every order, so the four skips are one.
         return cross_merge(y, size) + self.D.sum(0) * x
 
     def multiply_adds(self, length: int) -> int:
         """Return the multiply-adds of the four scans for `length` tokens; each is counted as in `SSM`."""
-        return scan_multiply_adds((1, length, self.D.numel()), (self.D.numel(), self.num_states))
+        return scan_multiply_adds((1, length, self.D.numel()), (self.D.numel(), self.d_state))
 
 
 class VSSBlock(nn.Module):
@@ -80,9 +80,9 @@ class VSSBlock(nn.Module):
     Args:
         channels: Channels of the tokens.
         expand: Inner width of the scans over `channels`.
-        ffn_ratio: Hidden width of the feed-forward network over `channels`; 0 leaves the network out.
-        num_states: N of the scans.
-        rank: Width of the bottleneck of the step size; None for ceil(channels / 16).
+        mlp_ratio: Hidden width of the feed-forward network over `channels`; 0 leaves the network out.
+        d_state: N of the scans.
+        dt_rank: Width of the bottleneck of the step size; None for ceil(channels / 16).
         backend: As for `SSM`.
         drop_path: Rate at which the residual branches are dropped while training.
     """
@@ -91,25 +91,26 @@ class VSSBlock(nn.Module):
         self,
         channels: int,
         expand: float = 1.0,
-        ffn_ratio: float = 4.0,
-        num_states: int = 1,
-        rank: int | None = None,
+        mlp_ratio: float = 4.0,
+        d_state: int = 1,
+        dt_rank: int | None = None,
         backend: str | None = None,
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
         inner = int(channels * expand)
         self.norm = nn.LayerNorm(channels)
-        self.project_in = nn.Linear(channels, inner, bias=False)
-        self.conv = TokenMapConv(inner, bias=False)
-        self.mixer = CrossScanSSM(inner, num_states, rank or math.ceil(channels / 16), backend)
+        self.in_proj = nn.Linear(channels, inner, bias=False)
+        self.conv2d = TokenMapConv(inner, bias=False)
+        self.mixer = CrossScanSSM(inner, d_state, dt_rank or math.ceil(channels / 16), backend)
         self.scan_norm = nn.LayerNorm(inner)
-        self.project_out = nn.Linear(inner, channels, bias=False)
+        self.out_proj = nn.Linear(inner, channels, bias=False)
         self.drop_path = DropPath(drop_path)
-        self.ffn = nn.Sequential(nn.LayerNorm(channels), FeedForward(channels, ffn_ratio)) if ffn_ratio else None
+        self.norm2 = nn.LayerNorm(channels) if mlp_ratio else nn.Identity()
+        self.mlp = Mlp(channels, mlp_ratio) if mlp_ratio else None
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Return tokens of the same shape, (batch, L, channels); `size` is (H, W)."""
-        z = F.silu(self.conv(self.project_in(self.norm(x)), size))
-        x = x + self.drop_path(self.project_out(self.scan_norm(self.mixer(z, size))))
-        return x if self.ffn is None else x + self.drop_path(self.ffn(x))
+        z = F.silu(self.conv2d(self.in_proj(self.norm(x)), size))
+        x = x + self.drop_path(self.out_proj(self.scan_norm(self.mixer(z, size))))
+        return x if self.mlp is None else x + self.drop_path(self.mlp(self.norm2(x)))

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 
 @MODELS.register_module()
-class SingleMapNeck(BaseModule):
+class FeatureFusionNeck(BaseModule):
     """Project every level to the same channels, bring all to one size (bilinear), add them, and convolve the sum.
 
     The last 3x3 convolution, with batch normalisation and ReLU, is DetNet's own behind its backbone.
