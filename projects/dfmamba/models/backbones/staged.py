@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..base import BaseModule
+from ..checkpoint_keys import load_old_keys
 from ..layers.drop_path import drop_path_rates
 from ..layers.norm import LayerNorm2d, use_running_statistics
 from ..layers.ssm import SSM
@@ -93,6 +94,7 @@ class StagedBackbone(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        load_old_keys(self)
         options = {"mlp_ratio": mlp_ratio, "d_state": d_state, "dt_rank": dt_rank, "backend": backend}
         specs = self.resolve_stages(self.resolve_arch(arch), options)
         self.out_indices = resolve_indices(out_indices, [spec.stride for spec in specs])

@@ -17,6 +17,7 @@ from mmpose.structures import PoseDataSample
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..checkpoint_keys import load_old_keys
 from .detnet_losses import heatmap_loss, vector_loss
 
 Features = Sequence[Tensor]
@@ -95,6 +96,7 @@ class DetNetHead(BaseHead):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        load_old_keys(self)
         if len(in_channels) != 1:
             raise ValueError(
                 f"in_channels: expected one number, because DetNet has one map, got {tuple(in_channels)}; "
