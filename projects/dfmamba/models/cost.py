@@ -77,7 +77,7 @@ def _count(model: nn.Module, image_shape: ImageShape, count: Callable[[Any, torc
     """Return the multiply-adds that torch counts, plus count(module, input) for every module as it runs."""
     counted = 0
 
-    def add(module: nn.Module, args: tuple, _output: Any) -> None:
+    def add(module: nn.Module, args: tuple[Any, ...], _output: Any) -> None:
         nonlocal counted
         if args:
             counted += count(module, args[0])

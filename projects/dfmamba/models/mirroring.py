@@ -45,7 +45,7 @@ def mirror_back(sample: PoseDataSample) -> PoseDataSample:
     return sample
 
 
-def _mirror_field(name: str, values: NDArray, width: int) -> NDArray:
+def _mirror_field(name: str, values: NDArray[np.floating], width: int) -> NDArray[np.floating]:
     """Return the mirrored values of a field of the instances; fields without coordinates stay as they are."""
     if name in CAMERA_SPACE:
         return values * np.array([-1, 1, 1], dtype=values.dtype)

@@ -38,7 +38,7 @@ def restore_two_hands(sample: PoseDataSample) -> PoseDataSample:
     return sample
 
 
-def _among_two_hands(values: NDArray, joints: slice, axis: int) -> NDArray:
+def _among_two_hands(values: NDArray[np.floating], joints: slice, axis: int) -> NDArray[np.floating]:
     """Return values of one hand's joints along an axis at their place among 42, with 0 for the others."""
     before, after = joints.start, TWO_HANDS.num_joints - ONE_HAND.num_joints - joints.start
     return np.pad(values, [(before, after) if axis == number else (0, 0) for number in range(values.ndim)])

@@ -91,7 +91,7 @@ class StagedBackbone(BaseModule):
         norm_eval: bool = False,
         with_cp: bool = False,
         backend: str | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         load_old_keys(self)
@@ -171,7 +171,8 @@ class StagedBackbone(BaseModule):
         elif isinstance(module, SSM):
             module.reset_parameters()
 
-    def forward(self, x: Tensor):  # no type: TorchScript has none for tuples of any length, and returns a list
+    # No type of the result: TorchScript has none for tuples of any length, and returns a list.
+    def forward(self, x: Tensor):  # type: ignore[no-untyped-def]
         """Return the maps of `out_indices`, a tuple of tensors, for images (batch, in_channels, height, width)."""
         if not torch.jit.is_scripting() and self.training:
             fix_size_for_inductor(x)

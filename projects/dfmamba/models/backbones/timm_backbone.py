@@ -77,7 +77,7 @@ class TimmBackbone(BaseModule):
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
-        init_cfg: dict | list[dict] | None = None,
+        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(init_cfg)

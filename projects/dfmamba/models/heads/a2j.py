@@ -133,8 +133,8 @@ class A2JHead(BaseHead):
         anchor_loss_weight: float = 1.0,
         regression_loss_weight: float = 3.0,
         assignment_loss_weight: float = 0.0,
-        decoder: dict | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        decoder: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         if embed_dims % CHANNELS_PER_GROUP:
@@ -170,7 +170,7 @@ class A2JHead(BaseHead):
         else:
             self.register_buffer("anchors", anchors)
 
-    def _build_codec(self, decoder: dict | None, input_size: tuple[int, int], depth_bins: int) -> None:
+    def _build_codec(self, decoder: dict[str, Any] | None, input_size: tuple[int, int], depth_bins: int) -> None:
         self.decoder = None if decoder is None else KEYPOINT_CODECS.build(decoder)
         if self.decoder is None:
             return
@@ -227,7 +227,7 @@ class A2JHead(BaseHead):
         return joints, (-spread / self.anchor_stride).exp()
 
     def predict(
-        self, feats: Any, batch_data_samples: list[PoseDataSample], test_cfg: dict | None = None
+        self, feats: Any, batch_data_samples: list[PoseDataSample], test_cfg: dict[str, Any] | None = None
     ) -> list[InstanceData]:
         """Predict joints in crop px and root-relative mm.
 
@@ -250,7 +250,7 @@ class A2JHead(BaseHead):
         return self.decode(((joints + mirrored_joints) / 2, (scores + mirrored_scores) / 2))
 
     def loss(
-        self, feats: Features, batch_data_samples: list[PoseDataSample], train_cfg: dict | None = None
+        self, feats: Features, batch_data_samples: list[PoseDataSample], train_cfg: dict[str, Any] | None = None
     ) -> dict[str, Tensor]:
         """Compute the losses of all decoder layers.
 

@@ -92,8 +92,8 @@ class DetNetHead(BaseHead):
         delta_loss_weight: float = 1.0,
         location_loss_weight: float = 10.0,
         bone_length: float | None = None,
-        decoder: dict | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        decoder: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         load_old_keys(self)
@@ -139,7 +139,7 @@ class DetNetHead(BaseHead):
         return heatmaps.to(dtype), delta.to(dtype), location.to(dtype)
 
     def predict(
-        self, feats: Any, batch_data_samples: list[PoseDataSample], test_cfg: dict | None = None
+        self, feats: Any, batch_data_samples: list[PoseDataSample], test_cfg: dict[str, Any] | None = None
     ) -> list[InstanceData]:
         """Predict joints in crop px, in mm and in units of the reference bone.
 
@@ -168,7 +168,9 @@ class DetNetHead(BaseHead):
         all_maps = zip(heatmaps.detach().cpu().numpy(), location.detach().cpu().numpy(), strict=True)
         return [self._decode_sample(*maps, sample) for maps, sample in zip(all_maps, batch_data_samples, strict=True)]
 
-    def _decode_sample(self, heatmaps: NDArray, location_maps: NDArray, sample: PoseDataSample) -> InstanceData:
+    def _decode_sample(
+        self, heatmaps: NDArray[np.floating], location_maps: NDArray[np.floating], sample: PoseDataSample
+    ) -> InstanceData:
         """Read the joints of one sample out of its maps, and scale them."""
         assert self.decoder is not None
         points, scores, locations = self.decoder.decode(heatmaps, location_maps)
@@ -197,7 +199,7 @@ class DetNetHead(BaseHead):
         return float(np.asarray(sample.metainfo["bone_length"]).item())
 
     def loss(
-        self, feats: Features, batch_data_samples: list[PoseDataSample], train_cfg: dict | None = None
+        self, feats: Features, batch_data_samples: list[PoseDataSample], train_cfg: dict[str, Any] | None = None
     ) -> dict[str, Tensor]:
         """Compute the losses.
 

@@ -66,6 +66,6 @@ def recomputed(block: nn.Module, *args: Any) -> Tensor:
     return checkpoint(block, *args, use_reentrant=False, context_fn=partial(_contexts, block))
 
 
-def _contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
+def _contexts(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """Return the contexts of the forward pass and of the recomputation."""
     return nullcontext(), unchanged_statistics(block)
