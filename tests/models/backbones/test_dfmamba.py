@@ -159,6 +159,8 @@ WRONG = {
     "arch": ({"arch": "tinny"}, "arch: expected one of nano, tiny.*got 'tinny'"),
     "blocks": ({"blocks": ["conv"]}, "blocks: expected one for each of the 6 stages, got 1"),
     "block": ({"blocks": ["conv"] * 5 + ["attention"]}, "stage 5: expected a block of conv.*got 'attention'"),
+    "number": ({"out_indices": 3}, "out_indices: expected a sequence of stages, such as .* got 3"),
+    "text": ({"out_indices": "12"}, "out_indices: expected a sequence of stages, such as .* got '12'"),
     "index": ({"out_indices": (1, 6)}, "out_indices: expected stages from 0 to 5, got 6"),
     "order": ({"out_indices": (3, 1)}, "out_indices: expected different stages in rising order"),
     "frozen": ({"frozen_stages": 7}, "frozen_stages: expected -1 .none. to 6, got 7"),
@@ -167,6 +169,7 @@ WRONG = {
         "stage 0: expected a stride of 4 or 8, got 16",
     ),
     "missing": ({"arch": {"stem_channels": 8, "stages": [{"block": "conv"}]}}, "stage 0 lacks channels, depth, stride"),
+    "no stages": ({"arch": {"dims": (8, 8, 8, 8)}}, "arch: lacks stages, stem_channels"),
     "option": (
         {"arch": {"stem_channels": 8, "stages": [dict(MIXED["stages"][2], stride=4, num_anchors=9)]}},
         "stage 0: a conv block has no option 'num_anchors'",

@@ -9,7 +9,7 @@ from torch import nn
 
 from dfmamba.models.backbones import SPATIAL_MAMBA_ARCHS, VMAMBA_ARCHS, DFMamba, SpatialMamba, VMamba
 from dfmamba.models.classifier import ImageClassifier
-from dfmamba.models.cost import count_as_published, count_multiply_adds, count_parameters
+from dfmamba.models.cost import count_multiply_adds, count_parameters
 
 BACKBONES = {"VMamba": (VMamba, VMAMBA_ARCHS), "SpatialMamba": (SpatialMamba, SPATIAL_MAMBA_ARCHS)}
 both = pytest.mark.parametrize("backbone", [VMamba, SpatialMamba])
@@ -52,14 +52,37 @@ def test_tiny_as_a_classifier_has_the_published_size(backbone, parameters, multi
         )
 
 
+def more_in_the_papers(model, image_shape):
+    """Return what the papers' code, which counts with fvcore, finds beyond our count.
+
+    5 an element for a normalisation, and 9 N + 1 a token and channel for a scan of N states. (That of Spatial-Mamba has
+    7 N, because it leaves C and D out; 0.2 % of the whole.)
+    """
+    more = 0
+
+    def add(module, args, _):
+        nonlocal more
+        if isinstance(module, nn.LayerNorm | nn.BatchNorm2d):
+            more += 5 * args[0].numel()
+        elif hasattr(module, "multiply_adds"):
+            length = args[0].shape[1]
+            more += length * module.D.numel() * (9 * module.d_state + 1) - module.multiply_adds(length)
+
+    for module in model.modules():
+        module.register_forward_hook(add)
+    with torch.no_grad():
+        model.eval()(torch.zeros(1, *image_shape))
+    return more
+
+
 @pytest.mark.slow
 @PUBLISHED
 def test_tiny_as_a_classifier_has_the_published_multiply_adds(backbone, parameters, multiply_adds):
-    # The papers counted normalisations too, and 9 N + 1 operations a channel for the scan; ours counts less.
     classifier = ImageClassifier(backbone("tiny", out_indices=(3,)))
-    as_published = count_as_published(classifier, (3, 224, 224))
+    ours = count_multiply_adds(classifier, (3, 224, 224))
+    as_published = ours + more_in_the_papers(classifier, (3, 224, 224))
     assert as_published == pytest.approx(multiply_adds, rel=0.01)
-    assert 0.98 * as_published < count_multiply_adds(classifier, (3, 224, 224)) < as_published
+    assert 0.98 * as_published < ours < as_published
 
 
 @both
@@ -159,6 +182,8 @@ WRONG = {
     "arch": ({"arch": "tinny"}, "arch: expected one of nano, tiny.*got 'tinny'"),
     "missing": ({"arch": {"dims": (8, 8, 8, 8)}}, "arch: lacks depths, expand"),
     "dims": ({"arch": {"dims": (8, 8), "depths": (1,) * 4, "expand": 1}}, "arch: expected 4 dims, got 2"),
+    "number": ({"out_indices": 3}, "out_indices: expected a sequence of stages, such as .* got 3"),
+    "text": ({"out_indices": "12"}, "out_indices: expected a sequence of stages, such as .* got '12'"),
     "index": ({"out_indices": (1, 4)}, "out_indices: expected stages from 0 to 3, got 4"),
     "order": ({"out_indices": (2, 1)}, "out_indices: expected different stages in rising order"),
     "frozen": ({"frozen_stages": 5}, "frozen_stages: expected -1 .none. to 4, got 5"),

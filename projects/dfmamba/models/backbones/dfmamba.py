@@ -16,7 +16,7 @@ from ..layers.conv_block import ConvBlock
 from ..layers.gated_block import GatedBlock
 from ..layers.stage import Stage, TokenStage
 from ..layers.vss import VSSBlock
-from .staged import STEM_STRIDE, STRIDES, Arch, StagedBackbone, StageSpec
+from .staged import STEM_STRIDE, STRIDES, Arch, StagedBackbone, StageSpec, check_has
 
 # Options of a block type that a stage may set; anything else in a stage is a mistake of the user's.
 _GATED_OPTIONS = ("expand", "mlp_ratio", "d_conv", "conv_causal")
@@ -108,6 +108,7 @@ class DFMamba(StagedBackbone):
 
     def resolve_stages(self, arch: Arch, options: Mapping[str, Any]) -> list[StageSpec]:
         """Return the checked stages, each with its block type and that block's options."""
+        check_has(arch, {"stem_channels", "stages"}, "arch:")
         self._stem_channels = arch["stem_channels"]
         stages = [dict(stage) for stage in arch["stages"]]
         blocks = self._block_types
@@ -156,9 +157,7 @@ def _check_stages(stages: Sequence[Arch]) -> None:
     """Raise ValueError if a stage lacks something, or has a block or a stride that does not exist."""
     stride = STEM_STRIDE
     for number, stage in enumerate(stages):
-        missing = {"block", "channels", "depth", "stride"} - set(stage)
-        if missing:
-            raise ValueError(f"arch: stage {number} lacks {', '.join(sorted(missing))}")
+        check_has(stage, {"block", "channels", "depth", "stride"}, f"arch: stage {number}")
         if stage["block"] not in BLOCK_OPTIONS:
             raise ValueError(
                 f"arch: stage {number}: expected a block of {', '.join(BLOCK_OPTIONS)}, got {stage['block']!r}"

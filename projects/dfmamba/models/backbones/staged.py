@@ -135,9 +135,7 @@ class StagedBackbone(BaseModule):
 
     def resolve_stages(self, arch: Arch, options: Mapping[str, Any]) -> list[StageSpec]:
         """Return the stages of an architecture, whose blocks have these options, or raise ValueError."""
-        missing = {"dims", "depths", "expand"} - set(arch)
-        if missing:
-            raise ValueError(f"arch: lacks {', '.join(sorted(missing))}")
+        check_has(arch, {"dims", "depths", "expand"}, "arch:")
         for key in ("dims", "depths"):
             if len(arch[key]) != len(STRIDES):
                 raise ValueError(f"arch: expected {len(STRIDES)} {key}, got {len(arch[key])}")
@@ -228,6 +226,13 @@ class StagedBackbone(BaseModule):
         """Take the frozen parts out of training."""
         for part in [self.stem, *self.stages][: self.frozen_stages + 1]:
             part.eval().requires_grad_(False)
+
+
+def check_has(arch: Arch, keys: set[str], name: str) -> None:
+    """Raise ValueError if a part of an architecture lacks some of these keys."""
+    missing = keys - set(arch)
+    if missing:
+        raise ValueError(f"{name} lacks {', '.join(sorted(missing))}")
 
 
 def fix_size_for_inductor(images: Tensor) -> None:
