@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dfmamba.models.layers import read_states, scan_states
+from dfmamba.models.layers.state_scan import read_states, scan_states
 from dfmamba.ops import selective_scan
 
 
