@@ -13,7 +13,7 @@ no_weight_decay = dict(
         for name in (
             "mixer.A_log",
             "mixer.D",
-            "mixer.delta_bias",
+            "mixer.dt_bias",
             "head.queries",
             "head.anchors",
             "level_embedding",

@@ -4,4 +4,4 @@ All else as in dfmamba_interhand.py. Untrained.
 """
 
 _base_ = ["../dfmamba_interhand.py"]
-model = dict(backbone=dict(ffn_ratio=0))
+model = dict(backbone=dict(mlp_ratio=0))

@@ -22,7 +22,7 @@ def hand(seed=0):
 
 
 def published_targets(points, cam):
-    """Return heat maps, locations and deltas as the public PyTorch port makes them, wrist first, joint by joint."""
+    """Return heatmaps, locations and deltas as the public PyTorch port makes them, wrist first, joint by joint."""
     heatmaps = np.zeros((21, 32, 32))
     for joint, (x, y) in enumerate(points):
         column, row = int((x + 0.5) / 4), int((y + 0.5) / 4)

@@ -80,7 +80,7 @@ def test_training_on_synthetic_hands_learns_and_predicts(synthetic_interhand, tm
     history = []
     for _ in range(40):
         losses = model(**batch, mode="loss")
-        total = losses["loss_heat"] + losses["loss_delta"] + losses["loss_location"]
+        total = losses["loss_heatmap"] + losses["loss_delta"] + losses["loss_location"]
         optimizer.zero_grad()
         total.backward()
         optimizer.step()
@@ -88,7 +88,7 @@ def test_training_on_synthetic_hands_learns_and_predicts(synthetic_interhand, tm
     first, last = (
         {name: np.mean([entry[name] for entry in part]) for name in history[0]} for part in (history[:4], history[-4:])
     )
-    assert last["loss_heat"] < 0.97 * first["loss_heat"]  # slow at first: most cells are cold
+    assert last["loss_heatmap"] < 0.97 * first["loss_heatmap"]  # slow at first: most cells are cold
     assert last["error_cells"] < 0.75 * first["error_cells"]
     assert last["loss_delta"] < 0.3 * first["loss_delta"]
     assert last["loss_location"] < 0.1 * first["loss_location"]

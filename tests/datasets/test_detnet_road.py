@@ -78,9 +78,9 @@ def perfect_model(monkeypatch):
                 "head": {"type": "DetNetHead", "in_channels": [3], "num_joints": num_joints, "decoder": codec},
             }
         ).eval()
-        heat = torch.from_numpy(targets["heatmaps"])[None]
-        maps = torch.from_numpy(targets["locations"]).reshape(1, -1, 1, 1).expand(-1, -1, *heat.shape[2:])
-        monkeypatch.setattr(model.head, "forward", lambda feats: (heat, maps, maps))
+        heatmaps = torch.from_numpy(targets["heatmaps"])[None]
+        maps = torch.from_numpy(targets["locations"]).reshape(1, -1, 1, 1).expand(-1, -1, *heatmaps.shape[2:])
+        monkeypatch.setattr(model.head, "forward", lambda feats: (heatmaps, maps, maps))
         return model(torch.zeros(1, 3, 128, 128), [sample], mode="predict")[0]
 
     return predict

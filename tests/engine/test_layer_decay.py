@@ -19,7 +19,7 @@ DEPTHS = {
             "stages.2.blocks.0.mixer.A_log": 3,
             "stages.2.blocks.1.mixer.A_log": 4,
             "stages.4.downsample.0.weight": 6,
-            "stages.5.blocks.0.project_in.weight": 7,
+            "stages.5.blocks.0.in_proj.weight": 7,
             "out_norms.0.weight": 8,
         },
     ),

@@ -113,7 +113,7 @@ SILENT = {"type": "TwoLevelBackbone", "publish": False}
         ({"backbone": SILENT}, "TwoLevelBackbone does not tell them: set head.in_channels"),
         ({"neck": {"type": nn.Identity}}, "Identity does not tell them: set head.in_channels"),
         (
-            {"backbone": SILENT, "neck": {"type": "SingleMapNeck"}},
+            {"backbone": SILENT, "neck": {"type": "FeatureFusionNeck"}},
             "TwoLevelBackbone does not tell them: set neck.in_channels",
         ),
     ],
@@ -124,7 +124,7 @@ def test_unknown_channels_are_an_error_with_advice(changes, message):
 
 
 class TestNeck:
-    NECK: ClassVar = {"type": "SingleMapNeck", "out_channels": 10, "map_size": (4, 4)}
+    NECK: ClassVar = {"type": "FeatureFusionNeck", "out_channels": 10, "map_size": (4, 4)}
 
     def test_each_part_learns_the_channels_of_the_part_before_it(self, images, make_samples):
         model = MODELS.build(config(neck=self.NECK))
@@ -143,8 +143,8 @@ class TestNeck:
         assert isinstance(model.neck, nn.Identity)
 
     def test_an_unknown_part_is_named(self):
-        with pytest.raises(KeyError, match="SingleMapNek"):
-            MODELS.build(config(neck={"type": "SingleMapNek"}))
+        with pytest.raises(KeyError, match="FeatureFusionNek"):
+            MODELS.build(config(neck={"type": "FeatureFusionNek"}))
 
 
 class TestDetNet:
@@ -164,7 +164,7 @@ class TestDetNet:
             {
                 "type": "HandPoseEstimator",
                 "backbone": backbone,
-                "neck": {"type": "SingleMapNeck", "out_channels": 12, "map_size": (16, 16), **neck},
+                "neck": {"type": "FeatureFusionNeck", "out_channels": 12, "map_size": (16, 16), **neck},
                 "head": {"type": "DetNetHead", "hidden_channels": 16, "decoder": codec, "bone_length": 80.0},
             }
         ).eval()
@@ -182,9 +182,9 @@ class TestDetNet:
         torch.manual_seed(0)
         model = self.build(backbone, **neck)
         with torch.no_grad():
-            heat, _, _ = model(images, None, mode="tensor")
+            heatmaps, _, _ = model(images, None, mode="tensor")
             samples = model(images, make_samples(2), mode="predict")
-        for sample, maps in zip(samples, heat.numpy(), strict=True):
+        for sample, maps in zip(samples, heatmaps.numpy(), strict=True):
             rows, columns = np.divmod(maps.reshape(21, -1).argmax(-1), 16)
             keypoints = sample.pred_instances.keypoints[0]
             # the crop of 64 px shows 128 x 128 px around (100, 200); a cell has 4 px of the crop

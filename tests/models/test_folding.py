@@ -6,8 +6,8 @@ from torch import nn
 
 from dfmamba.models import DFMamba
 from dfmamba.models.backbones import TimmBackbone
-from dfmamba.models.blocks import GatedBlock, NoMixer
 from dfmamba.models.folding import FoldedDSSM, PackedLinear, can_pack, fold_for_inference
+from dfmamba.models.layers.gated_block import GatedBlock, NoMixer
 
 
 def with_history(model):
@@ -42,10 +42,10 @@ def assert_same_maps(model, images, tolerance):
         {"num_anchors": 25},
         {"offset_bound": 2.0},
         {"norm_scan_input": True},
-        {"ffn_ratio": 0},
+        {"mlp_ratio": 0},
         {"out_norm": False},
         {"expand": 2.0},
-        {"conv_causal": True, "conv_kernel": 4},
+        {"conv_causal": True, "d_conv": 4},
         {"blocks": ("conv",) * 6},
         {"blocks": ("gated",) * 6},
         {"blocks": ("mamba",) * 6},

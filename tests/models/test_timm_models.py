@@ -191,8 +191,8 @@ def test_four_levels_one_a_stride(name):
     assert features.feature_info.reduction() == [4, 8, 16, 32]
     family, arch = name.rsplit("_", 1)
     table = timm_models.FAMILIES[family][1][arch]
-    widths = table.get("widths") or {stage["stride"]: stage["channels"] for stage in table["stages"]}.values()
-    assert features.feature_info.channels() == list(widths)
+    dims = table.get("dims") or {stage["stride"]: stage["channels"] for stage in table["stages"]}.values()
+    assert features.feature_info.channels() == list(dims)
 
 
 # What is asked for, and the levels that this means.

@@ -52,7 +52,7 @@ def test_weight_decay_leaves_out_what_it_must(name, layer_decay):
     model = timm.create_model(name, num_classes=3)
     optimizer = optim.create_optimizer_v2(model, "adamw", lr=1e-3, weight_decay=0.05, layer_decay=layer_decay)
     for key, group in group_of(optimizer, model).items():
-        scan = key.rsplit(".", 1)[-1] in ("A_log", "D", "delta_bias")
+        scan = key.rsplit(".", 1)[-1] in ("A_log", "D", "dt_bias")
         one_axis = model.get_parameter(key).ndim <= 1
         assert group["weight_decay"] == (0 if scan or one_axis else 0.05), key
 

@@ -11,7 +11,7 @@ model = dict(
         type="PoseDataPreprocessor", mean=[127.5, 127.5, 127.5], std=[255, 255, 255], bgr_to_rgb=True
     ),
     backbone=dict(type="DFMamba", arch="tiny", out_indices=(0, 1, 3, 5)),
-    neck=dict(type="SingleMapNeck", out_channels=256, map_size=(32, 32)),
+    neck=dict(type="FeatureFusionNeck", out_channels=256, map_size=(32, 32)),
     head=dict(type="DetNetHead"),
     test_cfg=dict(flip_test=False),
 )

@@ -5,6 +5,8 @@ from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.registry import KEYPOINT_CODECS
 from numpy.typing import NDArray
 
+FloatArray = NDArray[np.floating]
+
 
 @KEYPOINT_CODECS.register_module()
 class A2JCodec(BaseKeypointCodec):
@@ -46,7 +48,7 @@ class A2JCodec(BaseKeypointCodec):
         """Depth of one unit in mm."""
         return self.depth_range_mm / self.depth_bins
 
-    def encode(self, keypoints: NDArray, keypoints_visible: NDArray | None = None) -> dict[str, NDArray]:
+    def encode(self, keypoints: FloatArray, keypoints_visible: FloatArray | None = None) -> dict[str, FloatArray]:
         """Make the targets.
 
         Args:
@@ -71,7 +73,7 @@ class A2JCodec(BaseKeypointCodec):
         labels[~np.isfinite(labels)] = 0  # such joints have weight 0, but 0 * NaN would be NaN
         return {"keypoint_labels": labels, "keypoint_weights": (inside & annotated).astype(np.float32)}
 
-    def decode(self, encoded: NDArray, scores: NDArray | None = None) -> tuple[NDArray, NDArray]:
+    def decode(self, encoded: FloatArray, scores: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
         """Turn head units back into crop px and mm.
 
         Args:

@@ -1,14 +1,14 @@
-"""DetNet's targets: heat maps in the plane, joints and bones in space with one bone of the hand as the unit."""
+"""DetNet's targets: heatmaps in the plane, joints and bones in space with one bone of the hand as the unit."""
 
 import numpy as np
 from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.registry import KEYPOINT_CODECS
 from numpy.typing import NDArray
 
-from dfmamba.codecs.a2j import A2JCodec
+from dfmamba.codecs.a2j import A2JCodec, FloatArray
 from dfmamba.skeleton import skeleton_with
 
-TRUNCATION = 3  # the Gaussians end at so many sigmas
+TRUNCATION = 3  # where the Gaussians end, in sigmas
 
 
 @KEYPOINT_CODECS.register_module()
@@ -16,7 +16,7 @@ class DetNetCodec(BaseKeypointCodec):
     """Turn one hand's joints (crop px, camera-space mm) into the maps of Zhou et al. 2020 and back.
 
     A cell of the map covers `input_size` / `map_size` crop pixels (4 x 4): cell c the pixels 4 c to 4 c + 3, with its
-    centre at 4 c + 1.5. Heat maps have a Gaussian around the cell of the joint, with peak 1, cut off at 3 sigma. The
+    centre at 4 c + 1.5. Heatmaps have a Gaussian around the cell of the joint, with peak 1, cut off at 3 sigma. The
     location of a joint is (joint - root) / |bone|; the delta of a joint is the unit vector from its parent to it, and 0
     for the wrist. Published are maps that hold these vectors in every cell; here they are stored once, and the head's
     losses compare every cell with them. Source: Zhou et al., Monocular Real-time Hand Shape and Motion Capture using
@@ -81,17 +81,17 @@ class DetNetCodec(BaseKeypointCodec):
         """Crop pixels (x, y) that a cell covers."""
         return np.divide(self.input_size, self.map_size)
 
-    def bone_length(self, joints: NDArray) -> NDArray:
+    def bone_length(self, joints: FloatArray) -> FloatArray:
         """Return the length (...) of the reference bone in joints (..., K, 3), in their unit."""
         start, end = self.bone
         return np.linalg.norm(joints[..., end, :] - joints[..., start, :], axis=-1)
 
     def encode(
         self,
-        keypoints: NDArray,
-        keypoints_visible: NDArray | None = None,
-        keypoints_cam: NDArray | None = None,
-    ) -> dict[str, NDArray]:
+        keypoints: FloatArray,
+        keypoints_visible: FloatArray | None = None,
+        keypoints_cam: FloatArray | None = None,
+    ) -> dict[str, FloatArray]:
         """Make the targets of one hand.
 
         Args:
@@ -114,7 +114,7 @@ class DetNetCodec(BaseKeypointCodec):
                 f"keypoints, keypoints_cam: expected shapes (1, {hand[1]}, 2 or 3) and (1, {hand[1]}, 3), "
                 f"got {shapes[0]} and {shapes[1]} (see ToSingleHand)"
             )
-        finite = np.isfinite(keypoints[..., :2]).all(-1) & np.isfinite(keypoints_cam).all(-1)
+        finite = np.all(np.isfinite(keypoints[..., :2]), -1) & np.all(np.isfinite(keypoints_cam), -1)
         annotated = finite if keypoints_visible is None else finite & (keypoints_visible > 0)
         heatmaps, in_view = self._heatmaps(np.where(annotated[..., None], keypoints[..., :2], 0)[0])
         counts = annotated & in_view
@@ -131,28 +131,29 @@ class DetNetCodec(BaseKeypointCodec):
         }
         return {name: target.astype(np.float32) for name, target in targets.items()}
 
-    def _heatmaps(self, points_px: NDArray) -> tuple[NDArray, NDArray[np.bool_]]:
+    def _heatmaps(self, points_px: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
         """Return the Gaussians (K, H, W) around points (K, 2), and which of them (K,) reach into the map."""
         cells = np.floor((points_px + 0.5) / self.stride)
         radius = int(TRUNCATION * self.sigma)
         in_view = np.all((cells + radius >= 0) & (cells - radius < self.map_size), axis=-1)
         columns, rows = (
-            self._gaussian(np.arange(size) - cells[:, axis, None], radius) for axis, size in enumerate(self.map_size)
+            self._gaussian(np.arange(size, dtype=float) - cells[:, axis, None], radius)
+            for axis, size in enumerate(self.map_size)
         )
         return rows[:, :, None] * columns[:, None, :], in_view
 
-    def _gaussian(self, distances: NDArray, radius: int) -> NDArray:
+    def _gaussian(self, distances: FloatArray, radius: int) -> FloatArray:
         """Return the values of the cut-off Gaussian at distances in cells."""
         return np.exp(-(distances**2) / (2 * self.sigma**2)) * (np.abs(distances) <= radius)
 
-    def _locations(self, cam: NDArray, annotated: NDArray[np.bool_]) -> tuple[NDArray, NDArray[np.bool_]]:
+    def _locations(self, cam: FloatArray, annotated: NDArray[np.bool_]) -> tuple[FloatArray, NDArray[np.bool_]]:
         """Return (joint - root) / |bone| and which of them are known."""
         length = self.bone_length(cam)[:, None]  # (1, 1)
         known = annotated & annotated[:, [self.root, *self.bone]].all(-1, keepdims=True) & (length > 0)
         relative = cam - cam[:, self.root, None]
         return np.where(known[..., None], relative / np.where(length > 0, length, 1)[..., None], 0), known
 
-    def _deltas(self, cam: NDArray, annotated: NDArray[np.bool_]) -> tuple[NDArray, NDArray[np.bool_]]:
+    def _deltas(self, cam: FloatArray, annotated: NDArray[np.bool_]) -> tuple[FloatArray, NDArray[np.bool_]]:
         """Return the unit vectors from the parents to the joints, and which of them are known."""
         parents = [joint if parent < 0 else parent for joint, parent in enumerate(self.skeleton.parents)]
         bones = cam - cam[:, parents]
@@ -160,8 +161,8 @@ class DetNetCodec(BaseKeypointCodec):
         known = annotated & annotated[:, parents]
         return np.where(known[..., None], bones / np.where(lengths > 0, lengths, 1), 0), known
 
-    def decode(self, heatmaps: NDArray, location_maps: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-        """Read the joints out at the peaks of the heat maps.
+    def decode(self, heatmaps: FloatArray, location_maps: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Read the joints out at the peaks of the heatmaps.
 
         Args:
             heatmaps: (K, H, W).

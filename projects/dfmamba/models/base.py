@@ -1,5 +1,7 @@
 """What a backbone needs of mmengine, or a stand-in where only torch is installed."""
 
+from typing import Any
+
 try:
     from mmengine.model import BaseModule
     from mmengine.registry import MODELS as _ROOT_MODELS
@@ -13,7 +15,7 @@ except ImportError:
     class BaseModule(nn.Module):  # type: ignore[no-redef]
         """An `nn.Module` with mmengine's constructor."""
 
-        def __init__(self, init_cfg: dict | list[dict] | None = None) -> None:
+        def __init__(self, init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None) -> None:
             super().__init__()
             if init_cfg is not None:
                 raise ValueError("init_cfg: needs mmengine, which is not installed; use load_state_dict instead")

@@ -13,6 +13,7 @@ from timm.layers import ClassifierHead, get_device_dtype
 from torch import Tensor, nn
 
 from .backbones.staged import StagedBackbone, fix_size_for_inductor
+from .checkpoint_keys import load_old_keys
 from .layers.weight_decay import no_weight_decay
 
 WITHOUT = {"frozen_stages": -1, "norm_eval": False, "init_cfg": None}  # what is left to timm's own tools
@@ -52,6 +53,7 @@ class ImageClassifier(nn.Module):
                     f"{option}: expected {default} for a model of timm, got {given!r}; use "
                     "timm.utils.freeze, timm.layers.freeze_batch_norm_2d or checkpoint_path"
                 )
+        load_old_keys(self)
         self.stem = backbone.stem
         self.stages = nn.Sequential(*backbone.stages)
         self.norm = backbone.out_norms[-1]

@@ -1,7 +1,6 @@
 """What a model costs: parameters and multiply-adds."""
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -36,6 +35,11 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
+def _nothing(*_: Any, **__: Any) -> int:
+    """Return 0: the operators are counted by module, so that all their backends are."""
+    return 0
+
+
 def count_multiply_adds(model: nn.Module, image_shape: ImageShape = (3, 256, 256)) -> int:
     """Return the multiply-adds of one image (channels, height, width).
 
@@ -43,44 +47,12 @@ def count_multiply_adds(model: nn.Module, image_shape: ImageShape = (3, 256, 256
     multiply-add); scan and sampling by the formulas of their `multiply_adds`. Normalisations, activations and other
     element-wise steps are not counted, as is usual.
     """
-
-    def count(module: Any, x: torch.Tensor) -> int:
-        return module.multiply_adds(x.shape[1]) if hasattr(module, "multiply_adds") else 0
-
-    return _count(model, image_shape, count)
-
-
-def count_as_published(model: nn.Module, image_shape: ImageShape = (3, 256, 256)) -> int:
-    """Return the "FLOPs" of one image in the way of the papers on VMamba and Spatial-Mamba, for comparison with them.
-
-    Their public code counts with fvcore: multiply-adds of convolutions and matrix products, and on top of them 5 an
-    element for a normalisation, and 9 N + 1 a token and channel for a scan of N states. (That of Spatial-Mamba has 7 N,
-    because it leaves C and D out; 0.2 % of the whole.)
-    """
-
-    def count(module: Any, x: torch.Tensor) -> int:
-        if isinstance(module, nn.LayerNorm | nn.BatchNorm2d):
-            return 5 * x.numel()
-        if hasattr(module, "multiply_adds"):
-            return x.shape[1] * module.D.numel() * (9 * module.num_states + 1)
-        return 0
-
-    return _count(model, image_shape, count)
-
-
-def _nothing(*_: Any, **__: Any) -> int:
-    """Return 0: the operators are counted by module, so that all their backends are."""
-    return 0
-
-
-def _count(model: nn.Module, image_shape: ImageShape, count: Callable[[Any, torch.Tensor], int]) -> int:
-    """Return the multiply-adds that torch counts, plus count(module, input) for every module as it runs."""
     counted = 0
 
-    def add(module: nn.Module, args: tuple, _output: Any) -> None:
+    def add(module: Any, args: tuple[Any, ...], _output: Any) -> None:
         nonlocal counted
-        if args:
-            counted += count(module, args[0])
+        if args and hasattr(module, "multiply_adds"):
+            counted += module.multiply_adds(args[0].shape[1])
 
     model = copy.deepcopy(model).requires_grad_(False)  # torch's counter trips over parameters without a graph
     model.eval()  # in a line of its own: some of mmpose's backbones return None

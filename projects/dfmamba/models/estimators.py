@@ -43,7 +43,9 @@ class HandPoseEstimator(TopdownPoseEstimator):
         ValueError: Neck or head have no `in_channels`, and the part before does not tell them.
     """
 
-    def __init__(self, backbone: dict, head: dict, neck: dict | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, backbone: dict[str, Any], head: dict[str, Any], neck: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
         last: nn.Module = MODELS.build(backbone)
         # mmpose builds the parts from configs; these give back the parts that are there already
         backbone = {"type": lambda built=last: built}
@@ -61,7 +63,7 @@ class HandPoseEstimator(TopdownPoseEstimator):
         return samples
 
     @property
-    def dataset_meta(self) -> dict | None:
+    def dataset_meta(self) -> dict[str, Any] | None:
         """The joints' names, links and colours, as mmpose's inferencers set them: the checkpoint's, or the config's.
 
         Those know nothing of a data set inside a wrapper, such as `RepeatDataset`, and set None or COCO's; then it is
@@ -70,7 +72,7 @@ class HandPoseEstimator(TopdownPoseEstimator):
         return self._dataset_meta
 
     @dataset_meta.setter
-    def dataset_meta(self, metainfo: dict | None) -> None:
+    def dataset_meta(self, metainfo: dict[str, Any] | None) -> None:
         joints = getattr(getattr(self, "head", None), "num_joints", None)
         fitting = {joints, TWO_HANDS.num_joints if joints == ONE_HAND.num_joints else joints}
         if joints is not None and (metainfo is None or metainfo.get("num_keypoints") not in fitting):
@@ -91,7 +93,7 @@ def _add_hand_fields(sample: PoseDataSample) -> None:
     sample.pred_instances.rel_root_depth = np.zeros(1, dtype=np.float32)
 
 
-def _with_in_channels(name: str, config: dict, before: nn.Module) -> dict:
+def _with_in_channels(name: str, config: dict[str, Any], before: nn.Module) -> dict[str, Any]:
     """Return a part's config with the channels of the part before it, if it takes `in_channels` and has none."""
     if "in_channels" in config or not _takes_in_channels(config):
         return config
@@ -104,7 +106,7 @@ def _with_in_channels(name: str, config: dict, before: nn.Module) -> dict:
     return {**config, "in_channels": channels}
 
 
-def _takes_in_channels(config: dict) -> bool:
+def _takes_in_channels(config: dict[str, Any]) -> bool:
     """Tell whether a part of this config has an argument `in_channels`; False if there is no such part."""
     part = config["type"] if callable(config["type"]) else MODELS.get(config["type"])
     return part is not None and "in_channels" in inspect.signature(part).parameters

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .blocks import DSSM, GatedBlock, Size
 from .layers import operators
+from .layers.dssm import DSSM
+from .layers.gated_block import GatedBlock
 
 # Classes of torchvision, timm and mmpose in which the output of conv1 goes to bn1, and so on.
 _RESNET_PARTS = {"ResNet", "BasicBlock", "Bottleneck"}
@@ -79,25 +80,25 @@ class FoldedDSSM(nn.Module):
 
     def __init__(self, mixer: DSSM) -> None:
         super().__init__()
-        layers = (mixer.project_input, mixer.predict_offset, mixer.predict_weight)
-        self.widths = [mixer.rank, mixer.num_states, mixer.num_states, *(layer.out_features for layer in layers[1:])]
+        layers = (mixer.x_proj, mixer.offset_proj, mixer.weight_proj)
+        self.widths = [mixer.dt_rank, mixer.d_state, mixer.d_state, *(layer.out_features for layer in layers[1:])]
         weight = torch.cat([layer.weight for layer in layers])
         bias = torch.cat(
             [weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias for layer in layers]
         )
         self.project = _pack(_linear(weight, bias))
-        self.project_delta = _pack(mixer.project_delta)
+        self.dt_proj = _pack(mixer.dt_proj)
         self.A = nn.Parameter(-mixer.A_log.float().exp(), requires_grad=False)
         self.mixer = mixer
-        del mixer.project_input, mixer.predict_offset, mixer.predict_weight, mixer.project_delta, mixer.A_log
+        del mixer.x_proj, mixer.offset_proj, mixer.weight_proj, mixer.dt_proj, mixer.A_log
 
-    def forward(self, x: Tensor, size: Size) -> Tensor:
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Return the scanned tokens, (batch, L, channels); `size` is (H, W)."""
         bottleneck, B, C, offset, weight = self.project(x).split(self.widths, -1)
         sampling = self.mixer.shape_sampling(offset, weight)
-        delta = self.project_delta(bottleneck)
+        delta = self.dt_proj(bottleneck)
         return operators.run_dssm(
-            x, *sampling, delta, self.A, B, C, self.mixer.D, self.mixer.delta_bias, size, self.mixer.backend
+            x, *sampling, delta, self.A, B, C, self.mixer.D, self.mixer.dt_bias, size, self.mixer.backend
         )
 
 
@@ -114,13 +115,11 @@ def _fold_block(block: GatedBlock) -> None:
     """Fold what a token block holds."""
     if isinstance(block.mixer, DSSM) and block.mixer.scan_norm is None:
         block.mixer = FoldedDSSM(block.mixer)
-    block.project_in, block.project_out = _pack(block.project_in), _pack(block.project_out)
-    if block.ffn is not None:
-        norm, ffn = block.ffn.children()
-        hidden, gelu, output = ffn.children()
-        if can_pack(hidden):
-            hidden, gelu = PackedLinear(hidden, gelu=True), nn.Identity()
-        block.ffn = nn.Sequential(norm, hidden, gelu, _pack(output))
+    block.in_proj, block.out_proj = _pack(block.in_proj), _pack(block.out_proj)
+    if block.mlp is not None:
+        if can_pack(block.mlp.fc1):
+            block.mlp.fc1, block.mlp.act = PackedLinear(block.mlp.fc1, gelu=True), nn.Identity()
+        block.mlp.fc2 = _pack(block.mlp.fc2)
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:

@@ -3,7 +3,7 @@
 Registered where the extension is loaded. The operators are declared in csrc/ops.cpp; csrc/README.md has their rules.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -33,19 +33,32 @@ def _contiguous(like: Tensor) -> Tensor:
     return like.new_empty(like.shape)
 
 
-def _sample_shape(x, offset, weight, size):
+def _sample_shape(x: Tensor, *_: Any, **__: Any) -> Tensor:
     return _contiguous(x)
 
 
-def _sample_backward_shape(grad_u, x, offset, weight, size):
+def _sample_backward_shape(
+    grad_u: Tensor, x: Tensor, offset: Tensor, weight: Tensor, size: Sequence[int]
+) -> tuple[Tensor, ...]:
     return _contiguous(x), _contiguous(offset), _contiguous(weight)
 
 
-def _scan_shape(u, delta, A, B, C, D, delta_bias, x, delta_softplus):
+def _scan_shape(u: Tensor, *_: Any, **__: Any) -> Tensor:
     return _contiguous(u)
 
 
-def _scan_backward_shape(grad_y, u, delta, A, B, C, D, delta_bias, x, delta_softplus):
+def _scan_backward_shape(
+    grad_y: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    x: Tensor | None,
+    delta_softplus: bool,
+) -> tuple[Tensor, ...]:
     none = u.new_empty(0, dtype=_work_dtype(u))
     grads = [_contiguous(tensor) for tensor in (u, delta, A, B, C)]
     for vector in (D, delta_bias):
@@ -53,14 +66,14 @@ def _scan_backward_shape(grad_y, u, delta, A, B, C, D, delta_bias, x, delta_soft
     return *grads, u.new_empty(0) if x is None else _contiguous(x)
 
 
-def _dssm_shape(x, offset, weight, delta, A, B, C, D, delta_bias, size, delta_softplus):
+def _dssm_shape(x: Tensor, *_: Any, **__: Any) -> Tensor:
     return _contiguous(x)
 
 
 # --- Gradients: `run` holds the operators that the backward pass is made of ---
 
 
-def _save(ctx: Any, inputs: tuple, output: Any, num_tensors: int) -> None:
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Any, num_tensors: int) -> None:
     """Keep the tensors for the backward pass, and what follows them as `ctx.options`."""
     ctx.save_for_backward(*inputs[:num_tensors])
     ctx.options = inputs[num_tensors:]
@@ -125,7 +138,7 @@ def _differentiate_dssm(run: Any, ctx: Any, grad_y: Tensor) -> tuple[Tensor | No
     )
 
 
-def _differentiate_twice(*_: Any) -> None:
+def _differentiate_twice(*_: Any, **__: Any) -> None:
     raise RuntimeError("dfmamba: the native operators have no second derivatives; backend='reference' has them")
 
 
@@ -155,7 +168,7 @@ def _function(name: str) -> Callable[..., Any]:
             return getattr(ops, name)(*inputs)
 
         @staticmethod
-        def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
+        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
             _save(ctx, inputs, output, num_tensors)
 
         @staticmethod
@@ -163,7 +176,7 @@ def _function(name: str) -> Callable[..., Any]:
             return differentiate(_transformable, ctx, *grads)
 
         @staticmethod
-        def vmap(info: Any, in_dims: tuple, *inputs: Any) -> tuple[Any, Any]:
+        def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Any, Any]:
             """Run once for each sample: gradients of A, D and delta_bias are sums over the batch of a call."""
             tensors = list(zip(inputs[:num_tensors], in_dims, strict=False))
             results = [

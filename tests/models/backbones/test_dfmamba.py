@@ -9,9 +9,10 @@ from torch import nn
 
 from dfmamba.models import DFMamba
 from dfmamba.models.backbones import ARCHS
-from dfmamba.models.backbones.vmamba import VSSBlock
-from dfmamba.models.blocks import ConvBlock, GatedBlock
 from dfmamba.models.cost import count_multiply_adds, count_parameters
+from dfmamba.models.layers.conv_block import ConvBlock
+from dfmamba.models.layers.gated_block import GatedBlock
+from dfmamba.models.layers.vss import VSSBlock
 
 MIXED = {
     "stem_channels": 8,
@@ -22,12 +23,12 @@ MIXED = {
             "channels": 24,
             "depth": 2,
             "stride": 8,
-            "num_states": 3,
-            "conv_kernel": 4,
+            "d_state": 3,
+            "d_conv": 4,
             "conv_causal": True,
         },
         {"block": "conv", "channels": 24, "depth": 1, "stride": 8},
-        {"block": "gated", "channels": 32, "depth": 1, "stride": 16, "ffn_ratio": 0},
+        {"block": "gated", "channels": 32, "depth": 1, "stride": 16, "mlp_ratio": 0},
     ],
 }
 
@@ -67,8 +68,8 @@ def test_any_sequence_of_stages_builds_and_runs():
     maps = model(torch.randn(2, 1, 32, 48))
     assert [tuple(feature.shape[1:]) for feature in maps] == [(16, 8, 12), (24, 4, 6), (32, 2, 3)]
     assert model.stages[0].blocks[0].mixer.num_anchors == 25
-    assert model.stages[1].blocks[0].conv.first == 0  # causal
-    assert model.stages[3].blocks[0].ffn is None
+    assert model.stages[1].blocks[0].conv1d.first == 0  # causal
+    assert model.stages[3].blocks[0].mlp is None
 
 
 @pytest.mark.parametrize("blocks", [["conv"] * 6, ["dssm"] * 6, ["gated"] * 6, ["mamba"] * 6, ["vss"] * 6])
@@ -81,11 +82,11 @@ def test_ablations_by_block_type(blocks):
 
 def test_vss_blocks_in_the_place_of_dssm():
     blocks = ["conv", "conv", "vss", "gated", "vss", "gated"]
-    model = DFMamba("nano", blocks=blocks, num_states=1, expand=2.0, ffn_ratio=0, rank=3)
+    model = DFMamba("nano", blocks=blocks, d_state=1, expand=2.0, mlp_ratio=0, dt_rank=3)
     block = model.stages[2].blocks[0]
-    assert (block.mixer.num_states, block.mixer.rank, block.project_out.in_features) == (1, 3, 128)
-    assert block.ffn is None
-    bound = model.stages[2].blocks[0].conv.weight.abs().max()
+    assert (block.mixer.d_state, block.mixer.dt_rank, block.out_proj.in_features) == (1, 3, 128)
+    assert block.mlp is None
+    bound = model.stages[2].blocks[0].conv2d.weight.abs().max()
     assert 0.2 < bound <= 1 / 3  # a depthwise 3x3 convolution starts as torch's do
 
 
@@ -158,6 +159,8 @@ WRONG = {
     "arch": ({"arch": "tinny"}, "arch: expected one of nano, tiny.*got 'tinny'"),
     "blocks": ({"blocks": ["conv"]}, "blocks: expected one for each of the 6 stages, got 1"),
     "block": ({"blocks": ["conv"] * 5 + ["attention"]}, "stage 5: expected a block of conv.*got 'attention'"),
+    "number": ({"out_indices": 3}, "out_indices: expected a sequence of stages, such as .* got 3"),
+    "text": ({"out_indices": "12"}, "out_indices: expected a sequence of stages, such as .* got '12'"),
     "index": ({"out_indices": (1, 6)}, "out_indices: expected stages from 0 to 5, got 6"),
     "order": ({"out_indices": (3, 1)}, "out_indices: expected different stages in rising order"),
     "frozen": ({"frozen_stages": 7}, "frozen_stages: expected -1 .none. to 6, got 7"),
@@ -166,6 +169,7 @@ WRONG = {
         "stage 0: expected a stride of 4 or 8, got 16",
     ),
     "missing": ({"arch": {"stem_channels": 8, "stages": [{"block": "conv"}]}}, "stage 0 lacks channels, depth, stride"),
+    "no stages": ({"arch": {"dims": (8, 8, 8, 8)}}, "arch: lacks stages, stem_channels"),
     "option": (
         {"arch": {"stem_channels": 8, "stages": [dict(MIXED["stages"][2], stride=4, num_anchors=9)]}},
         "stage 0: a conv block has no option 'num_anchors'",
@@ -229,8 +233,8 @@ def test_torch_alone_is_enough():
 
 def test_scan_and_sampling_are_counted():
     # One DSSM block without FFN on a 16x16 map of a 64x64 image, counted by hand.
-    stage = {"block": "dssm", "channels": 16, "depth": 1, "stride": 4, "group_channels": 16, "num_states": 2, "rank": 1}
-    model = DFMamba({"stem_channels": 8, "stages": [stage]}, ffn_ratio=0)
+    stage = {"block": "dssm", "channels": 16, "depth": 1, "stride": 4, "group_channels": 16, "d_state": 2, "dt_rank": 1}
+    model = DFMamba({"stem_channels": 8, "stages": [stage]}, mlp_ratio=0)
     stem = 32 * 32 * 8 * 3 * 9 + 16 * 16 * 16 * 8 * 9
     linear = 256 * 16 * (32 + 5 + 1 + 9 * 3 + 16) + 256 * 16 * 3  # in, x, delta, sampling, out; then the token conv
     scan, sampling = 256 * 16 * (4 * 2 + 2), 256 * 16 * 9 * 4

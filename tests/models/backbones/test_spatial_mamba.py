@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from dfmamba.models.backbones.spatial_mamba import SpatialMambaBlock, StateFusion, StateFusionSSM
-from dfmamba.models.blocks import SSM
+from dfmamba.models.layers.ssm import SSM
 
 SIZE = (3, 4)
 
@@ -37,13 +37,13 @@ def fused(fusion, states):
 def fused_scan(mixer, tokens):
     """Return y (L, channels) of one image: states by the recurrence, their fusion, then the read-out."""
     length, channels = tokens.shape
-    num_states, A = mixer.num_states, -mixer.A_log.exp()
-    states, read_out = torch.zeros(length, channels, num_states, dtype=torch.double), []
-    h = torch.zeros(channels, num_states, dtype=torch.double)
+    d_state, A = mixer.d_state, -mixer.A_log.exp()
+    states, read_out = torch.zeros(length, channels, d_state, dtype=torch.double), []
+    h = torch.zeros(channels, d_state, dtype=torch.double)
     for t, x in enumerate(tokens):
-        projected = mixer.project_input.weight @ x
-        bottleneck, B, C = projected.split([mixer.rank, num_states, num_states])
-        step = F.softplus(mixer.project_delta.weight @ bottleneck + mixer.delta_bias)[:, None]
+        projected = mixer.x_proj.weight @ x
+        bottleneck, B, C = projected.split([mixer.dt_rank, d_state, d_state])
+        step = F.softplus(mixer.dt_proj.weight @ bottleneck + mixer.dt_bias)[:, None]
         h = torch.exp(step * A) * h + step * B * x[:, None]
         states[t] = h
         read_out.append(C)
@@ -59,21 +59,21 @@ def test_fusion_is_its_equation():
     torch.testing.assert_close(result, fused(fusion, states))
 
 
-@pytest.mark.parametrize("num_states", [1, 2])
+@pytest.mark.parametrize("d_state", [1, 2])
 @torch.no_grad()
-def test_fused_scan_is_its_equation(num_states):
-    mixer = perturbed(StateFusionSSM(5, num_states, rank=2))
+def test_fused_scan_is_its_equation(d_state):
+    mixer = perturbed(StateFusionSSM(5, d_state, dt_rank=2))
     x = torch.randn(2, 12, 5, dtype=torch.double)
     torch.testing.assert_close(mixer(x, SIZE), torch.stack([fused_scan(mixer, tokens) for tokens in x]))
 
 
 @torch.no_grad()
 def test_without_fusion_it_is_the_plain_scan():
-    mixer = perturbed(StateFusionSSM(6, num_states=2))
+    mixer = perturbed(StateFusionSSM(6, d_state=2))
     mixer.fusion.kernels.zero_()
     mixer.fusion.kernels[0, :, 1, 1] = 1
     mixer.fusion.alpha.fill_(1)
-    plain = SSM(6, num_states=2).double()
+    plain = SSM(6, d_state=2).double()
     plain.load_state_dict({name: value for name, value in mixer.state_dict().items() if "fusion" not in name})
     x = torch.randn(2, 12, 6, dtype=torch.double)
     torch.testing.assert_close(mixer(x, SIZE), plain(x, SIZE))
@@ -89,15 +89,15 @@ def on_map(conv, tokens):
 
 @torch.no_grad()
 def test_block_is_its_equation():
-    block = perturbed(SpatialMambaBlock(4, expand=1.5, ffn_ratio=3.0, rank=2))
+    block = perturbed(SpatialMambaBlock(4, expand=1.5, mlp_ratio=3.0, dt_rank=2))
     x = torch.randn(1, 12, 4, dtype=torch.double)
     y = x + on_map(block.position_conv1, x)
-    u, gate = (F.layer_norm(y, (4,), block.norm.weight, block.norm.bias) @ block.project_in.weight.T).split(6, -1)
-    scanned = fused_scan(block.mixer, F.silu(on_map(block.conv, u))[0])[None]
+    u, gate = (F.layer_norm(y, (4,), block.norm.weight, block.norm.bias) @ block.in_proj.weight.T).split(6, -1)
+    scanned = fused_scan(block.mixer, F.silu(on_map(block.conv2d, u))[0])[None]
     scanned = F.layer_norm(scanned, (6,), block.scan_norm.weight, block.scan_norm.bias)
-    y = y + (scanned * gate * torch.sigmoid(gate)) @ block.project_out.weight.T
+    y = y + (scanned * gate * torch.sigmoid(gate)) @ block.out_proj.weight.T
     y = y + on_map(block.position_conv2, y)
-    norm, ffn = block.ffn
-    hidden = F.gelu(F.linear(F.layer_norm(y, (4,), norm.weight, norm.bias), ffn[0].weight, ffn[0].bias))
-    y = y + F.linear(hidden, ffn[2].weight, ffn[2].bias)
+    norm, mlp = block.norm2, block.mlp
+    hidden = F.gelu(F.linear(F.layer_norm(y, (4,), norm.weight, norm.bias), mlp.fc1.weight, mlp.fc1.bias))
+    y = y + F.linear(hidden, mlp.fc2.weight, mlp.fc2.bias)
     torch.testing.assert_close(block(x, SIZE), y)

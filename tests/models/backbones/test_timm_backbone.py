@@ -282,6 +282,14 @@ def test_a_file_cut_short_is_named(tmp_path):
 
 WRONG = {
     "model": ({"model": "swin_tinny_patch4_window7_224"}, "timm has no 'swin_tinny.*did you mean swin_tiny_patch4"),
+    "number": (
+        {"model": "test_resnet", "out_indices": 3},
+        "out_indices: expected a sequence of stages, such as .* got 3",
+    ),
+    "text": (
+        {"model": "test_resnet", "out_indices": "12"},
+        "out_indices: expected a sequence of stages, such as .* got '12'",
+    ),
     "index": ({"model": "test_resnet", "out_indices": (2, 5)}, "out_indices: expected stages from 0 to 4, got 5"),
     "pyramid": ({"model": "test_resnet", "pyramid": True}, r"pyramid: expected one level .*got \(2, 3, 4"),
     "frozen": ({"model": "test_resnet", "frozen_stages": 5}, r"frozen_stages: expected -1 \(none\) to 4, got 5"),

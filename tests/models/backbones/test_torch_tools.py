@@ -13,7 +13,7 @@ from dfmamba.models.backbones.staged import StagedBackbone
 from dfmamba.ops import use_backend
 
 BACKBONES = [cls for cls in vars(backbones).values() if isinstance(cls, type) and issubclass(cls, StagedBackbone)]
-ARCHS = [(cls, arch) for cls in BACKBONES for arch in getattr(cls, "archs", backbones.ARCHS)]
+ARCHS = [(cls, arch) for cls in BACKBONES for arch in cls.archs]
 every = pytest.mark.parametrize("backbone", BACKBONES)
 
 
@@ -35,9 +35,9 @@ def build_small(backbone):
     """Return one block of the backbone's own kind behind a stem, for tools that take their time."""
     torch.manual_seed(0)
     if backbone is backbones.DFMamba:
-        stage = {"block": "dssm", "channels": 8, "depth": 1, "stride": 8, "group_channels": 8, "num_states": 2}
-        return backbone({"stem_channels": 4, "stages": [stage]}, ffn_ratio=0)
-    return backbone({"widths": (8,) * 4, "depths": (1,) * 4, "expand": 1.0}, out_indices=(0,), ffn_ratio=1.0)
+        stage = {"block": "dssm", "channels": 8, "depth": 1, "stride": 8, "group_channels": 8, "d_state": 2}
+        return backbone({"stem_channels": 4, "stages": [stage]}, mlp_ratio=0)
+    return backbone({"dims": (8,) * 4, "depths": (1,) * 4, "expand": 1.0}, out_indices=(0,), mlp_ratio=1.0)
 
 
 def assert_same(found, model, x):

@@ -1,4 +1,4 @@
-"""The A2J head: published sizes, anchors, votes by hand, losses and predictions through mmpose's samples."""
+"""The A2J head: published sizes, anchors, their weights by hand, losses and predictions through mmpose's samples."""
 
 import math
 
@@ -131,7 +131,7 @@ def two_anchors():
 
 class TestVotes:
     def test_softmax_runs_over_the_anchors(self, two_anchors):
-        weights, _ = two_anchors.votes(torch.zeros(1, 2, 16), layer=-1)
+        weights, _ = two_anchors.anchor_predictions(torch.zeros(1, 2, 16), layer=-1)
         torch.testing.assert_close(weights, torch.tensor([[[0.75, 0.5], [0.25, 0.5]]]))
 
     def test_joints_by_hand(self, two_anchors):
@@ -139,9 +139,9 @@ class TestVotes:
         first = [0.75 * 7.5 + 0.25 * (23.5 + 8), 0.75 * 7.5 + 0.25 * (7.5 + 4), 0.75 * 100 + 0.25 * (100 + 64)]
         torch.testing.assert_close(joints, torch.tensor([[first, [7.5, 7.5, 100.0]]]))
 
-    def test_scores_measure_how_far_the_votes_are_apart(self, two_anchors):
+    def test_scores_measure_how_far_the_predictions_are_apart(self, two_anchors):
         _, scores = two_anchors(feature_maps(1, width=4, height=2))
-        # votes of weight 0.75 and 0.25 at distance d have the standard deviation sqrt(0.75 * 0.25) d
+        # positions of weight 0.75 and 0.25 at distance d have the standard deviation sqrt(0.75 * 0.25) d
         distance = math.dist((7.5, 7.5, 100), (31.5, 11.5, 164))
         expected = [math.exp(-math.sqrt(0.75 * 0.25) * distance / 16), 1.0]
         torch.testing.assert_close(scores, torch.tensor([expected]))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dfmamba.models.heads.a2j_transformer import A2JTransformer, DecoderLayer, EncoderLayer
-from dfmamba.models.layers import Levels
+from dfmamba.models.layers.deformable_attention import Levels
 
 LAYER = {
     "embed_dims": 256,

@@ -11,7 +11,7 @@ from torch.nn.functional import batch_norm, conv2d
 import dfmamba.codecs  # noqa: F401, registers the codec
 from dfmamba.codecs.detnet import DetNetCodec
 from dfmamba.models.heads.detnet import DetNetHead, coordinate_channels
-from dfmamba.models.heads.detnet_losses import heat_loss, vector_loss
+from dfmamba.models.heads.detnet_losses import heatmap_loss, vector_loss
 from dfmamba.skeleton import HAND_JOINTS, NYU_14
 
 WRIST, MIDDLE1 = HAND_JOINTS.index("wrist"), HAND_JOINTS.index("middle1")
@@ -54,7 +54,7 @@ def make_samples(batch, visible=1.0):
 
 
 def total(losses):
-    return losses["loss_heat"] + losses["loss_delta"] + losses["loss_location"]
+    return losses["loss_heatmap"] + losses["loss_delta"] + losses["loss_location"]
 
 
 def count(module):
@@ -63,7 +63,7 @@ def count(module):
 
 def test_sizes_are_those_of_the_published_heads():
     head = DetNetHead(in_channels=[256])
-    assert count(head.heat) == 600_341
+    assert count(head.heatmap) == 600_341
     assert count(head.delta) == 659_519
     assert count(head.location) == 804_671
     assert count(head) == 2_064_531
@@ -93,15 +93,15 @@ class TestForward:
         ramp = torch.linspace(-1, 1, CELLS)
         columns, rows = ramp.expand(2, 1, CELLS, CELLS), ramp[:, None].expand(2, 1, CELLS, CELLS)
         with_grid = torch.cat([x, columns, rows], 1)
-        heat = 1 / (1 + torch.exp(-stage(head.heat, with_grid)))
-        delta = stage(head.delta, torch.cat([with_grid, heat], 1))
-        location = stage(head.location, torch.cat([with_grid, heat, delta], 1))
-        for got, expected in zip(head((x,)), (heat, delta, location), strict=True):
+        heatmaps = 1 / (1 + torch.exp(-stage(head.heatmap, with_grid)))
+        delta = stage(head.delta, torch.cat([with_grid, heatmaps], 1))
+        location = stage(head.location, torch.cat([with_grid, heatmaps, delta], 1))
+        for got, expected in zip(head((x,)), (heatmaps, delta, location), strict=True):
             torch.testing.assert_close(got, expected)
 
     def test_shapes_follow_the_map(self):
-        heat, delta, location = tiny_head()((torch.zeros(2, CHANNELS, 5, 7),))
-        assert (heat.shape, delta.shape, location.shape) == ((2, 21, 5, 7), (2, 63, 5, 7), (2, 63, 5, 7))
+        heatmaps, delta, location = tiny_head()((torch.zeros(2, CHANNELS, 5, 7),))
+        assert (heatmaps.shape, delta.shape, location.shape) == ((2, 21, 5, 7), (2, 63, 5, 7), (2, 63, 5, 7))
 
     def test_autocast_gives_float32(self):
         with torch.autocast("cpu", torch.bfloat16):
@@ -110,18 +110,18 @@ class TestForward:
 
     @pytest.mark.parametrize("start", [0.02, 0.5])
     def test_untrained_maps(self, start):
-        heat, delta, location = tiny_head(initial_heat=start)(feature_map())
-        assert heat.mean().item() == pytest.approx(start, rel=0.1)
+        heatmaps, delta, location = tiny_head(heatmap_prior=start)(feature_map())
+        assert heatmaps.mean().item() == pytest.approx(start, rel=0.1)
         assert delta.abs().max() < 0.3
         assert location.abs().max() < 0.3
 
     @pytest.mark.parametrize("start", [0, 1])
     def test_maps_cannot_start_where_the_sigmoid_does_not_get(self, start):
-        with pytest.raises(ValueError, match=f"initial_heat: expected a number between 0 and 1, got {start}"):
-            tiny_head(initial_heat=start)
+        with pytest.raises(ValueError, match=f"heatmap_prior: expected a number between 0 and 1, got {start}"):
+            tiny_head(heatmap_prior=start)
 
     def test_more_than_one_map_is_refused(self):
-        with pytest.raises(ValueError, match=r"expected one number.*SingleMapNeck"):
+        with pytest.raises(ValueError, match=r"expected one number.*FeatureFusionNeck"):
             tiny_head(in_channels=[4, 8])
         with pytest.raises(ValueError, match="feats: expected one map, got 2"):
             tiny_head()(feature_map() * 2)
@@ -132,12 +132,12 @@ class TestPredict:
     def known_maps(self, monkeypatch):
         """A head whose maps have joint j's peak in column j % 8, row j // 8, with location (j, 2 j, -j) / 10 there."""
         head = tiny_head()
-        heat, location = torch.zeros(1, 21, CELLS, CELLS), torch.full((1, 63, CELLS, CELLS), 99.0)
+        heatmaps, location = torch.zeros(1, 21, CELLS, CELLS), torch.full((1, 63, CELLS, CELLS), 99.0)
         for joint in range(21):
-            heat[0, joint, joint // CELLS, joint % CELLS] = 0.5 + joint / 100
+            heatmaps[0, joint, joint // CELLS, joint % CELLS] = 0.5 + joint / 100
             vector = torch.tensor([1.0, 2, -1]) * joint / 10
             location[0, 3 * joint : 3 * joint + 3, joint // CELLS, joint % CELLS] = vector
-        monkeypatch.setattr(head, "forward", lambda feats: (heat, torch.zeros_like(location), location))
+        monkeypatch.setattr(head, "forward", lambda feats: (heatmaps, torch.zeros_like(location), location))
         return head
 
     def test_read_out_by_hand(self, known_maps):
@@ -182,8 +182,8 @@ class TestPredict:
         points, cam = rng.uniform(0, CROP - 1, (1, 21, 2)), rng.uniform((-80, -80, 500), (80, 80, 600), (1, 21, 3))
         targets = codec.encode(points, None, cam)
         maps = torch.from_numpy(targets["locations"]).reshape(1, 63, 1, 1).expand(-1, -1, CELLS, CELLS)
-        heat = torch.from_numpy(targets["heatmaps"])[None]
-        monkeypatch.setattr(head, "forward", lambda feats: (heat, maps, maps))
+        heatmaps = torch.from_numpy(targets["heatmaps"])[None]
+        monkeypatch.setattr(head, "forward", lambda feats: (heatmaps, maps, maps))
         sample = PoseDataSample(metainfo={"bone_length": codec.bone_length(cam)})
         prediction = head.predict(feature_map(1), [sample])[0]
         np.testing.assert_allclose(prediction.keypoints[..., :2], points, atol=2.0001)
@@ -212,17 +212,17 @@ class TestLoss:
         head, samples = tiny_head(), make_samples(2)
         samples[1].gt_instance_labels.location_weights[0, 3] = 0
         losses = head.loss(feature_map(), samples)
-        heat, delta, location = head(feature_map())
+        heatmaps, delta, location = head(feature_map())
         labels = {
             name: torch.cat([s.gt_instance_labels[name] for s in samples])
             for name in samples[0].gt_instance_labels.keys()  # noqa: SIM118, not a dictionary
         }
-        true_heat = torch.stack([s.gt_fields.heatmaps for s in samples])
+        true_heatmaps = torch.stack([s.gt_fields.heatmaps for s in samples])
         delta, location = (maps.reshape(2, 21, 3, CELLS, CELLS) for maps in (delta, location))
         expected = {
-            "loss_heat": 100 * heat_loss(heat, true_heat, labels["keypoint_weights"]),
-            "loss_delta": vector_loss(delta, labels["deltas"], true_heat, labels["delta_weights"]),
-            "loss_location": 10 * vector_loss(location, labels["locations"], true_heat, labels["location_weights"]),
+            "loss_heatmap": 100 * heatmap_loss(heatmaps, true_heatmaps, labels["keypoint_weights"]),
+            "loss_delta": vector_loss(delta, labels["deltas"], true_heatmaps, labels["delta_weights"]),
+            "loss_location": 10 * vector_loss(location, labels["locations"], true_heatmaps, labels["location_weights"]),
         }
         for name, value in expected.items():
             torch.testing.assert_close(losses[name], value)
@@ -232,15 +232,15 @@ class TestLoss:
         samples[0].gt_instance_labels.location_weights[0, 5] = 0
         samples[0].gt_instance_labels.keypoint_weights[0, 5] = 0
         losses = head.loss(feature_map(), samples)
-        heat, _, location = (maps.detach().numpy() for maps in head(feature_map()))
+        heatmaps, _, location = (maps.detach().numpy() for maps in head(feature_map()))
         cells, bones = [], []
         for number, sample in enumerate(samples):
             for joint in range(21):
                 if sample.gt_instance_labels.keypoint_weights[0, joint] == 0:
                     continue
-                row, column = np.unravel_index(heat[number, joint].argmax(), (CELLS, CELLS))
-                true_heat = sample.gt_fields.heatmaps[joint].numpy()
-                true_row, true_column = np.unravel_index(true_heat.argmax(), (CELLS, CELLS))
+                row, column = np.unravel_index(heatmaps[number, joint].argmax(), (CELLS, CELLS))
+                true_heatmaps = sample.gt_fields.heatmaps[joint].numpy()
+                true_row, true_column = np.unravel_index(true_heatmaps.argmax(), (CELLS, CELLS))
                 cells.append(np.hypot(row - true_row, column - true_column))
                 vector = location[number, 3 * joint : 3 * joint + 3, row, column]
                 bones.append(np.linalg.norm(vector - sample.gt_instance_labels.locations[0, joint].numpy()))

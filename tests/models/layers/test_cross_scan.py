@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dfmamba.models.layers import cross_merge, cross_scan
+from dfmamba.models.layers.cross_scan import cross_merge, cross_scan
 
 ORDERS = {  # positions of a 2 x 3 map, numbered row by row, in the order in which each direction reads them
     "rows": [0, 1, 2, 3, 4, 5],

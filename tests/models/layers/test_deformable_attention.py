@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from dfmamba.models.layers import DeformableAttention, Levels
-from dfmamba.models.layers.deformable_attention import sample_and_sum
+from dfmamba.models.layers.deformable_attention import DeformableAttention, Levels, sample_and_sum
 
 SIZES = [(5, 7), (3, 4), (1, 2)]
 

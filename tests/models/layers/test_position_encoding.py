@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from dfmamba.models.layers import anchor_encoding, image_encoding, pixel_centres
+from dfmamba.models.layers.position_encoding import anchor_encoding, image_encoding, pixel_centres
 
 DOUBLE = torch.zeros((), dtype=torch.double)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dfmamba.models.layers import SimplePyramid
+from dfmamba.models.layers.simple_pyramid import SimplePyramid
 
 
 def test_levels_by_hand():

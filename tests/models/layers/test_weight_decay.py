@@ -10,7 +10,7 @@ from torch import nn
 from dfmamba.models import backbones
 from dfmamba.models.layers.weight_decay import no_weight_decay
 
-OF_SCANS = {"A_log", "D", "delta_bias"}
+OF_SCANS = {"A_log", "D", "dt_bias"}
 BACKBONES = (backbones.DFMamba, backbones.VMamba, backbones.SpatialMamba)
 
 

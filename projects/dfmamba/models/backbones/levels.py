@@ -12,11 +12,13 @@ def resolve_indices(out_indices: Sequence[int] | None, strides: Sequence[int]) -
         strides: Stride of every level against the image.
 
     Raises:
-        ValueError: An index is out of range, or they do not rise.
+        ValueError: It is no sequence of integers, an index is out of range, or they do not rise.
     """
     if out_indices is None:
         last_of_stride = {stride: number for number, stride in enumerate(strides)}
         out_indices = [number for stride, number in last_of_stride.items() if stride >= 8] or [len(strides) - 1]
+    if not isinstance(out_indices, Sequence) or not all(isinstance(index, int) for index in out_indices):
+        raise ValueError(f"out_indices: expected a sequence of stages, such as (1, 2, 3) or (3,), got {out_indices!r}")
     for index in out_indices:
         if not -len(strides) <= index < len(strides):
             raise ValueError(f"out_indices: expected stages from 0 to {len(strides) - 1}, got {index}")

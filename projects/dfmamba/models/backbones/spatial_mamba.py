@@ -20,6 +20,7 @@ depthwise 3x3 convolution, and with sigma = SiLU
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -27,16 +28,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import register_backbone
-from ..blocks import SSM, DropPath, FeedForward, Size
+from ..layers.drop_path import DropPath
+from ..layers.mlp import Mlp
+from ..layers.ssm import SSM
+from ..layers.stage import Stage, TokenStage
 from ..layers.state_scan import read_states, scan_states
-from ..layers.token_map_conv import TokenMapConv
-from .four_stages import FourStageBackbone
+from ..layers.token_conv import TokenMapConv
+from .staged import StagedBackbone, StageSpec
 
 SPATIAL_MAMBA_ARCHS: dict[str, dict[str, Any]] = {
-    "nano": {"widths": (12, 24, 64, 144), "depths": (1, 1, 2, 1), "expand": 2.0},
-    "tiny": {"widths": (64, 128, 256, 512), "depths": (2, 4, 8, 4), "expand": 2.0},
-    "small": {"widths": (64, 128, 256, 512), "depths": (2, 4, 21, 5), "expand": 2.0},
-    "base": {"widths": (96, 192, 384, 768), "depths": (2, 4, 21, 5), "expand": 2.0},
+    "nano": {"dims": (12, 24, 64, 144), "depths": (1, 1, 2, 1), "expand": 2.0},
+    "tiny": {"dims": (64, 128, 256, 512), "depths": (2, 4, 8, 4), "expand": 2.0},
+    "small": {"dims": (64, 128, 256, 512), "depths": (2, 4, 21, 5), "expand": 2.0},
+    "base": {"dims": (96, 192, 384, 768), "depths": (2, 4, 21, 5), "expand": 2.0},
 }
 
 
@@ -79,22 +83,22 @@ class StateFusionSSM(SSM):
 
     Args:
         channels: Channels of the tokens.
-        num_states: N, states a channel; each of them is fused by kernels of its own.
-        rank: As for `SSM`.
+        d_state: N, states a channel; each of them is fused by kernels of its own.
+        dt_rank: As for `SSM`.
         backend: As for `SSM`.
     """
 
-    def __init__(self, channels: int, num_states: int = 1, rank: int | None = None, backend: str | None = None) -> None:
-        super().__init__(channels, num_states, rank, backend)
-        self.fusion = StateFusion(channels * num_states)
+    def __init__(self, channels: int, d_state: int = 1, dt_rank: int | None = None, backend: str | None = None) -> None:
+        super().__init__(channels, d_state, dt_rank, backend)
+        self.fusion = StateFusion(channels * d_state)
 
-    def forward(self, x: Tensor, size: Size) -> Tensor:
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Return the tokens, (batch, L, channels); `size` is (H, W)."""
         delta, A, B, C = self.scan_arguments(x)
-        states = scan_states(x, delta, A, B.unsqueeze(2), self.delta_bias, self.backend)  # (batch, L, channels, N)
+        states = scan_states(x, delta, A, B.unsqueeze(2), self.dt_bias, self.backend)  # (batch, L, channels, N)
         states_map = states.flatten(2).transpose(1, 2).unflatten(2, size)  # -> (batch, channels * N, H, W)
         fused = self.fusion(states_map).flatten(2).transpose(1, 2).reshape(states.shape)
-        return read_states(fused, C.unsqueeze(2), self.num_states) + self.D * x
+        return read_states(fused, C.unsqueeze(2), self.d_state) + self.D * x
 
 
 class SpatialMambaBlock(nn.Module):
@@ -103,9 +107,9 @@ class SpatialMambaBlock(nn.Module):
     Args:
         channels: Channels of the tokens.
         expand: Inner width of the scan over `channels`.
-        ffn_ratio: Hidden width of the feed-forward network over `channels`.
-        num_states: N of the scan.
-        rank: Width of the bottleneck of the step size; None for ceil(channels / 16).
+        mlp_ratio: Hidden width of the feed-forward network over `channels`.
+        d_state: N of the scan.
+        dt_rank: Width of the bottleneck of the step size; None for ceil(channels / 16).
         backend: As for `SSM`.
         drop_path: Rate at which the residual branches are dropped while training.
     """
@@ -114,9 +118,9 @@ class SpatialMambaBlock(nn.Module):
         self,
         channels: int,
         expand: float = 2.0,
-        ffn_ratio: float = 4.0,
-        num_states: int = 1,
-        rank: int | None = None,
+        mlp_ratio: float = 4.0,
+        d_state: int = 1,
+        dt_rank: int | None = None,
         backend: str | None = None,
         drop_path: float = 0.0,
     ) -> None:
@@ -124,23 +128,24 @@ class SpatialMambaBlock(nn.Module):
         inner = int(channels * expand)
         self.position_conv1 = TokenMapConv(channels)
         self.norm = nn.LayerNorm(channels)
-        self.project_in = nn.Linear(channels, 2 * inner, bias=False)
-        self.conv = TokenMapConv(inner)
-        self.mixer = StateFusionSSM(inner, num_states, rank or math.ceil(channels / 16), backend)
+        self.in_proj = nn.Linear(channels, 2 * inner, bias=False)
+        self.conv2d = TokenMapConv(inner)
+        self.mixer = StateFusionSSM(inner, d_state, dt_rank or math.ceil(channels / 16), backend)
         self.scan_norm = nn.LayerNorm(inner)
-        self.project_out = nn.Linear(inner, channels, bias=False)
+        self.out_proj = nn.Linear(inner, channels, bias=False)
         self.position_conv2 = TokenMapConv(channels)
-        self.ffn = nn.Sequential(nn.LayerNorm(channels), FeedForward(channels, ffn_ratio))
+        self.norm2 = nn.LayerNorm(channels)
+        self.mlp = Mlp(channels, mlp_ratio)
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor, size: Size) -> Tensor:
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Return tokens of the same shape, (batch, L, channels); `size` is (H, W)."""
         x = x + self.position_conv1(x, size)
-        u, gate = self.project_in(self.norm(x)).chunk(2, -1)
-        y = self.mixer(F.silu(self.conv(u, size)), size)
-        x = x + self.drop_path(self.project_out(self.scan_norm(y) * F.silu(gate)))
+        u, gate = self.in_proj(self.norm(x)).chunk(2, -1)
+        y = self.mixer(F.silu(self.conv2d(u, size)), size)
+        x = x + self.drop_path(self.out_proj(self.scan_norm(y) * F.silu(gate)))
         x = x + self.position_conv2(x, size)
-        return x + self.drop_path(self.ffn(x))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
 class Stem(nn.Module):
@@ -160,8 +165,8 @@ class Stem(nn.Module):
 
 
 @register_backbone
-class SpatialMamba(FourStageBackbone):
-    """The Spatial-Mamba backbone, at strides 4, 8, 16 and 32. Arguments: see `FourStageBackbone`."""
+class SpatialMamba(StagedBackbone):
+    """The Spatial-Mamba backbone, at strides 4, 8, 16 and 32. Arguments: see `StagedBackbone`."""
 
     archs = SPATIAL_MAMBA_ARCHS
 
@@ -169,21 +174,24 @@ class SpatialMamba(FourStageBackbone):
         """Return a `Stem`."""
         return Stem(in_channels, channels)
 
-    def make_downsample(self, in_channels: int, channels: int) -> nn.Module:
-        """Return a strided 3x3 depthwise convolution between two 1x1 ones, 4 times as wide as its result."""
-        wide = 4 * channels
-        return nn.Sequential(
-            nn.Conv2d(in_channels, wide, 1),
-            nn.ReLU(),
-            nn.Conv2d(wide, wide, 3, 2, padding=1, groups=wide),
-            nn.ReLU(),
-            nn.Conv2d(wide, channels, 1),
-            nn.BatchNorm2d(channels),
-        )
+    def make_stage(self, in_channels: int, stride: int, spec: StageSpec, drop_path: Sequence[float]) -> Stage:
+        """Return a strided depthwise convolution between two 1x1 ones, then `SpatialMambaBlock`s."""
+        downsample = nn.Identity() if stride == 1 else _downsample(in_channels, spec.channels)
+        blocks = [SpatialMambaBlock(spec.channels, drop_path=rate, **spec.options) for rate in drop_path]
+        return TokenStage(downsample, blocks)
 
-    def make_block(self, channels: int, **block: Any) -> nn.Module:
-        """Return a `SpatialMambaBlock`."""
-        return SpatialMambaBlock(channels, **block)
+
+def _downsample(in_channels: int, channels: int) -> nn.Sequential:
+    """Return a strided 3x3 depthwise convolution between two 1x1 ones, 4 times as wide as its result."""
+    wide = 4 * channels
+    return nn.Sequential(
+        nn.Conv2d(in_channels, wide, 1),
+        nn.ReLU(),
+        nn.Conv2d(wide, wide, 3, 2, padding=1, groups=wide),
+        nn.ReLU(),
+        nn.Conv2d(wide, channels, 1),
+        nn.BatchNorm2d(channels),
+    )
 
 
 def _conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> list[nn.Module]:

@@ -17,8 +17,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..base import BaseModule, register_backbone
-from ..layers.batch_norm import use_running_statistics
-from ..layers.layer_norm import LayerNorm2d
+from ..layers.norm import LayerNorm2d, use_running_statistics
 from ..layers.simple_pyramid import SimplePyramid
 from .levels import check_frozen, resolve_indices
 
@@ -78,7 +77,7 @@ class TimmBackbone(BaseModule):
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
-        init_cfg: dict | list[dict] | None = None,
+        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(init_cfg)

@@ -1,4 +1,4 @@
-"""The head of A2J-Transformer: every joint is a weighted vote of 3D anchors.
+"""The head of A2J-Transformer: every joint is a weighted mean of the predictions of 3D anchors.
 
 Source: Jiang et al., A2J-Transformer: Anchor-to-Joint Transformer Network for 3D Interacting Hand Pose Estimation from
 a Single RGB Image (CVPR 2023); numbers as in its public code.
@@ -66,8 +66,8 @@ class A2JHead(BaseHead):
     Units inside: x, y in crop px, z in depth bins. `predict` gives crop px and mm through the codec.
 
     A joint's score is exp(-spread / `anchor_stride`), where spread is the weighted root mean square distance (px and
-    bins alike) of the votes a + o(a, j) from their mean. It is 1 where all anchors agree and 1/e where they disagree by
-    the distance of two neighbours: a measure of agreement, not a probability.
+    bins alike) of the positions a + o(a, j) from their mean. It is 1 where all anchors agree and 1/e where they
+    disagree by the distance of two neighbours: a measure of agreement, not a probability.
 
     Differences from the released code, with reasons:
         - The anchors are a buffer. Released: a parameter that was meant to be fixed, but the optimiser still moves it.
@@ -133,8 +133,8 @@ class A2JHead(BaseHead):
         anchor_loss_weight: float = 1.0,
         regression_loss_weight: float = 3.0,
         assignment_loss_weight: float = 0.0,
-        decoder: dict | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        decoder: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         if embed_dims % CHANNELS_PER_GROUP:
@@ -170,7 +170,7 @@ class A2JHead(BaseHead):
         else:
             self.register_buffer("anchors", anchors)
 
-    def _build_codec(self, decoder: dict | None, input_size: tuple[int, int], depth_bins: int) -> None:
+    def _build_codec(self, decoder: dict[str, Any] | None, input_size: tuple[int, int], depth_bins: int) -> None:
         self.decoder = None if decoder is None else KEYPOINT_CODECS.build(decoder)
         if self.decoder is None:
             return
@@ -192,7 +192,7 @@ class A2JHead(BaseHead):
             levels.append(last)
         return self.transformer(levels, self.queries, self.anchors / self.volume)
 
-    def votes(self, queries: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+    def anchor_predictions(self, queries: Tensor, layer: int) -> tuple[Tensor, Tensor]:
         """Return what each anchor says about each joint behind one decoder layer.
 
         Args:
@@ -220,14 +220,14 @@ class A2JHead(BaseHead):
         Raises:
             ValueError: The number of maps is not the number of `in_channels`.
         """
-        weights, positions = self.votes(self.decode_queries(feats)[-1], layer=-1)
+        weights, positions = self.anchor_predictions(self.decode_queries(feats)[-1], layer=-1)
         joints = (weights[..., None] * positions).sum(1)
         squared_distances = (positions - joints[:, None]).square().sum(-1)
         spread = (weights * squared_distances).sum(1).sqrt()
         return joints, (-spread / self.anchor_stride).exp()
 
     def predict(
-        self, feats: Any, batch_data_samples: list[PoseDataSample], test_cfg: dict | None = None
+        self, feats: Any, batch_data_samples: list[PoseDataSample], test_cfg: dict[str, Any] | None = None
     ) -> list[InstanceData]:
         """Predict joints in crop px and root-relative mm.
 
@@ -250,7 +250,7 @@ class A2JHead(BaseHead):
         return self.decode(((joints + mirrored_joints) / 2, (scores + mirrored_scores) / 2))
 
     def loss(
-        self, feats: Features, batch_data_samples: list[PoseDataSample], train_cfg: dict | None = None
+        self, feats: Features, batch_data_samples: list[PoseDataSample], train_cfg: dict[str, Any] | None = None
     ) -> dict[str, Tensor]:
         """Compute the losses of all decoder layers.
 
@@ -268,7 +268,7 @@ class A2JHead(BaseHead):
         joint_weights = torch.cat([sample.gt_instance_labels.keypoint_weights for sample in batch_data_samples])
         all_weights, all_joints = [], []
         for layer, queries in enumerate(self.decode_queries(feats)):
-            weights, positions = self.votes(queries, layer)
+            weights, positions = self.anchor_predictions(queries, layer)
             all_weights.append(weights)
             all_joints.append((weights[..., None] * positions).sum(1))
         anchor_weights, joints = torch.stack(all_weights), torch.stack(all_joints)

@@ -10,7 +10,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ..layers import DeformableAttention, Levels, anchor_encoding, image_encoding, pixel_centres
+from ..layers.deformable_attention import DeformableAttention, Levels
+from ..layers.position_encoding import anchor_encoding, image_encoding, pixel_centres
 
 
 def mlp(in_channels: int, hidden_channels: int, out_channels: int, num_layers: int) -> nn.Sequential:

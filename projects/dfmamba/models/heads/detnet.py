@@ -1,4 +1,4 @@
-"""The head of DetNet: heat maps, bone directions and joint locations, one branch after the other, on one map.
+"""The head of DetNet: heatmaps, bone directions and joint locations, one branch after the other, on one map.
 
 Source: Zhou et al., Monocular Real-time Hand Shape and Motion Capture using Multi-modal Data (CVPR 2020); layers as in
 its public inference code, training as in the public PyTorch port.
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from dfmamba.datasets.sample import turn_back
 
-from .detnet_losses import heat_loss, vector_loss
+from ..checkpoint_keys import load_old_keys
+from .detnet_losses import heatmap_loss, vector_loss
 
 Features = Sequence[Tensor]
 
@@ -49,18 +50,18 @@ def branch(in_channels: int, hidden_channels: int, out_channels: int, bias: floa
 class DetNetHead(BaseHead):
     """DetNet's three branches on one feature map: K joints of one hand, up to the hand's size.
 
-    Two coordinate channels are added to the map; the first branch gives heat maps, the second deltas (unit vectors from
+    Two coordinate channels are added to the map; the first branch gives heatmaps, the second deltas (unit vectors from
     the parents to the joints), the third locations (joints in units of the reference bone, relative to the root). Each
-    branch sees the map and the output of all branches before it. The locations at the peaks of the heat maps are the
+    branch sees the map and the output of all branches before it. The locations at the peaks of the heatmaps are the
     prediction; the deltas only train the features.
 
     No image tells the size of a hand: `predict` scales the joints so that the reference bone has its true length. That
     uses the ground truth, as this method's published evaluations do; metrics must say so.
 
     Differences from the public code, with reasons:
-        - Heat maps start at `initial_heat`, about the mean of the targets, and not at 0.5. From 0.5 the first steps
+        - Heatmaps start at `heatmap_prior`, about the mean of the targets, and not at 0.5. From 0.5 the first steps
           push all of them to 0, where the sigmoid is flat, and training stays there for a long time: docs/detnet.md.
-        - The two losses of vectors are squared errors, averaged over the cells with the true heat as weight. PyTorch
+        - The two losses of vectors are squared errors, averaged over the cells with the true heatmap as weight. PyTorch
           port: the Frobenius norm (with its root) over the whole batch, divided by the number of samples, which depends
           on the size of the batch and is undefined without samples. The weights 100, 1 and 10 are the port's.
         - The targets are vectors, not maps that repeat them in each cell: the same loss.
@@ -69,8 +70,8 @@ class DetNetHead(BaseHead):
         in_channels: Channels of the map: one number, in a list. `HandPoseEstimator` can fill it in.
         num_joints: K, as in the codec.
         hidden_channels: Channels inside the branches.
-        initial_heat: What untrained heat maps show, by the bias of their last layer; 0.5 is the public code's.
-        heat_loss_weight: Weight of `loss_heat`.
+        heatmap_prior: What untrained heatmaps show, by the bias of their last layer; 0.5 is the public code's.
+        heatmap_loss_weight: Weight of `loss_heatmap`.
         delta_loss_weight: Weight of `loss_delta`.
         location_loss_weight: Weight of `loss_location`.
         bone_length: Length of the reference bone in mm where the truth is not known, such as in pictures of one's own;
@@ -79,7 +80,7 @@ class DetNetHead(BaseHead):
         init_cfg: mmengine's initialisation config.
 
     Raises:
-        ValueError: There is more than one map, `initial_heat` is not between 0 and 1, or the codec has another number
+        ValueError: There is more than one map, `heatmap_prior` is not between 0 and 1, or the codec has another number
             of joints.
     """
 
@@ -88,30 +89,31 @@ class DetNetHead(BaseHead):
         in_channels: Sequence[int],
         num_joints: int = 21,
         hidden_channels: int = 256,
-        initial_heat: float = 0.02,
-        heat_loss_weight: float = 100.0,
+        heatmap_prior: float = 0.02,
+        heatmap_loss_weight: float = 100.0,
         delta_loss_weight: float = 1.0,
         location_loss_weight: float = 10.0,
         bone_length: float | None = None,
-        decoder: dict | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        decoder: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        load_old_keys(self)
         if len(in_channels) != 1:
             raise ValueError(
                 f"in_channels: expected one number, because DetNet has one map, got {tuple(in_channels)}; "
-                "the neck SingleMapNeck makes one map of several"
+                "the neck FeatureFusionNeck makes one map of several"
             )
-        if not 0 < initial_heat < 1:
-            raise ValueError(f"initial_heat: expected a number between 0 and 1, got {initial_heat}")
+        if not 0 < heatmap_prior < 1:
+            raise ValueError(f"heatmap_prior: expected a number between 0 and 1, got {heatmap_prior}")
         self.in_channels, self.num_joints = tuple(in_channels), num_joints
-        self.heat_loss_weight, self.delta_loss_weight = heat_loss_weight, delta_loss_weight
+        self.heatmap_loss_weight, self.delta_loss_weight = heatmap_loss_weight, delta_loss_weight
         self.location_loss_weight, self.bone_length = location_loss_weight, bone_length
         self.decoder = None if decoder is None else KEYPOINT_CODECS.build(decoder)
         if self.decoder is not None and self.decoder.num_joints != num_joints:
             raise ValueError(f"num_joints: expected that of the codec, {self.decoder.num_joints}, got {num_joints}")
         channels = in_channels[0] + COORDINATE_CHANNELS
-        self.heat = branch(channels, hidden_channels, num_joints, bias=math.log(initial_heat / (1 - initial_heat)))
+        self.heatmap = branch(channels, hidden_channels, num_joints, bias=math.log(heatmap_prior / (1 - heatmap_prior)))
         self.delta = branch(channels + num_joints, hidden_channels, 3 * num_joints)
         self.location = branch(channels + 4 * num_joints, hidden_channels, 3 * num_joints)
 
@@ -122,24 +124,24 @@ class DetNetHead(BaseHead):
             feats: One map (B, C, H, W).
 
         Returns:
-            Heat maps (B, K, H, W) in 0 to 1, deltas and locations (B, 3 K, H, W); channel 3 j + i is coordinate i of
+            Heatmaps (B, K, H, W) in 0 to 1, deltas and locations (B, 3 K, H, W); channel 3 j + i is coordinate i of
             joint j. All are float32 at least, under autocast too.
 
         Raises:
             ValueError: There is more than one map.
         """
         if len(feats) != 1:
-            raise ValueError(f"feats: expected one map, got {len(feats)} (see the neck SingleMapNeck)")
+            raise ValueError(f"feats: expected one map, got {len(feats)} (see the neck FeatureFusionNeck)")
         x = torch.cat([feats[0], coordinate_channels(feats[0])], dim=1)
-        heat = self.heat(x).sigmoid()
-        x = torch.cat([x, heat], dim=1)
+        heatmaps = self.heatmap(x).sigmoid()
+        x = torch.cat([x, heatmaps], dim=1)
         delta = self.delta(x)
         location = self.location(torch.cat([x, delta], dim=1))
-        dtype = torch.promote_types(heat.dtype, torch.float32)
-        return heat.to(dtype), delta.to(dtype), location.to(dtype)
+        dtype = torch.promote_types(heatmaps.dtype, torch.float32)
+        return heatmaps.to(dtype), delta.to(dtype), location.to(dtype)
 
     def predict(
-        self, feats: Any, batch_data_samples: list[PoseDataSample], test_cfg: dict | None = None
+        self, feats: Any, batch_data_samples: list[PoseDataSample], test_cfg: dict[str, Any] | None = None
     ) -> list[InstanceData]:
         """Predict joints in crop px, in mm and in units of the reference bone.
 
@@ -164,11 +166,13 @@ class DetNetHead(BaseHead):
             raise ValueError("flip_test: expected False, because DetNetHead knows hands of one side only, got True")
         if self.decoder is None:
             raise ValueError("decoder: expected the config of a DetNetCodec to predict with, got None")
-        heat, _, location = self.forward(feats)
-        all_maps = zip(heat.detach().cpu().numpy(), location.detach().cpu().numpy(), strict=True)
+        heatmaps, _, location = self.forward(feats)
+        all_maps = zip(heatmaps.detach().cpu().numpy(), location.detach().cpu().numpy(), strict=True)
         return [self._decode_sample(*maps, sample) for maps, sample in zip(all_maps, batch_data_samples, strict=True)]
 
-    def _decode_sample(self, heatmaps: NDArray, location_maps: NDArray, sample: PoseDataSample) -> InstanceData:
+    def _decode_sample(
+        self, heatmaps: NDArray[np.floating], location_maps: NDArray[np.floating], sample: PoseDataSample
+    ) -> InstanceData:
         """Read the joints of one sample out of its maps, and scale them."""
         assert self.decoder is not None
         points, scores, locations = self.decoder.decode(heatmaps, location_maps)
@@ -196,28 +200,28 @@ class DetNetHead(BaseHead):
         return float(np.asarray(sample.metainfo["bone_length"]).item())
 
     def loss(
-        self, feats: Features, batch_data_samples: list[PoseDataSample], train_cfg: dict | None = None
+        self, feats: Features, batch_data_samples: list[PoseDataSample], train_cfg: dict[str, Any] | None = None
     ) -> dict[str, Tensor]:
         """Compute the losses.
 
         Args:
             feats: One map (B, C, H, W).
-            batch_data_samples: Samples with the codec's heat maps and labels.
+            batch_data_samples: Samples with the codec's heatmaps and labels.
             train_cfg: Unused, part of mmpose's interface.
 
         Returns:
-            `loss_heat`, `loss_delta` and `loss_location`, weighted; and to watch, detached, over the joints that count:
+            `loss_heatmap`, `loss_delta` and `loss_location`, weighted; and to watch, detached, over joints that count:
             `error_cells`, the mean distance of the predicted from the true peak in cells, and `error_bones`, the mean
             distance of the locations read out at the predicted peaks in units of the reference bone.
 
         Raises:
             ValueError: The maps do not have the size of the targets.
         """
-        heat, delta, location = self.forward(feats)
-        true_heat = torch.stack([sample.gt_fields.heatmaps for sample in batch_data_samples])
-        if heat.shape != true_heat.shape:
+        heatmaps, delta, location = self.forward(feats)
+        true_heatmaps = torch.stack([sample.gt_fields.heatmaps for sample in batch_data_samples])
+        if heatmaps.shape != true_heatmaps.shape:
             raise ValueError(
-                f"heat maps: expected the codec's shape {tuple(true_heat.shape)}, got {tuple(heat.shape)} "
+                f"heatmaps: expected the codec's shape {tuple(true_heatmaps.shape)}, got {tuple(heatmaps.shape)} "
                 "(see map_size of the neck and of the codec)"
             )
         true_delta, delta_weights, true_location, location_weights, weights = (
@@ -226,15 +230,15 @@ class DetNetHead(BaseHead):
         )
         delta, location = (maps.unflatten(1, (-1, 3)) for maps in (delta, location))
         losses = {
-            "loss_heat": self.heat_loss_weight * heat_loss(heat, true_heat, weights),
-            "loss_delta": self.delta_loss_weight * vector_loss(delta, true_delta, true_heat, delta_weights),
+            "loss_heatmap": self.heatmap_loss_weight * heatmap_loss(heatmaps, true_heatmaps, weights),
+            "loss_delta": self.delta_loss_weight * vector_loss(delta, true_delta, true_heatmaps, delta_weights),
             "loss_location": self.location_loss_weight
-            * vector_loss(location, true_location, true_heat, location_weights),
+            * vector_loss(location, true_location, true_heatmaps, location_weights),
         }
         with torch.no_grad():
             errors = {
-                "error_cells": peak_error(heat, true_heat, weights),
-                "error_bones": read_out_error(heat, location, true_location, location_weights),
+                "error_cells": peak_error(heatmaps, true_heatmaps, weights),
+                "error_bones": read_out_error(heatmaps, location, true_location, location_weights),
             }
         return losses | errors
 
@@ -245,7 +249,7 @@ def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
 
 
 def peak_error(heatmaps: Tensor, true_heatmaps: Tensor, weights: Tensor) -> Tensor:
-    """Return the mean distance of the peaks of heat maps (B, J, H, W) in cells, over joints with weights (B, J)."""
+    """Return the mean distance of the peaks of heatmaps (B, J, H, W) in cells, over joints with weights (B, J)."""
     width = heatmaps.shape[-1]
     peaks, true_peaks = (maps.flatten(2).argmax(-1) for maps in (heatmaps, true_heatmaps))
     columns, rows = peaks % width - true_peaks % width, peaks // width - true_peaks // width
@@ -253,6 +257,6 @@ def peak_error(heatmaps: Tensor, true_heatmaps: Tensor, weights: Tensor) -> Tens
 
 
 def read_out_error(heatmaps: Tensor, locations: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """Return the mean distance of locations (B, J, 3, H, W) at the peaks of heat maps from their targets (B, J, 3)."""
+    """Return the mean distance of locations (B, J, 3, H, W) at the peaks of heatmaps from their targets (B, J, 3)."""
     peaks = heatmaps.flatten(2).argmax(-1)[..., None, None].expand(-1, -1, 3, -1)  # (B, J, 3, 1)
     return weighted_mean((locations.flatten(3).gather(-1, peaks)[..., 0] - targets).norm(dim=-1), weights)

@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .batch_norm import unchanged_statistics
+from .norm import unchanged_statistics
 
 
 class Stage(nn.Module):
@@ -17,36 +17,43 @@ class Stage(nn.Module):
 
     Args:
         downsample: From the map of the stage before to that of this one.
-        blocks: Called with tokens (batch, H*W, channels) and (H, W), or with maps.
-        on_tokens: Whether the blocks take tokens.
-        with_cp: Recompute the blocks in the backward pass (gradient checkpointing).
+        blocks: Called with maps.
+
+    Attributes:
+        with_cp: Whether the blocks are computed again in the backward pass (gradient checkpointing).
     """
 
-    on_tokens: Final[bool]  # TorchScript then compiles one of the branches only: the blocks' arguments differ
-
-    def __init__(
-        self, downsample: nn.Module, blocks: Iterable[nn.Module], on_tokens: bool = True, with_cp: bool = False
-    ) -> None:
+    def __init__(self, downsample: nn.Module, blocks: Iterable[nn.Module]) -> None:
         super().__init__()
         self.downsample = downsample
         self.blocks = nn.ModuleList(blocks)
-        self.on_tokens = on_tokens
-        self.with_cp = with_cp
+        self.with_cp = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the map of this stage."""
+        x = self.downsample(x)
+        for block in self.blocks:
+            if not torch.jit.is_scripting() and self.with_cp and x.requires_grad and not torch.jit.is_tracing():
+                x = recomputed(block, x)
+            else:
+                x = block(x)
+        return x
+
+
+class TokenStage(Stage):
+    """A stage whose blocks are called with tokens (batch, H*W, channels), row by row, and the map's size (H, W)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the map of this stage."""
         x = self.downsample(x)
         size = (x.shape[2], x.shape[3])
-        if self.on_tokens:
-            x = x.flatten(2).transpose(1, 2)  # (batch, channels, H, W) -> (batch, H*W, channels)
+        x = x.flatten(2).transpose(1, 2)  # (batch, channels, H, W) -> (batch, H*W, channels)
         for block in self.blocks:
             if not torch.jit.is_scripting() and self.with_cp and x.requires_grad and not torch.jit.is_tracing():
-                x = recomputed(block, x, size) if self.on_tokens else recomputed(block, x)
-            elif self.on_tokens:
-                x = block(x, size)
+                x = recomputed(block, x, size)
             else:
-                x = block(x)
-        return x.transpose(1, 2).unflatten(2, size) if self.on_tokens else x
+                x = block(x, size)
+        return x.transpose(1, 2).unflatten(2, size)
 
 
 def recomputed(block: nn.Module, *args: Any) -> Tensor:
@@ -59,6 +66,6 @@ def recomputed(block: nn.Module, *args: Any) -> Tensor:
     return checkpoint(block, *args, use_reentrant=False, context_fn=partial(_contexts, block))
 
 
-def _contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
+def _contexts(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """Return the contexts of the forward pass and of the recomputation."""
     return nullcontext(), unchanged_statistics(block)

@@ -34,7 +34,7 @@ def scan_states(
     return h.view(inputs.shape)
 
 
-def read_states(h: Tensor, C: Tensor, num_states: int) -> Tensor:
+def read_states(h: Tensor, C: Tensor, d_state: int) -> Tensor:
     """Return y = C . h, the sum over the last axis; h is (batch, L, *channels, N), C broadcasts to it."""
     y = h * C
-    return y.squeeze(-1) if num_states == 1 else y.sum(-1)
+    return y.squeeze(-1) if d_state == 1 else y.sum(-1)

@@ -1,5 +1,5 @@
 """Necks. Importing this needs mmpose and registers them there."""
 
-from .single_map import SingleMapNeck
+from .feature_fusion import FeatureFusionNeck
 
-__all__ = ["SingleMapNeck"]
+__all__ = ["FeatureFusionNeck"]

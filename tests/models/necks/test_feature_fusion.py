@@ -11,7 +11,7 @@ import dfmamba.models.necks  # noqa: F401, registers the neck
 def neck(**changes):
     torch.manual_seed(0)
     return MODELS.build(
-        {"type": "SingleMapNeck", "in_channels": [4, 6, 8], "out_channels": 5, "map_size": (8, 6), **changes}
+        {"type": "FeatureFusionNeck", "in_channels": [4, 6, 8], "out_channels": 5, "map_size": (8, 6), **changes}
     )
 
 

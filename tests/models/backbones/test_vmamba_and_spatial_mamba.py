@@ -9,17 +9,17 @@ from torch import nn
 
 from dfmamba.models.backbones import SPATIAL_MAMBA_ARCHS, VMAMBA_ARCHS, DFMamba, SpatialMamba, VMamba
 from dfmamba.models.classifier import ImageClassifier
-from dfmamba.models.cost import count_as_published, count_multiply_adds, count_parameters
+from dfmamba.models.cost import count_multiply_adds, count_parameters
 
 BACKBONES = {"VMamba": (VMamba, VMAMBA_ARCHS), "SpatialMamba": (SpatialMamba, SPATIAL_MAMBA_ARCHS)}
 both = pytest.mark.parametrize("backbone", [VMamba, SpatialMamba])
 
 
 @both
-@pytest.mark.parametrize("num_states", [1, 2])
-def test_trains_every_parameter(backbone, num_states):
+@pytest.mark.parametrize("d_state", [1, 2])
+def test_trains_every_parameter(backbone, d_state):
     torch.manual_seed(0)
-    model = backbone("nano", num_states=num_states)
+    model = backbone("nano", d_state=d_state)
     maps = model(torch.randn(2, 3, 64, 96))
     assert [info["reduction"] for info in model.feature_info] == [8, 16, 32]
     for info, feature in zip(model.feature_info, maps, strict=True):
@@ -34,7 +34,7 @@ def test_architectures_have_their_widths_and_depths(name, arch):
     backbone, archs = BACKBONES[name]
     with torch.device("meta"):
         model = backbone(arch, out_indices=(0, 1, 2, 3))
-    assert [info["num_chs"] for info in model.feature_info] == list(archs[arch]["widths"])
+    assert [info["num_chs"] for info in model.feature_info] == list(archs[arch]["dims"])
     assert [len(stage.blocks) for stage in model.stages] == list(archs[arch]["depths"])
 
 
@@ -52,14 +52,37 @@ def test_tiny_as_a_classifier_has_the_published_size(backbone, parameters, multi
         )
 
 
+def more_in_the_papers(model, image_shape):
+    """Return what the papers' code, which counts with fvcore, finds beyond our count.
+
+    5 an element for a normalisation, and 9 N + 1 a token and channel for a scan of N states. (That of Spatial-Mamba has
+    7 N, because it leaves C and D out; 0.2 % of the whole.)
+    """
+    more = 0
+
+    def add(module, args, _):
+        nonlocal more
+        if isinstance(module, nn.LayerNorm | nn.BatchNorm2d):
+            more += 5 * args[0].numel()
+        elif hasattr(module, "multiply_adds"):
+            length = args[0].shape[1]
+            more += length * module.D.numel() * (9 * module.d_state + 1) - module.multiply_adds(length)
+
+    for module in model.modules():
+        module.register_forward_hook(add)
+    with torch.no_grad():
+        model.eval()(torch.zeros(1, *image_shape))
+    return more
+
+
 @pytest.mark.slow
 @PUBLISHED
 def test_tiny_as_a_classifier_has_the_published_multiply_adds(backbone, parameters, multiply_adds):
-    # The papers counted normalisations too, and 9 N + 1 operations a channel for the scan; ours counts less.
     classifier = ImageClassifier(backbone("tiny", out_indices=(3,)))
-    as_published = count_as_published(classifier, (3, 224, 224))
+    ours = count_multiply_adds(classifier, (3, 224, 224))
+    as_published = ours + more_in_the_papers(classifier, (3, 224, 224))
     assert as_published == pytest.approx(multiply_adds, rel=0.01)
-    assert 0.98 * as_published < count_multiply_adds(classifier, (3, 224, 224)) < as_published
+    assert 0.98 * as_published < ours < as_published
 
 
 @both
@@ -83,14 +106,20 @@ def test_stages_behind_the_last_output_are_not_built(backbone):
 
 
 @both
+def test_the_last_block_that_is_built_has_the_drop_path_rate(backbone):
+    model = backbone("nano", out_indices=(0, 1), drop_path_rate=0.4)
+    assert model.stages[-1].blocks[-1].drop_path.rate == 0.4
+
+
+@both
 def test_architecture_spelled_out(backbone):
-    arch = {"widths": (8, 8, 16, 24), "depths": (1, 2, 1, 1), "expand": 1.5}
-    model = backbone(arch, ffn_ratio=2.0, rank=3, drop_path_rate=0.4)
+    arch = {"dims": (8, 8, 16, 24), "depths": (1, 2, 1, 1), "expand": 1.5}
+    model = backbone(arch, mlp_ratio=2.0, dt_rank=3, drop_path_rate=0.4)
     assert [info["num_chs"] for info in model.feature_info] == [8, 16, 24]
     block = model.stages[2].blocks[0]
-    assert block.project_out.in_features == 24
-    assert block.ffn[1][0].out_features == 32
-    assert block.mixer.rank == 3
+    assert block.out_proj.in_features == 24
+    assert block.mlp.fc1.out_features == 32
+    assert block.mixer.dt_rank == 3
     rates = [block.drop_path.rate for stage in model.stages for block in stage.blocks]
     assert rates == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
 
@@ -151,8 +180,10 @@ def test_compiles_in_one_graph(backbone):
 
 WRONG = {
     "arch": ({"arch": "tinny"}, "arch: expected one of nano, tiny.*got 'tinny'"),
-    "missing": ({"arch": {"widths": (8, 8, 8, 8)}}, "arch: lacks depths, expand"),
-    "widths": ({"arch": {"widths": (8, 8), "depths": (1,) * 4, "expand": 1}}, "arch: expected 4 widths, got 2"),
+    "missing": ({"arch": {"dims": (8, 8, 8, 8)}}, "arch: lacks depths, expand"),
+    "dims": ({"arch": {"dims": (8, 8), "depths": (1,) * 4, "expand": 1}}, "arch: expected 4 dims, got 2"),
+    "number": ({"out_indices": 3}, "out_indices: expected a sequence of stages, such as .* got 3"),
+    "text": ({"out_indices": "12"}, "out_indices: expected a sequence of stages, such as .* got '12'"),
     "index": ({"out_indices": (1, 4)}, "out_indices: expected stages from 0 to 3, got 4"),
     "order": ({"out_indices": (2, 1)}, "out_indices: expected different stages in rising order"),
     "frozen": ({"frozen_stages": 5}, "frozen_stages: expected -1 .none. to 4, got 5"),

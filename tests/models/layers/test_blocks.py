@@ -5,8 +5,13 @@ import torch
 from torch.nn import functional as F
 
 from dfmamba.models.backbones.spatial_mamba import SpatialMambaBlock
-from dfmamba.models.backbones.vmamba import VSSBlock
-from dfmamba.models.blocks import DSSM, SSM, ConvBlock, DropPath, GatedBlock, TokenConv
+from dfmamba.models.layers.conv_block import ConvBlock
+from dfmamba.models.layers.drop_path import DropPath
+from dfmamba.models.layers.dssm import DSSM
+from dfmamba.models.layers.gated_block import GatedBlock
+from dfmamba.models.layers.ssm import SSM
+from dfmamba.models.layers.token_conv import TokenConv
+from dfmamba.models.layers.vss import VSSBlock
 from dfmamba.ops import deform_sample, selective_scan
 
 
@@ -24,32 +29,32 @@ def perturb(module):
     return module
 
 
-@pytest.mark.parametrize("ffn_ratio", [0, 2.0])
+@pytest.mark.parametrize("mlp_ratio", [0, 2.0])
 @pytest.mark.parametrize("num_anchors", [1, 9, 25])
-def test_a_fresh_dssm_block_is_the_mamba_block(num_anchors, ffn_ratio):
-    mamba = GatedBlock(64, "mamba", ffn_ratio=ffn_ratio)
-    block = GatedBlock(64, "dssm", ffn_ratio=ffn_ratio, num_anchors=num_anchors, group_channels=16)
+def test_a_fresh_dssm_block_is_the_mamba_block(num_anchors, mlp_ratio):
+    mamba = GatedBlock(64, "mamba", mlp_ratio=mlp_ratio)
+    block = GatedBlock(64, "dssm", mlp_ratio=mlp_ratio, num_anchors=num_anchors, group_channels=16)
     left_out = block.load_state_dict(mamba.state_dict(), strict=False)
-    assert all("predict_" in key for key in left_out.missing_keys)
+    assert {key.split(".")[-2] for key in left_out.missing_keys} == {"offset_proj", "weight_proj"}
     assert not left_out.unexpected_keys
     x = tokens()
     assert torch.equal(block(x, (4, 6)), mamba(x, (4, 6)))
 
 
 @pytest.mark.parametrize("kind", ["gated", "mamba", "dssm"])
-@pytest.mark.parametrize("ffn_ratio", [0, 3.0])
-def test_token_block_is_its_equation(kind, ffn_ratio):
-    block, x = perturb(GatedBlock(64, kind, expand=0.5, ffn_ratio=ffn_ratio, **mixer_options(kind))), tokens()
-    w1, w2 = block.project_in.weight.split(32)
+@pytest.mark.parametrize("mlp_ratio", [0, 3.0])
+def test_token_block_is_its_equation(kind, mlp_ratio):
+    block, x = perturb(GatedBlock(64, kind, expand=0.5, mlp_ratio=mlp_ratio, **mixer_options(kind))), tokens()
+    w1, w2 = block.in_proj.weight.split(32)
     normed = F.layer_norm(x, (64,), block.norm.weight, block.norm.bias)
-    conv = block.conv.conv
+    conv = block.conv1d
     z1 = F.conv1d((normed @ w1.T).transpose(1, 2), conv.weight, conv.bias, padding=1, groups=32).transpose(1, 2)
     z1 = block.mixer(F.silu(z1), (4, 6))
-    y = (z1 * F.silu(normed @ w2.T)) @ block.project_out.weight.T + x
-    if ffn_ratio:
-        norm, ffn = block.ffn
-        normed = F.layer_norm(y, (64,), norm.weight, norm.bias)
-        y = y + F.linear(F.gelu(F.linear(normed, ffn[0].weight, ffn[0].bias)), ffn[2].weight, ffn[2].bias)
+    y = (z1 * F.silu(normed @ w2.T)) @ block.out_proj.weight.T + x
+    if mlp_ratio:
+        normed = F.layer_norm(y, (64,), block.norm2.weight, block.norm2.bias)
+        fc1, fc2 = block.mlp.fc1, block.mlp.fc2
+        y = y + F.linear(F.gelu(F.linear(normed, fc1.weight, fc1.bias)), fc2.weight, fc2.bias)
     torch.testing.assert_close(block(x, (4, 6)), y)
 
 
@@ -61,28 +66,28 @@ def mixer_options(kind):
 @pytest.mark.parametrize("offset_bound", [None, 0.5])
 def test_dssm_predicts_everything_from_the_undeformed_input(norm_scan_input, offset_bound):
     options = {"norm_scan_input": norm_scan_input, "offset_bound": offset_bound}
-    mixer, x = perturb(DSSM(64, num_states=4, group_channels=32, **options)), tokens()
-    offset = F.linear(x, mixer.predict_offset.weight, mixer.predict_offset.bias).view(2, 24, 2, 9, 2)
-    weight = F.linear(x, mixer.predict_weight.weight, mixer.predict_weight.bias).view(2, 24, 2, 9)
+    mixer, x = perturb(DSSM(64, d_state=4, group_channels=32, **options)), tokens()
+    offset = F.linear(x, mixer.offset_proj.weight, mixer.offset_proj.bias).view(2, 24, 2, 9, 2)
+    weight = F.linear(x, mixer.weight_proj.weight, mixer.weight_proj.bias).view(2, 24, 2, 9)
     if offset_bound:
         offset = offset_bound * torch.tanh(offset / offset_bound)
         assert offset.abs().max() < offset_bound
     u = deform_sample(x, offset, weight, size=(4, 6))
     if norm_scan_input:
         u = F.layer_norm(x + u, (64,), mixer.scan_norm.weight, mixer.scan_norm.bias)
-    projected = x @ mixer.project_input.weight.T  # rank 4 = 64 / 16, then B, then C
-    delta = projected[..., :4] @ mixer.project_delta.weight.T
+    projected = x @ mixer.x_proj.weight.T  # dt_rank 4 = 64 / 16, then B, then C
+    delta = projected[..., :4] @ mixer.dt_proj.weight.T
     B, C = projected[..., 4:8], projected[..., 8:]
-    y = selective_scan(u, delta, -mixer.A_log.exp(), B, C, None, mixer.delta_bias) + mixer.D * x
+    y = selective_scan(u, delta, -mixer.A_log.exp(), B, C, None, mixer.dt_bias) + mixer.D * x
     torch.testing.assert_close(mixer(x, (4, 6)), y)
 
 
 def test_ssm_starts_as_mamba_does():
-    mixer = SSM(64, num_states=5)
-    assert mixer.rank == 4
-    assert SSM(65).rank == 5
+    mixer = SSM(64, d_state=5)
+    assert mixer.dt_rank == 4
+    assert SSM(65).dt_rank == 5
     assert torch.allclose(-mixer.A_log.exp()[7], -torch.arange(1.0, 6))
-    step = F.softplus(mixer.delta_bias)
+    step = F.softplus(mixer.dt_bias)
     assert 1e-3 <= step.min() < step.max() <= 0.1 + 1e-6
     assert torch.equal(mixer.D, torch.ones(64))
 
@@ -92,8 +97,8 @@ def test_token_conv_looks_where_it_should():
     x[0, 3] = 1
     same, even, causal = TokenConv(1, 3), TokenConv(1, 4), TokenConv(1, 4, causal=True)
     for conv in (same, even, causal):
-        torch.nn.init.ones_(conv.conv.weight)
-        torch.nn.init.zeros_(conv.conv.bias)
+        torch.nn.init.ones_(conv.weight)
+        torch.nn.init.zeros_(conv.bias)
     assert same(x).flatten().tolist() == [0, 0, 1, 1, 1, 0, 0]
     assert even(x).flatten().tolist() == [0, 1, 1, 1, 1, 0, 0]  # as torch's 'same': one token before, two after
     assert causal(x).flatten().tolist() == [0, 0, 0, 1, 1, 1, 1]

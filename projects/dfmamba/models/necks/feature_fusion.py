@@ -1,6 +1,7 @@
 """A neck that makes one map of a backbone's levels, for heads that want one map."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
@@ -10,7 +11,7 @@ from torch.nn.functional import interpolate
 
 
 @MODELS.register_module()
-class SingleMapNeck(BaseModule):
+class FeatureFusionNeck(BaseModule):
     """Project every level to the same channels, bring all to one size (bilinear), add them, and convolve the sum.
 
     The last 3x3 convolution, with batch normalisation and ReLU, is DetNet's own behind its backbone.
@@ -27,7 +28,7 @@ class SingleMapNeck(BaseModule):
         in_channels: Sequence[int],
         out_channels: int = 256,
         map_size: tuple[int, int] = (32, 32),
-        init_cfg: dict | list[dict] | None = None,
+        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         self.in_channels, self.out_channels = tuple(in_channels), out_channels

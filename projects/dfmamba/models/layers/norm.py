@@ -1,10 +1,23 @@
-"""Batch normalisation of every kind: torch's, timm's, and both kinds that mmengine's `sync_bn` puts in its place."""
+"""Normalisation: layer normalisation of feature maps, and the running statistics of batch normalisation.
+
+Batch normalisation is of every kind: torch's, timm's, and both kinds that mmengine's `sync_bn` puts in its place.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Layer normalisation over the channels of a feature map (batch, channels, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normalised map."""
+        x = x.permute(0, 2, 3, 1)  # (batch, channels, H, W) -> (batch, H, W, channels)
+        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps).permute(0, 3, 1, 2)
 
 
 def _batch_norms(module: nn.Module) -> list[Any]:

@@ -2,7 +2,7 @@
 
 import torch
 
-from dfmamba.models.layers import TokenMapConv
+from dfmamba.models.layers.token_conv import TokenMapConv
 
 
 def test_is_a_loop_over_the_map():
