@@ -14,7 +14,7 @@ from command_line import add_common_arguments, launch, real_number, whole_number
 LAYOUTS = {  # each is a module of dfmamba.synthesis
     "interhand26m": "InterHand2.6M v1.0: right, left and interacting hands",
     "assemblyhands": "AssemblyHands v1.1, ego views: hands that hold toys; test has no truth",
-    "dexycb": "DexYCB: hands that hold things; counts by the splits of s0, in multiples of 8",
+    "dexycb": "DexYCB: hands that hold objects; counts by the splits of s0, in multiples of 8",
     "nyu": "NYU hand pose: depth and colour of three cameras, joint_data.mat, centres",
     "rhp": "RHD v1.1, the Rendered Hand Pose data set: colour, depth, masks; pickles and COCO-style JSON",
 }
