@@ -27,7 +27,6 @@ from command_line import SEED, add_common_arguments, add_config_options, launch,
 
 ROOT = Path(__file__).resolve().parent.parent
 SAME = ("train_dataloader", "test_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "test_evaluator")
-THIRDS = ("fewest hidden joints", "middle", "most hidden joints")
 
 
 @dataclass(frozen=True)
@@ -202,134 +201,17 @@ def errors_of(runs: Sequence[Run], truth: dict) -> tuple:
     return np.array(errors), valid
 
 
-def occlusion_thirds(truth: dict) -> list:
-    """Return the rows of each third of the test images, from the fewest to the most hidden joints."""
-    import numpy as np
-
-    from dfmamba.evaluation.occlusion import hidden_share
-    from dfmamba.skeleton import TWO_HANDS
-
-    share = hidden_share(truth["joints"], truth["valid"], TWO_HANDS)
-    order = np.argsort(share, kind="stable")
-    return [(rows, float(np.nanmean(share[rows]))) for rows in np.array_split(order, len(THIRDS))]
-
-
-def summarise(names: Sequence[str], errors: dict, valid, truth: dict) -> list[dict]:
-    """Return a row of the report for each config."""
-    import numpy as np
-
-    from dfmamba.evaluation.confidence import bootstrap, interval_over_seeds, sum_by_sequence
-
-    count = truth["sequence"].max() + 1
-    thirds = [(rows, share) for rows, share in occlusion_thirds(truth)]
-    sums = {name: sum_by_sequence(errors[name], valid, truth["sequence"], count) for name in names}
-    table = []
-    for name in names:
-        by_seed = np.where(valid, errors[name], 0).sum(axis=(1, 2)) / valid.sum()
-        row = {
-            "config": name,
-            "by_seed_mm": by_seed.tolist(),
-            "over_seeds": interval_over_seeds(by_seed),
-            "over_seeds_and_sequences": bootstrap(sums[name]),
-        }
-        row["occlusion_thirds"] = [
-            {
-                "third": third,
-                "images": len(rows),
-                "hidden_share": share,
-                "interval": bootstrap(
-                    sum_by_sequence(errors[name][:, rows], valid[rows], truth["sequence"][rows], count)
-                ),
-            }
-            for third, (rows, share) in zip(THIRDS, thirds, strict=True)
-        ]
-        if name != names[0]:
-            row["difference"] = bootstrap(sums[name], sums[names[0]])
-        table.append(row)
-    return table
-
-
-def conclusion(row: dict, first: str) -> str:
-    """Say what the interval of the difference shows."""
-    if "difference" not in row:
-        return "-"
-    _, low, high = row["difference"]
-    return f"worse than {first}" if low > 0 else f"better than {first}" if high < 0 else "no difference shown"
-
-
-def as_markdown(table: list[dict], header: str) -> str:
-    """Return the report."""
-    first = table[0]["config"]
-
-    def show(interval) -> str:
-        return f"{interval[0]:.2f} ({interval[1]:.2f} to {interval[2]:.2f})"
-
-    lines = [
-        header,
-        "",
-        "| config | params M | training s | MPJPE mm (95 % over seeds) "
-        f"| (95 % over seeds and sequences) | minus {first} | conclusion |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {row['config']} | {row['parameters_m']:.2f} | {row['training_s']:.0f} | {show(row['over_seeds'])} "
-        f"| {show(row['over_seeds_and_sequences'])} | {show(row['difference']) if 'difference' in row else '-'} "
-        f"| {conclusion(row, first)} |"
-        for row in table
-    ]
-    thirds = table[0]["occlusion_thirds"]
-    lines += [
-        "",
-        "By share of hidden joints, thirds of the test images, MPJPE mm (95 % over seeds and sequences):",
-        "",
-        "| config | " + " | ".join(f"{third['third']} ({third['hidden_share']:.0%} hidden)" for third in thirds) + " |",
-        "|---" * (len(thirds) + 1) + "|",
-    ]
-    for row in table:
-        intervals = [show(third["interval"]) for third in row["occlusion_thirds"]]
-        lines.append(f"| {' | '.join([row['config'], *intervals])} |")
-    return "\n".join(lines) + "\n"
-
-
-def plot(table: list[dict], path: Path) -> None:
-    """Draw each config's error with its interval, for all images and for each third."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axis = plt.subplots(figsize=(8, 1.2 + 0.9 * len(table)))
-    for number, row in enumerate(table):
-        intervals = [row["over_seeds_and_sequences"], *(third["interval"] for third in row["occlusion_thirds"])]
-        for place, (interval, colour) in enumerate(
-            zip(intervals, ["black", "tab:green", "tab:orange", "tab:red"], strict=True)
-        ):
-            mean, low, high = interval
-            axis.errorbar(
-                mean,
-                -number - 0.17 * place,
-                xerr=[[mean - low], [high - mean]],
-                fmt="o",
-                color=colour,
-                capsize=3,
-                label=["all images", *THIRDS][place] if number == 0 else None,
-            )
-    axis.set_yticks([-number - 0.25 for number in range(len(table))], [row["config"] for row in table])
-    axis.set(xlabel="MPJPE, root-relative, mm, SYNTHETIC hands (95 % over seeds and sequences)")
-    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-
-
 def compare(args: argparse.Namespace) -> None:
     """Train, test, compare, write the report."""
     import torch
     from mmengine.registry import init_default_scope
     from mmpose.registry import MODELS
 
+    from dfmamba.evaluation.comparison import as_markdown, summarise
     from dfmamba.evaluation.report import write_json
     from dfmamba.io.outputs import check_output_folder
     from dfmamba.models.cost import count_parameters
+    from dfmamba.visualization.interval_plot import draw_intervals
 
     check_output_folder("--out", args.out)
     configs = load_configs(args.configs, args.cfg_options)
@@ -372,7 +254,7 @@ def compare(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "comparison.md").write_text(as_markdown(table, header))
     write_json(args.out / "comparison.json", {"header": header, "data": source, "results": table})
-    plot(table, args.out / "comparison.png")
+    draw_intervals(args.out / "comparison.png", table)
     print(as_markdown(table, header))
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import compare
 from dfmamba.engine.errors import ConfigError
+from dfmamba.evaluation import comparison
 from dfmamba.synthesis.interhand26m import write_interhand26m
 
 ROOT = Path(__file__).parents[2]
@@ -37,16 +38,16 @@ def test_the_conclusion_follows_the_errors(second_mm, expected):
     rng = np.random.default_rng(1)
     truth = simulated_truth(rng)
     errors = {"ours": simulated_errors(rng, 20.0), "theirs": simulated_errors(rng, second_mm)}
-    ours, theirs = compare.summarise(["ours", "theirs"], errors, truth["valid"], truth)
-    assert compare.conclusion(ours, "ours") == "-"
-    assert compare.conclusion(theirs, "ours") == expected
+    ours, theirs = comparison.summarise(["ours", "theirs"], errors, truth["valid"], truth)
+    assert comparison.conclusion(ours, "ours") == "-"
+    assert comparison.conclusion(theirs, "ours") == expected
     assert theirs["over_seeds"].mean == pytest.approx(errors["theirs"].mean())
     assert theirs["difference"].mean == pytest.approx(errors["theirs"].mean() - errors["ours"].mean())
 
 
 def test_thirds_are_by_hidden_joints():
     truth = simulated_truth(np.random.default_rng(2))
-    thirds = compare.occlusion_thirds(truth)
+    thirds = comparison.occlusion_thirds(truth)
     assert [len(rows) for rows, _ in thirds] == [40, 40, 40]
     assert sorted(np.concatenate([rows for rows, _ in thirds])) == list(range(120))
     shares = [share for _, share in thirds]
