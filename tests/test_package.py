@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from packaging.requirements import Requirement
 from setuptools.config.pyprojecttoml import read_configuration
 
 import dfmamba
@@ -48,3 +50,36 @@ def test_other_names_are_not(name):
 def test_the_version_stands_once():
     assert read_configuration(ROOT / "pyproject.toml")["project"]["version"] == dfmamba.__version__
     assert dfmamba.__version__ not in (ROOT / "pyproject.toml").read_text()
+
+
+def requirements(name):
+    """Return the lines of a file of requirements without comments."""
+    lines = (line.partition("#")[0].strip() for line in (ROOT / "requirements" / name).read_text().splitlines())
+    return [Requirement(line) for line in lines if line]
+
+
+def extras():
+    project = read_configuration(ROOT / "pyproject.toml")["project"]
+    return {name: list(map(Requirement, lines)) for name, lines in project["optional-dependencies"].items()}
+
+
+def test_the_extra_for_training_is_the_file_of_requirements():
+    assert sorted(map(str, extras()["train"])) == sorted(map(str, requirements("runtime.txt")))
+
+
+@pytest.mark.parametrize("extra", ["timm", "view"])
+def test_the_versions_of_requirements_fit_the_extras(extra):
+    for wanted in extras()[extra]:
+        pinned = [
+            line for line in requirements("runtime.txt") if (line.name, line.marker) == (wanted.name, wanted.marker)
+        ]
+        assert len(pinned) == 1, f"{wanted} is not in requirements/runtime.txt"
+        (version,) = (clause.version for clause in pinned[0].specifier)
+        assert wanted.specifier.contains(version), f"{wanted} does not allow {version}"
+
+
+def test_the_citation_and_the_changelog_have_the_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == dfmamba.__version__
+    assert citation["references"][0]["identifiers"][0]["value"] == "2512.02727"
+    assert f"## [{dfmamba.__version__}]" in (ROOT / "CHANGELOG.md").read_text()

@@ -12,11 +12,11 @@ from command_line import add_common_arguments, launch
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
 GROUPS = {
-    "": "Leaf configs: DF-Mamba on the five data sets",
-    "demo": "Demo twins: small models on SYNTHETIC data",
+    "": "DF-Mamba on the five data sets",
+    "demo": "Demo configs: small models on SYNTHETIC data",
     "baselines": "The other backbones of the paper's Table 1, and ConvNeXt-T",
     "ablations": "Ablations",
-    "contest": "Contest on SYNTHETIC data (tools/contest.py)",
+    "comparison": "Comparison on SYNTHETIC data (tools/compare.py)",
     "mixing": "DF-Mamba in configs of mmpose and mmdet",
 }
 HEADER = """# Configs

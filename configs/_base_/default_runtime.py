@@ -8,7 +8,7 @@ default_hooks = dict(
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=50),
     param_scheduler=dict(type="ParamSchedulerHook"),
-    # A leaf config whose data set is judged by another protocol sets save_best to that metric's name.
+    # A config whose data set is judged by another protocol sets save_best to that metric's name.
     checkpoint=dict(
         type="DurableCheckpointHook",
         interval=1,

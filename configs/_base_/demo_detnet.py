@@ -1,5 +1,5 @@
-# What the demo twins under DetNet's head share: 64 px crops, joints along the line of sight, maps of 16 x 16 cells, a
-# small neck and head, 60 epochs; but AssemblyHands' twin has 30. A twin lists this file beside its leaf config and
+# What the demo configs under DetNet's head share: 64 px crops, joints along the line of sight, maps of 16 x 16 cells, a
+# small neck and head, 60 epochs; but AssemblyHands' has 30. A demo config lists this file beside its full config and
 # assigns each of these variables to the key of its name.
 
 _base_ = ["weight_decay.py"]

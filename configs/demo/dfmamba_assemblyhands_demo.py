@@ -1,7 +1,7 @@
-"""The demo twin for AssemblyHands: nano DF-Mamba, small DetNet head, SYNTHETIC set, minutes on two CPU cores.
+"""The demo config for AssemblyHands: nano DF-Mamba, small DetNet head, SYNTHETIC set, minutes on two CPU cores.
 
 Made and run by tools/run_demo.py --data-set assemblyhands; its data: tools/make_dataset.py assemblyhands --train 1200
---val 80 --view-spread 30. Its errors say that the road from data to table is open, and nothing about real hands. They
+--val 80 --view-spread 30. Its errors show that the pipeline works end to end; they say nothing about real hands. They
 know the true length of the bone wrist-middle1, as those of the full model do. Crops have 64 px, maps 16 x 16 cells.
 """
 
@@ -23,7 +23,7 @@ train_dataloader = dict(num_workers=1, dataset=dict(data_root=data_root, pipelin
 val_dataloader = dict(num_workers=1, dataset=test_set)
 test_dataloader = dict(num_workers=1, dataset=test_set)
 
-epochs = 30  # half of the other twin's, on more hands
+epochs = 30  # half of DexYCB's, on more hands
 model = {{_base_.demo_model}}
 optim_wrapper = {{_base_.demo_optim_wrapper}}
 param_scheduler = [

@@ -1,7 +1,7 @@
-"""The demo twin for DexYCB: nano DF-Mamba with a small DetNet head on the SYNTHETIC set, minutes on two CPU cores.
+"""The demo config for DexYCB: nano DF-Mamba with a small DetNet head on the SYNTHETIC set, minutes on two CPU cores.
 
 Made and run by tools/run_demo.py --data-set dexycb; its data: tools/make_dataset.py dexycb --train 640 --test 128
---view-spread 30. Its errors say that the road from data to table is open, and nothing about real hands. They know the
+--view-spread 30. Its errors show that the pipeline works end to end; they say nothing about real hands. They know the
 true length of the bone wrist-middle1, as those of the full model do. Crops have 64 px, maps 16 x 16 cells.
 """
 

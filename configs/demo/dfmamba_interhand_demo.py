@@ -1,7 +1,7 @@
 """The demo: nano DF-Mamba on the SYNTHETIC InterHand2.6M set, minutes on two CPU cores. Made and run by `make demo`.
 
-Its data: tools/make_dataset.py interhand26m --train 2400 --test 200 --view-spread 30. Its errors say that the
-road from data to table is open; they say nothing about real hands and cannot be compared with published ones. The head
+Its data: tools/make_dataset.py interhand26m --train 2400 --test 200 --view-spread 30. Its errors show that the
+pipeline works end to end; they say nothing about real hands and cannot be compared with published ones. The head
 is cut down to what trains in minutes: crops of 96 px, 36 anchors, no encoder, one decoder layer; and it gets a loss that
 A2J-Transformer does not have.
 """

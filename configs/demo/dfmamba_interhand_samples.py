@@ -1,6 +1,6 @@
 """Overfit nano DF-Mamba to the four REAL InterHand2.6M samples of mmpose's tests, and test on the same four.
 
-It shows that real files go the same road and that the joints land on the fingers; it says nothing about accuracy.
+It shows that real files take the same way and that the joints land on the fingers; it says nothing about accuracy.
 Expected data: data/interhand2.6m, which is the folder tests/data/interhand2.6m of mmpose's repository
 (github.com/open-mmlab/mmpose): image{2017,29590,44669,69148}.jpg and test_interhand2.6m_{data,camera,joint_3d}.json.
 """

@@ -1,7 +1,7 @@
-"""The demo twin for NYU: nano DF-Mamba on SYNTHETIC depth images, minutes on two CPU cores.
+"""The demo config for NYU: nano DF-Mamba on SYNTHETIC depth images, minutes on two CPU cores.
 
 Made and run by tools/run_demo.py --data-set nyu; its data: tools/make_dataset.py nyu --train 240 --test 60
---view-spread 30. Its errors say that the road from data to table is open, and nothing about real hands. The head is cut
+--view-spread 30. Its errors show that the pipeline works end to end; they say nothing about real hands. The head is cut
 down as in dfmamba_interhand_demo.py.
 """
 

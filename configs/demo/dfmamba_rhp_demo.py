@@ -1,7 +1,7 @@
-"""The demo twin for RHP: nano DF-Mamba on the SYNTHETIC RHD set, minutes on two CPU cores.
+"""The demo config for RHP: nano DF-Mamba on the SYNTHETIC RHD set, minutes on two CPU cores.
 
 Made and run by tools/run_demo.py --data-set rhp; its data: tools/make_dataset.py rhp --train 800 --test 120
---view-spread 30. Its errors say that the road from data to table is open, and nothing about real hands. The head is cut
+--view-spread 30. Its errors show that the pipeline works end to end; they say nothing about real hands. The head is cut
 down as in dfmamba_interhand_demo.py.
 """
 

@@ -1,12 +1,12 @@
 """What the tests of the configs share: all configs, and small SYNTHETIC data for each."""
 
-import importlib.util
 from pathlib import Path
 
 from mmengine.dataset import pseudo_collate
 from mmpose.registry import DATASETS
 
 import dfmamba.register  # noqa: F401
+import list_configs
 from dfmamba.synthesis.assemblyhands import write_assemblyhands
 from dfmamba.synthesis.dexycb import write_dexycb
 from dfmamba.synthesis.interhand26m import write_interhand26m
@@ -15,10 +15,6 @@ from dfmamba.synthesis.rhp import write_rhp
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
-specification = importlib.util.spec_from_file_location("list_configs", ROOT / "tools" / "list_configs.py")
-list_configs = importlib.util.module_from_spec(specification)
-specification.loader.exec_module(list_configs)
-
 LEAVES = [path for path in list_configs.leaves() if path.parent.name != "mixing"]  # those: test_mixing.py
 WRITERS = {
     "InterHand26MDataset": (write_interhand26m, {"train": 4, "val": 4, "test": 4}),

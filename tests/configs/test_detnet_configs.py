@@ -43,7 +43,7 @@ def one_thread():
 
 
 def write_leaf(folder, base, dataset, root, train="train"):
-    """Write a leaf config over the base configs, as a user would, and read it."""
+    """Write a config over the base configs, as a user would, and read it."""
     names = (
         "default_runtime",
         f"datasets/{base}",

@@ -31,13 +31,13 @@ PARSED_ONLY = {
     "pytest": "these are the tests",
     "torchrun": "trains for days; tests/engine/test_distributed.py starts several processes",
     "srun": "needs a cluster; tests/engine/test_distributed.py starts processes as it does",
-    "tools/train.py": "trains for days; tests/test_main_road.py trains",
-    "tools/test.py": "needs a trained model; tests/test_main_road.py tests one",
-    "tools/run_demo.py": "takes 11 minutes and more; tests/test_main_road.py takes its steps",
+    "tools/train.py": "trains for days; tests/test_end_to_end.py trains",
+    "tools/test.py": "needs a trained model; tests/test_end_to_end.py tests one",
+    "tools/run_demo.py": "takes 11 minutes and more; tests/test_end_to_end.py takes its steps",
     "tools/benchmark.py": "takes hours; tests/tools/test_benchmark.py runs it",
     "tools/benchmark_ops.py": "takes hours",
     "tools/benchmark_data.py": "takes half an hour; tests/tools/test_benchmark_data.py runs it",
-    "tools/contest.py": "takes hours; tests/tools/test_contest.py runs it",
+    "tools/compare.py": "takes hours; tests/tools/test_compare.py runs it",
     "tools/soak.py": "takes half an hour; tests/tools/test_soak.py runs it",
 }
 SETS = {  # layout: its config, and how many SYNTHETIC images of each split

@@ -1,4 +1,4 @@
-"""No road from a checkpoint file to code, and what is refused is named."""
+"""No checkpoint file can run code, and what is refused is named."""
 
 import contextlib
 import functools
@@ -65,16 +65,16 @@ def other_libraries(runner, path):
     load_checkpoint(nn.Linear(3, 2), str(path), strict=True)
 
 
-ROADS = [resume, resume_automatically, load_from, init_cfg, test_tool, other_libraries]
+WAYS_TO_LOAD = [resume, resume_automatically, load_from, init_cfg, test_tool, other_libraries]
 
 
-@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("load", WAYS_TO_LOAD)
 @pytest.mark.parametrize("name", HOSTILE)
-def test_no_code_runs(runner, tmp_path, road, name):
+def test_no_code_runs(runner, tmp_path, load, name):
     canary, path = tmp_path / "canary", tmp_path / "epoch_1.pth"
     path.write_bytes(HOSTILE[name](canary))
     with pytest.raises((ConfigError, RuntimeError)):
-        road(runner, path)
+        load(runner, path)
     assert not canary.exists()
 
 

@@ -127,7 +127,7 @@ def twice(x):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", ["demo/dfmamba_dexycb_demo.py", "contest/vmamba_nano.py"])
+@pytest.mark.parametrize("config", ["demo/dfmamba_dexycb_demo.py", "comparison/vmamba_nano.py"])
 def test_get_flops_of_mmpose_takes_our_configs(config):
     mmpose = pytest.importorskip("mmpose")
     tool = Path(mmpose.__file__).parent / ".mim" / "tools" / "analysis_tools" / "get_flops.py"

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dfmamba.synthesis.capsules import hand_capsules
 from dfmamba.synthesis.contact import (
     SELF_OVERLAP_MM,
     TOUCH_GAP_MM,
@@ -11,7 +12,6 @@ from dfmamba.synthesis.contact import (
     segment_distance,
     slide_to_touch,
 )
-from dfmamba.synthesis.flesh import flesh_of
 from dfmamba.synthesis.hand import LIMITS_DEG, MEAN_SHAPE, articulate, mirror, sample_shape
 from dfmamba.synthesis.pairs import ARRANGEMENTS, sample_pair
 from dfmamba.synthesis.poses import FAMILIES
@@ -64,22 +64,24 @@ def test_no_finger_passes_through_another(family):
     for seed in range(4):
         rng = np.random.default_rng(seed)
         shape = sample_shape(rng)
-        flesh = flesh_of(shape)
+        capsules = hand_capsules(shape)
         angles = sample_pose(shape, family, rng)
         assert (angles >= LIMITS_DEG[:, 0] - 1e-9).all()
         assert (angles <= LIMITS_DEG[:, 1] + 1e-9).all()
-        ends = flesh.posed_ends(articulate(shape, angles))
+        ends = capsules.posed_ends(articulate(shape, angles))
         for finger in range(5):
             for other in range(finger):
-                mine = (flesh.finger == finger) & (flesh.segment >= 2)
-                theirs = (flesh.finger == other) & (flesh.segment >= 1)
+                mine = (capsules.finger == finger) & (capsules.segment >= 2)
+                theirs = (capsules.finger == other) & (capsules.segment >= 1)
                 overlap = deepest_overlap(
-                    balls(ends[mine], flesh.radii_mm[mine]), balls(ends[theirs], flesh.radii_mm[theirs])
+                    balls(ends[mine], capsules.radii_mm[mine]), balls(ends[theirs], capsules.radii_mm[theirs])
                 )
                 assert overlap <= SELF_OVERLAP_MM + SAMPLING_SLACK_MM
-            outer, palm = (flesh.finger == finger) & (flesh.segment >= 2), flesh.segment == 0
+            outer, palm = (capsules.finger == finger) & (capsules.segment >= 2), capsules.segment == 0
             assert (
-                deepest_overlap(balls(ends[outer], flesh.radii_mm[outer]), balls(ends[palm], flesh.radii_mm[palm]))
+                deepest_overlap(
+                    balls(ends[outer], capsules.radii_mm[outer]), balls(ends[palm], capsules.radii_mm[palm])
+                )
                 <= SELF_OVERLAP_MM + SAMPLING_SLACK_MM
             )
 
@@ -111,11 +113,11 @@ def test_two_hands_do_not_overlap(name):
     for seed in range(2):
         rng = np.random.default_rng(seed)
         shape = sample_shape(rng)
-        flesh = flesh_of(shape)
+        capsules = hand_capsules(shape)
         pair = sample_pair(shape, name, rng)
-        right, left = (flesh.posed_ends(articulate(shape, angles)) for angles in pair.angles_deg)
+        right, left = (capsules.posed_ends(articulate(shape, angles)) for angles in pair.angles_deg)
         left = mirror(left) @ pair.turn.T + pair.shift_mm
-        overlap = deepest_overlap(balls(right, flesh.radii_mm), balls(left, flesh.radii_mm))
+        overlap = deepest_overlap(balls(right, capsules.radii_mm), balls(left, capsules.radii_mm))
         assert overlap <= SAMPLING_SLACK_MM
         if ARRANGEMENTS[name].touches:
             assert overlap >= -TOUCH_GAP_MM - 2 * SAMPLING_SLACK_MM
@@ -126,12 +128,12 @@ def test_the_skins_of_two_hands_stay_out_of_each_other():
     """Vertices of one skin against the capsules of the other hand: at most soft tissue deep."""
     rng = np.random.default_rng(0)
     shape = sample_shape(rng)
-    skin, flesh = make_surface(shape), flesh_of(shape)
+    skin, capsules = make_surface(shape), hand_capsules(shape)
     for name in ARRANGEMENTS:
         pair = sample_pair(shape, name, rng)
         poses = [articulate(shape, angles) for angles in pair.angles_deg]
         vertices = mirror(skin.posed(poses[1])) @ pair.turn.T + pair.shift_mm
-        centres, radii = balls(flesh.posed_ends(poses[0]), flesh.radii_mm)
+        centres, radii = balls(capsules.posed_ends(poses[0]), capsules.radii_mm)
         depth = max(
             (r - np.linalg.norm(vertices - c, axis=1)).max()
             for c, r in zip(centres.reshape(-1, 3), radii.ravel(), strict=True)

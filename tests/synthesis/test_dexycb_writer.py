@@ -10,7 +10,7 @@ import yaml
 from dfmamba.synthesis import dexycb, dexycb_plan
 from dfmamba.synthesis.dexycb import make_rig, write_dexycb
 from dfmamba.synthesis.dexycb_plan import SERIALS, SUBJECTS, plan_split
-from dfmamba.synthesis.objects import YCB_THINGS, signed_distance
+from dfmamba.synthesis.objects import YCB_OBJECTS, signed_distance
 from dfmamba.synthesis.output import LIST, NOTE
 
 # wrist, then thumb to little finger, each from the base to the tip, as the toolkit names them
@@ -78,7 +78,7 @@ def test_tree(dataset):
     for recording, meta in recordings(folder):
         subject = recording.parent
         position = sorted(path.name for path in subject.iterdir()).index(recording.name)
-        assert meta["ycb_ids"][meta["ycb_grasp_ind"]] == YCB_THINGS[position // 5].ycb_id
+        assert meta["ycb_ids"][meta["ycb_grasp_ind"]] == YCB_OBJECTS[position // 5].ycb_id
         assert (position % 5 == 4) == (subject.name == SUBJECTS[7])  # the test recording
         assert meta["serials"] == list(SERIALS)
         assert sorted(path.name for path in recording.iterdir() if path.is_dir()) == sorted(SERIALS)
@@ -98,10 +98,10 @@ def test_tree(dataset):
 
 def test_label_files(dataset):
     for meta, _, labels, color, depth in views(dataset[0]):
-        things = len(meta["ycb_ids"])
+        objects = len(meta["ycb_ids"])
         shapes = {
             "seg": (480, 640),
-            "pose_y": (things, 3, 4),
+            "pose_y": (objects, 3, 4),
             "pose_m": (1, 51),
             "joint_3d": (1, 21, 3),
             "joint_2d": (1, 21, 2),
@@ -193,23 +193,23 @@ def test_mask_and_depth_show_the_hand_where_the_joints_are(dataset):
             if labels["seg"][row, column] == 255 and gap < SKIN_MM:
                 shown += 1
             elif labels["seg"][row, column] in (0, held):
-                assert gap > -5  # a sleeve or the thing is before it
+                assert gap > -5  # a sleeve or the object is before it
     assert shown > 16 * 4
 
 
-def test_things_are_where_their_poses_say(dataset):
-    """Lift the pixels of each thing by the depth image into its frame: they lie on its surface."""
+def test_objects_are_where_their_poses_say(dataset):
+    """Lift the pixels of each object by the depth image into its frame: they lie on its surface."""
     for meta, serial, labels, _, depth in views(dataset[0]):
         fx, fy, cx, cy = intrinsics(dataset[0], serial)
         for number, pose in zip(meta["ycb_ids"], labels["pose_y"].astype(float), strict=True):
-            thing = next(thing for thing in YCB_THINGS if thing.ycb_id == number)
+            obj = next(obj for obj in YCB_OBJECTS if obj.ycb_id == number)
             rows, columns = np.nonzero((labels["seg"] == number) & (depth > 0))
             if len(rows) < 200:
                 continue
             z = depth[rows, columns]
             points = np.stack([(columns - cx) * z / fx, (rows - cy) * z / fy, z], axis=1)
             local = (points - 1000 * pose[:, 3]) @ pose[:, :3]
-            assert np.median(np.abs(signed_distance(thing, local))) < 4
+            assert np.median(np.abs(signed_distance(obj, local))) < 4
 
 
 def test_the_hand_is_partly_hidden_by_what_it_holds(dataset):

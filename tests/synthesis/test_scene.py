@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dfmamba.skeleton import HAND_JOINTS, LEFT, NUM_HAND_JOINTS, RIGHT
-from dfmamba.synthesis.objects import PlacedThing, Thing, sample_thing_look
+from dfmamba.synthesis.objects import ObjectModel, PlacedObject, sample_object_look
 from dfmamba.synthesis.render import vertex_normals
 from dfmamba.synthesis.scene import (
     NONE,
@@ -11,11 +11,11 @@ from dfmamba.synthesis.scene import (
     make_camera,
     make_scene,
     make_subject,
-    photograph,
     pose_hand,
-    see,
+    render_buffers,
+    render_rgb,
 )
-from dfmamba.synthesis.shading import openness, sample_lighting
+from dfmamba.synthesis.shading import ambient_occlusion, sample_lighting
 from dfmamba.synthesis.surface import PARTS
 
 THICKEST_FINGER_MM = 15.0  # radius, with a little for the pixels' grid
@@ -43,7 +43,7 @@ def test_joints_agree_with_the_picture(subject, kind, seed):
     scene = scene_of(subject, kind, seed)
     rng = np.random.default_rng(seed)
     camera = make_camera("400000", rng.uniform(0, 360), seed % 2 == 0, False, rng)
-    view = see(scene, camera)
+    view = render_buffers(scene, camera)
     pixels, depth = joints_in_view(scene, camera)
     present = np.repeat(scene.present, NUM_HAND_JOINTS)
     inside = ((pixels >= 0) & (pixels <= np.array(camera.size[::-1]) - 1)).all(axis=1)
@@ -106,10 +106,10 @@ def test_camera_looks_at_the_hands(subject):
         assert camera.rotation[1] @ np.array([0.0, 1.0, 0.0]) > 0.6  # down stays down
 
 
-def test_openness_of_a_plate_under_a_ball():
+def test_ambient_occlusion_of_a_plate_under_a_ball():
     """A unit ball whose centre is 2 above the point: 1 - (1 / 2)^2; sideways or behind it hides nothing."""
     ball, radii = np.full((1, 2, 3), [0, 0, 2.0]), np.ones((1, 2))
-    up = openness(np.zeros((2, 3)), np.array([[0, 0, 1.0], [0, 0, -1.0]]), ball, radii)
+    up = ambient_occlusion(np.zeros((2, 3)), np.array([[0, 0, 1.0], [0, 0, -1.0]]), ball, radii)
     np.testing.assert_allclose(up, [0.75, 1.0])
 
 
@@ -117,49 +117,49 @@ def test_picture_shows_the_hand_where_the_mask_is(subject):
     scene = scene_of(subject, "right")
     cameras = [make_camera("410000", 30, portrait, True, np.random.default_rng(1)) for portrait in (True, False)]
     for camera, size in zip(cameras, ((512, 334), (334, 512)), strict=True):
-        pictures = [photograph(scene, camera, np.random.default_rng(seed)) for seed in range(2)]
+        pictures = [render_rgb(scene, camera, np.random.default_rng(seed)) for seed in range(2)]
         assert pictures[0].shape == (*size, 3)
         assert pictures[0].dtype == np.uint8
         assert (pictures[0] == pictures[0][..., :1]).all()  # monochrome
-        mask = see(scene, camera).covered
+        mask = render_buffers(scene, camera).covered
         assert 0.03 < mask.mean() < 0.5
-        again = photograph(scene, camera, np.random.default_rng(0))
+        again = render_rgb(scene, camera, np.random.default_rng(0))
         np.testing.assert_array_equal(pictures[0], again)
 
 
-def test_a_thing_in_front_hides_the_hand_and_one_behind_does_not(subject):
+def test_an_object_in_front_hides_the_hand_and_one_behind_does_not(subject):
     """A plate of 2 mm across the line of sight, 300 mm nearer or farther than the hand that the camera sees."""
     rng = np.random.default_rng(0)
     hand = pose_hand(subject, RIGHT, np.zeros(23)).moved(np.eye(3), np.array([0.0, -80, 800]))
-    plate, look = Thing("plate", 1, "box", (400.0, 400.0, 2.0)), sample_thing_look(rng)
+    plate, look = ObjectModel("plate", 1, "box", (400.0, 400.0, 2.0)), sample_object_look(rng)
     camera = Camera(
         "0", np.zeros(3), np.eye(3), np.array([300.0, 300]), np.array([80.0, 80]), (160, 160), False, np.ones(3)
     )
     empty, near, far = (
-        see(compose_scene(subject, hands, sample_lighting(rng), things), camera)
-        for hands, things in (
+        render_buffers(compose_scene(subject, hands, sample_lighting(rng), objects), camera)
+        for hands, objects in (
             ([hand], []),
-            ([hand], [PlacedThing(plate, look, np.eye(3), np.array([0.0, 0, 500]))]),
-            ([hand], [PlacedThing(plate, look, np.eye(3), np.array([0.0, 0, 1100]))]),
+            ([hand], [PlacedObject(plate, look, np.eye(3), np.array([0.0, 0, 500]))]),
+            ([hand], [PlacedObject(plate, look, np.eye(3), np.array([0.0, 0, 1100]))]),
         )
     )
     scene = compose_scene(
-        subject, [hand], sample_lighting(rng), [PlacedThing(plate, look, np.eye(3), np.array([0.0, 0, 1100]))]
+        subject, [hand], sample_lighting(rng), [PlacedObject(plate, look, np.eye(3), np.array([0.0, 0, 1100]))]
     )
     assert (scene.face_hand[far.face[far.covered]] == NONE).any()
     np.testing.assert_array_equal(scene.face_hand[far.face[empty.covered]], RIGHT)
     np.testing.assert_allclose(near.depth_mm[40:120, 40:120], 499)
-    assert (scene.face_thing[near.face[near.covered & empty.covered]] == 0).mean() > 0.95  # the forearm reaches beyond
-    assert photograph(scene, camera, rng).shape == (160, 160, 3)
+    assert (scene.face_object[near.face[near.covered & empty.covered]] == 0).mean() > 0.95  # the forearm reaches beyond
+    assert render_rgb(scene, camera, rng).shape == (160, 160, 3)
 
 
 def test_a_scene_may_have_no_hand(subject):
     rng = np.random.default_rng(0)
-    thing = PlacedThing(
-        Thing("ball", 0, "ball", (40.0, 40.0, 40.0)), sample_thing_look(rng), np.eye(3), np.array([0.0, 0, 1000])
+    obj = PlacedObject(
+        ObjectModel("ball", 0, "ball", (40.0, 40.0, 40.0)), sample_object_look(rng), np.eye(3), np.array([0.0, 0, 1000])
     )
-    scene = compose_scene(subject, [], sample_lighting(rng), [thing])
+    scene = compose_scene(subject, [], sample_lighting(rng), [obj])
     assert not scene.present.any()
     assert not scene.joints_mm.any()
-    view = see(scene, make_camera("400000", 0, True, False, rng))
+    view = render_buffers(scene, make_camera("400000", 0, True, False, rng))
     assert 0 < view.covered.sum() < 0.05 * view.covered.size

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from dfmamba.skeleton import HAND_JOINTS
+from dfmamba.synthesis.capsules import FINGER_RADII_MM
 from dfmamba.synthesis.contact import sample_pose
-from dfmamba.synthesis.flesh import FINGER_RADII_MM
 from dfmamba.synthesis.hand import BONES, MEAN_SHAPE, articulate
 from dfmamba.synthesis.meshing import surface_nets
 from dfmamba.synthesis.surface import PARTS, make_surface, skin_distance

@@ -6,9 +6,16 @@ import pytest
 from dfmamba.skeleton import LEFT, RIGHT, WRIST
 from dfmamba.synthesis.grasp import PRESS_MM, Grasp, sample_grasp
 from dfmamba.synthesis.hand import NUM_ANGLES
-from dfmamba.synthesis.objects import YCB_THINGS, PlacedThing, Thing, sample_thing_look, signed_distance, things_meet
+from dfmamba.synthesis.objects import (
+    YCB_OBJECTS,
+    ObjectModel,
+    PlacedObject,
+    objects_intersect,
+    sample_object_look,
+    signed_distance,
+)
 from dfmamba.synthesis.person import FREE_ARMS, forearm_frame, sample_clothes, sample_person
-from dfmamba.synthesis.scene import NONE, Camera, aim, compose_scene, make_subject, photograph
+from dfmamba.synthesis.scene import NONE, Camera, aim, compose_scene, make_subject, render_rgb
 from dfmamba.synthesis.shading import sample_lighting
 from dfmamba.synthesis.table import draw_table, sample_table
 from dfmamba.synthesis.workplace import TABLE_MM, Reach, sample_scene, scatter
@@ -23,32 +30,32 @@ def subject():
     return make_subject(np.random.default_rng(0))
 
 
-def inside(thing, points):
-    """Return how deep points (n, 3) of the world are in a thing."""
-    return -signed_distance(thing.thing, (points - thing.translation_mm) @ thing.rotation)
+def inside(obj, points):
+    """Return how deep points (n, 3) of the world are in an object."""
+    return -signed_distance(obj.model, (points - obj.translation_mm) @ obj.rotation)
 
 
 @pytest.mark.parametrize("sides", [(RIGHT,), (LEFT,), (RIGHT, LEFT)], ids=["right", "left", "both"])
-def test_hands_hold_their_things_and_meet_nothing_else(subject, sides):
+def test_hands_hold_their_objects_and_meet_nothing_else(subject, sides):
     rng = np.random.default_rng(len(sides))
     shape = subject.surface.shape
     grasps = {
-        side: sample_grasp(shape, thing, sample_thing_look(rng), rng)
-        for side, thing in zip(sides, (YCB_THINGS[3], YCB_THINGS[8]), strict=False)
+        side: sample_grasp(shape, obj, sample_object_look(rng), rng)
+        for side, obj in zip(sides, (YCB_OBJECTS[3], YCB_OBJECTS[8]), strict=False)
     }
-    lying = scatter(YCB_THINGS[4:7], PLACE, (0.0, 250.0), rng)
+    lying = scatter(YCB_OBJECTS[4:7], PLACE, (0.0, 250.0), rng)
     scene = sample_scene(
         subject, lambda: grasps, REACH, lying, sample_clothes(subject.look, rng), sample_lighting(rng), rng
     )
     assert scene.present.tolist() == [RIGHT in sides, LEFT in sides]
-    assert scene.things[:3] == tuple(lying)
-    held = dict(zip(sides, scene.things[3:], strict=False))
+    assert scene.objects[:3] == tuple(lying)
+    held = dict(zip(sides, scene.objects[3:], strict=False))
     for side in sides:
         skin = scene.vertices_mm[np.unique(scene.faces[scene.face_hand == side])]
         assert skin[:, 1].max() < TABLE_MM + SKIN_SLACK_MM
-        for thing in scene.things:
-            if thing.thing.form != "capsule":  # the elbow is in the sleeve
-                assert inside(thing, skin).max() < PRESS_MM + SKIN_SLACK_MM
+        for obj in scene.objects:
+            if obj.model.form != "capsule":  # the elbow is in the sleeve
+                assert inside(obj, skin).max() < PRESS_MM + SKIN_SLACK_MM
         distance = -inside(held[side], skin)
         assert distance.min() < SKIN_SLACK_MM
         palm = scene.joints_mm[21 * side : 21 * side + 21].mean(axis=0)
@@ -57,9 +64,9 @@ def test_hands_hold_their_things_and_meet_nothing_else(subject, sides):
 
 
 def test_a_left_hand_holds_the_mirror_image(subject):
-    """A left hand's points x and its thing's, mirrored, are those of the right hand with the same pose."""
+    """A left hand's points x and its object's, mirrored, are those of the right hand with the same pose."""
     rng = np.random.default_rng(3)
-    grasp = sample_grasp(subject.surface.shape, YCB_THINGS[3], sample_thing_look(rng), rng)
+    grasp = sample_grasp(subject.surface.shape, YCB_OBJECTS[3], sample_object_look(rng), rng)
     distances = []
     for side in (RIGHT, LEFT):
         scene = sample_scene(
@@ -71,20 +78,20 @@ def test_a_left_hand_holds_the_mirror_image(subject):
             sample_lighting(rng),
             rng,
         )
-        middle = scene.things[0].translation_mm
+        middle = scene.objects[0].translation_mm
         joints = scene.joints_mm[21 * side : 21 * side + 21]
         distances.append(np.linalg.norm(joints - middle, axis=1))
     np.testing.assert_allclose(*distances, atol=1e-6)
 
 
-def test_things_on_the_table_are_apart():
-    things = scatter(YCB_THINGS[:6], PLACE, (100.0, 300.0), np.random.default_rng(0))
-    for number, thing in enumerate(things):
-        assert thing.vertices_mm[:, 1].max() == pytest.approx(TABLE_MM)
-        assert 100 <= np.hypot(*(thing.translation_mm - PLACE)[[0, 2]]) <= 300
-        assert not any(things_meet(thing, other) for other in things[:number])
+def test_objects_on_the_table_are_apart():
+    objects = scatter(YCB_OBJECTS[:6], PLACE, (100.0, 300.0), np.random.default_rng(0))
+    for number, obj in enumerate(objects):
+        assert obj.vertices_mm[:, 1].max() == pytest.approx(TABLE_MM)
+        assert 100 <= np.hypot(*(obj.translation_mm - PLACE)[[0, 2]]) <= 300
+        assert not any(objects_intersect(obj, other) for other in objects[:number])
     with pytest.raises(RuntimeError, match="no room"):
-        scatter([Thing("crate", 0, "box", (300, 300, 300))] * 3, PLACE, (0.0, 10.0), np.random.default_rng(0))
+        scatter([ObjectModel("crate", 0, "box", (300, 300, 300))] * 3, PLACE, (0.0, 10.0), np.random.default_rng(0))
 
 
 def test_a_hand_that_cannot_get_there(subject):
@@ -136,8 +143,8 @@ def test_depth_of_the_table_and_what_hides_behind_it(subject):
         False,
         np.ones(3),
     )
-    below = PlacedThing(
-        Thing("ball", 0, "ball", (100.0, 100, 100)), sample_thing_look(rng), np.eye(3), np.array([0.0, 700, 700])
+    below = PlacedObject(
+        ObjectModel("ball", 0, "ball", (100.0, 100, 100)), sample_object_look(rng), np.eye(3), np.array([0.0, 700, 700])
     )
     scene = compose_scene(subject, [], sample_lighting(rng), [below])
     colour, depth = draw_table(table, camera, scene)
@@ -148,10 +155,10 @@ def test_depth_of_the_table_and_what_hides_behind_it(subject):
     assert depth[60, 0] == pytest.approx(1250 / ray[1] if abs(500 * ray[0] / ray[1]) > 200 else 500 / ray[1])
     aside = compose_scene(subject, [], sample_lighting(rng), [below.moved(np.eye(3), np.array([50.0, 20, 0]))])
     one, other = (
-        photograph(s, camera, np.random.default_rng(1), draw_table(table, camera, aside)) for s in (scene, aside)
+        render_rgb(s, camera, np.random.default_rng(1), draw_table(table, camera, aside)) for s in (scene, aside)
     )
     np.testing.assert_array_equal(one, other)
-    seen = photograph(
+    seen = render_rgb(
         compose_scene(subject, [], scene.lighting, [below.moved(np.eye(3), np.array([0.0, -400, -400]))]),
         camera,
         np.random.default_rng(1),

@@ -4,7 +4,7 @@ import pytest
 from dfmamba.skeleton import NYU_14, ONE_HAND, TWO_HANDS
 from dfmamba.visualization.colors import FINGER_COLORS, joint_colors
 from dfmamba.visualization.contact_sheet import GAP_PX, make_contact_sheet
-from dfmamba.visualization.curves import Curve, _running_mean, _thin, save_curves
+from dfmamba.visualization.loss_curves import History, _running_mean, _thin, save_loss_curves
 from dfmamba.visualization.overlay import crop_tile, draw_skeleton, draw_truth, transform_points
 from dfmamba.visualization.view3d import render_views
 
@@ -118,14 +118,16 @@ def test_curves_of_any_length_are_drawn(tmp_path, count):
     from PIL import Image
 
     steps = np.arange(1, count + 1)
-    validation = Curve("toy/error_px", steps[-1:], np.array([3.0]))
-    save_curves(tmp_path / "c.png", [Curve("loss", steps, 5 / steps), Curve("loss_a", steps, 2 / steps)], validation)
+    validation = History("toy/error_px", steps[-1:], np.array([3.0]))
+    save_loss_curves(
+        tmp_path / "c.png", [History("loss", steps, 5 / steps), History("loss_a", steps, 2 / steps)], validation
+    )
     picture = np.array(Image.open(tmp_path / "c.png").convert("RGB"))
     assert (picture.reshape(-1, 3) == (31, 119, 180)).all(axis=1).sum() > 20  # tab:blue, the first colour of the cycle
 
 
 def test_a_loss_that_is_nan_or_negative_is_drawn(tmp_path):
-    save_curves(tmp_path / "c.png", [Curve("loss", np.arange(4), np.array([1.0, np.nan, -2.0, np.inf]))])
+    save_loss_curves(tmp_path / "c.png", [History("loss", np.arange(4), np.array([1.0, np.nan, -2.0, np.inf]))])
     assert (tmp_path / "c.png").stat().st_size > 1000
 
 

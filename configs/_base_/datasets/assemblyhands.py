@@ -1,7 +1,7 @@
 # The ego views of AssemblyHands (v1.1) in their official layout below `data_root`: see
 # dfmamba/datasets/assemblyhands/dataset.py.
 #
-# A leaf config that changes `data_root`, or the files, sets them in each data loader:
+# A config that changes `data_root`, or the files, sets them in each data loader:
 #     data_root = '/data/assemblyhands'
 #     train_dataloader = dict(dataset=dict(data_root=data_root))          # likewise val_dataloader and test_dataloader
 # Crop (1.75 times the box) and the lack of any augmentation are the toolkit's; batch size is A2J-Transformer's. The truth

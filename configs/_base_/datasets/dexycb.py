@@ -1,6 +1,6 @@
 # DexYCB, set-up s0, in its official layout below `data_root` (see dfmamba/datasets/dexycb/dataset.py for the tree).
 #
-# A leaf config that changes `data_root`, or the set-up, sets them in each data loader:
+# A config that changes `data_root`, or the set-up, sets them in each data loader:
 #     data_root = '/data/DexYCB'
 #     train_dataloader = dict(dataset=dict(data_root=data_root, setup='s1'))  # likewise val_dataloader, test_dataloader
 # The toolkit gives no crop: the box is 1.2 times the tight box of `joint_2d`, enlarged by 1.25 as for InterHand2.6M.

@@ -1,7 +1,7 @@
 # InterHand2.6M v1.0, 5 fps, in its official layout below `data_root`: see
 # dfmamba/datasets/interhand26m/dataset.py.
 #
-# A leaf config that changes `data_root`, or the files, sets them in each data loader:
+# A config that changes `data_root`, or the files, sets them in each data loader:
 #     data_root = 'data/InterHand2.6M_30fps'
 #     train_dataloader = dict(dataset=dict(data_root=data_root))          # likewise val_dataloader and test_dataloader
 # Crop, augmentation and batch size are InterNet's and A2J-Transformer's. `codec` is meant for the head as well:

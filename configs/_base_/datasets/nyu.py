@@ -1,6 +1,6 @@
 # NYU (Tompson et al. 2014) in its official layout below `data_root` (see dfmamba/datasets/nyu/dataset.py for the tree).
 #
-# A leaf config that changes `data_root`, or the centres, sets them in each data loader:
+# A config that changes `data_root`, or the centres, sets them in each data loader:
 #     data_root = '/data/nyu_hand_dataset_v2/dataset'
 #     train_dataloader = dict(dataset=dict(data_root=data_root))          # likewise val_dataloader and test_dataloader
 # `centres`: A2J's files, which the published results use; 'joints' takes the mean of the true joints instead.

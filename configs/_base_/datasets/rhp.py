@@ -1,7 +1,7 @@
 # RHP (the Rendered Handpose Dataset, RHD v1.1) in its official layout below `data_root`: see
 # dfmamba/datasets/rhp/dataset.py.
 #
-# A leaf config that changes `data_root`, or the files, sets them in each data loader:
+# A config that changes `data_root`, or the files, sets them in each data loader:
 #     data_root = '/data/RHD_published_v2'
 #     train_dataloader = dict(dataset=dict(data_root=data_root))          # likewise val_dataloader and test_dataloader
 # The published results use InterNet's JSON files, ann_file='RHD_training.json' and ann_file='RHD_evaluation.json',

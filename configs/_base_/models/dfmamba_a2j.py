@@ -1,6 +1,6 @@
 """DF-Mamba under the A2J-Transformer head: 42 joints of two hands from a 256x256 RGB crop.
 
-The head's codec is the data set's: a leaf config adds `model = dict(head=dict(decoder={{_base_.codec}}))`.
+The head's codec is the data set's: a config adds `model = dict(head=dict(decoder={{_base_.codec}}))`.
 """
 
 model = dict(

@@ -1,6 +1,6 @@
 """DF-Mamba under DetNet's head (Zhou et al. 2020): 21 joints of a right hand from a 128x128 RGB crop.
 
-The levels of strides 4 to 32 become one map of 32x32 cells. A leaf config gives the codec to the head, too:
+The levels of strides 4 to 32 become one map of 32x32 cells. A config gives the codec to the head, too:
 `model = dict(head=dict(decoder={{_base_.codec}}))`. A bare head and neck need no channel numbers: see HandPoseEstimator.
 """
 

@@ -1,6 +1,6 @@
 """DetNet's crops and augmentation (Zhou et al. 2020) for any data set with one hand a sample.
 
-It stands in for the pipelines of `_base_/datasets/<set>.py`. A leaf config lists both and then writes:
+It stands in for the pipelines of `_base_/datasets/<set>.py`. A config lists both and then writes:
     model = dict(head=dict(decoder={{_base_.detnet_codec}}))
     train_dataloader = dict(batch_size=32, dataset=dict(pipeline={{_base_.detnet_train_pipeline}}))
     val_dataloader = dict(dataset=dict(pipeline={{_base_.detnet_test_pipeline}}))      # likewise test_dataloader

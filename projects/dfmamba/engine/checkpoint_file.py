@@ -1,11 +1,11 @@
-"""Opening checkpoint files: no road leads from a file to code, and a damaged file is never taken for a whole one.
+"""Opening checkpoint files: a file cannot run code, and a damaged file is never taken for a whole one.
 
 A checkpoint is a pickle, and a pickle is a program. `open_checkpoint` lets it build tensors, numbers, texts and plain
 containers and call nothing else. Files that mmengine itself wrote also name numpy's arrays, its own loss history and
 `getattr`; for these names stand inert ones of ours, which keep the data and call nothing.
 
 Importing this module makes it the loader of mmengine (`CheckpointLoader`), so that `--resume`, `load_from`,
-`init_cfg=dict(type='Pretrained')` and every `init_model` of the OpenMMLab libraries take the same road.
+`init_cfg=dict(type='Pretrained')` and every `init_model` of the OpenMMLab libraries load this way, too.
 """
 
 import pickletools

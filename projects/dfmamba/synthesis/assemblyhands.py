@@ -37,11 +37,11 @@ from dfmamba.synthesis.assemblyhands_headset import (
 from dfmamba.synthesis.contact import sample_pose
 from dfmamba.synthesis.grasp import Grasp, sample_grasp
 from dfmamba.synthesis.interhand26m import skeleton_text
-from dfmamba.synthesis.objects import TOYS, PlacedThing, ThingLook, sample_thing_look
+from dfmamba.synthesis.objects import TOYS, ObjectLook, PlacedObject, sample_object_look
 from dfmamba.synthesis.output import SPLITS, STAGE, Layout, begin_set, finish_set, generator_for, work
 from dfmamba.synthesis.person import ArmHabit, sample_clothes
 from dfmamba.synthesis.poses import FAMILIES
-from dfmamba.synthesis.scene import Camera, Scene, Subject, make_subject, photograph
+from dfmamba.synthesis.scene import Camera, Scene, Subject, make_subject, render_rgb
 from dfmamba.synthesis.shading import Lighting, sample_lighting
 from dfmamba.synthesis.table import Table, draw_table
 from dfmamba.synthesis.workplace import Reach, make_table, sample_scene, scatter
@@ -109,8 +109,8 @@ class Frame:
 class Stage:
     """What stays the same in a sequence: the toys on the table, the clothes, the lamps, the table."""
 
-    lying: tuple[PlacedThing, ...]
-    clothes: dict[str, ThingLook]
+    lying: tuple[PlacedObject, ...]
+    clothes: dict[str, ObjectLook]
     lighting: Lighting
     table: Table
 
@@ -175,7 +175,7 @@ def _draw_grasps(subject: Subject, sides: Sequence[int], rng: np.random.Generato
     for side in sides:
         if rng.random() < HOLD_SHARE:
             toy = TOYS[int(rng.integers(len(TOYS)))]
-            grasps[side] = sample_grasp(shape, toy, sample_thing_look(rng), rng)
+            grasps[side] = sample_grasp(shape, toy, sample_object_look(rng), rng)
         else:
             grasps[side] = Grasp(sample_pose(shape, str(rng.choice(list(FAMILIES))), rng), None)
     return grasps
@@ -243,7 +243,7 @@ def _validity(frame: Frame, scene: Scene, rng: np.random.Generator) -> np.ndarra
 
 
 def draw_frame(frame: Frame) -> FrameRecord:
-    """Pose, photograph and save one frame; return its records."""
+    """Pose, render and save one frame; return its records."""
     rng = generator_for(frame.seed, frame.split, "frame", frame.number)
     scene, cameras, kept = _sample_views(frame, rng)
     valid = _validity(frame, scene, rng)
@@ -253,7 +253,7 @@ def draw_frame(frame: Frame) -> FrameRecord:
     images, annotations = [], []
     for view in kept:
         camera = cameras[view]
-        picture = photograph(
+        picture = render_rgb(
             scene,
             camera,
             generator_for(frame.seed, frame.split, "picture", frame.number, view),

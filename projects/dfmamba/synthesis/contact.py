@@ -1,13 +1,13 @@
 """Hands that touch without passing through: distances between capsules, and moves that stop at contact.
 
-Overlap is measured between the capsules of `flesh`; the skin follows them to about a millimetre.
+Overlap is measured between the `Capsules`; the skin follows them to about a millimetre.
 """
 
 import numpy as np
 
 from dfmamba.geometry import Array
 from dfmamba.skeleton import FINGERS, HAND_JOINTS
-from dfmamba.synthesis.flesh import Flesh, flesh_of
+from dfmamba.synthesis.capsules import Capsules, hand_capsules
 from dfmamba.synthesis.hand import HandShape, articulate
 from dfmamba.synthesis.poses import FAMILIES, neutral_angles, sample_angles
 
@@ -49,28 +49,28 @@ def capsule_gap(ends_a: Array, radii_a: Array, ends_b: Array, radii_b: Array) ->
     return distance - radius_a - radius_b
 
 
-def self_pairs(flesh: Flesh) -> np.ndarray:
+def self_pairs(capsules: Capsules) -> np.ndarray:
     """Return the pairs (n, 2) of capsules of one hand that must not pass through each other.
 
     Parts that grow together are left out: those of one finger, and palm and first segments among themselves.
     """
-    first, second = np.triu_indices(len(flesh.bone), 1)
-    finger_a, finger_b = flesh.finger[first], flesh.finger[second]
-    segment_a, segment_b = flesh.segment[first], flesh.segment[second]
+    first, second = np.triu_indices(len(capsules.bone), 1)
+    finger_a, finger_b = capsules.finger[first], capsules.finger[second]
+    segment_a, segment_b = capsules.segment[first], capsules.segment[second]
     grown_together = np.maximum(segment_a, segment_b) < 2
     kept = (finger_a != finger_b) & ~grown_together
     return np.stack([first[kept], second[kept]], axis=1)
 
 
-def self_overlap(flesh: Flesh, ends: Array, pairs: np.ndarray) -> Array:
+def self_overlap(capsules: Capsules, ends: Array, pairs: np.ndarray) -> Array:
     """Return how far each pair (..., n) of capsules of posed hands (..., P, 2, 3) overlaps, in mm; 0 if apart."""
     a, b = pairs.T
-    gap = capsule_gap(ends[..., a, :, :], flesh.radii_mm[a], ends[..., b, :, :], flesh.radii_mm[b])
+    gap = capsule_gap(ends[..., a, :, :], capsules.radii_mm[a], ends[..., b, :, :], capsules.radii_mm[b])
     return np.maximum(-gap, 0)
 
 
 def _furthest(
-    shape: HandShape, flesh: Flesh, start: Array, target: Array, columns: list[int], pairs: np.ndarray
+    shape: HandShape, capsules: Capsules, start: Array, target: Array, columns: list[int], pairs: np.ndarray
 ) -> Array:
     """Move some angles from start towards target (23,) until a pair of capsules overlaps too much."""
     low, high = 0.0, 1.0
@@ -78,7 +78,7 @@ def _furthest(
         shares = np.linspace(low, high, _STEPS)
         trial = np.repeat(start[None], _STEPS, axis=0)
         trial[:, columns] = start[columns] + shares[:, None] * (target - start)[columns]
-        overlap = self_overlap(flesh, flesh.posed_ends(articulate(shape, trial)), pairs).max(axis=-1)
+        overlap = self_overlap(capsules, capsules.posed_ends(articulate(shape, trial)), pairs).max(axis=-1)
         bad = np.flatnonzero(overlap > SELF_OVERLAP_MM)
         if not len(bad):
             return trial[-1]
@@ -89,7 +89,7 @@ def _furthest(
     return best
 
 
-def settle_fingers(shape: HandShape, flesh: Flesh, target: Array) -> Array:
+def settle_fingers(shape: HandShape, capsules: Capsules, target: Array) -> Array:
     """Close the fingers, then the thumb, from straight towards a pose (23,), each until it meets another part.
 
     Returns:
@@ -98,9 +98,9 @@ def settle_fingers(shape: HandShape, flesh: Flesh, target: Array) -> Array:
     Raises:
         ValueError: Even the straight fingers of this shape are deep in each other.
     """
-    pairs = self_pairs(flesh)
+    pairs = self_pairs(capsules)
     angles = neutral_angles(target)
-    overlap = self_overlap(flesh, flesh.posed_ends(articulate(shape, angles)), pairs).max()
+    overlap = self_overlap(capsules, capsules.posed_ends(articulate(shape, angles)), pairs).max()
     if overlap > SELF_OVERLAP_MM:
         raise ValueError(
             f"shape: expected straight fingers to overlap by {SELF_OVERLAP_MM} mm at most, "
@@ -108,15 +108,15 @@ def settle_fingers(shape: HandShape, flesh: Flesh, target: Array) -> Array:
         )
     thumb = FINGERS.index("thumb")
     for finger in [index for index in range(len(FINGERS)) if index != thumb] + [thumb]:
-        own_pairs = pairs[(flesh.finger[pairs] == finger).any(axis=1)]
+        own_pairs = pairs[(capsules.finger[pairs] == finger).any(axis=1)]
         own_angles = list(range(4 * finger, 4 * finger + 4))
-        angles = _furthest(shape, flesh, angles, target, own_angles, own_pairs)
+        angles = _furthest(shape, capsules, angles, target, own_angles, own_pairs)
     return angles
 
 
 def sample_pose(shape: HandShape, family: str, rng: np.random.Generator) -> Array:
     """Draw a pose (23,) in degrees of one family in which no part of the hand is deep in another."""
-    return settle_fingers(shape, flesh_of(shape), _draw(shape, family, rng))
+    return settle_fingers(shape, hand_capsules(shape), _draw(shape, family, rng))
 
 
 def _draw(shape: HandShape, family: str, rng: np.random.Generator) -> Array:

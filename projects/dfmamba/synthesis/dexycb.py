@@ -1,6 +1,6 @@
-"""Write synthetic hands that hold things in the layout of DexYCB: colour, depth, masks, joints, calibration.
+"""Write synthetic hands that hold objects in the layout of DexYCB: colour, depth, masks, joints, calibration.
 
-Source of the layout: the data set's toolkit (facts only). A person at a table lifts one of three or four things; eight
+Source of the layout: the data set's toolkit (facts only). A person at a table lifts one of three or four objects; eight
 cameras around see every frame. What differs from the real set, besides that no person is real:
 
 - Recordings are a few unrelated moments, not motions. In one with two frames or more, the first has no hand.
@@ -9,7 +9,7 @@ cameras around see every frame. What differs from the real set, besides that no 
 - `train`, `val` and `test` are those of s0. From 24 + 8 + 8 images on, every split of s0, s1, s2 and s3 has some.
 - There is no MANO. `pose_m` has the axis-angle of a frame on the palm, 45 zeros and the wrist's place in metres;
   `betas` are zeros; joints are those of the synthetic hand.
-- Things are boxes and cylinders in the sizes of the YCB objects; their frame is at their middle; `models` is not there.
+- Objects are boxes and cylinders in the sizes of the YCB objects; their frame is at their middle; no `models`.
 - Intrinsics and extrinsics are the same for all subjects.
 """
 
@@ -37,10 +37,10 @@ from dfmamba.synthesis.dexycb_plan import (
     recording_name,
 )
 from dfmamba.synthesis.grasp import Grasp, sample_grasp
-from dfmamba.synthesis.objects import YCB_THINGS, PlacedThing, ThingLook
+from dfmamba.synthesis.objects import YCB_OBJECTS, ObjectLook, PlacedObject
 from dfmamba.synthesis.output import SPLITS, STAGE, Layout, begin_set, finish_set, generator_for, work
 from dfmamba.synthesis.person import ArmHabit, sample_clothes
-from dfmamba.synthesis.scene import NONE, Camera, Scene, Subject, aim, make_subject, photograph, see
+from dfmamba.synthesis.scene import NONE, Camera, Scene, Subject, aim, make_subject, render_buffers, render_rgb
 from dfmamba.synthesis.shading import Lighting, sample_lighting
 from dfmamba.synthesis.surface import PARTS
 from dfmamba.synthesis.table import Table, draw_table
@@ -83,7 +83,7 @@ class FrameRecord:
         frame: What was to be drawn.
         kinds: `right`, `left` or `no hand` for each camera.
         pose_m: (1, 51) in the master camera's frame.
-        pose_y: (things, 7) quaternion x, y, z, w and translation in metres, in the master camera's frame.
+        pose_y: (objects, 7) quaternion x, y, z, w and translation in metres, in the master camera's frame.
     """
 
     frame: Frame
@@ -97,16 +97,16 @@ class Stage:
     """What stays the same in a recording.
 
     Attributes:
-        things: All things, as they lie on the table at first.
+        objects: All objects, as they lie on the table at first.
         grasped: Position of the one that the hand takes.
         clothes: See `person.sample_clothes`.
         lighting: The lamps.
         table: The table.
     """
 
-    things: tuple[PlacedThing, ...]
+    objects: tuple[PlacedObject, ...]
     grasped: int
-    clothes: dict[str, ThingLook]
+    clothes: dict[str, ObjectLook]
     lighting: Lighting
     table: Table
 
@@ -150,46 +150,46 @@ def _stage(recording: Recording) -> Stage:
     """Draw what stays the same in a recording."""
     rng = generator_for(recording.seed, _SHARED, "plan", recording.subject, recording.position)
     grasped = recording.position // TRIALS
-    others = [k for k in rng.permutation(len(YCB_THINGS)) if k != grasped][: int(rng.integers(2, 4))]
+    others = [k for k in rng.permutation(len(YCB_OBJECTS)) if k != grasped][: int(rng.integers(2, 4))]
     chosen = [*others, grasped]
     order = rng.permutation(len(chosen))
-    things = scatter([YCB_THINGS[chosen[k]] for k in order], WORKSPACE_MM, SCATTER_MM, rng)
+    objects = scatter([YCB_OBJECTS[chosen[k]] for k in order], WORKSPACE_MM, SCATTER_MM, rng)
     clothes = sample_clothes(_subject(recording.seed, recording.subject).look, rng)
     return Stage(
-        tuple(things), int(np.flatnonzero(order == len(others))[0]), clothes, sample_lighting(rng), make_table(rng)
+        tuple(objects), int(np.flatnonzero(order == len(others))[0]), clothes, sample_lighting(rng), make_table(rng)
     )
 
 
-def _draw_scene(frame: Frame, rng: np.random.Generator) -> tuple[Scene, tuple[PlacedThing, ...]]:
-    """Return the scene, and the recording's things as they are in it, the grasped one in the hand if there is one."""
+def _draw_scene(frame: Frame, rng: np.random.Generator) -> tuple[Scene, tuple[PlacedObject, ...]]:
+    """Return the scene, and the recording's objects as they are in it, the grasped one in the hand if there is one."""
     recording, stage = frame.recording, _stage(frame.recording)
     subject = _subject(recording.seed, recording.subject)
     if frame.number == 0 and recording.num_frames > 1:
-        return sample_scene(subject, dict, REACH, stage.things, stage.clothes, stage.lighting, rng), stage.things
-    taken = stage.things[stage.grasped]
-    others = [thing for thing in stage.things if thing is not taken]
+        return sample_scene(subject, dict, REACH, stage.objects, stage.clothes, stage.lighting, rng), stage.objects
+    taken = stage.objects[stage.grasped]
+    others = [obj for obj in stage.objects if obj is not taken]
 
     def draw_grasps() -> dict[int, Grasp]:
-        return {recording.side: sample_grasp(subject.surface.shape, taken.thing, taken.look, rng)}
+        return {recording.side: sample_grasp(subject.surface.shape, taken.model, taken.look, rng)}
 
     scene = sample_scene(subject, draw_grasps, REACH, others, stage.clothes, stage.lighting, rng)
-    things = list(scene.things[: len(others)])
-    things.insert(stage.grasped, scene.things[len(others)])
-    return scene, tuple(things)
+    objects = list(scene.objects[: len(others)])
+    objects.insert(stage.grasped, scene.objects[len(others)])
+    return scene, tuple(objects)
 
 
 def draw_frame(frame: Frame) -> FrameRecord:
-    """Pose, photograph and save one frame as all cameras see it."""
+    """Pose, render and save one frame as all cameras see it."""
     recording = frame.recording
     key = (recording.subject, recording.position, frame.number)
-    scene, things = _draw_scene(frame, generator_for(recording.seed, _SHARED, "frame", *key))
+    scene, objects = _draw_scene(frame, generator_for(recording.seed, _SHARED, "frame", *key))
     rig = make_rig(recording.seed, recording.view_spread_deg)
     kinds = []
     for number, camera in enumerate(rig):
         folder = recording.folder / SUBJECTS[recording.subject] / recording.name / camera.name
         folder.mkdir(parents=True, exist_ok=True)
         room = draw_table(_stage(recording).table, camera, scene)
-        seen = see(scene, camera).in_front_of(room[1])
+        seen = render_buffers(scene, camera).in_front_of(room[1])
         depth = sense_depth(
             np.minimum(seen.depth_mm, room[1]),
             camera.focal_px[0],
@@ -198,15 +198,15 @@ def draw_frame(frame: Frame) -> FrameRecord:
         )
         classes = class_image(scene, seen.face)
         visible = bool((classes == HAND_CLASS).any())
-        picture = photograph(scene, camera, generator_for(recording.seed, _SHARED, "picture", *key, number), room)
+        picture = render_rgb(scene, camera, generator_for(recording.seed, _SHARED, "picture", *key, number), room)
         name = f"{frame.number:06d}"
         _save(folder / f"color_{name}.jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         _save(folder / f"aligned_depth_to_color_{name}.png", depth, [])
-        labels = make_labels(scene, things, camera, recording.side, visible)
+        labels = make_labels(scene, objects, camera, recording.side, visible)
         np.savez_compressed(folder / f"labels_{name}.npz", seg=classes, **labels)  # type: ignore[arg-type]
         kinds.append(SIDES[recording.side] if visible else "no hand")
     master = rig[SERIALS.index(MASTER)]
-    labels = make_labels(scene, things, master, recording.side, bool(scene.present.any()))
+    labels = make_labels(scene, objects, master, recording.side, bool(scene.present.any()))
     pose_y = [np.concatenate([Rotation.from_matrix(pose[:, :3]).as_quat(), pose[:, 3]]) for pose in labels["pose_y"]]
     return FrameRecord(frame, kinds, labels["pose_m"], np.array(pose_y, dtype=np.float32))
 
@@ -221,18 +221,18 @@ def class_image(scene: Scene, face: np.ndarray) -> np.ndarray:
 
     The forearm counts as all else, as it does in MANO's mesh.
     """
-    numbers = np.array([placed.thing.ycb_id for placed in scene.things], dtype=np.uint8)
+    numbers = np.array([placed.model.ycb_id for placed in scene.objects], dtype=np.uint8)
     on_hand = (scene.face_hand != NONE) & (scene.face_part != PARTS.index("forearm"))
-    of_face = np.where(on_hand, HAND_CLASS, np.where(scene.face_thing == NONE, 0, numbers[scene.face_thing]))
+    of_face = np.where(on_hand, HAND_CLASS, np.where(scene.face_object == NONE, 0, numbers[scene.face_object]))
     return np.append(of_face, 0).astype(np.uint8)[face]  # the last is that of NO_FACE, -1
 
 
 def make_labels(
-    scene: Scene, things: Sequence[PlacedThing], camera: Camera, side: int, visible: bool
+    scene: Scene, objects: Sequence[PlacedObject], camera: Camera, side: int, visible: bool
 ) -> dict[str, np.ndarray]:
     """Return what a label file says about poses and joints; the marks of no hand if none is visible."""
-    rotations = [camera.rotation @ thing.rotation for thing in things]
-    places = [world_to_camera(thing.translation_mm, camera.rotation, camera.centre_mm) / MM_PER_M for thing in things]
+    rotations = [camera.rotation @ obj.rotation for obj in objects]
+    places = [world_to_camera(obj.translation_mm, camera.rotation, camera.centre_mm) / MM_PER_M for obj in objects]
     pose_y = np.stack([np.column_stack(pose) for pose in zip(rotations, places, strict=True)])
     joint_3d = np.full((1, NUM_HAND_JOINTS, 3), NO_HAND)
     joint_2d, pose_m = np.full((1, NUM_HAND_JOINTS, 2), NO_HAND), np.zeros((1, 51))
@@ -272,7 +272,7 @@ def write_recording(recording: Recording, frames: Sequence[FrameRecord]) -> None
         "num_frames": recording.num_frames,
         "serials": list(SERIALS),
         "ycb_grasp_ind": stage.grasped,
-        "ycb_ids": [placed.thing.ycb_id for placed in stage.things],
+        "ycb_ids": [placed.model.ycb_id for placed in stage.objects],
     }
     (target / "meta.yml").write_text(yaml.dump(meta), encoding="utf-8")
     np.savez_compressed(

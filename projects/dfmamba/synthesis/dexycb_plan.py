@@ -1,7 +1,7 @@
 """Which recordings of DexYCB the writer draws: subjects, positions, hands, numbers of frames.
 
 The names and rules are those of the data set's toolkit. A subject's recording number i, in the order of the names,
-shows trial i % 5 of grasping thing i // 5; s0 takes a trial for `val` (subjects 0, 1) and `test` (the others).
+shows trial i % 5 of grasping object i // 5; s0 takes a trial for `val` (subjects 0, 1) and `test` (the others).
 """
 
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ SERIALS = (
     "932122061900",
     "932122062010",
 )
-RECORDINGS, TRIALS = 100, 5  # of a subject; recording 5 k + t is trial t of grasping thing k
-# Subjects and trials of s0's splits. The first recordings are in all splits of s1 (by subject) and of s3 (by thing).
+RECORDINGS, TRIALS = 100, 5  # of a subject; recording 5 k + t is trial t of grasping object k
+# Subjects and trials of s0's splits. The first recordings are in all splits of s1 (by subject) and of s3 (by object).
 SUBJECT_ORDER = {"train": (0, 6, 7, 2, 8, 1, 3, 4, 5, 9), "val": (0, 1), "test": (7, 2, 8, 3, 4, 5, 6, 9)}
 TRIALS_OF = {"train": (0, 1, 2, 3), "val": (4,), "test": (4,)}
-THING_ORDER = (0, 3, 7, 1, 19, 11, 2, 4, 15, 5, 6, 8, 9, 10, 12, 13, 14, 16, 17, 18)
+OBJECT_ORDER = (0, 3, 7, 1, 19, 11, 2, 4, 15, 5, 6, 8, 9, 10, 12, 13, 14, 16, 17, 18)
 MIN_RECORDINGS, FRAMES_PER_RECORDING = 3, 4
 
 
@@ -81,13 +81,13 @@ def plan_split(folder: Path, seed: int, split: str, num_images: int, view_spread
     frames = num_images // len(SERIALS)
     count = min(
         max(min(frames, MIN_RECORDINGS), -(-frames // FRAMES_PER_RECORDING)),
-        len(subjects) * len(THING_ORDER) * len(trials),
+        len(subjects) * len(OBJECT_ORDER) * len(trials),
     )
     recordings = []
     for number in range(count):
         row, column = divmod(number, len(subjects))
-        thing = THING_ORDER[(row + column) % len(THING_ORDER)]
-        position = TRIALS * thing + trials[row // len(THING_ORDER)]
+        obj = OBJECT_ORDER[(row + column) % len(OBJECT_ORDER)]
+        position = TRIALS * obj + trials[row // len(OBJECT_ORDER)]
         recordings.append(
             Recording(
                 seed,

@@ -19,7 +19,7 @@ from dfmamba.skeleton import LEFT, NUM_HAND_JOINTS, RIGHT, TWO_HANDS
 from dfmamba.synthesis.output import SPLITS, STAGE, Layout, begin_set, finish_set, generator_for, work
 from dfmamba.synthesis.pairs import ARRANGEMENTS
 from dfmamba.synthesis.poses import FAMILIES
-from dfmamba.synthesis.scene import Camera, Scene, Subject, make_camera, make_scene, make_subject, photograph
+from dfmamba.synthesis.scene import Camera, Scene, Subject, make_camera, make_scene, make_subject, render_rgb
 
 LAYOUT = Layout("interhand26m", "InterHand2.6M v1.0", SPLITS, ("images", "annotations"), generation=2)
 HAND_TYPES = ("right", "interacting", "left", "interacting")  # of frames 0, 1, 2, 3, and so on
@@ -161,7 +161,7 @@ def _validity(frame: Frame, scene: Scene, rng: np.random.Generator) -> tuple[np.
 
 
 def draw_frame(frame: Frame) -> FrameRecord:
-    """Pose, photograph and save one frame; return its records."""
+    """Pose, render and save one frame; return its records."""
     rng = generator_for(frame.seed, frame.split, "frame", frame.number)
     two = frame.hand_type == "interacting"
     scene = make_scene(
@@ -177,7 +177,7 @@ def draw_frame(frame: Frame) -> FrameRecord:
     images, boxes = [], []
     for view in frame.views:
         camera = _cameras(frame.seed, frame.split, frame.capture, frame.view_spread_deg)[view]
-        picture = photograph(scene, camera, generator_for(frame.seed, frame.split, "picture", frame.number, view))
+        picture = render_rgb(scene, camera, generator_for(frame.seed, frame.split, "picture", frame.number, view))
         name = f"Capture{frame.capture}/{frame.sequence}/cam{camera.name}/image{frame.frame_idx}.jpg"
         path = frame.folder / "images" / frame.split / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from dfmamba.geometry import Array
 from dfmamba.skeleton import FINGERS
-from dfmamba.synthesis.flesh import FINGER_RADII_MM
+from dfmamba.synthesis.capsules import FINGER_RADII_MM
 from dfmamba.synthesis.hand import BONE, SEGMENTS
 from dfmamba.synthesis.surface import PARTS, HandSurface
 

@@ -28,7 +28,16 @@ from dfmamba.skeleton import FINGERS, HAND_JOINTS, NUM_HAND_JOINTS, NYU_14_OF_36
 from dfmamba.synthesis.depth_sensor import KINECT, NO_READING, sense_depth
 from dfmamba.synthesis.output import SPLITS, STAGE, Layout, begin_set, finish_set, generator_for, work
 from dfmamba.synthesis.person import RAISED_ARM, sample_person
-from dfmamba.synthesis.scene import NONE, Camera, Scene, Subject, compose_scene, make_subject, photograph, see
+from dfmamba.synthesis.scene import (
+    NONE,
+    Camera,
+    Scene,
+    Subject,
+    compose_scene,
+    make_subject,
+    render_buffers,
+    render_rgb,
+)
 from dfmamba.synthesis.shading import sample_lighting
 
 SPLITS_HERE = ("train", "test")
@@ -198,7 +207,7 @@ def wall_depth(camera: Camera, point_mm: Array, normal: Array) -> Array:
 
 
 def draw_frame(frame: Frame) -> FrameRecord:
-    """Pose, photograph and save one frame as all cameras see it; return its records."""
+    """Pose, render and save one frame as all cameras see it; return its records."""
     rng = generator_for(frame.seed, frame.split, "frame", frame.number)
     subject, spread = _subject(frame.seed, frame.person), frame.view_spread_deg
     habit = RAISED_ARM if spread is None else replace(RAISED_ARM, roll_deg=min(spread, RAISED_ARM.roll_deg))
@@ -224,13 +233,13 @@ def _save_images(frame: Frame, scene: Scene, camera: Camera, wall: tuple[Array, 
     sensor, picture = (
         generator_for(frame.seed, frame.split, purpose, frame.number, number) for purpose in ("sensor", "picture")
     )
-    true_depth = np.minimum(see(scene, camera).depth_mm, wall_depth(camera, *wall))
-    hand = see(replace(scene, faces=scene.faces[scene.face_hand != NONE]), camera)
+    true_depth = np.minimum(render_buffers(scene, camera).depth_mm, wall_depth(camera, *wall))
+    hand = render_buffers(replace(scene, faces=scene.faces[scene.face_hand != NONE]), camera)
     hand_depth = np.where(hand.covered, np.rint(hand.depth_mm), NO_READING).astype(np.uint16)
     images = {
         "depth": encode_depth(sense_depth(true_depth, NYU_FOCAL[0], KINECT, sensor)),
         "synthdepth": encode_depth(hand_depth),
-        "rgb": photograph(scene, camera, picture),
+        "rgb": render_rgb(scene, camera, picture),
     }
     for kind, image in images.items():
         path = frame.folder / frame.split / image_name(kind, number, frame.number)

@@ -46,7 +46,7 @@ class Layout:
 
 
 def generator_for(seed: int, split: str, purpose: str, *numbers: int) -> np.random.Generator:
-    """Return the random numbers of one thing, independent of every other thing and of the order of work.
+    """Return the random numbers of one item, independent of all other items and of the order of work.
 
     Args:
         seed: The set's seed, not negative.

@@ -11,8 +11,8 @@ from scipy.spatial.transform import Rotation
 
 from dfmamba.geometry import Array
 from dfmamba.skeleton import LEFT, RIGHT
+from dfmamba.synthesis.capsules import hand_capsules
 from dfmamba.synthesis.contact import gap_between, sample_pose, slide_to_touch
-from dfmamba.synthesis.flesh import flesh_of
 from dfmamba.synthesis.hand import BONE, HandShape, articulate, mirror
 
 MAX_TRIES = 60
@@ -117,21 +117,21 @@ def _place(
     shape: HandShape, angles: Array, turn: Array, aim: Array, approach: Array, touches: bool, rng: np.random.Generator
 ) -> Array | None:
     """Return where the left wrist goes (3,), or None if the hands miss each other."""
-    flesh = flesh_of(shape)
+    capsules = hand_capsules(shape)
     poses = [articulate(shape, angle) for angle in angles]
-    right, left = (flesh.posed_ends(pose) for pose in poses)
+    right, left = (capsules.posed_ends(pose) for pose in poses)
     left = mirror(left) @ turn.T
     left_joints = mirror(poses[LEFT].joints_mm) @ turn.T
     start = aim - left_joints.mean(axis=0) - START_MM * approach
     # A forearm may lie across the way; hands that overlap at the start are drawn again.
-    if gap_between(right, flesh.radii_mm, left + start, flesh.radii_mm) < 0:
+    if gap_between(right, capsules.radii_mm, left + start, capsules.radii_mm) < 0:
         return None
-    way = slide_to_touch(right, flesh.radii_mm, left + start, flesh.radii_mm, approach, 1.25 * START_MM)
+    way = slide_to_touch(right, capsules.radii_mm, left + start, capsules.radii_mm, approach, 1.25 * START_MM)
     if way is None:
         return None
     shift = start + way
-    hand = flesh.bone != BONE["forearm"]  # forearms that touch are not enough
-    if gap_between(right[hand], flesh.radii_mm[hand], left[hand] + shift, flesh.radii_mm[hand]) > MAX_GAP_MM:
+    hand = capsules.bone != BONE["forearm"]  # forearms that touch are not enough
+    if gap_between(right[hand], capsules.radii_mm[hand], left[hand] + shift, capsules.radii_mm[hand]) > MAX_GAP_MM:
         return None
     joints = np.concatenate([poses[RIGHT].joints_mm, left_joints + shift])
     if np.ptp(joints, axis=0).max() > MAX_EXTENT_MM:

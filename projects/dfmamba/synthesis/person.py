@@ -14,11 +14,11 @@ from scipy.spatial.transform import Rotation
 
 from dfmamba.geometry import Array
 from dfmamba.skeleton import LEFT, RIGHT
+from dfmamba.synthesis.capsules import FOREARM_MM
 from dfmamba.synthesis.contact import gap_between, sample_pose
-from dfmamba.synthesis.flesh import FOREARM_MM
 from dfmamba.synthesis.hand import BONE, articulate
 from dfmamba.synthesis.look import Look
-from dfmamba.synthesis.objects import PlacedThing, Thing, ThingLook
+from dfmamba.synthesis.objects import ObjectLook, ObjectModel, PlacedObject
 from dfmamba.synthesis.poses import FAMILIES
 from dfmamba.synthesis.scene import PosedHand, Subject, pose_hand
 
@@ -104,7 +104,7 @@ class Person:
     """
 
     hands: tuple[PosedHand, ...]
-    body: tuple[PlacedThing, ...]
+    body: tuple[PlacedObject, ...]
     body_ends_mm: Array
     body_radii_mm: Array
 
@@ -130,21 +130,21 @@ def sample_person(subject: Subject, sides: tuple[int, ...], habit: ArmHabit, rng
     Raises:
         RuntimeError: In `MAX_TRIES` draws, the hands always met the body or each other.
     """
-    shape, flesh = subject.surface.shape, subject.surface.flesh
+    shape, capsules = subject.surface.shape, subject.surface.capsules
     parts = body_parts(sides)
-    trunk_ends, trunk_radii = capsules(parts)
+    trunk_ends, trunk_radii = part_capsules(parts)
     at_rest = [
         hand_on_forearm(subject, side, sample_pose(shape, str(rng.choice(list(FAMILIES))), rng)) for side in sides
     ]
     for _ in range(MAX_TRIES):
         arms = [sample_forearm(side, shape.size, habit, rng) for side in sides]
         hands = [hand.moved(arm.frame, arm.wrist_mm) for hand, arm in zip(at_rest, arms, strict=True)]
-        gaps = [gap_between(hand.ends_mm, flesh.radii_mm, trunk_ends, trunk_radii) for hand in hands]
+        gaps = [gap_between(hand.ends_mm, capsules.radii_mm, trunk_ends, trunk_radii) for hand in hands]
         if len(hands) == 2:
-            gaps.append(gap_between(hands[0].ends_mm, flesh.radii_mm, hands[1].ends_mm, flesh.radii_mm))
+            gaps.append(gap_between(hands[0].ends_mm, capsules.radii_mm, hands[1].ends_mm, capsules.radii_mm))
         if min(gaps) > CLEARANCE_MM:
             parts += [upper_arm(side, arm) for side, arm in zip(sides, arms, strict=True)]
-            return Person(tuple(hands), dressed(parts, sample_clothes(subject.look, rng)), *capsules(parts))
+            return Person(tuple(hands), dressed(parts, sample_clothes(subject.look, rng)), *part_capsules(parts))
     raise RuntimeError(f"the hands met the body or each other in {MAX_TRIES} draws")
 
 
@@ -209,7 +209,7 @@ def forearm_frame(side: int, direction: Array, roll_deg: float) -> Array:
     return np.stack([x, direction, np.cross(x, direction)], axis=1)
 
 
-def capsules(parts: Sequence[Part]) -> tuple[Array, Array]:
+def part_capsules(parts: Sequence[Part]) -> tuple[Array, Array]:
     """Return the ends (P, 2, 3) and radii (P, 2) of parts of the body."""
     return (
         np.array([[part.start_mm, part.end_mm] for part in parts], dtype=np.float64),
@@ -217,12 +217,12 @@ def capsules(parts: Sequence[Part]) -> tuple[Array, Array]:
     )
 
 
-def dressed(parts: Sequence[Part], clothes: Mapping[str, ThingLook]) -> tuple[PlacedThing, ...]:
+def dressed(parts: Sequence[Part], clothes: Mapping[str, ObjectLook]) -> tuple[PlacedObject, ...]:
     """Return parts of the body as coloured capsules; the clothes go by the parts' names."""
     return tuple(_limb(part, clothes[part.name]) for part in parts)
 
 
-def _limb(part: Part, look: ThingLook) -> PlacedThing:
+def _limb(part: Part, look: ObjectLook) -> PlacedObject:
     """Return one part of the body."""
     start, end = np.asarray(part.start_mm, dtype=np.float64), np.asarray(part.end_mm, dtype=np.float64)
     length = np.linalg.norm(end - start)
@@ -231,18 +231,21 @@ def _limb(part: Part, look: ThingLook) -> PlacedThing:
     across /= np.linalg.norm(across)
     frame = np.stack([along, across, np.cross(along, across)], axis=1)
     diameter = 2 * part.radius_mm
-    return PlacedThing(
-        Thing(part.name, 0, "capsule", (float(length + diameter), diameter, diameter)), look, frame, (start + end) / 2
+    return PlacedObject(
+        ObjectModel(part.name, 0, "capsule", (float(length + diameter), diameter, diameter)),
+        look,
+        frame,
+        (start + end) / 2,
     )
 
 
-def sample_clothes(look: Look, rng: np.random.Generator) -> dict[str, ThingLook]:
+def sample_clothes(look: Look, rng: np.random.Generator) -> dict[str, ObjectLook]:
     """Draw the looks of the parts of the body, by name; the shirt is of the sleeve's cloth."""
 
-    def plain(colour: Array, gloss: float) -> ThingLook:
-        return ThingLook(np.tile(colour, (3, 1)), 0.0, 1.0, rng.uniform(0, 2 * np.pi, 3), gloss)
+    def plain(colour: Array, gloss: float) -> ObjectLook:
+        return ObjectLook(np.tile(colour, (3, 1)), 0.0, 1.0, rng.uniform(0, 2 * np.pi, 3), gloss)
 
-    shirt = ThingLook(look.sleeve[[0, 0, 1]], 1.0, rng.uniform(5, 40), rng.uniform(0, 2 * np.pi, 3), 0.01)
+    shirt = ObjectLook(look.sleeve[[0, 0, 1]], 1.0, rng.uniform(5, 40), rng.uniform(0, 2 * np.pi, 3), 0.01)
     return {
         "skin": plain(look.skin, look.gloss),
         "shirt": shirt,

@@ -39,7 +39,16 @@ from dfmamba.synthesis.output import SPLITS, STAGE, Layout, begin_set, finish_se
 from dfmamba.synthesis.person import FREE_ARMS, Person, sample_person
 from dfmamba.synthesis.render import Fragments
 from dfmamba.synthesis.rhp_files import FOLDERS, SIDE, FrameRecord, file_name, write_annotations, write_skeleton
-from dfmamba.synthesis.scene import NONE, Camera, Scene, Subject, compose_scene, make_subject, photograph, see
+from dfmamba.synthesis.scene import (
+    NONE,
+    Camera,
+    Scene,
+    Subject,
+    compose_scene,
+    make_subject,
+    render_buffers,
+    render_rgb,
+)
 from dfmamba.synthesis.shading import sample_lighting
 from dfmamba.synthesis.surface import PARTS
 
@@ -194,7 +203,7 @@ def _stands_free(camera: Camera, person: Person, subject: Subject) -> bool:
     point = np.broadcast_to(camera.centre_mm, (1, 2, 3))
     gaps = [capsule_gap(person.body_ends_mm, person.body_radii_mm, point, np.zeros((1, 2))).min()]
     gaps += [
-        capsule_gap(hand.ends_mm, subject.surface.flesh.radii_mm, point, np.zeros((1, 2))).min()
+        capsule_gap(hand.ends_mm, subject.surface.capsules.radii_mm, point, np.zeros((1, 2))).min()
         for hand in person.hands
     ]
     return min(gaps) > CAMERA_CLEARANCE_MM
@@ -214,7 +223,7 @@ def _sample_view(frame: Frame, rng: np.random.Generator) -> tuple[Scene, Camera,
         if not _stands_free(camera, person, subject):
             continue
         scene = compose_scene(subject, person.hands, sample_lighting(rng), person.body)
-        fragments = see(scene, camera)
+        fragments = render_buffers(scene, camera)
         joints = world_to_camera(scene.joints_mm, camera.rotation, camera.centre_mm)
         pixels = project(joints, camera.focal_px, camera.principal_point_px)
         visible = visible_joints(scene, fragments, joints, pixels)
@@ -233,13 +242,13 @@ def prominent_side(mask: np.ndarray) -> int:
 
 
 def draw_frame(frame: Frame) -> FrameRecord:
-    """Pose, photograph and save one image; return its records."""
+    """Pose, render and save one image; return its records."""
     scene, camera, fragments, joints, visible = _sample_view(
         frame, generator_for(frame.seed, frame.split, "frame", frame.number)
     )
     mask = mask_of(scene, fragments)
     images = {
-        "color": photograph(scene, camera, generator_for(frame.seed, frame.split, "picture", frame.number)),
+        "color": render_rgb(scene, camera, generator_for(frame.seed, frame.split, "picture", frame.number)),
         "depth": encode_depth(fragments.depth_mm),
         "mask": mask,
     }

@@ -1,4 +1,4 @@
-"""A subject's posed hands and the things around them in the world, cameras, and the pictures that the cameras take.
+"""A subject's posed hands and the objects around them in the world, cameras, and the pictures that the cameras take.
 
 World: millimetres, y down. `make_scene` and `make_camera` put the hands near (0, 0, 1000) and one camera near the
 origin, as in InterHand2.6M; the writers of other layouts place hands (`pose_hand`, `compose_scene`) and cameras
@@ -17,15 +17,23 @@ from dfmamba.synthesis.background import sample_background
 from dfmamba.synthesis.contact import sample_pose
 from dfmamba.synthesis.hand import articulate, mirror, sample_shape
 from dfmamba.synthesis.look import Look, sample_look, skin_colour, vertex_looks
-from dfmamba.synthesis.objects import PlacedThing, make_mesh, shadow_capsule, thing_colour
+from dfmamba.synthesis.objects import PlacedObject, make_mesh, object_colour, shadow_capsule
 from dfmamba.synthesis.pairs import sample_pair
 from dfmamba.synthesis.render import Fragments, rasterize, vertex_normals
-from dfmamba.synthesis.shading import SUPERSAMPLING, Lighting, compose, develop, openness, sample_lighting, shade
+from dfmamba.synthesis.shading import (
+    SUPERSAMPLING,
+    Lighting,
+    ambient_occlusion,
+    apply_camera_response,
+    compose,
+    sample_lighting,
+    shade,
+)
 from dfmamba.synthesis.surface import HandSurface, make_surface
 
 HAND_CENTRE_MM = np.array([0.0, 0.0, 1000.0])
 UPRIGHT = np.diag([1.0, -1.0, -1.0])  # fingers up, palm towards the camera at the origin
-NONE = -1  # in `Scene.face_hand`, `face_part` and `face_thing`
+NONE = -1  # in `Scene.face_hand`, `face_part` and `face_object`
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ class PosedHand:
         side: `RIGHT` or `LEFT`.
         joints_mm: (21, 3) in canonical order.
         vertices_mm: (V, 3) of the skin.
-        ends_mm: (P, 2, 3) of the capsules of the subject's flesh.
+        ends_mm: (P, 2, 3) of the subject's `Capsules`.
     """
 
     side: int
@@ -96,23 +104,23 @@ class PosedHand:
 
 @dataclass(frozen=True)
 class Scene:
-    """One moment: posed hands, none to two, and things in the world.
+    """One moment: posed hands, none to two, and objects in the world.
 
     Attributes:
         subject: Whose hands.
         lighting: The lamps.
         joints_mm: (42, 3) in canonical order; zeros for an absent hand.
         present: (2,) bool, right and left.
-        vertices_mm: (V, 3) of all hands, then of all things.
+        vertices_mm: (V, 3) of all hands, then of all objects.
         faces: (F, 3).
-        face_hand: (F,) `RIGHT` or `LEFT`; `NONE` on things.
-        face_part: (F,) index into `surface.PARTS`; `NONE` on things.
-        attributes: (V, 12) float32, what shading interpolates: the vertex, its normal, the openness of its sky, its
-            place on the right hand at rest, and `vertex_looks`. On a thing: its place in the thing's frame, and zeros.
-        ends_mm: (P, 2, 3) capsules that stand for all hands and things where only soft shadows matter.
+        face_hand: (F,) `RIGHT` or `LEFT`; `NONE` on objects.
+        face_part: (F,) index into `surface.PARTS`; `NONE` on objects.
+        attributes: (V, 12) float32, what shading interpolates: the vertex, its normal, `ambient_occlusion`, its place
+            on the right hand at rest, and `vertex_looks`. On an object: the place in its own frame, and zeros.
+        ends_mm: (P, 2, 3) capsules that stand for all hands and objects where only soft shadows matter.
         radii_mm: (P, 2) of these capsules.
-        things: What lies around or is held.
-        face_thing: (F,) index into `things`; `NONE` on hands.
+        objects: What lies around or is held.
+        face_object: (F,) index into `objects`; `NONE` on hands.
     """
 
     subject: Subject
@@ -126,8 +134,8 @@ class Scene:
     attributes: np.ndarray
     ends_mm: Array
     radii_mm: Array
-    things: tuple[PlacedThing, ...]
-    face_thing: np.ndarray
+    objects: tuple[PlacedObject, ...]
+    face_object: np.ndarray
 
 
 def make_subject(rng: np.random.Generator) -> Subject:
@@ -228,14 +236,14 @@ def make_scene(
 def pose_hand(subject: Subject, side: int, angles_deg: Array) -> PosedHand:
     """Pose a hand in its own frame; a left one is the mirror image of the right one with these angles (23,)."""
     pose = articulate(subject.surface.shape, angles_deg)
-    parts = [pose.joints_mm, subject.surface.posed(pose), subject.surface.flesh.posed_ends(pose)]
+    parts = [pose.joints_mm, subject.surface.posed(pose), subject.surface.capsules.posed_ends(pose)]
     return PosedHand(side, *(mirror(points) if side == LEFT else points for points in parts))
 
 
 def compose_scene(
-    subject: Subject, hands: Sequence[PosedHand], lighting: Lighting, things: Sequence[PlacedThing] = ()
+    subject: Subject, hands: Sequence[PosedHand], lighting: Lighting, objects: Sequence[PlacedObject] = ()
 ) -> Scene:
-    """Join hands, none to two, and things that are in the world already to one scene."""
+    """Join hands, none to two, and objects that are in the world already to one scene."""
     surface = subject.surface
     joints, present = np.zeros((2 * NUM_HAND_JOINTS, 3)), np.zeros(2, dtype=bool)
     # Of no hand, first: then there may be none.
@@ -243,7 +251,7 @@ def compose_scene(
     normals: list[Array] = [np.zeros((0, 3))]
     faces: list[np.ndarray] = [np.zeros((0, 3), dtype=np.int64)]
     ends: list[Array] = [np.zeros((0, 2, 3))]
-    bones = ~surface.flesh.is_pad
+    bones = ~surface.capsules.is_pad
     for number, hand in enumerate(hands):
         joints[hand_slice(hand.side)], present[hand.side] = hand.joints_mm, True
         own_faces = surface.faces[:, ::-1] if hand.side == LEFT else surface.faces  # a mirror turns triangles over
@@ -251,9 +259,9 @@ def compose_scene(
         normals.append(vertex_normals(hand.vertices_mm, own_faces))
         faces.append(own_faces + number * len(hand.vertices_mm))
         ends.append(hand.ends_mm[bones])
-    radii = np.tile(surface.flesh.radii_mm[bones], (len(hands), 1))
+    radii = np.tile(surface.capsules.radii_mm[bones], (len(hands), 1))
     all_vertices, all_normals, all_ends = np.concatenate(vertices), np.concatenate(normals), np.concatenate(ends)
-    sky = openness(all_vertices, all_normals, all_ends, radii)
+    sky = ambient_occlusion(all_vertices, all_normals, all_ends, radii)
     on_skin = np.tile(np.concatenate([surface.vertices_mm, subject.vertex_looks], axis=1), (len(hands), 1))
     attributes = np.concatenate([all_vertices, all_normals, sky[:, None], on_skin], axis=1).astype(np.float32)
     sides = np.repeat(np.array([hand.side for hand in hands], dtype=np.int64), len(surface.faces))
@@ -273,21 +281,21 @@ def compose_scene(
         (),
         np.full(len(sides), NONE),
     )
-    for thing in things:
-        scene = _with_thing(scene, thing)
+    for obj in objects:
+        scene = _with_object(scene, obj)
     return scene
 
 
-def _with_thing(scene: Scene, placed: PlacedThing) -> Scene:
-    """Add a thing to a scene; it and what is there shade each other."""
-    mesh, (ends, radii) = make_mesh(placed.thing), shadow_capsule(placed.thing)
+def _with_object(scene: Scene, placed: PlacedObject) -> Scene:
+    """Add an object to a scene; it and what is there shade each other."""
+    mesh, (ends, radii) = make_mesh(placed.model), shadow_capsule(placed.model)
     vertices, ends = (points @ placed.rotation.T + placed.translation_mm for points in (mesh.vertices_mm, ends))
     normals = mesh.normals @ placed.rotation.T
-    sky = openness(vertices, normals, scene.ends_mm, scene.radii_mm)
+    sky = ambient_occlusion(vertices, normals, scene.ends_mm, scene.radii_mm)
     rest = np.concatenate([mesh.vertices_mm, np.zeros((len(vertices), 2))], axis=1)
     attributes = np.concatenate([vertices, normals, sky[:, None], rest], axis=1).astype(np.float32)
     before = scene.attributes.copy()
-    before[:, 6] *= openness(before[:, :3], before[:, 3:6], ends[None], radii[None])
+    before[:, 6] *= ambient_occlusion(before[:, :3], before[:, 3:6], ends[None], radii[None])
     no_hand = np.full(len(mesh.faces), NONE)
     return replace(
         scene,
@@ -298,22 +306,22 @@ def _with_thing(scene: Scene, placed: PlacedThing) -> Scene:
         attributes=np.concatenate([before, attributes]),
         ends_mm=np.concatenate([scene.ends_mm, ends[None]]),
         radii_mm=np.concatenate([scene.radii_mm, radii[None]]),
-        things=(*scene.things, placed),
-        face_thing=np.concatenate([scene.face_thing, np.full(len(mesh.faces), len(scene.things))]),
+        objects=(*scene.objects, placed),
+        face_object=np.concatenate([scene.face_object, np.full(len(mesh.faces), len(scene.objects))]),
     )
 
 
-def see(scene: Scene, camera: Camera) -> Fragments:
-    """Return what a camera sees, one fragment for each pixel: the source of depth images and masks."""
+def render_buffers(scene: Scene, camera: Camera) -> Fragments:
+    """Return the visible face, depth and barycentric weights of each pixel: the source of depth images and masks."""
     points = world_to_camera(scene.vertices_mm, camera.rotation, camera.centre_mm)
     pixels = project(points, camera.focal_px, camera.principal_point_px)
     return rasterize(pixels, points[:, 2], scene.faces, camera.size, camera.nearest_mm)
 
 
-def photograph(
+def render_rgb(
     scene: Scene, camera: Camera, rng: np.random.Generator, room: tuple[Array, Array] | None = None
 ) -> np.ndarray:
-    """Take a picture: (H, W, 3) uint8, BGR.
+    """Render the colour image (H, W, 3), uint8 in OpenCV's order BGR, with the exposure and noise of a camera.
 
     Args:
         scene: What is there.
@@ -338,7 +346,7 @@ def photograph(
     albedo, gloss = _surface_colour(scene, fragments.face[fragments.covered], values)
     colour = shade(values[:, :3], values[:, 3:6], values[:, 6], albedo, gloss, scene.lighting, camera.centre_mm)
     image = compose(background, fragments, colour, (int(low[1]), int(low[0])))
-    return develop(image, rng.uniform(0.8, 1.5), camera.tint, camera.grey, rng.uniform(0.5, 2.0), rng)
+    return apply_camera_response(image, rng.uniform(0.8, 1.5), camera.tint, camera.grey, rng.uniform(0.5, 2.0), rng)
 
 
 def _surface_colour(scene: Scene, face: np.ndarray, values: Array) -> tuple[Array, Array]:
@@ -352,7 +360,7 @@ def _surface_colour(scene: Scene, face: np.ndarray, values: Array) -> tuple[Arra
         scene.face_part[face[on_hand]],
         values[on_hand, 10:12],
     )
-    for number, placed in enumerate(scene.things):
-        on_thing = scene.face_thing[face] == number
-        albedo[on_thing], gloss[on_thing] = thing_colour(placed.thing, placed.look, values[on_thing, 7:10])
+    for number, placed in enumerate(scene.objects):
+        on_object = scene.face_object[face] == number
+        albedo[on_object], gloss[on_object] = object_colour(placed.model, placed.look, values[on_object, 7:10])
     return albedo, gloss

@@ -42,8 +42,10 @@ def sample_lighting(rng: np.random.Generator) -> Lighting:
     )
 
 
-def openness(vertices: Array, normals: Array, ends: Array, radii: Array) -> Array:
-    """Return how much of the sky each vertex (V, 3) sees past the capsules (P, 2, 3), (P, 2): (V,) from 0 to 1.
+def ambient_occlusion(vertices: Array, normals: Array, ends: Array, radii: Array) -> Array:
+    """Return the ambient-occlusion factor (V,), 0 to 1: how much of the sky a vertex sees past capsules.
+
+    Vertices and normals are (V, 3), the capsules' ends (P, 2, 3) and radii (P, 2), in mm.
 
     A ball of radius r at distance d in direction w darkens a patch with normal n by about max(0, n.w) (r / d)^2; each
     capsule counts as the ball at the point of its axis nearest to the vertex.
@@ -69,7 +71,7 @@ def shade(
     Args:
         points: (n, 3) mm, in the world.
         normals: (n, 3) outward normals of about unit length.
-        sky: (n,) see `openness`.
+        sky: (n,) see `ambient_occlusion`.
         albedo: (n, 3) linear RGB.
         gloss: (n,) strength of the highlights.
         lighting: The lamps.
@@ -119,10 +121,10 @@ def compose(background: Array, fragments: Fragments, colour: Array, corner: tupl
     return background
 
 
-def develop(
+def apply_camera_response(
     image: Array, exposure: float, tint: Array, grey: bool, noise: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Turn linear RGB (H, W, 3) into an 8-bit BGR picture, as a camera with a tint (3,) and noise would.
+    """Turn linear RGB (H, W, 3) into an 8-bit BGR image: exposure, tint, gamma and noise of a camera.
 
     Args:
         image: Linear RGB.

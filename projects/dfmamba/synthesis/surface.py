@@ -1,6 +1,6 @@
-"""The skin of one subject: a closed mesh around the flesh at rest, bound to the bones.
+"""The skin of one subject: a closed mesh around the capsules at rest, bound to the bones.
 
-The capsules of `flesh` are blended to one smooth field, which is meshed once per subject in a rest pose with spread,
+The `Capsules` are blended to one smooth field, which is meshed once per subject in a rest pose with spread,
 slightly bent fingers. Posing is linear-blend skinning; the half bones of `hand` keep bent joints round.
 """
 
@@ -11,7 +11,7 @@ from scipy import sparse
 
 from dfmamba.geometry import Array
 from dfmamba.skeleton import FINGERS
-from dfmamba.synthesis.flesh import FINGER_RADII_MM, Flesh, flesh_of
+from dfmamba.synthesis.capsules import FINGER_RADII_MM, Capsules, hand_capsules
 from dfmamba.synthesis.hand import (
     ANGLES,
     BONE,
@@ -58,7 +58,7 @@ class HandSurface:
 
     Attributes:
         shape: The subject's sizes.
-        flesh: The capsules under the skin.
+        capsules: The capsules under the skin.
         rest: The pose in which the skin was made.
         vertices_mm: (V, 3) at rest, in the hand frame.
         faces: (F, 3) counter-clockwise seen from outside.
@@ -67,7 +67,7 @@ class HandSurface:
     """
 
     shape: HandShape
-    flesh: Flesh
+    capsules: Capsules
     rest: Articulation
     vertices_mm: Array
     faces: np.ndarray
@@ -85,20 +85,20 @@ class HandSurface:
 def make_surface(shape: HandShape) -> HandSurface:
     """Make one subject's skin; takes about a second, so keep the result."""
     rest = articulate(shape, REST_ANGLES_DEG)
-    flesh = flesh_of(shape)
-    ends = flesh.posed_ends(rest)
-    reach = flesh.radii_mm[..., None] + 2 * CELL_MM
+    capsules = hand_capsules(shape)
+    ends = capsules.posed_ends(rest)
+    reach = capsules.radii_mm[..., None] + 2 * CELL_MM
     low, high = (ends - reach).min(axis=(0, 1)), (ends + reach).max(axis=(0, 1))
     grid = tuple(np.arange(low[a], high[a] + CELL_MM, CELL_MM) for a in (0, 2))
     along = np.concatenate(
         [np.arange(low[1] - 2 * FOREARM_CELL_MM, -30, FOREARM_CELL_MM), np.arange(-30, high[1], CELL_MM)]
     )
     axes = (grid[0], along, grid[1])
-    vertices, faces = surface_nets(_field_near_skin(axes, ends, flesh.radii_mm), axes)
-    vertices = _settled(vertices, ends, flesh.radii_mm)
-    nearest = capsule_distances(vertices, ends, flesh.radii_mm).argmin(axis=1)
-    finger, segment = flesh.finger[nearest], flesh.segment[nearest]
-    is_palm = (finger < 0) & (flesh.bone[nearest] != BONE["forearm"])
+    vertices, faces = surface_nets(_field_near_skin(axes, ends, capsules.radii_mm), axes)
+    vertices = _settled(vertices, ends, capsules.radii_mm)
+    nearest = capsule_distances(vertices, ends, capsules.radii_mm).argmin(axis=1)
+    finger, segment = capsules.finger[nearest], capsules.segment[nearest]
+    is_palm = (finger < 0) & (capsules.bone[nearest] != BONE["forearm"])
     parts = np.where(finger >= 0, 2 + SEGMENTS * finger + segment - 1, is_palm.astype(int))
     average = _neighbour_average(faces, len(vertices))
     weights = _bone_weights(vertices, finger, rest, shape)
@@ -110,7 +110,7 @@ def make_surface(shape: HandShape) -> HandSurface:
         soft = average @ soft
     for _ in range(PALM_SMOOTHING_STEPS):
         vertices = vertices + soft[:, None] * (average @ vertices - vertices)
-    return HandSurface(shape, flesh, rest, vertices, faces, weights, parts)
+    return HandSurface(shape, capsules, rest, vertices, faces, weights, parts)
 
 
 def capsule_distances(points: Array, ends: Array, radii: Array) -> Array:

@@ -7,7 +7,7 @@ import numpy as np
 
 from dfmamba.geometry import Array, back_project
 from dfmamba.synthesis.scene import Camera, Scene
-from dfmamba.synthesis.shading import openness
+from dfmamba.synthesis.shading import ambient_occlusion
 
 FLOOR_BELOW_MM = 750.0
 COARSE = 8  # soft shadows are computed on every eighth row and column
@@ -46,7 +46,7 @@ def sample_table(centre_mm: Array, half_mm: tuple[float, float], rng: np.random.
 
 
 def draw_table(table: Table, camera: Camera, scene: Scene) -> tuple[Array, Array]:
-    """Return what a camera sees of table and floor, with the soft shadows of a scene's hands and things.
+    """Return what a camera sees of table and floor, with the soft shadows of a scene's hands and objects.
 
     Returns:
         (H, W, 3) float32 linear RGB, and the camera z (H, W) in mm, infinity where neither table nor floor is.
@@ -83,11 +83,11 @@ def _meet(rays: Array, centre: Array, height_mm: float) -> tuple[Array, np.ndarr
 
 
 def _light_on(places: Array, scene: Scene) -> Array:
-    """Return the light (H, W), 0 to 1, on level places (H, W, 3) under a scene's hands and things."""
+    """Return the light (H, W), 0 to 1, on level places (H, W, 3) under a scene's hands and objects."""
     height, width = places.shape[:2]
     coarse = np.ascontiguousarray(places[::COARSE, ::COARSE])
     flat = coarse.reshape(-1, 3)
-    light = openness(flat, np.broadcast_to(_UP, flat.shape), scene.ends_mm, scene.radii_mm)
+    light = ambient_occlusion(flat, np.broadcast_to(_UP, flat.shape), scene.ends_mm, scene.radii_mm)
     light = 0.15 + 0.85 * light.reshape(coarse.shape[:2])
     rows, columns = np.arange(height) / COARSE, np.arange(width) / COARSE
     grid = np.meshgrid(columns.astype(np.float32), rows.astype(np.float32))

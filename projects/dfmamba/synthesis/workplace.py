@@ -1,4 +1,4 @@
-"""A person at a table whose hands hold things or are empty, and the things that lie about.
+"""A person at a table whose hands hold objects or are empty, and the objects that lie about.
 
 World: that of `person`, the table's top `TABLE_MM` below the shoulders, before the person, so at negative z.
 """
@@ -12,15 +12,22 @@ from dfmamba.geometry import Array
 from dfmamba.skeleton import LEFT
 from dfmamba.synthesis.contact import gap_between
 from dfmamba.synthesis.grasp import Grasp, capsule_gaps
-from dfmamba.synthesis.objects import PlacedThing, Thing, ThingLook, resting, sample_thing_look, things_meet
+from dfmamba.synthesis.objects import (
+    ObjectLook,
+    ObjectModel,
+    PlacedObject,
+    objects_intersect,
+    resting,
+    sample_object_look,
+)
 from dfmamba.synthesis.person import (
     ArmHabit,
     Forearm,
     Part,
     body_parts,
-    capsules,
     dressed,
     hand_on_forearm,
+    part_capsules,
     sample_forearm,
     to_forearm,
     upper_arm,
@@ -56,7 +63,7 @@ class _Arm:
 
     forearm: Forearm
     hand: PosedHand
-    held: PlacedThing | None
+    held: PlacedObject | None
 
 
 def make_table(rng: np.random.Generator) -> Table:
@@ -65,25 +72,25 @@ def make_table(rng: np.random.Generator) -> Table:
 
 
 def scatter(
-    things: Sequence[Thing], centre_mm: Array, radii_mm: tuple[float, float], rng: np.random.Generator
-) -> list[PlacedThing]:
-    """Put things on the table between two circles about a place, apart from each other; draw their looks.
+    objects: Sequence[ObjectModel], centre_mm: Array, radii_mm: tuple[float, float], rng: np.random.Generator
+) -> list[PlacedObject]:
+    """Put objects on the table between two circles about a place, apart from each other; draw their looks.
 
     Raises:
         RuntimeError: There was no room for one of them in `MAX_TRIES` draws.
     """
-    placed: list[PlacedThing] = []
-    for thing in things:
-        look = sample_thing_look(rng)
+    placed: list[PlacedObject] = []
+    for obj in objects:
+        look = sample_object_look(rng)
         for _ in range(MAX_TRIES):
             way, turn = np.sqrt(rng.uniform(radii_mm[0] ** 2, radii_mm[1] ** 2)), rng.uniform(0, 2 * np.pi)
             place = np.array([centre_mm[0] + way * np.cos(turn), TABLE_MM, centre_mm[2] + way * np.sin(turn)])
-            candidate = resting(thing, look, place, rng.uniform(0, 360))
-            if not any(things_meet(candidate, other) for other in placed):
+            candidate = resting(obj, look, place, rng.uniform(0, 360))
+            if not any(objects_intersect(candidate, other) for other in placed):
                 placed.append(candidate)
                 break
         else:
-            raise RuntimeError(f"no room on the table for {thing.name} in {MAX_TRIES} draws")
+            raise RuntimeError(f"no room on the table for {obj.name} in {MAX_TRIES} draws")
     return placed
 
 
@@ -91,8 +98,8 @@ def sample_scene(
     subject: Subject,
     draw_grasps: Callable[[], Mapping[int, Grasp]],
     reach: Reach,
-    lying: Sequence[PlacedThing],
-    clothes: Mapping[str, ThingLook],
+    lying: Sequence[PlacedObject],
+    clothes: Mapping[str, ObjectLook],
     lighting: Lighting,
     rng: np.random.Generator,
 ) -> Scene:
@@ -102,7 +109,7 @@ def sample_scene(
         subject: Whose hands.
         draw_grasps: Called for what the hands of some sides do, as right hands, and again if there is no room for it.
         reach: Where they do it.
-        lying: What lies on the table; the first of `Scene.things`, before what is held, right hand first, and the
+        lying: What lies on the table; the first of `Scene.objects`, before what is held, right hand first, and the
             body.
         clothes: See `person.sample_clothes`.
         lighting: The lamps.
@@ -129,13 +136,13 @@ def _sample_arms(
     grasps: Mapping[int, Grasp],
     reach: Reach,
     body: Sequence[Part],
-    lying: Sequence[PlacedThing],
+    lying: Sequence[PlacedObject],
     rng: np.random.Generator,
 ) -> list[_Arm] | None:
     """Draw how the arms are held, one after the other; None if there is no room for one in `MAX_TRIES` draws."""
-    body_ends, body_radii = capsules(body)
-    radii, size = subject.surface.flesh.radii_mm, subject.surface.shape.size
-    at_rest = {side: _hand_and_thing(subject, side, grasp) for side, grasp in grasps.items()}
+    body_ends, body_radii = part_capsules(body)
+    radii, size = subject.surface.capsules.radii_mm, subject.surface.shape.size
+    at_rest = {side: _hand_and_object(subject, side, grasp) for side, grasp in grasps.items()}
     arms: list[_Arm] = []
     for side, pair in at_rest.items():
         for _ in range(MAX_TRIES):
@@ -152,7 +159,7 @@ def _sample_arms(
     return arms
 
 
-def _hand_and_thing(subject: Subject, side: int, grasp: Grasp) -> tuple[PosedHand, PlacedThing | None]:
+def _hand_and_object(subject: Subject, side: int, grasp: Grasp) -> tuple[PosedHand, PlacedObject | None]:
     """Return a hand and what it holds in the frame of the forearm."""
     hand, held = hand_on_forearm(subject, side, grasp.angles_deg), grasp.held
     if held is not None:
@@ -162,7 +169,7 @@ def _hand_and_thing(subject: Subject, side: int, grasp: Grasp) -> tuple[PosedHan
     return hand, held
 
 
-def _at_end_of(forearm: Forearm, hand: PosedHand, held: PlacedThing | None) -> _Arm:
+def _at_end_of(forearm: Forearm, hand: PosedHand, held: PlacedObject | None) -> _Arm:
     """Put a hand and what it holds, given in the frame of the forearm, where the forearm is."""
     return _Arm(
         forearm,
@@ -176,17 +183,17 @@ def _is_at_work(arm: _Arm, reach: Reach) -> bool:
     return bool(np.linalg.norm(arm.hand.joints_mm.mean(axis=0) - reach.place_mm) < reach.radius_mm)
 
 
-def _is_clear(arm: _Arm, radii: Array, body_ends: Array, body_radii: Array, lying: Sequence[PlacedThing]) -> bool:
+def _is_clear(arm: _Arm, radii: Array, body_ends: Array, body_radii: Array, lying: Sequence[PlacedObject]) -> bool:
     """Whether an arm and what it holds are above the table and meet neither the body nor what lies about."""
     ends, held = arm.hand.ends_mm, arm.held
     if (ends[..., 1] + radii).max() > TABLE_MM or gap_between(ends, radii, body_ends, body_radii) < CLEARANCE_MM:
         return False
-    if any(capsule_gaps(thing, ends, radii).min() < CLEARANCE_MM for thing in lying):
+    if any(capsule_gaps(obj, ends, radii).min() < CLEARANCE_MM for obj in lying):
         return False
     return held is None or bool(
         held.vertices_mm[:, 1].max() < TABLE_MM
         and capsule_gaps(held, body_ends, body_radii).min() > CLEARANCE_MM
-        and not any(things_meet(held, thing) for thing in lying)
+        and not any(objects_intersect(held, obj) for obj in lying)
     )
 
 
@@ -197,4 +204,4 @@ def _are_apart(one: _Arm, two: _Arm, radii: Array) -> bool:
     for arm, other in ((one, two), (two, one)):
         if arm.held is not None and capsule_gaps(arm.held, other.hand.ends_mm, radii).min() < CLEARANCE_MM:
             return False
-    return one.held is None or two.held is None or not things_meet(one.held, two.held)
+    return one.held is None or two.held is None or not objects_intersect(one.held, two.held)

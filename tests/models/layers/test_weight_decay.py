@@ -1,6 +1,5 @@
 """Which parameters do not decay: the marks, the names, and what mmengine makes of each config that decays."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -45,11 +44,9 @@ ROOT = Path(__file__).parents[3]
 def decaying_configs():
     """Return every config that decays."""
     pytest.importorskip("mmpose")
+    import list_configs
     from dfmamba.engine.config import load_config
 
-    specification = importlib.util.spec_from_file_location("list_configs", ROOT / "tools" / "list_configs.py")
-    list_configs = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(list_configs)
     configs = ((path, load_config(path)) for path in list_configs.leaves())
     return [(path.name, config) for path, config in configs if config.optim_wrapper.optimizer.get("weight_decay")]
 

@@ -7,7 +7,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from dfmamba.visualization.curves import Curve, save_curves
+from dfmamba.visualization.loss_curves import History, save_loss_curves
 
 VALIDATION_STEPS = "steps_of_validation"  # not "val...": mmengine would repeat it in its log lines
 
@@ -52,11 +52,11 @@ class LossCurveHook(Hook):
         for name, buffer in scalars.items():
             values = np.asarray(buffer.data[0], dtype=np.float64)
             if name.startswith("train/") and "loss" in name and len(values):
-                losses.append(Curve(name.removeprefix("train/"), np.arange(1, len(values) + 1), values))
+                losses.append(History(name.removeprefix("train/"), np.arange(1, len(values) + 1), values))
         if losses:
-            save_curves(Path(runner.work_dir) / self.filename, losses, self._validation(runner, scalars))
+            save_loss_curves(Path(runner.work_dir) / self.filename, losses, self._validation(runner, scalars))
 
-    def _validation(self, runner, scalars) -> Curve | None:
+    def _validation(self, runner, scalars) -> History | None:
         names = [name.removeprefix("val/") for name in scalars if name.startswith("val/") and not name.endswith("time")]
         best_by = [hook.key_indicators[0] for hook in runner.hooks if getattr(hook, "key_indicators", None)]
         name = next((name for name in [self.metric, *best_by, *names] if name in names), None)
@@ -65,4 +65,4 @@ class LossCurveHook(Hook):
         values = np.asarray(scalars[f"val/{name}"].data[0], dtype=np.float64)
         steps = np.asarray(runner.message_hub.get_info(VALIDATION_STEPS, []))
         count = min(len(values), len(steps))
-        return Curve(name, steps[len(steps) - count :], values[len(values) - count :]) if count else None
+        return History(name, steps[len(steps) - count :], values[len(values) - count :]) if count else None

@@ -1,13 +1,13 @@
 """Train several configs under one budget on SYNTHETIC interacting hands, and say which is better, if any.
 
-    python tools/contest.py configs/contest/*.py --seeds 0 1 2 --out work_dirs/contest
+    python tools/compare.py configs/comparison/*.py --seeds 0 1 2 --out work_dirs/comparison
 
 The configs must agree in everything but the model: data, augmentation, batch, optimiser, schedule, evaluation; the tool
 refuses others and names the difference. Each is trained once for every seed by tools/train.py and tested by
 tools/test.py; runs that are there already with the same settings are not repeated. The report has for each config the
 MPJPE (root-relative, mean over all valid joints: micro) with Student's interval over the seeds and a bootstrap interval
 over seeds and test sequences; the same on thirds of the test images by the share of hidden joints; and the difference
-to the first config with its interval, from which the verdict follows: better, worse, or no difference shown.
+to the first config with its interval, from which the conclusion follows: better, worse, or no difference shown.
 """
 
 import argparse
@@ -27,7 +27,6 @@ from command_line import SEED, add_common_arguments, add_config_options, launch,
 
 ROOT = Path(__file__).resolve().parent.parent
 SAME = ("train_dataloader", "test_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "test_evaluator")
-GRADES = ("fewest hidden joints", "middle", "most hidden joints")
 
 
 @dataclass(frozen=True)
@@ -52,15 +51,15 @@ class Run:
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("configs", nargs="+", type=Path, help="the contestants; differences are to the first one")
+    parser.add_argument("configs", nargs="+", type=Path, help="the configs; differences are to the first one")
     parser.add_argument(
         "--seeds", nargs="+", type=SEED, default=[0, 1, 2], help="seeds of the training (default: 0 1 2)"
     )
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path("work_dirs/contest"),
-        help="folder for runs and report (default: work_dirs/contest)",
+        default=Path("work_dirs/comparison"),
+        help="folder for runs and report (default: work_dirs/comparison)",
     )
     parser.add_argument(
         "--jobs", type=whole_number(1), default=1, help="runs at a time; they share the cores (default: 1)"
@@ -70,7 +69,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def load_contestants(paths: Sequence[Path], options: Sequence[str]) -> list:
+def load_configs(paths: Sequence[Path], options: Sequence[str]) -> list:
     """Return the configs.
 
     Raises:
@@ -92,7 +91,7 @@ def load_contestants(paths: Sequence[Path], options: Sequence[str]) -> list:
             if key.split(".")[0] in SAME and is_leaf and values[0] != values[1]:
                 raise ConfigError(
                     f"{path} differs from {first.filename} in {key}: {values[0]!r} and "
-                    f"{values[1]!r}. A contest is between models; all the rest must be the same."
+                    f"{values[1]!r}. The comparison is between models; all the rest must be the same."
                 )
     return configs
 
@@ -202,143 +201,26 @@ def errors_of(runs: Sequence[Run], truth: dict) -> tuple:
     return np.array(errors), valid
 
 
-def grade_by_occlusion(truth: dict) -> list:
-    """Return the rows of each third of the test images, from the fewest to the most hidden joints."""
-    import numpy as np
-
-    from dfmamba.evaluation.occlusion import hidden_share
-    from dfmamba.skeleton import TWO_HANDS
-
-    share = hidden_share(truth["joints"], truth["valid"], TWO_HANDS)
-    order = np.argsort(share, kind="stable")
-    return [(rows, float(np.nanmean(share[rows]))) for rows in np.array_split(order, len(GRADES))]
-
-
-def judge(names: Sequence[str], errors: dict, valid, truth: dict) -> list[dict]:
-    """Return a row of the report for each config."""
-    import numpy as np
-
-    from dfmamba.evaluation.confidence import bootstrap, interval_over_seeds, sum_by_sequence
-
-    count = truth["sequence"].max() + 1
-    grades = [(rows, share) for rows, share in grade_by_occlusion(truth)]
-    sums = {name: sum_by_sequence(errors[name], valid, truth["sequence"], count) for name in names}
-    table = []
-    for name in names:
-        by_seed = np.where(valid, errors[name], 0).sum(axis=(1, 2)) / valid.sum()
-        row = {
-            "config": name,
-            "by_seed_mm": by_seed.tolist(),
-            "over_seeds": interval_over_seeds(by_seed),
-            "over_seeds_and_sequences": bootstrap(sums[name]),
-        }
-        row["grades"] = [
-            {
-                "grade": grade,
-                "images": len(rows),
-                "hidden_share": share,
-                "interval": bootstrap(
-                    sum_by_sequence(errors[name][:, rows], valid[rows], truth["sequence"][rows], count)
-                ),
-            }
-            for grade, (rows, share) in zip(GRADES, grades, strict=True)
-        ]
-        if name != names[0]:
-            row["difference"] = bootstrap(sums[name], sums[names[0]])
-        table.append(row)
-    return table
-
-
-def verdict(row: dict, first: str) -> str:
-    """Say what the interval of the difference shows."""
-    if "difference" not in row:
-        return "-"
-    _, low, high = row["difference"]
-    return f"worse than {first}" if low > 0 else f"better than {first}" if high < 0 else "no difference shown"
-
-
-def as_markdown(table: list[dict], header: str) -> str:
-    """Return the report."""
-    first = table[0]["config"]
-
-    def show(interval) -> str:
-        return f"{interval[0]:.2f} ({interval[1]:.2f} to {interval[2]:.2f})"
-
-    lines = [
-        header,
-        "",
-        "| config | params M | training s | MPJPE mm (95 % over seeds) "
-        f"| (95 % over seeds and sequences) | minus {first} | verdict |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {row['config']} | {row['parameters_m']:.2f} | {row['training_s']:.0f} | {show(row['over_seeds'])} "
-        f"| {show(row['over_seeds_and_sequences'])} | {show(row['difference']) if 'difference' in row else '-'} "
-        f"| {verdict(row, first)} |"
-        for row in table
-    ]
-    grades = table[0]["grades"]
-    lines += [
-        "",
-        "By share of hidden joints, thirds of the test images, MPJPE mm (95 % over seeds and sequences):",
-        "",
-        "| config | " + " | ".join(f"{grade['grade']} ({grade['hidden_share']:.0%} hidden)" for grade in grades) + " |",
-        "|---" * (len(grades) + 1) + "|",
-    ]
-    lines += [
-        f"| {row['config']} | " + " | ".join(show(grade["interval"]) for grade in row["grades"]) + " |" for row in table
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def plot(table: list[dict], path: Path) -> None:
-    """Draw each config's error with its interval, for all images and for each grade."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axis = plt.subplots(figsize=(8, 1.2 + 0.9 * len(table)))
-    for number, row in enumerate(table):
-        intervals = [row["over_seeds_and_sequences"], *(grade["interval"] for grade in row["grades"])]
-        for place, (interval, colour) in enumerate(
-            zip(intervals, ["black", "tab:green", "tab:orange", "tab:red"], strict=True)
-        ):
-            mean, low, high = interval
-            axis.errorbar(
-                mean,
-                -number - 0.17 * place,
-                xerr=[[mean - low], [high - mean]],
-                fmt="o",
-                color=colour,
-                capsize=3,
-                label=["all images", *GRADES][place] if number == 0 else None,
-            )
-    axis.set_yticks([-number - 0.25 for number in range(len(table))], [row["config"] for row in table])
-    axis.set(xlabel="MPJPE, root-relative, mm, SYNTHETIC hands (95 % over seeds and sequences)")
-    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-
-
-def contest(args: argparse.Namespace) -> None:
-    """Train, test, judge, write the report."""
+def compare(args: argparse.Namespace) -> None:
+    """Train, test, compare, write the report."""
     import torch
     from mmengine.registry import init_default_scope
     from mmpose.registry import MODELS
 
+    from dfmamba.evaluation.comparison import as_markdown, summarise
     from dfmamba.evaluation.report import write_json
     from dfmamba.io.outputs import check_output_folder
     from dfmamba.models.cost import count_parameters
+    from dfmamba.visualization.interval_plot import draw_intervals
 
     check_output_folder("--out", args.out)
-    configs = load_contestants(args.configs, args.cfg_options)
+    configs = load_configs(args.configs, args.cfg_options)
     names = [path.stem for path in args.configs]
     runs = {
         name: [Run(path, seed, args.out / name / f"seed{seed}") for seed in args.seeds]
         for name, path in zip(names, args.configs, strict=True)
     }
-    # All configs of a seed before the next seed: an aborted contest is still fair
+    # All configs of a seed before the next seed: an aborted comparison is still fair
     order = [
         (runs[name][number], config)
         for number in range(len(args.seeds))
@@ -356,7 +238,7 @@ def contest(args: argparse.Namespace) -> None:
     truth = read_truth(configs[0])
     results = {name: errors_of(runs[name], truth) for name in names}
     valid = results[names[0]][1]
-    table = judge(names, {name: errors for name, (errors, _) in results.items()}, valid, truth)
+    table = summarise(names, {name: errors for name, (errors, _) in results.items()}, valid, truth)
     for row, config in zip(table, configs, strict=True):
         init_default_scope(config.default_scope)
         receipts = [json.loads(run.receipt.read_text()) for run in runs[row["config"]]]
@@ -364,22 +246,22 @@ def contest(args: argparse.Namespace) -> None:
         row["training_s"] = sum(receipt["training_s"] for receipt in receipts) / len(receipts)
     source = truth["source"]
     header = (
-        f"{date.today()}: contest on {'SYNTHETIC hands, ' if source['synthetic'] else ''}{source['dataset']} "
+        f"{date.today()}: comparison on {'SYNTHETIC hands, ' if source['synthetic'] else ''}{source['dataset']} "
         f"{source.get('digest', '')} ({len(truth['ids'])} test images, {truth['sequence'].max() + 1} sequences), "
         f"seeds {', '.join(map(str, args.seeds))}. MPJPE: root-relative, mean over all valid joints (micro). "
         f"Training seconds: {args.jobs} runs at a time, {threads} threads each."
     )
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "contest.md").write_text(as_markdown(table, header))
-    write_json(args.out / "contest.json", {"header": header, "data": source, "results": table})
-    plot(table, args.out / "contest.png")
+    (args.out / "comparison.md").write_text(as_markdown(table, header))
+    write_json(args.out / "comparison.json", {"header": header, "data": source, "results": table})
+    draw_intervals(args.out / "comparison.png", table)
     print(as_markdown(table, header))
 
 
 def main() -> None:
     """Run the tool."""
     args = parse_args()
-    launch("contest", lambda: contest(args), args)
+    launch("compare", lambda: compare(args), args)
 
 
 if __name__ == "__main__":

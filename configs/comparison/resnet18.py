@@ -1,4 +1,4 @@
-"""Contest on SYNTHETIC hands: ResNet-18, untrained, five times nano's size."""
+"""Comparison on SYNTHETIC hands: ResNet-18, untrained, five times nano's size."""
 
 _base_ = ["./dfmamba_nano.py"]
 model = dict(

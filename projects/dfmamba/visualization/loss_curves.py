@@ -14,15 +14,15 @@ SMOOTHING_WINDOWS = 50
 
 
 @dataclass(frozen=True)
-class Curve:
-    """A named line: `steps` (N,) iterations counted from 1, `values` (N,)."""
+class History:
+    """A scalar of a training over time: `steps` (N,) iterations counted from 1, `values` (N,)."""
 
     name: str
     steps: np.ndarray
     values: np.ndarray
 
 
-def save_curves(path: Path, losses: list[Curve], validation: Curve | None = None) -> None:
+def save_loss_curves(path: Path, losses: list[History], validation: History | None = None) -> None:
     """Draw loss terms over iterations and, in a second panel, the validation metric; write a PNG.
 
     Each loss is shown pale, and in full colour as a running mean over a fiftieth of the run. The axis is logarithmic
@@ -44,7 +44,7 @@ def save_curves(path: Path, losses: list[Curve], validation: Curve | None = None
     figure.savefig(path)
 
 
-def _draw_losses(axis: Axes, losses: list[Curve]) -> None:
+def _draw_losses(axis: Axes, losses: list[History]) -> None:
     for curve in losses:
         steps, values = _thin(curve.steps), _thin(curve.values)
         is_total = curve.name == "loss"
@@ -70,7 +70,7 @@ def _draw_losses(axis: Axes, losses: list[Curve]) -> None:
     axis.legend(fontsize="small", ncols=2)
 
 
-def _draw_validation(axis: Axes, curve: Curve) -> None:
+def _draw_validation(axis: Axes, curve: History) -> None:
     axis.plot(curve.steps, curve.values, color="tab:red", marker="o", markersize=4)
     if np.isfinite(curve.values).any():
         axis.annotate(

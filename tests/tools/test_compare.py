@@ -1,20 +1,20 @@
-"""The contest: it compares like with like, finds what is there, and can say that DF-Mamba loses."""
+"""The comparison: it compares like with like, finds what is there, and can say that DF-Mamba loses."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import compare
 from dfmamba.engine.errors import ConfigError
+from dfmamba.evaluation import comparison
 from dfmamba.synthesis.interhand26m import write_interhand26m
 
 ROOT = Path(__file__).parents[2]
-specification = importlib.util.spec_from_file_location("contest", ROOT / "tools" / "contest.py")
-contest = importlib.util.module_from_spec(specification)
-specification.loader.exec_module(contest)
-NANO, PLAIN = (ROOT / "configs" / "contest" / f"{name}.py" for name in ("dfmamba_nano", "dfmamba_nano_no_deformation"))
+NANO, PLAIN = (
+    ROOT / "configs" / "comparison" / f"{name}.py" for name in ("dfmamba_nano", "dfmamba_nano_no_deformation")
+)
 
 
 def simulated_truth(rng, images=120):
@@ -34,23 +34,23 @@ def simulated_errors(rng, mean_mm, images=120):
 @pytest.mark.parametrize(
     ("second_mm", "expected"), [(22.0, "worse than ours"), (18.0, "better than ours"), (20.0, "no difference shown")]
 )
-def test_the_verdict_follows_the_errors(second_mm, expected):
+def test_the_conclusion_follows_the_errors(second_mm, expected):
     rng = np.random.default_rng(1)
     truth = simulated_truth(rng)
     errors = {"ours": simulated_errors(rng, 20.0), "theirs": simulated_errors(rng, second_mm)}
-    ours, theirs = contest.judge(["ours", "theirs"], errors, truth["valid"], truth)
-    assert contest.verdict(ours, "ours") == "-"
-    assert contest.verdict(theirs, "ours") == expected
+    ours, theirs = comparison.summarise(["ours", "theirs"], errors, truth["valid"], truth)
+    assert comparison.conclusion(ours, "ours") == "-"
+    assert comparison.conclusion(theirs, "ours") == expected
     assert theirs["over_seeds"].mean == pytest.approx(errors["theirs"].mean())
     assert theirs["difference"].mean == pytest.approx(errors["theirs"].mean() - errors["ours"].mean())
 
 
-def test_grades_are_thirds_by_hidden_joints():
+def test_thirds_are_by_hidden_joints():
     truth = simulated_truth(np.random.default_rng(2))
-    grades = contest.grade_by_occlusion(truth)
-    assert [len(rows) for rows, _ in grades] == [40, 40, 40]
-    assert sorted(np.concatenate([rows for rows, _ in grades])) == list(range(120))
-    shares = [share for _, share in grades]
+    thirds = comparison.occlusion_thirds(truth)
+    assert [len(rows) for rows, _ in thirds] == [40, 40, 40]
+    assert sorted(np.concatenate([rows for rows, _ in thirds])) == list(range(120))
+    shares = [share for _, share in thirds]
     assert shares == sorted(shares)
     assert shares[0] < shares[2]
 
@@ -59,14 +59,14 @@ def test_only_models_may_differ(tmp_path):
     unfair = tmp_path / "unfair.py"
     unfair.write_text(f"_base_ = ['{NANO}']\noptim_wrapper = dict(optimizer=dict(lr=1e-2))\n")
     with pytest.raises(ConfigError, match=r"differs from .* in optim_wrapper\.optimizer\.lr: 0\.01 and 0\.0015"):
-        contest.load_contestants([NANO, unfair], [])
+        compare.load_configs([NANO, unfair], [])
     with pytest.raises(ConfigError, match="different file names"):
-        contest.load_contestants([NANO, NANO], [])
-    assert len(contest.load_contestants(sorted((ROOT / "configs" / "contest").glob("*.py")), [])) >= 4
+        compare.load_configs([NANO, NANO], [])
+    assert len(compare.load_configs(sorted((ROOT / "configs" / "comparison").glob("*.py")), [])) >= 4
 
 
 @pytest.mark.slow
-def test_a_small_contest_from_training_to_report(tmp_path, monkeypatch, capsys):
+def test_a_small_comparison_from_training_to_report(tmp_path, monkeypatch, capsys):
     write_interhand26m(tmp_path / "data", {"train": 16, "val": 8, "test": 16}, seed=0, view_spread_deg=30)
     options = [
         f"{loader}.dataset.data_root={tmp_path / 'data'}"
@@ -81,7 +81,7 @@ def test_a_small_contest_from_training_to_report(tmp_path, monkeypatch, capsys):
         "test_dataloader.persistent_workers=False",
     ]
     command = [
-        "contest",
+        "compare",
         str(NANO),
         str(PLAIN),
         "--seeds",
@@ -93,16 +93,16 @@ def test_a_small_contest_from_training_to_report(tmp_path, monkeypatch, capsys):
         *options,
     ]
     monkeypatch.setattr("sys.argv", command)
-    contest.main()
+    compare.main()
     table = capsys.readouterr().out
     assert "| dfmamba_nano_no_deformation |" in table
-    report = json.loads((tmp_path / "out" / "contest.json").read_text())
+    report = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert [row["config"] for row in report["results"]] == [NANO.stem, PLAIN.stem]
     assert "SYNTHETIC" in report["header"].upper()
     # the same number as the evaluator's own
     result = (tmp_path / "out" / NANO.stem / "seed0" / "test.log").read_text()
     assert f"{report['results'][0]['by_seed_mm'][0]:.2f}" in result
-    assert (tmp_path / "out" / "contest.png").stat().st_size > 5000
+    assert (tmp_path / "out" / "comparison.png").stat().st_size > 5000
 
-    contest.main()  # nothing is trained again
+    compare.main()  # nothing is trained again
     assert capsys.readouterr().out.count("is there") == 4

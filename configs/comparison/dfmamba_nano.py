@@ -1,12 +1,12 @@
-"""Contest on SYNTHETIC interacting hands (tools/contest.py): nano DF-Mamba. The other contestants inherit the budget.
+"""Comparison on SYNTHETIC interacting hands (tools/compare.py): nano DF-Mamba. The other configs inherit the budget.
 
-Data: tools/make_dataset.py interhand26m --out data/synthetic_contest --train 2400 --test 600 --view-spread 30. Sizes are
+Data: tools/make_dataset.py interhand26m --out data/synthetic_comparison --train 2400 --test 600 --view-spread 30. Sizes are
 small enough to finish on two CPU cores; the errors say nothing about real hands.
 """
 
 _base_ = ["../demo/dfmamba_interhand_demo.py"]
 
-data_root = "data/synthetic_contest"
+data_root = "data/synthetic_comparison"
 train_dataloader = dict(dataset=dict(data_root=data_root))
 val_dataloader = dict(dataset=dict(data_root=data_root))
 test_dataloader = dict(dataset=dict(data_root=data_root))

@@ -1,4 +1,4 @@
-"""The flesh on the bones: tapered capsules, one table for the skin (`surface`) and for touching (`contact`).
+"""A hand as tapered capsules around its bones: one table for the skin (`surface`) and for contact (`contact`).
 
 A capsule is the hull of two balls. It is fixed to one bone, so a posed hand's capsules come from one small product.
 Breadths are rounded from anthropometric tables of adult hands (finger breadth at the middle and end joint).
@@ -12,7 +12,7 @@ from dfmamba.geometry import Array
 from dfmamba.skeleton import FINGERS
 from dfmamba.synthesis.hand import BONE, SEGMENTS, Articulation, HandShape, thumb_base
 
-PALM = -1  # stands for "no finger" in `Flesh.finger`
+PALM = -1  # stands for "no finger" in `Capsules.finger`
 # Radii at joint 1, 2, 3 and in the fingertip, mm.
 FINGER_RADII_MM = np.array(
     [
@@ -29,7 +29,7 @@ FOREARM_MM = 300.0
 
 
 @dataclass(frozen=True)
-class Flesh:
+class Capsules:
     """Capsules of one hand, each in the frame of its bone.
 
     Attributes:
@@ -132,14 +132,14 @@ def _finger_capsules(shape: HandShape, finger: int) -> list[tuple]:
     return rows
 
 
-def flesh_of(shape: HandShape) -> Flesh:
+def hand_capsules(shape: HandShape) -> Capsules:
     """Return the capsules of one subject's hand: palm and forearm first, then finger by finger."""
     rows = _palm_capsules(shape)
     for finger in range(len(FINGERS)):
         rows += _finger_capsules(shape, finger)
     rows += _thumb_ball(shape)
     bone, fingers, segment, start, end, r0, r1, is_pad = zip(*rows, strict=True)
-    return Flesh(
+    return Capsules(
         np.array(bone),
         np.array(fingers),
         np.array(segment),

@@ -1,0 +1,109 @@
+"""Trained models against each other on one test set: mean errors with intervals, thirds by hidden joints, conclusions.
+
+Used by `tools/compare.py`. A ground truth here is a dict: `joints` (N, 42, 3) in mm, `valid` (N, 42), `sequence` (N,),
+numbers from 0.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfmamba.evaluation.confidence import Interval, bootstrap, interval_over_seeds, sum_by_sequence
+from dfmamba.evaluation.occlusion import hidden_share
+from dfmamba.skeleton import TWO_HANDS
+
+THIRDS = ("fewest hidden joints", "middle", "most hidden joints")
+
+
+def occlusion_thirds(truth: Mapping[str, NDArray[Any]]) -> list[tuple[NDArray[np.int64], float]]:
+    """Return the rows and the mean share of hidden joints of each third of the test images, fewest hidden first."""
+    share = hidden_share(truth["joints"], truth["valid"], TWO_HANDS)
+    order = np.argsort(share, kind="stable")
+    return [(rows, float(np.nanmean(share[rows]))) for rows in np.array_split(order, len(THIRDS))]
+
+
+def summarise(
+    names: Sequence[str],
+    errors: Mapping[str, NDArray[np.floating]],
+    valid: NDArray[np.bool_],
+    truth: Mapping[str, NDArray[Any]],
+) -> list[dict[str, Any]]:
+    """Return a row of the report for each config.
+
+    Args:
+        names: Of the configs; differences are to the first one.
+        errors: By name, (seeds, N, 42) in mm.
+        valid: Which of them count, (N, 42).
+        truth: See the module's text.
+    """
+    count = int(truth["sequence"].max()) + 1
+    thirds = occlusion_thirds(truth)
+    sums = {name: sum_by_sequence(errors[name], valid, truth["sequence"], count) for name in names}
+    table = []
+    for name in names:
+        by_seed = np.where(valid, errors[name], 0).sum(axis=(1, 2)) / valid.sum()
+        row: dict[str, Any] = {
+            "config": name,
+            "by_seed_mm": by_seed.tolist(),
+            "over_seeds": interval_over_seeds(by_seed),
+            "over_seeds_and_sequences": bootstrap(sums[name]),
+        }
+        row["occlusion_thirds"] = [
+            {
+                "third": third,
+                "images": len(rows),
+                "hidden_share": share,
+                "interval": bootstrap(
+                    sum_by_sequence(errors[name][:, rows], valid[rows], truth["sequence"][rows], count)
+                ),
+            }
+            for third, (rows, share) in zip(THIRDS, thirds, strict=True)
+        ]
+        if name != names[0]:
+            row["difference"] = bootstrap(sums[name], sums[names[0]])
+        table.append(row)
+    return table
+
+
+def conclusion(row: Mapping[str, Any], first: str) -> str:
+    """Say what the interval of the difference to the first config shows."""
+    if "difference" not in row:
+        return "-"
+    _, low, high = row["difference"]
+    return f"worse than {first}" if low > 0 else f"better than {first}" if high < 0 else "no difference shown"
+
+
+def as_markdown(table: Sequence[Mapping[str, Any]], header: str) -> str:
+    """Return the report: what `summarise` gives, with `parameters_m` and `training_s` in each row."""
+    first = table[0]["config"]
+
+    def show(interval: Interval) -> str:
+        return f"{interval[0]:.2f} ({interval[1]:.2f} to {interval[2]:.2f})"
+
+    lines = [
+        header,
+        "",
+        "| config | params M | training s | MPJPE mm (95 % over seeds) "
+        f"| (95 % over seeds and sequences) | minus {first} | conclusion |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['config']} | {row['parameters_m']:.2f} | {row['training_s']:.0f} | {show(row['over_seeds'])} "
+        f"| {show(row['over_seeds_and_sequences'])} | {show(row['difference']) if 'difference' in row else '-'} "
+        f"| {conclusion(row, first)} |"
+        for row in table
+    ]
+    thirds = table[0]["occlusion_thirds"]
+    lines += [
+        "",
+        "By share of hidden joints, thirds of the test images, MPJPE mm (95 % over seeds and sequences):",
+        "",
+        "| config | " + " | ".join(f"{third['third']} ({third['hidden_share']:.0%} hidden)" for third in thirds) + " |",
+        "|---" * (len(thirds) + 1) + "|",
+    ]
+    for row in table:
+        intervals = [show(third["interval"]) for third in row["occlusion_thirds"]]
+        lines.append(f"| {' | '.join([row['config'], *intervals])} |")
+    return "\n".join(lines) + "\n"
