@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from dfmamba.models.backbones.spatial_mamba import SpatialMambaBlock
 from dfmamba.models.backbones.vmamba import VSSBlock
-from dfmamba.models.blocks import DSSM, SSM, ConvBlock, DropPath, GatedBlock, TokenConv
+from dfmamba.models.blocks import DSSM, SSM, ConvBlock, DropPath, GatedBlock, TokenConv, init_weights
 from dfmamba.ops import deform_sample, selective_scan
 
 
@@ -156,3 +156,14 @@ def test_conv_block_is_residual():
 def test_wrong_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         DSSM(64, **options)
+
+
+@pytest.mark.parametrize("mixer", [SSM, DSSM])
+def test_the_step_size_projection_starts_uniform_as_in_mamba(mixer):
+    """Within +-1 / sqrt(rank), also where `init_weights` has given every linear layer its own start before."""
+    torch.manual_seed(0)
+    module = mixer(512, rank=16).apply(init_weights)
+    weight, bound = module.project_delta.weight, 16**-0.5
+    assert weight.abs().max() <= bound
+    assert weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.03)
+    assert module.project_input.weight.std().item() == pytest.approx(0.02, rel=0.03)
