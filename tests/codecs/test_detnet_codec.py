@@ -123,6 +123,7 @@ def test_joints_that_are_not_annotated_do_not_count():
     child = HAND_JOINTS.index("middle3")  # has no direction without its parent
     assert np.flatnonzero(targets["delta_weights"][0] == 0).tolist() == [child, MIDDLE2]
     assert not targets["heatmaps"][MIDDLE2].any()
+    assert not targets["deltas"][0, [child, MIDDLE2]].any()
 
 
 @pytest.mark.parametrize("missing", [WRIST, MIDDLE1])

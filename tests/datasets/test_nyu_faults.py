@@ -94,6 +94,16 @@ RECORD_FAULTS = {
         CENTRES,
         "record 1: .*meets the image of 640",
     ),
+    "15 px in the image at its right": (  # the centre of the last pixel is at 639
+        set_value("centre_pixel", (1, 0), [624 + 110 * 588.03 / 800, 240, 800]),
+        CENTRES,
+        "record 1: .*meets the image of 640",
+    ),
+    "15 px in the image at its bottom": (
+        set_value("centre_pixel", (1, 0), [320, 464 + 110 * 587.07 / 800, 800]),
+        CENTRES,
+        "record 1: .*meets the image of 640",
+    ),
     "centre in metres": (set_value("centre_pixel", (1, 0), [0.01, 0.02, -0.8]), CENTRES, "record 1: expected a finite"),
 }
 

@@ -385,9 +385,10 @@ def test_assemblyhands_is_the_definition(rng):
     assert (metrics["hands"], metrics["hands_bonescaled"]) == (len(plain[WRIST]), len(scaled[WRIST]))
 
 
-def test_the_bone_scale_takes_the_size_from_the_truth(rng):
+@pytest.mark.parametrize("size", [0.5, 1e-3])  # the second: hands of a model whose unit is not mm
+def test_the_bone_scale_takes_the_size_from_the_truth(size, rng):
     pred, truth, valid, _ = random_hands(rng)
-    small, original = (score_assemblyhands(joints, truth, valid).metrics for joints in (0.5 * pred, pred))
+    small, original = (score_assemblyhands(joints, truth, valid).metrics for joints in (size * pred, pred))
     name = "MPJPE_rr_bonescaled_pooled_hands_mm"
     assert small[name] == pytest.approx(original[name])
     assert small["MPJPE_rr_pooled_hands_mm"] > 1.5 * original["MPJPE_rr_pooled_hands_mm"]

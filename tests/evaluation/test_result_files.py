@@ -155,9 +155,10 @@ def test_nyu_names_are_written_where_frames_are_missing(rng, tmp_path):
     np.testing.assert_allclose(back.joints_mm, table.joints_mm[::-1], atol=2e-4)
     with pytest.raises(ValueError, match="expected each frame once, got frame 4 again"):
         write_result_file("nyu", tmp_path / "file", table.rows([0, 0]))
-    table.joints_mm[0, 0, 2] = -5
-    with pytest.raises(ValueError, match=r"joints in front of the camera, got a depth of -5\.0 mm"):
-        write_result_file("nyu", tmp_path / "file", table)
+    for depth in (-5.0, 0.0):
+        table.joints_mm[0, 0, 2] = depth
+        with pytest.raises(ValueError, match=f"joints in front of the camera, got a depth of {depth} mm"):
+            write_result_file("nyu", tmp_path / "file", table)
 
 
 @pytest.mark.parametrize(

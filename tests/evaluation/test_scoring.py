@@ -4,6 +4,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 
 import dfmamba.evaluation.units
 from dfmamba.datasets.nyu.doubts import doubt_about_nyu_truth
@@ -287,6 +288,18 @@ def test_curves_are_drawn(tmp_path, rng):
     assert (tmp_path / "new" / "one.png").read_bytes().startswith(b"\x89PNG")
     drawing = (tmp_path / "two.svg").read_text()
     assert drawing.count("<path") > 10
+
+
+def test_curves_are_drawn_in_per_cent(tmp_path, monkeypatch):
+    drawn, plot = {}, Axes.plot
+
+    def record(axes, x, y, **style):
+        drawn[style["label"]] = x.tolist(), y.tolist()
+        return plot(axes, x, y, **style)
+
+    monkeypatch.setattr(Axes, "plot", record)
+    draw_curves(tmp_path / "one.svg", {"a": {"rising": Curve(np.array([20.0, 30, 40]), np.array([0, 0.25, 1]))}}, "")
+    assert drawn == {"rising": ([20, 30, 40], [0, 25, 100])}
 
 
 def texts_of(path):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from dfmamba.models import DFMamba
 from dfmamba.models.backbones.spatial_mamba import SpatialMambaBlock
 from dfmamba.models.layers.conv_block import ConvBlock
 from dfmamba.models.layers.drop_path import DropPath
@@ -161,3 +162,14 @@ def test_conv_block_is_residual():
 def test_wrong_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         DSSM(64, **options)
+
+
+@pytest.mark.parametrize("mixer", [SSM, DSSM])
+def test_the_step_size_projection_starts_uniform_as_in_mamba(mixer):
+    """Within +-1 / sqrt(rank), also where a backbone has given every linear layer its own start before."""
+    torch.manual_seed(0)
+    module = mixer(512, dt_rank=16).apply(DFMamba("nano").start)
+    weight, bound = module.dt_proj.weight, 16**-0.5
+    assert weight.abs().max() <= bound
+    assert weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.03)
+    assert module.x_proj.weight.std().item() == pytest.approx(0.02, rel=0.03)

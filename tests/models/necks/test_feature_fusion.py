@@ -60,6 +60,14 @@ def test_size_by_hand():
     assert module.out_channels == 256
 
 
+def test_start_keeps_the_variance_through_relu():
+    """Normal with variance 2 / (outputs x kernel area), biases 0."""
+    module = neck(in_channels=[128, 96], out_channels=64)
+    for convolution, area in ((module.projections[0], 1), (module.projections[1], 1), (module.squeeze[0], 9)):
+        assert convolution.weight.std().item() == pytest.approx((2 / (64 * area)) ** 0.5, rel=0.04)
+    assert all((projection.bias == 0).all() for projection in module.projections)
+
+
 def test_one_level_is_enough():
     (out,) = neck(in_channels=[4])(levels()[:1])
     assert out.shape == (2, 5, 6, 8)
