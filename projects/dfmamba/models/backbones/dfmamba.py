@@ -140,9 +140,9 @@ class DFMamba(StagedBackbone):
         downsample = nn.Identity() if same else nn.Sequential(*_conv(in_channels, spec.channels, stride))
         return (Stage if block == "conv" else TokenStage)(downsample, blocks)
 
-    def start(self, module: nn.Module) -> None:
+    def _init_weights(self, module: nn.Module) -> None:
         """Initialise one module; convolutions too, but for depthwise ones."""
-        super().start(module)
+        super()._init_weights(module)
         if isinstance(module, nn.Conv2d) and module.groups == 1:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 

@@ -110,7 +110,7 @@ class StagedBackbone(BaseModule):
         self.out_norms = nn.ModuleList(
             LayerNorm2d(specs[i].channels) if out_norm else nn.Identity() for i in self.out_indices
         )
-        self.apply(self.start)
+        self.apply(self._init_weights)
         self.freeze()
 
     def _build(self, specs: Sequence[StageSpec], in_channels: int, drop_path_rate: float, with_cp: bool) -> None:
@@ -157,7 +157,7 @@ class StagedBackbone(BaseModule):
         """
         raise NotImplementedError
 
-    def start(self, module: nn.Module) -> None:
+    def _init_weights(self, module: nn.Module) -> None:
         """Initialise one module; for `nn.Module.apply`, which comes to the parts first and to their SSM last.
 
         Linear layers start as in the papers' code, convolutions as in torch.
