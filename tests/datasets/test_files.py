@@ -413,6 +413,10 @@ HOSTILE_MAT = {
     "structure": (lambda: mat(joints={"a": 1}), "'joints', which is a cell, structure or object"),
     "variable missing": (lambda: mat(other=np.eye(2)), r"no variable \['joints'\], only \['other'\]"),
     "more bytes than allowed": (lambda: mat(joints=np.zeros(200_000)), "arrays of 16000.. bytes, more than 1000000"),
+    "more bytes than allowed once read": (
+        lambda: mat(joints=np.zeros(200_000, dtype=np.uint8)),  # 8 bytes a number, whatever the file keeps it as
+        "arrays of 1600000 bytes, more than 1000000",
+    ),
     "cut short": (lambda: mat(joints=np.arange(10**4) % 77.0)[:-200], "complete MATLAB file"),
     "version 7.3": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(600), "complete MATLAB file"),
     "empty": (lambda: b"", "complete MATLAB file"),
