@@ -9,7 +9,6 @@ PyTorch port. The AUC with 16 points has the thresholds of the authors' own `cal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dfmamba.datasets.assemblyhands.protocol import bone_scaled_errors
 from dfmamba.evaluation.constant_pose import best_constant_pose
 from dfmamba.evaluation.functional import area_under, average_errors, joint_errors, root_align, split_hands
 from dfmamba.evaluation.scores import (
@@ -17,6 +16,7 @@ from dfmamba.evaluation.scores import (
     JointTable,
     Protocol,
     Scores,
+    bone_scaled_errors,
     count_rows,
     joint_details,
     pck,

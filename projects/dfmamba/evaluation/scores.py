@@ -14,8 +14,11 @@ from dfmamba.evaluation.functional import (
     per_joint_mean,
     require_roots,
     root_align,
+    scale_to_bone,
 )
-from dfmamba.skeleton import FINGERS, Skeleton, skeleton_with
+from dfmamba.skeleton import FINGERS, HAND_JOINTS, WRIST, Skeleton, skeleton_with
+
+SCALE_BONE = (WRIST, HAND_JOINTS.index("middle1"))  # S2DHand's unit of length, and DetNet's
 
 
 class Errors(NamedTuple):
@@ -157,6 +160,12 @@ def require_joints(valid: ArrayLike, *joints: int) -> NDArray[np.bool_]:
     """
     mask = np.array(valid, dtype=bool)
     return mask & mask[:, list(joints)].all(axis=1, keepdims=True)
+
+
+def bone_scaled_errors(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike) -> Errors:
+    """Return root-relative errors (hands, 21) after S2DHand's scale; hands without a valid middle1 do not count."""
+    scaled = scale_to_bone(pred, truth, SCALE_BONE)
+    return root_relative_errors(scaled, truth, require_joints(valid, *SCALE_BONE))
 
 
 def count_rows(errors: Errors) -> int:

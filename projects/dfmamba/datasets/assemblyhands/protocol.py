@@ -13,24 +13,23 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dfmamba.evaluation.functional import area_under, average_errors, scale_to_bone, split_hands
+from dfmamba.evaluation.functional import area_under, average_errors, split_hands
 from dfmamba.evaluation.scores import (
     Errors,
     JointTable,
     Protocol,
     Scores,
+    bone_scaled_errors,
     constant_pose_errors,
     count_rows,
     joint_details,
     pck,
-    require_joints,
     root_relative_errors,
 )
 from dfmamba.geometry import move_rigidly
-from dfmamba.skeleton import HAND_JOINTS, TWO_HANDS, WRIST
+from dfmamba.skeleton import TWO_HANDS
 
 THRESHOLDS_MM = np.linspace(20, 50, 15)
-BONE = (WRIST, HAND_JOINTS.index("middle1"))  # S2DHand's unit of length
 
 
 def score_assemblyhands(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike) -> Scores:
@@ -66,12 +65,6 @@ def score_assemblyhands(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike) -> 
         "hands_bonescaled": count_rows(scaled),
     }
     return Scores(metrics, curves, {"all": joint_details(errors)})
-
-
-def bone_scaled_errors(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike) -> Errors:
-    """Return root-relative errors (hands, 21) after S2DHand's scale; hands without a valid middle1 do not count."""
-    scaled = scale_to_bone(pred, truth, BONE)
-    return root_relative_errors(scaled, truth, require_joints(valid, *BONE))
 
 
 def _score_tables(pred: JointTable, truth: JointTable) -> Scores:
