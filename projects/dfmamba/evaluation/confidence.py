@@ -57,9 +57,11 @@ def bootstrap(
     rng = np.random.default_rng(seed)
     sequences = len(ours.counts)
 
-    def mean_of(errors: SequenceErrors, weights: NDArray) -> NDArray:
+    def mean_of(errors: SequenceErrors, weights: NDArray[np.int64]) -> NDArray[np.floating]:
         seeds = rng.integers(0, len(errors.sums), (len(weights), len(errors.sums)))
-        return (errors.sums[seeds].mean(axis=1) * weights).sum(axis=1) / (weights * errors.counts).sum(axis=1)
+        sums = (errors.sums[seeds].mean(axis=1) * weights).sum(axis=1)
+        means: NDArray[np.floating] = sums / (weights * errors.counts).sum(axis=1)
+        return means
 
     weights = rng.multinomial(sequences, np.full(sequences, 1 / sequences), draws)
     with np.errstate(invalid="ignore"):  # draws of sequences without any joint that counts are left out below

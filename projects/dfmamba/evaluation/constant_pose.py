@@ -39,7 +39,7 @@ def best_constant_pose(
     )
 
 
-def _geometric_median(points: NDArray, tolerance: float, max_steps: int) -> NDArray[np.float64]:
+def _geometric_median(points: NDArray[np.floating], tolerance: float, max_steps: int) -> NDArray[np.float64]:
     """Return the point with the least sum of distances to points (n, 3).
 
     The points are kept in float32 relative to a place near the result (the medians of the coordinates of some of
@@ -50,7 +50,7 @@ def _geometric_median(points: NDArray, tolerance: float, max_steps: int) -> NDAr
         return np.full(3, np.nan)
     start = np.median(points[:: 1 + len(points) // START_POINTS], axis=0).astype(np.float64)
     columns = np.ascontiguousarray((points - start).T, dtype=np.float32)
-    median = np.zeros(3)
+    median: NDArray[np.float64] = np.zeros(3)
     for _ in range(max_steps):
         pull, weight, here = _pull(columns, median.astype(np.float32))
         strength = np.linalg.norm(pull)
@@ -60,7 +60,8 @@ def _geometric_median(points: NDArray, tolerance: float, max_steps: int) -> NDAr
         median += step
         if np.linalg.norm(step) < tolerance:
             break
-    return start + median
+    median += start
+    return median
 
 
 def _pull(columns: NDArray[np.float32], place: NDArray[np.float32]) -> tuple[NDArray[np.float64], float, int]:

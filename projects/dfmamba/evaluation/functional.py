@@ -13,7 +13,7 @@ Names of protocols:
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,7 +36,8 @@ def root_align(joints: ArrayLike, root_of_joint: Sequence[int]) -> Array:
            [ 0.,  0.,  0.]])
     """
     joints = np.asarray(joints)
-    return joints - joints[..., list(root_of_joint), :]
+    relative: NDArray[np.floating] = joints - joints[..., list(root_of_joint), :]
+    return relative
 
 
 def require_roots(valid: ArrayLike, root_of_joint: Sequence[int]) -> NDArray[np.bool_]:
@@ -46,11 +47,12 @@ def require_roots(valid: ArrayLike, root_of_joint: Sequence[int]) -> NDArray[np.
     array([[False, False],
            [ True,  True]])
     """
-    mask = np.array(valid, dtype=bool)
-    return mask & mask[:, list(root_of_joint)]
+    mask: NDArray[np.bool_] = np.array(valid, dtype=bool)
+    mask &= mask[:, list(root_of_joint)]
+    return mask
 
 
-def split_hands(values: ArrayLike) -> NDArray:
+def split_hands(values: ArrayLike) -> NDArray[Any]:
     """Turn two hands a sample (N, 42, ...) into one a row (2N, 21, ...), right and left in turn; (N, 21, ...) stays.
 
     Raises:
@@ -83,7 +85,8 @@ def scale_to_bone(pred: ArrayLike, truth: ArrayLike, bone: tuple[int, int]) -> A
     """
     pred, truth = np.asarray(pred), np.asarray(truth)
     length, true_length = (np.linalg.norm(joints[:, bone[0]] - joints[:, bone[1]], axis=-1) for joints in (pred, truth))
-    return pred * (true_length / np.where(length > 0, length, np.nan))[:, None, None]
+    scaled: NDArray[np.floating] = pred * (true_length / np.where(length > 0, length, np.nan))[:, None, None]
+    return scaled
 
 
 def joint_errors(pred: ArrayLike, truth: ArrayLike) -> Array:
@@ -95,7 +98,8 @@ def joint_errors(pred: ArrayLike, truth: ArrayLike) -> Array:
     pred, truth = np.asarray(pred), np.asarray(truth)
     if pred.shape != truth.shape:
         raise ValueError(f"pred and truth: expected the same shape, got {pred.shape} and {truth.shape}")
-    return np.linalg.norm(pred - truth, axis=-1)
+    errors: NDArray[np.floating] = np.linalg.norm(pred - truth, axis=-1)
+    return errors
 
 
 def per_joint_mean(values: ArrayLike, valid: ArrayLike | None = None) -> Array:
@@ -106,7 +110,8 @@ def per_joint_mean(values: ArrayLike, valid: ArrayLike | None = None) -> Array:
     """
     values, mask = _masked(values, valid)
     with np.errstate(invalid="ignore"):
-        return np.where(mask, values, 0).sum(axis=0) / mask.sum(axis=0)
+        means: NDArray[np.floating] = np.where(mask, values, 0).sum(axis=0) / mask.sum(axis=0)
+    return means
 
 
 def mpjpe(
@@ -210,7 +215,8 @@ def pck_curve_of_errors(errors: ArrayLike, thresholds_mm: ArrayLike, valid: Arra
         np.searchsorted(np.sort(errors[mask[:, joint], joint]), thresholds, side="right") / mask[:, joint].sum()
         for joint in joints
     ]  # NaN sorts behind all numbers
-    return np.mean(curves, axis=0)
+    mean: NDArray[np.floating] = np.mean(curves, axis=0)
+    return mean
 
 
 def pck_auc(

@@ -38,14 +38,16 @@ def hidden_share(joints_mm: ArrayLike, valid: ArrayLike, skeleton: Skeleton) -> 
     """Return the share of the valid joints that are hidden, (N,); NaN where none is valid. See `hidden_joints`."""
     hidden, valid = hidden_joints(joints_mm, valid, skeleton), np.asarray(valid, dtype=bool)
     counts = valid.sum(axis=1)
-    return np.divide(hidden.sum(axis=1), counts, out=np.full(len(valid), np.nan), where=counts > 0)
+    share: NDArray[np.floating] = np.full(len(valid), np.nan)
+    np.divide(hidden.sum(axis=1), counts, out=share, where=counts > 0)
+    return share
 
 
-def _hidden(joints: NDArray, valid: NDArray, skeleton: Skeleton) -> NDArray[np.bool_]:
+def _hidden(joints: NDArray[np.floating], valid: NDArray[np.bool_], skeleton: Skeleton) -> NDArray[np.bool_]:
     """Return `hidden_joints` of some samples."""
     distance = np.linalg.norm(joints, axis=-1)
     ray = joints / np.maximum(distance, 1e-9)[..., None]
-    hidden = np.zeros_like(valid)
+    hidden: NDArray[np.bool_] = np.zeros_like(valid)
     for child, parent in skeleton.bones:
         can_hide = valid[:, child] & valid[:, parent]
         others = np.delete(np.arange(joints.shape[1]), [child, parent])
@@ -55,4 +57,5 @@ def _hidden(joints: NDArray, valid: NDArray, skeleton: Skeleton) -> NDArray[np.b
             off_ray = np.linalg.norm(point[:, None] - depth[..., None] * ray[:, others], axis=-1)
             in_front = depth < distance[:, others] - 2 * BONE_RADIUS_MM
             hidden[:, others] |= can_hide[:, None] & (depth > 0) & in_front & (off_ray < BONE_RADIUS_MM)
-    return hidden & valid
+    hidden &= valid
+    return hidden

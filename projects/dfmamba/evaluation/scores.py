@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -47,7 +47,7 @@ class Scores(NamedTuple):
 
     metrics: dict[str, float]
     curves: dict[str, Curve]
-    details: dict[str, dict[str, dict]]
+    details: dict[str, dict[str, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class JointTable:
     ids: Sequence[int | str]
     joints_mm: NDArray[np.floating]
     valid: NDArray[np.bool_]
-    fields: Mapping[str, NDArray] = field(default_factory=dict)
+    fields: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     source: str = ""
     has_every_record: bool = False
 
@@ -173,7 +173,7 @@ def count_rows(errors: Errors) -> int:
     return int(errors.valid.any(axis=1).sum())
 
 
-def joint_details(errors: Errors) -> dict[str, dict]:
+def joint_details(errors: Errors) -> dict[str, dict[str, Any]]:
     """Return errors by joint and by finger, and numbers of valid samples; NaN where there are none."""
     skeleton = skeleton_with(errors.valid.shape[1])
     means, counts = per_joint_mean(*errors), errors.valid.sum(axis=0)
@@ -187,7 +187,7 @@ def joint_details(errors: Errors) -> dict[str, dict]:
     }
 
 
-def stack_fields(fields: Sequence[Mapping[str, NDArray]]) -> dict[str, NDArray]:
+def stack_fields(fields: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     """Join the fields of samples; one that only some samples have is NaN in the others.
 
     >>> stack_fields([{"a": np.array([1.0, 2.0])}, {}])

@@ -1,0 +1,1 @@
+"""What `tools/benchmark.py` does: models by name, their speed and memory on this machine, a picture of both."""

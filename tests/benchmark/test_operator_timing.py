@@ -1,0 +1,64 @@
+"""The benchmark of the operator compares like with like, and its figures mean what they are called."""
+
+import pytest
+import torch
+from PIL import Image
+
+from dfmamba.benchmark import operator_timing
+from dfmamba.benchmark.plots import draw_operator_times
+
+SIZE = (6, 5)
+
+
+@pytest.fixture
+def arguments():
+    torch.manual_seed(0)
+    return operator_timing.make_arguments(2, 64, *SIZE, 4, "cpu", torch.float32)
+
+
+def test_all_candidates_compute_the_same(arguments):
+    functions, leaves = operator_timing.candidates(arguments, SIZE)
+    assert {"reference", "public parts"} <= set(functions) == set(leaves)
+    expected = functions["reference"]()
+    for name, function in functions.items():
+        torch.testing.assert_close(
+            function(), expected, rtol=1e-4, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}"
+        )
+
+
+def test_every_leaf_gets_a_gradient(arguments):
+    functions, leaves = operator_timing.candidates(arguments, SIZE)
+    for name, function in functions.items():
+        gradients = operator_timing.forward_and_backward(function, leaves[name])()
+        assert all(gradient is not None for gradient in gradients), name
+
+
+def test_kept_memory_is_what_the_backward_pass_needs_beside_the_arguments():
+    leaf = torch.ones(1024, 256, requires_grad=True)  # 1 MiB
+    assert operator_timing.kept_mib(lambda: leaf * leaf, [leaf]) == 0
+    assert operator_timing.kept_mib(lambda: leaf.exp(), [leaf]) == 1  # its result
+    assert operator_timing.kept_mib(lambda: leaf.exp().exp(), [leaf]) == 2
+
+
+def test_slope_is_the_exponent():
+    assert operator_timing.slope([10, 100, 1000], [3e-5, 3e-3, 3e-1]) == pytest.approx(2)
+
+
+def test_medians_are_of_every_function():
+    calls = []
+    medians = operator_timing.interleaved_medians(
+        {name: lambda name=name: calls.append(name) for name in "ab"}, "cpu", 3
+    )
+    assert set(medians) == {"a", "b"}
+    assert calls.count("a") == calls.count("b") == 2 + 3 * 5
+    assert calls[4:9] == ["a"] * 5
+    assert calls[9:14] == ["b"] * 5
+
+
+def test_the_picture_is_drawn_for_whatever_was_timed(tmp_path):
+    rows = [
+        {"batch": 1, "shape": "64, 8x8, N 16", "candidate": name, "forward_ms": 1.0} for name in ("reference", "cpu")
+    ]
+    draw_operator_times(rows, {64: (1e-3, 2e-3), 256: (4e-3, 8e-3)}, tmp_path / "times.png")
+    with Image.open(tmp_path / "times.png") as picture:
+        assert len(picture.convert("L").getcolors()) > 10
