@@ -404,6 +404,25 @@ def test_a_hand_without_size_cannot_be_scaled(rng):
     assert 20 < metrics["MPJPE_rr_pooled_hands_mm"] < 200
 
 
+def test_assemblyhands_in_the_world_is_scored_in_the_cameras_frames(rng):
+    pred, truth, valid, _ = random_hands(rng)
+    turns = np.linalg.qr(rng.normal(size=(len(pred), 3, 3)))[0]
+    places = 100 * rng.normal(size=(len(pred), 3))
+    in_camera = [
+        [[turn @ point + place for point in joints] for joints, turn, place in zip(table, turns, places, strict=True)]
+        for table in (pred, truth)
+    ]
+    extrinsic = np.concatenate([turns, places[..., None]], axis=2)
+    tables = (
+        JointTable(range(len(pred)), pred, np.ones_like(valid)),
+        JointTable(range(len(pred)), truth, valid, {"extrinsic": extrinsic}),
+    )
+    expected = score_assemblyhands(np.array(in_camera[0]), np.array(in_camera[1]), valid).metrics
+    found = PROTOCOLS["assemblyhands"].score(*tables).metrics
+    assert found == pytest.approx(expected, nan_ok=True)
+    assert found != pytest.approx(score_assemblyhands(pred, truth, valid).metrics, nan_ok=True)  # the constant pose
+
+
 def test_turning_world_and_camera_changes_nothing(rng):
     pred, truth, valid, _ = random_hands(rng)
     turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
