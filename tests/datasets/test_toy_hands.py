@@ -129,3 +129,10 @@ def test_train_test_check_and_browse(folder, tmp_path):
     call("train", CONFIG, "--work-dir", tmp_path / "work", *data)
     table = call("test", CONFIG, tmp_path / "work" / "epoch_1.pth", "--work-dir", tmp_path / "work", *data)
     assert "Toy hands, root-relative, mm" in table
+
+
+def test_a_metric_of_no_data_set_is_refused():
+    from dfmamba.evaluation.metrics import HandMetric
+
+    with pytest.raises(ValueError, match="data_set: expected the name of a data set in the registry, got none"):
+        HandMetric()

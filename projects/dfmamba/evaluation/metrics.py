@@ -44,7 +44,7 @@ class HandMetric(BaseMetric):
         UserError: One of the files could not be written.
     """
 
-    data_set_name: str | None = None  # in the registry; None where the protocol belongs to no data set
+    data_set_name: str = ""  # in the registry; empty where the protocol belongs to no data set
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class HandMetric(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         self.data_set_name = data_set or self.data_set_name
-        if self.data_set_name is None and type(self) is HandMetric:
+        if not self.data_set_name and type(self) is HandMetric:
             raise ValueError("data_set: expected the name of a data set in the registry, got none")
         if prefix is None and self.default_prefix is None:
             prefix = self.protocol.prefix
