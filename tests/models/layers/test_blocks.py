@@ -168,7 +168,7 @@ def test_wrong_options_are_named(options, message):
 def test_the_step_size_projection_starts_uniform_as_in_mamba(mixer):
     """Within +-1 / sqrt(rank), also where a backbone has given every linear layer its own start before."""
     torch.manual_seed(0)
-    module = mixer(512, dt_rank=16).apply(DFMamba("nano").start)
+    module = mixer(512, dt_rank=16).apply(DFMamba("nano")._init_weights)
     weight, bound = module.dt_proj.weight, 16**-0.5
     assert weight.abs().max() <= bound
     assert weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.03)
