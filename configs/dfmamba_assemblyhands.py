@@ -1,6 +1,6 @@
 """DF-Mamba on the ego views of AssemblyHands with DetNet's head (Zhou et al. 2020).
 
-Expected data: data/assemblyhands in the official layout, v1.1. Test on val: the truth of test was never published.
+Expected data: data/assemblyhands in the official layout, v1.1. Test on val: the ground truth of test was never published.
 
 The paper (arXiv 2512.02727, Table 1) reports an MPJPE of 18.78 mm and an AUC of 86.12 %. These are the paper's figures;
 nobody has trained this config on the real data yet. How they align and scale is not printed; the best public guess is

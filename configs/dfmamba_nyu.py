@@ -1,7 +1,7 @@
 """DF-Mamba on NYU depth images with A2J-Transformer's head: 14 joints from a 176x176 crop of a +-150 mm cube.
 
 Expected data: data/nyu_hand_dataset_v2/dataset in the official layout, with A2J's nyu_center_train.mat and
-nyu_center_test.mat in it (or centres='joints', see NYUDataset).
+nyu_center_test.mat in it (or centers='joints', see NYUDataset).
 
 The paper (arXiv 2512.02727, Table 1) reports a mean error of 7.96 mm. This is the paper's figure; nobody has trained
 this config on the real data yet.

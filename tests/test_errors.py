@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 import dfmamba.errors
 from dfmamba.errors import DataError, StoppedError, UserError, message_for_user, run_tool
 from dfmamba.geometry import look_at
-from dfmamba.io.files import Faults
+from dfmamba.io.record_errors import RecordErrorPolicy
 
 TREE = "no such folder: /data\nExpected below data_root:\n  annotations/\n  images/"
 
@@ -27,7 +27,7 @@ def chained():
 
 
 def of_ours():
-    Faults("whatever")
+    RecordErrorPolicy("whatever")
 
 
 def of_numpy_in_ours():

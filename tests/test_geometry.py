@@ -24,14 +24,14 @@ from dfmamba.geometry import (
     xyxy_to_xywh,
 )
 
-FOCAL, CENTRE = (100.0, 200.0), (10.0, 20.0)
+FOCAL, CENTER = (100.0, 200.0), (10.0, 20.0)
 QUARTER_TURN = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])  # x to y, y to -x
 
 
 def test_projection_by_hand():
     # u = 100 * 2 / 4 + 10, v = 200 * -1 / 4 + 20
-    assert project([[2.0, -1.0, 4.0]], FOCAL, CENTRE).tolist() == [[60.0, -30.0]]
-    assert back_project([[60.0, -30.0]], [4.0], FOCAL, CENTRE).tolist() == [[2.0, -1.0, 4.0]]
+    assert project([[2.0, -1.0, 4.0]], FOCAL, CENTER).tolist() == [[60.0, -30.0]]
+    assert back_project([[60.0, -30.0]], [4.0], FOCAL, CENTER).tolist() == [[2.0, -1.0, 4.0]]
 
 
 def test_metres_to_mm():
@@ -39,10 +39,10 @@ def test_metres_to_mm():
 
 
 def test_a_point_on_the_camera_plane_is_not_finite():
-    assert not np.isfinite(project([1.0, 0.0, 0.0], FOCAL, CENTRE)).any()
+    assert not np.isfinite(project([1.0, 0.0, 0.0], FOCAL, CENTER)).any()
 
 
-def test_world_to_camera_subtracts_the_centre_before_it_turns():
+def test_world_to_camera_subtracts_the_center_before_it_turns():
     # R (X - c): (3, 2, 1) - (1, 2, 0) = (2, 0, 1), turned to (0, 2, 1); R X + t would give (-1, 5, 1)
     moved = world_to_camera([3.0, 2.0, 1.0], QUARTER_TURN, [1.0, 2.0, 0.0])
     assert moved.tolist() == [0.0, 2.0, 1.0]
@@ -60,9 +60,9 @@ def test_world_to_camera_subtracts_the_centre_before_it_turns():
     ],
 )
 def test_look_at(target, roll_deg, point, seen):
-    centre = np.array([10.0, 20.0, 30.0])
-    rotation = look_at(centre, centre + target, roll_deg)
-    np.testing.assert_allclose(world_to_camera(centre + point, rotation, centre), seen, atol=1e-12)
+    center = np.array([10.0, 20.0, 30.0])
+    rotation = look_at(center, center + target, roll_deg)
+    np.testing.assert_allclose(world_to_camera(center + point, rotation, center), seen, atol=1e-12)
     np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
     assert np.linalg.det(rotation) == pytest.approx(1)
 
@@ -77,7 +77,7 @@ def test_rigid_motion_turns_before_it_shifts():
 def test_boxes_by_hand():
     assert xywh_to_xyxy([[1.0, 2.0, 3.0, 4.0]]).tolist() == [[1.0, 2.0, 4.0, 6.0]]
     assert xyxy_to_xywh([[1.0, 2.0, 4.0, 6.0]]).tolist() == [[1.0, 2.0, 3.0, 4.0]]
-    # centre (30, 20), long side 40, times 1.25
+    # center (30, 20), long side 40, times 1.25
     assert square_box([10.0, 10.0, 40.0, 20.0], enlarge=1.25).tolist() == [5.0, -5.0, 50.0, 50.0]
 
 
@@ -99,7 +99,7 @@ def test_turn_about_the_optical_axis_by_hand():
 def test_turned_points_project_to_turned_image_points():
     points = np.array([[30.0, -20.0, 500.0], [-80.0, 10.0, 700.0]])
     before, after = (
-        project(joints, (400.0, 400.0), CENTRE) - CENTRE for joints in (points, turn_about_optical_axis(points, 90))
+        project(joints, (400.0, 400.0), CENTER) - CENTER for joints in (points, turn_about_optical_axis(points, 90))
     )
     np.testing.assert_allclose(after, before[:, ::-1] * (-1, 1))  # (u, v) to (-v, u), about the principal point
 

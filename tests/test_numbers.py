@@ -60,8 +60,8 @@ def test_plain_texts_are_read_exactly():
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (True, "'True', a truth value, among them"),
-        ([[1, 2], [3, False]], "'False', a truth value"),
+        (True, "'True', true or false, among them"),
+        ([[1, 2], [3, False]], "'False', true or false"),
         (["1", 2], "'1', a text"),
         ("1", "'1', a text"),
         (None, "'None', null"),

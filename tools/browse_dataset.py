@@ -75,7 +75,7 @@ def browse(args: argparse.Namespace) -> None:
         f"{fingerprint}{', raw' if args.raw else ''}"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_image(path, make_contact_sheet(tiles, captions, title, only_truth=True))
+    save_image(path, make_contact_sheet(tiles, captions, title, only_gt=True))
     console.print(f"written: {path} ({len(tiles)} of {len(dataset)} samples)")
 
 

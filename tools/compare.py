@@ -160,7 +160,7 @@ def _call(run: Run, threads: int, tool: str, *arguments: str) -> None:
         raise ConfigError(f"tools/{tool} {run.config} failed (exit code {code}); see {log}")
 
 
-def read_truth(config) -> dict:
+def read_gt(config) -> dict:
     """Return joints (N, 42, 3) in mm, which are valid (N, 42), sequence numbers (N,), ids, and the data's own words."""
     import numpy as np
     from mmengine.registry import init_default_scope
@@ -182,7 +182,7 @@ def read_truth(config) -> dict:
     }
 
 
-def errors_of(runs: Sequence[Run], truth: dict) -> tuple:
+def errors_of(runs: Sequence[Run], gt: dict) -> tuple:
     """Return root-relative errors (seeds, N, 42) in mm of one config, and which of them count (N, 42)."""
     import numpy as np
 
@@ -190,14 +190,14 @@ def errors_of(runs: Sequence[Run], truth: dict) -> tuple:
     from dfmamba.evaluation.result_files import read_result_file
     from dfmamba.skeleton import TWO_HANDS
 
-    aligned_truth = root_align(truth["joints"], TWO_HANDS.root_of_joint)
-    valid = truth["valid"] & truth["valid"][:, list(TWO_HANDS.root_of_joint)]
+    aligned_gt = root_align(gt["joints"], TWO_HANDS.root_of_joint)
+    valid = gt["valid"] & gt["valid"][:, list(TWO_HANDS.root_of_joint)]
     errors = []
     for run in runs:
         table = read_result_file("interhand26m", run.predictions)
         row = {sample: number for number, sample in enumerate(table.ids)}
-        pred = table.joints_mm[[row[sample] for sample in truth["ids"]]]
-        errors.append(joint_errors(root_align(pred, TWO_HANDS.root_of_joint), aligned_truth))
+        pred = table.joints_mm[[row[sample] for sample in gt["ids"]]]
+        errors.append(joint_errors(root_align(pred, TWO_HANDS.root_of_joint), aligned_gt))
     return np.array(errors), valid
 
 
@@ -235,19 +235,19 @@ def compare(args: argparse.Namespace) -> None:
         for done in running:
             done.result()
 
-    truth = read_truth(configs[0])
-    results = {name: errors_of(runs[name], truth) for name in names}
+    gt = read_gt(configs[0])
+    results = {name: errors_of(runs[name], gt) for name in names}
     valid = results[names[0]][1]
-    table = summarise(names, {name: errors for name, (errors, _) in results.items()}, valid, truth)
+    table = summarise(names, {name: errors for name, (errors, _) in results.items()}, valid, gt)
     for row, config in zip(table, configs, strict=True):
         init_default_scope(config.default_scope)
         receipts = [json.loads(run.receipt.read_text()) for run in runs[row["config"]]]
         row["parameters_m"] = count_parameters(MODELS.build(config.model)) / 1e6
         row["training_s"] = sum(receipt["training_s"] for receipt in receipts) / len(receipts)
-    source = truth["source"]
+    source = gt["source"]
     header = (
         f"{date.today()}: comparison on {'SYNTHETIC hands, ' if source['synthetic'] else ''}{source['dataset']} "
-        f"{source.get('digest', '')} ({len(truth['ids'])} test images, {truth['sequence'].max() + 1} sequences), "
+        f"{source.get('digest', '')} ({len(gt['ids'])} test images, {gt['sequence'].max() + 1} sequences), "
         f"seeds {', '.join(map(str, args.seeds))}. MPJPE: root-relative, mean over all valid joints (micro). "
         f"Training seconds: {args.jobs} runs at a time, {threads} threads each."
     )

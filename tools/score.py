@@ -17,7 +17,7 @@ from command_line import add_common_arguments, launch
 from dfmamba.datasets.spec import DatasetSpec, data_set, data_sets
 
 if TYPE_CHECKING:
-    from dfmamba.evaluation.scores import Scores
+    from dfmamba.evaluation.protocol import Scores
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -69,28 +69,28 @@ def score(args: argparse.Namespace) -> None:
     """Read, score, print the tables, write JSON and picture."""
     from dfmamba.evaluation.curves import draw_curves
     from dfmamba.evaluation.report import format_scores, is_synthetic, write_json
-    from dfmamba.evaluation.scoring import protocol_of, score_tables
+    from dfmamba.evaluation.score_tables import protocol_of, score_tables
     from dfmamba.io.outputs import check_output_folder
 
     check_output_folder("--out", args.out)
     if not args.gt.exists():
         raise FileNotFoundError(f"--gt: no such file or folder: {args.gt}")
     spec = data_set(args.data_set)
-    truth = spec.results.read_gt(args.gt, **{option.name: getattr(args, option.name) for option in spec.gt_options})
+    gt = spec.results.read_gt(args.gt, **{option.name: getattr(args, option.name) for option in spec.gt_options})
     pred_options = {option.name: getattr(args, option.name) for option in spec.pred_options}
-    protocol = protocol_of(args.data_set, truth)
+    protocol = protocol_of(args.data_set, gt)
     results: dict[str, Scores] = {}
     content = {
         "protocol": protocol.description,
-        "truth": str(args.gt),
+        "gt": str(args.gt),
         "synthetic": is_synthetic(args.gt),
         "results": {},
     }
     if content["synthetic"]:
         print("SYNTHETIC data: not comparable with published results")
     for path in args.pred:
-        pred = spec.results.read_pred(path, truth, **pred_options)
-        scores, notes = score_tables(args.data_set, pred, truth, partial=args.partial)
+        pred = spec.results.read_pred(path, gt, **pred_options)
+        scores, notes = score_tables(args.data_set, pred, gt, partial=args.partial)
         results[path.stem] = scores
         content["results"][path.stem] = {
             "file": str(path),

@@ -16,11 +16,11 @@ demo_train_pipeline = [
     dict(type="ToSingleHand"),
     dict(type="MirrorLeftHand"),
     dict(type="GetBBoxCenterScale", padding=1.25),
-    dict(type="RandomBoxJitter", shift=0.1, scale=0.1, rotation_deg=30.0, rotation_prob=1.0),
+    dict(type="RandomHandBBoxTransform", shift=0.1, scale=0.1, rotation_deg=30.0, rotation_prob=1.0),
     dict(type="AddViewRotation"),
     dict(type="TopdownAffine", input_size=(64, 64)),
-    dict(type="RotateCameraJoints"),
-    dict(type="RandomChannelGain", low=0.6, high=1.4),
+    dict(type="RotateKeypoints3D"),
+    dict(type="RandomColorScale", low=0.6, high=1.4),
     dict(type="GenerateTarget", encoder=demo_codec),
     dict(type="PackPoseInputs", meta_keys=("id", "img_id", "img_path")),  # few: they travel between processes
 ]

@@ -1,4 +1,4 @@
-"""Ablation on InterHand2.6M: one anchor, the centre, with a learned offset (K = 1).
+"""Ablation on InterHand2.6M: one anchor, the center, with a learned offset (K = 1).
 
 All else as in dfmamba_interhand.py. Untrained.
 """

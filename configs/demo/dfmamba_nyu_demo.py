@@ -31,7 +31,7 @@ model = dict(
 train_pipeline = [
     dict(type="LoadNYUDepth"),
     dict(type="RandomDepthBoxJitter", pixels=5),
-    dict(type="RandomCubeTurn", rotation_deg=45, scale=(0.8, 1.2)),
+    dict(type="RandomRotateScale3D", rotation_deg=45, scale=(0.8, 1.2)),
     dict(type="CropDepthCube", input_size=input_size, half_depth_mm=150.0),
     dict(type="GenerateTarget", encoder=codec),
     dict(type="PackPoseInputs", meta_keys=("id", "img_id", "img_path")),  # few: they travel between processes

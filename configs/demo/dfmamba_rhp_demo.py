@@ -32,9 +32,9 @@ train_pipeline = [
     dict(type="LoadImage"),
     dict(type="RandomHandFlip", prob=0.5),
     dict(type="GetBBoxCenterScale", padding=1.25),
-    dict(type="RandomBoxJitter", shift=0.05, scale=0.1, rotation_deg=30.0, rotation_prob=0.6),
+    dict(type="RandomHandBBoxTransform", shift=0.05, scale=0.1, rotation_deg=30.0, rotation_prob=0.6),
     dict(type="TopdownAffine", input_size=input_size),
-    dict(type="RandomChannelGain", low=0.8, high=1.2),
+    dict(type="RandomColorScale", low=0.8, high=1.2),
     dict(type="GenerateTarget", encoder=codec),
     dict(type="PackPoseInputs", meta_keys=("id", "img_id", "img_path")),  # few: they travel between processes
 ]

@@ -64,16 +64,16 @@ NYU_COORDINATE_NAMES = {
 }
 
 
-def nyu_distances_mm(values: ArrayLike, truth: ArrayLike) -> dict[str, float]:
-    """Return how far points are from the truth if they are read in each way of `NYU_COORDINATES`: medians in mm.
+def nyu_distances_mm(values: ArrayLike, gt: ArrayLike) -> dict[str, float]:
+    """Return how far points are from the ground truth if they are read in each way of `NYU_COORDINATES`: medians in mm.
 
     Args:
         values: (N, 3), as a file has them.
-        truth: (N, 3) in our camera frame, mm. What is not finite does not count.
+        gt: (N, 3) in our camera frame, mm. What is not finite does not count.
     """
 
     def median(points: Array) -> float:
-        distance = np.linalg.norm(points - np.asarray(truth), axis=-1)
+        distance = np.linalg.norm(points - np.asarray(gt), axis=-1)
         distance = distance[np.isfinite(distance)]
         return float(np.median(distance)) if distance.size else float("nan")
 
@@ -82,7 +82,7 @@ def nyu_distances_mm(values: ArrayLike, truth: ArrayLike) -> dict[str, float]:
 
 
 def other_nyu_coordinates(name: str, distances_mm: Mapping[str, float], near_mm: float) -> str | None:
-    """Return the way to read points that puts them where the truth is, if the given one does not; else None.
+    """Return the way to read points that puts them where the ground truth is, if the given one does not; else None.
 
     It must halve the distance, and the given one must be farther off than `near_mm`.
     """
@@ -91,27 +91,27 @@ def other_nyu_coordinates(name: str, distances_mm: Mapping[str, float], near_mm:
     return best if far else None
 
 
-def world_to_camera(points: ArrayLike, rotation: ArrayLike, camera_centre: ArrayLike) -> Array:
-    """Move world points (..., 3) to the camera frame: R (X - c), with the camera's centre c in world mm.
+def world_to_camera(points: ArrayLike, rotation: ArrayLike, camera_center: ArrayLike) -> Array:
+    """Move world points (..., 3) to the camera frame: R (X - c), with the camera's center c in world mm.
 
     This is InterHand2.6M's convention (`camrot`, `campos`); it is not R X + t. Of many cameras, `rotation` is
-    (..., 3, 3) and `camera_centre` (..., 1, 3).
+    (..., 3, 3) and `camera_center` (..., 1, 3).
     """
-    return (np.asarray(points) - np.asarray(camera_centre)) @ np.swapaxes(np.asarray(rotation), -1, -2)
+    return (np.asarray(points) - np.asarray(camera_center)) @ np.swapaxes(np.asarray(rotation), -1, -2)
 
 
-def camera_to_world(points: ArrayLike, rotation: ArrayLike, camera_centre: ArrayLike) -> Array:
+def camera_to_world(points: ArrayLike, rotation: ArrayLike, camera_center: ArrayLike) -> Array:
     """Invert `world_to_camera`: R^T X + c."""
-    return np.asarray(points) @ np.asarray(rotation) + np.asarray(camera_centre)
+    return np.asarray(points) @ np.asarray(rotation) + np.asarray(camera_center)
 
 
-def look_at(centre: ArrayLike, target: ArrayLike, roll_deg: float = 0.0) -> Array:
-    """Return the rotation (3, 3) from a world whose y points down to a camera at `centre` that looks at `target`.
+def look_at(center: ArrayLike, target: ArrayLike, roll_deg: float = 0.0) -> Array:
+    """Return the rotation (3, 3) from a world whose y points down to a camera at `center` that looks at `target`.
 
     Both (3,). The camera stands upright, then turns about its optical axis; positive angles turn what it sees
     anticlockwise in the image. Nothing is defined for a camera that looks straight up or down.
     """
-    forward = np.asarray(target, dtype=np.float64) - np.asarray(centre)
+    forward = np.asarray(target, dtype=np.float64) - np.asarray(center)
     forward /= np.linalg.norm(forward)
     right = np.cross([0.0, 1.0, 0.0], forward)
     right /= np.linalg.norm(right)
@@ -167,7 +167,7 @@ def xyxy_to_xywh(box_xyxy: ArrayLike) -> Array:
 
 
 def tight_box(points_px: ArrayLike, valid: ArrayLike, enlarge: float = 1.0) -> Array:
-    """Return the box (x, y, w, h) in px around the valid points, enlarged about its centre.
+    """Return the box (x, y, w, h) in px around the valid points, enlarged about its center.
 
     Args:
         points_px: (J, 2) points in px.
@@ -186,14 +186,14 @@ def tight_box(points_px: ArrayLike, valid: ArrayLike, enlarge: float = 1.0) -> A
 
 
 def square_box(box_xywh: ArrayLike, enlarge: float = 1.0) -> Array:
-    """Enlarge the short side of a box (x, y, w, h) about its centre to a square, then both sides by a factor.
+    """Enlarge the short side of a box (x, y, w, h) about its center to a square, then both sides by a factor.
 
     InterNet's crop (datasets that use it: InterHand2.6M and RHD with 1.25, AssemblyHands with 1.75).
     """
     box = np.asarray(box_xywh, dtype=np.float64)
-    centre = box[..., :2] + box[..., 2:] / 2
+    center = box[..., :2] + box[..., 2:] / 2
     side = box[..., 2:].max(axis=-1, keepdims=True) * enlarge
-    return np.concatenate([centre - side / 2, side, side], axis=-1)
+    return np.concatenate([center - side / 2, side, side], axis=-1)
 
 
 def fit_affine(source: ArrayLike, target: ArrayLike) -> Array:
@@ -202,16 +202,16 @@ def fit_affine(source: ArrayLike, target: ArrayLike) -> Array:
     Three points or more that are not on a line say what it is.
     """
     source = np.asarray(source, dtype=np.float64)
-    centre = source.mean(axis=0)  # keeps the system well conditioned for points far from the origin
-    system = np.column_stack([source - centre, np.ones(len(source))])
+    center = source.mean(axis=0)  # keeps the system well conditioned for points far from the origin
+    system = np.column_stack([source - center, np.ones(len(source))])
     linear = np.linalg.lstsq(system, np.asarray(target, dtype=np.float64), rcond=None)[0].T  # (2, 3)
-    return np.column_stack([linear[:, :2], linear[:, 2] - linear[:, :2] @ centre])
+    return np.column_stack([linear[:, :2], linear[:, 2] - linear[:, :2] @ center])
 
 
 def mirror_points(points_px: ArrayLike, width: int) -> Array:
     """Mirror points (..., 2 or more) of an image left to right: u becomes width - 1 - u, the rest stays.
 
-    Pixels have their centres at whole numbers, so column 0 becomes column width - 1.
+    Pixels have their centers at whole numbers, so column 0 becomes column width - 1.
     """
     points = np.array(points_px)  # a copy
     points[..., 0] = width - 1 - points[..., 0]

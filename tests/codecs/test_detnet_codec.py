@@ -152,7 +152,7 @@ def test_decode_reads_out_at_the_peaks_by_hand():
     maps[15:18, row, column] = 0.1, 0.2, 0.3
     maps[15:18, column, row] = 9  # rows and columns swapped
     points, scores, locations = DetNetCodec().decode(heatmaps, maps)
-    assert points[0, 5].tolist() == [17 * 4 + 1.5, 3 * 4 + 1.5]  # centres of 4 pixels whose centres are whole numbers
+    assert points[0, 5].tolist() == [17 * 4 + 1.5, 3 * 4 + 1.5]  # centers of 4 pixels whose centers are whole numbers
     assert scores[0, 5] == 0.75
     np.testing.assert_allclose(locations[0, 5], [0.1, 0.2, 0.3])
     assert (points.shape, scores.shape, locations.shape) == ((1, 21, 2), (1, 21), (1, 21, 3))

@@ -36,7 +36,7 @@ def build_dataset(cfg, dataloader, synthetic_set):
     config = config.get("dataset", config)  # a repeated data set holds another
     kept = {
         key: config[key]
-        for key in ("type", "split", "pipeline", "test_mode", "setup", "ann_file", "centres")
+        for key in ("type", "split", "pipeline", "test_mode", "setup", "ann_file", "centers")
         if key in config and not (config.type == "InterHand26MDataset" and key == "ann_file")
     }
     return DATASETS.build({**kept, "data_root": str(synthetic_set(config.type))})

@@ -105,35 +105,35 @@ def test_training_on_synthetic_hands_learns_and_predicts(synthetic_interhand, tm
     free, in_mm = (metric.evaluate(len(test)) for metric in metrics)
     assert free["detnet/hands"] == in_mm["interhand_true_bone/samples_all"] == len(test)
     assert 0 < free["detnet/MPJPE_middle1_scalefree_macro_bones"] < 2
-    # both measure from the wrist, with the truth's bone; the one for 21 joints, the other for 42
+    # both measure from the wrist, with the ground truth's bone; the one for 21 joints, the other for 42
     assert free["detnet/MPJPE_rr_bonescaled_macro_mm"] == pytest.approx(
         in_mm["interhand_true_bone/MPJPE_rr_micro_all_mm"], rel=0.01
     )
 
 
-def check_prediction(sample, truth):
-    """Check a prediction against the contract, and that the truth is that of the data set again."""
-    valid = truth["keypoints_visible"][0] > 0
+def check_prediction(sample, gt):
+    """Check a prediction against the contract, and that the ground truth is that of the data set again."""
+    valid = gt["keypoints_visible"][0] > 0
     keypoints, joints = sample.pred_instances.keypoints[0], sample.pred_instances.keypoints_cam[0]
     assert sample.pred_instances.keypoints.shape == sample.gt_instances.keypoints_cam.shape
-    assert not keypoints[~np.repeat(truth["hand_type"][0] > 0, 21)].any()
+    assert not keypoints[~np.repeat(gt["hand_type"][0] > 0, 21)].any()
     # in px of the image: inside the crop, which is 1.75 times the box's longer side
-    x0, y0, x1, y1 = truth["bbox"][0]
+    x0, y0, x1, y1 = gt["bbox"][0]
     reach = 1.75 * max(x1 - x0, y1 - y0) / 2 + 1
     assert (np.abs(keypoints[valid, :2] - [(x0 + x1) / 2, (y0 + y1) / 2]) <= reach).all()
-    # in mm relative to the wrist, the bone from there to middle1 as long as the truth's
-    wrist, middle1 = (21 * int(truth["hand_type"][0, 1]) + joint for joint in (20, 11))
+    # in mm relative to the wrist, the bone from there to middle1 as long as the ground truth's
+    wrist, middle1 = (21 * int(gt["hand_type"][0, 1]) + joint for joint in (20, 11))
     np.testing.assert_array_equal(keypoints[:, 2], joints[:, 2])
     assert not joints[wrist].any()
-    expected = np.linalg.norm(truth["keypoints_cam"][0, middle1] - truth["keypoints_cam"][0, wrist])
+    expected = np.linalg.norm(gt["keypoints_cam"][0, middle1] - gt["keypoints_cam"][0, wrist])
     assert np.linalg.norm(joints[middle1]) == pytest.approx(expected, rel=1e-3)
-    # the truth is of the image on disk, whether it was mirrored or not
-    np.testing.assert_allclose(sample.gt_instances.keypoints_cam, truth["keypoints_cam"], atol=1e-2)
-    np.testing.assert_array_equal(sample.gt_instances.keypoints_visible, truth["keypoints_visible"])
-    np.testing.assert_allclose(sample.hand_type, truth["hand_type"])
-    np.testing.assert_allclose(sample.root_depth, truth["root_depth"], rtol=1e-6)
+    # the ground truth is of the image on disk, whether it was mirrored or not
+    np.testing.assert_allclose(sample.gt_instances.keypoints_cam, gt["keypoints_cam"], atol=1e-2)
+    np.testing.assert_array_equal(sample.gt_instances.keypoints_visible, gt["keypoints_visible"])
+    np.testing.assert_allclose(sample.hand_type, gt["hand_type"])
+    np.testing.assert_allclose(sample.root_depth, gt["root_depth"], rtol=1e-6)
     points = project(sample.gt_instances.keypoints_cam, sample.focal, sample.principal_pt)
-    np.testing.assert_allclose(points[0, valid], truth["keypoints"][0, valid, :2], atol=0.05)
+    np.testing.assert_allclose(points[0, valid], gt["keypoints"][0, valid, :2], atol=0.05)
 
 
 def test_size_of_the_whole_model():

@@ -1,4 +1,4 @@
-"""mmpose's own inferencers on every config, unchanged: pictures without truth, as a user has them."""
+"""mmpose's own inferencers on every config, unchanged: pictures without ground truth, as a user has them."""
 
 import json
 
@@ -45,11 +45,11 @@ def samples_of(cfg, synthetic_set):
 
 
 def said(info, packed):
-    """Return what a user can say about a picture, for a sample whose truth tells it, in the form of `dataset_meta`."""
+    """Return what a user can say about a picture, for a sample with ground truth, in the form of `dataset_meta`."""
     side = SIDES[int(np.ravel(info["hand_type"])[0] == 0)]
     known = {
         "hand_side": side,
-        "centre_depth": float(info["root_depth"][0]),
+        "center_depth": float(info["root_depth"][0]),
         "focal": info["focal"],
         "principal_pt": info["principal_pt"],
     }
@@ -65,7 +65,7 @@ def picture(info, meta, is_loaded):
 
 @pytest.mark.parametrize("is_loaded", [False, True], ids=["path", "array"])
 @pytest.mark.parametrize("path", LEAVES, ids=named)
-def test_a_picture_becomes_the_same_input_as_the_sample_with_truth(path, is_loaded, synthetic_set):
+def test_a_picture_becomes_the_same_input_as_the_sample_with_gt(path, is_loaded, synthetic_set):
     cfg = load_config(path)
     init_default_scope("mmpose")
     dataset, numbers = samples_of(cfg, synthetic_set)
@@ -74,11 +74,11 @@ def test_a_picture_becomes_the_same_input_as_the_sample_with_truth(path, is_load
         meta = {**dataset.metainfo, **said(info, expected)}
         got = Compose(cfg.test_dataloader.dataset.pipeline)(picture(info, meta, is_loaded))
         assert torch.equal(got["inputs"], expected["inputs"])
-        truth, sample = expected["data_samples"].metainfo, got["data_samples"].metainfo
+        gt, sample = expected["data_samples"].metainfo, got["data_samples"].metainfo
         for key in ("input_center", "input_scale", "mirrored", "one_of_two_hands", "bone_length", "view_rotation"):
-            assert (key in sample) == (key in truth)
-            if key in truth:
-                np.testing.assert_allclose(sample[key], truth[key], rtol=1e-6, err_msg=key)
+            assert (key in sample) == (key in gt)
+            if key in gt:
+                np.testing.assert_allclose(sample[key], gt[key], rtol=1e-6, err_msg=key)
         assert "keypoints" not in got["data_samples"].gt_instances
 
 
@@ -86,7 +86,7 @@ def test_a_picture_becomes_the_same_input_as_the_sample_with_truth(path, is_load
     "path",
     [pytest.param(path, id=named(path), marks=() if path in DEMOS else pytest.mark.slow) for path in BY_INTERFACE],
 )
-def test_every_interface_predicts_what_the_model_predicts_with_the_truth_beside_it(path, synthetic_set, tmp_path):
+def test_every_interface_predicts_what_the_model_predicts_with_the_gt_beside_it(path, synthetic_set, tmp_path):
     torch.manual_seed(0)
     model = init_model(str(path), device="cpu")
     checkpoint = str(tmp_path / "weights.pth")
@@ -95,14 +95,14 @@ def test_every_interface_predicts_what_the_model_predicts_with_the_truth_beside_
     number = numbers[-1]
     info, packed = dataset.get_data_info(number), dataset[number]
     with torch.no_grad():
-        truth = model.test_step(pseudo_collate([packed]))[0].pred_instances
+        gt = model.test_step(pseudo_collate([packed]))[0].pred_instances
 
     model.dataset_meta = {**dataset.metainfo, **said(info, packed)}
     sample = inference_topdown(model, info["img_path"], info["bbox"])[0]
     for name in ("keypoints", "keypoint_scores", "keypoints_cam"):
-        assert (name in sample.pred_instances) == (name in truth)
-        if name in truth:
-            np.testing.assert_allclose(sample.pred_instances[name], truth[name], rtol=1e-3, atol=1e-3)
+        assert (name in sample.pred_instances) == (name in gt)
+        if name in gt:
+            np.testing.assert_allclose(sample.pred_instances[name], gt[name], rtol=1e-3, atol=1e-3)
 
     height, width = cv2.imread(info["img_path"]).shape[:2]
     whole = inference_topdown(model, info["img_path"])[0].pred_instances
@@ -131,7 +131,7 @@ def test_every_interface_predicts_what_the_model_predicts_with_the_truth_beside_
         )
     )
     hands = result["predictions"][0].pred_instances
-    x, y, z = np.moveaxis(truth.keypoints[0], -1, 0)
+    x, y, z = np.moveaxis(gt.keypoints[0], -1, 0)
     np.testing.assert_allclose(hands.keypoints[0], np.stack([x, z, -y], axis=-1), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(hands.bbox_scores, [0.9, 0.8])
     assert result["visualization"][0].shape[0] > height  # the hand in space is below the image
@@ -170,7 +170,7 @@ def test_df_mamba_under_mmposes_heads_predicts_and_draws(path, tmp_path):
 
 def test_a_depth_model_says_what_it_needs(tmp_path):
     model = init_model(str(CONFIGS / "demo" / "dfmamba_nyu_demo.py"), device="cpu")
-    with pytest.raises(ValueError, match="centre_depth: expected the depth of the hand's centre in mm"):
+    with pytest.raises(ValueError, match="center_depth: expected the depth of the hand's center in mm"):
         inference_topdown(model, np.zeros((480, 640), np.uint16))
     photograph = str(tmp_path / "hand.jpg")
     cv2.imwrite(photograph, np.zeros((480, 640, 3), np.uint8))

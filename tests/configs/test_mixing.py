@@ -110,7 +110,7 @@ def test_a_detector_learns_and_predicts():
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
     assert isinstance(model.backbone, DFMamba)
-    truth = DetDataSample(
+    gt = DetDataSample(
         metainfo={
             "img_shape": (128, 128),
             "ori_shape": (128, 128),
@@ -119,8 +119,8 @@ def test_a_detector_learns_and_predicts():
             "batch_input_shape": (128, 128),
         }
     )
-    truth.gt_instances = InstanceData(bboxes=torch.tensor([[20.0, 20, 90, 100]]), labels=torch.tensor([0]))
-    batch = {"inputs": torch.rand(1, 3, 128, 128), "data_samples": [truth]}
+    gt.gt_instances = InstanceData(bboxes=torch.tensor([[20.0, 20, 90, 100]]), labels=torch.tensor([0]))
+    batch = {"inputs": torch.rand(1, 3, 128, 128), "data_samples": [gt]}
     assert falls(model, batch)
     with torch.no_grad():
         found = model.eval()(**batch, mode="predict")[0].pred_instances

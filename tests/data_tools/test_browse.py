@@ -41,7 +41,7 @@ def write_assemblyhands(root):
 WRITERS = {
     "interhand": (write_interhand, {"split": "test"}),
     "rhp": (rhp_fixture.write_rhp, {"split": "test"}),
-    "nyu": (write_nyu, {"split": "test", "centres": "joints"}),
+    "nyu": (write_nyu, {"split": "test", "centers": "joints"}),
     "dexycb": (write_dexycb, {}),
     "assemblyhands": (write_assemblyhands, {"split": "val"}),
 }
@@ -122,7 +122,7 @@ def test_box_is_drawn_at_its_place():
     assert caption == "a/b.png\n7: 0/21 joints"
 
 
-def test_a_wide_image_is_centred():
+def test_a_wide_image_is_centered():
     image = np.full((50, 100, 3), 200, np.uint8)
     tile, to_tile = fit_tile(image, 200)
     assert (tile[:48] == 40).all()
@@ -161,7 +161,7 @@ def test_the_tool(raw, tmp_path):
         "out": out,
         "raw": raw,
         "seed": 0,
-        "cfg_options": [f"data_root={tmp_path}", "test_dataloader.dataset.centres=joints"],
+        "cfg_options": [f"data_root={tmp_path}", "test_dataloader.dataset.centers=joints"],
     }
     tool.browse(Namespace(**arguments))
     assert cv2.imread(str(out)).shape[1] > 2 * 320

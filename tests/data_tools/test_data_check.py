@@ -127,7 +127,7 @@ def interhand_in_metres(root):
 
     def cameras(content):
         for capture in content.values():
-            capture["campos"] = {name: scaled(centre, 1e-3) for name, centre in capture["campos"].items()}
+            capture["campos"] = {name: scaled(center, 1e-3) for name, center in capture["campos"].items()}
 
     for part, change in (("joint_3d", joints), ("camera", cameras)):
         change_json(root / f"annotations/test/InterHand2.6M_test_{part}.json", change)

@@ -1,6 +1,6 @@
 """A tiny InterHand2.6M in its official layout, with numbers that can be worked out by hand.
 
-Capture 0 has two cameras. `400001`: its centre is (10, 20, 30), the image is the world turned by 90 degrees, so a world
+Capture 0 has two cameras. `400001`: its center is (10, 20, 30), the image is the world turned by 90 degrees, so a world
 point (x, y, z) is at (20 - y, x - 10, z - 30) in the camera; focal (1000, 1200), principal point (100, 200), portrait
 images. `400002`: no turn, no shift; focal (500, 500), principal point (50, 60), landscape images.
 """

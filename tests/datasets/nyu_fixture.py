@@ -2,7 +2,7 @@
 
 Three frames. The hand of frame f is at z = 800 + 10 f mm; point i of the 36 is at x = i, y = 2 i, z + i mm (y UP), but
 for two points of the 14: the pinky's tip (0) is at (80, 80, z), right of the camera's axis and above it, and the palm
-(32) at (0, 0, z). Kinects 2 and 3 see all x 10 and 20 mm further right. A2J's centre is (320, 240, z).
+(32) at (0, 0, z). Kinects 2 and 3 see all x 10 and 20 mm further right. A2J's center is (320, 240, z).
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from dfmamba.datasets import NYUDataset
 NUM_FRAMES = 3
 PINKY_TIP, PALM = 0, 32
 BACKGROUND_MM = 1500
-JOINTS, CENTRES, V2V_CENTRES = "test/joint_data.mat", "nyu_center_test.mat", "center_test_refined.txt"
+JOINTS, CENTERS, V2V_CENTERS = "test/joint_data.mat", "nyu_center_test.mat", "center_test_refined.txt"
 CROP = [{"type": "mmpose.LoadNYUDepth"}, {"type": "mmpose.CropDepthCube"}]
 NAMES = [
     f"{finger}_KNU{knuckle}_{end}" for finger in ("F1", "F2", "F3", "F4", "TH") for knuckle in (3, 2, 1) for end in "AB"
@@ -36,19 +36,19 @@ def contents() -> dict[str, np.ndarray]:
         xyz[view, ..., 0] += 10 * view
     x, y, z = np.moveaxis(xyz, -1, 0)
     uvd = np.stack([320 + 588.03 * x / z, 240 - 587.07 * y / z, z], axis=-1)
-    centres = np.array([[[320, 240, 800 + 10 * frame]] for frame in range(NUM_FRAMES)], dtype=np.float64)
+    centers = np.array([[[320, 240, 800 + 10 * frame]] for frame in range(NUM_FRAMES)], dtype=np.float64)
     names = np.empty((1, 36), dtype=object)  # savemat makes a cell of it, as in the published file
     names[0, :] = NAMES
-    return {"joint_uvd": uvd, "joint_xyz": xyz, "joint_names": names, "centre_pixel": centres}
+    return {"joint_uvd": uvd, "joint_xyz": xyz, "joint_names": names, "centre_pixel": centers}
 
 
 def write_annotations(root: Path, arrays: dict[str, np.ndarray], split: str = "test") -> None:
-    """Write `joint_data.mat` and A2J's centres."""
+    """Write `joint_data.mat` and A2J's centers."""
     (root / split).mkdir(parents=True, exist_ok=True)
     joints = {name: array for name, array in arrays.items() if name.startswith("joint")}
     scipy.io.savemat(root / split / "joint_data.mat", joints, do_compression=True)
-    centres = {name: array for name, array in arrays.items() if not name.startswith("joint")}
-    scipy.io.savemat(root / f"nyu_center_{split}.mat", centres)
+    centers = {name: array for name, array in arrays.items() if not name.startswith("joint")}
+    scipy.io.savemat(root / f"nyu_center_{split}.mat", centers)
 
 
 def depth_map(frame: int) -> np.ndarray:

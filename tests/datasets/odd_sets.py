@@ -303,14 +303,14 @@ class NYU(SmallSet):
     def __init__(self) -> None:
         super().__init__()
         self.content = nyu_fixture.contents()
-        self.arguments = {"split": "test", "centres": nyu_fixture.CENTRES}
+        self.arguments = {"split": "test", "centers": nyu_fixture.CENTERS}
 
     def write_files(self, root: Path) -> None:
         nyu_fixture.write_annotations(root, self.content)
         nyu_fixture.write_images(root)
 
     def path(self, root: Path, kind: str) -> Path:
-        return root / {"image": "test/depth_1_0000001.png", "box": nyu_fixture.CENTRES}.get(kind, nyu_fixture.JOINTS)
+        return root / {"image": "test/depth_1_0000001.png", "box": nyu_fixture.CENTERS}.get(kind, nyu_fixture.JOINTS)
 
     def entries(self, every: bool) -> list[tuple[dict, str]]:
         """Where the joints are: all of them in one array."""
@@ -329,8 +329,8 @@ class NYU(SmallSet):
         """The hand stays as large as it is, and so becomes smaller in the image."""
 
         def change(uvd):
-            farther, centre = uvd[:, 2:] + distance_mm, np.array([320, 240])
-            return np.concatenate([centre + (uvd[:, :2] - centre) * uvd[:, 2:] / farther, farther], axis=1)
+            farther, center = uvd[:, 2:] + distance_mm, np.array([320, 240])
+            return np.concatenate([center + (uvd[:, :2] - center) * uvd[:, 2:] / farther, farther], axis=1)
 
         self.change_joints(change)
 

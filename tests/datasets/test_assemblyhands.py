@@ -237,9 +237,9 @@ def test_smallest_box():
 def toolkit_crop(box, points):
     """The toolkit's crop written out, in whole pixels, at least 100: points (n, 2) in the patch, and its side."""
     width, height = box[2] - box[0], box[3] - box[1]
-    centre = box[0] + width / 2, box[1] + height / 2
+    center = box[0] + width / 2, box[1] + height / 2
     side = max(int(1.75 * max(width, height)), 100)
-    corner = int(centre[0] - side / 2), int(centre[1] - side / 2)
+    corner = int(center[0] - side / 2), int(center[1] - side / 2)
     return (points - corner) * 256 / side, side
 
 
@@ -278,9 +278,7 @@ def test_images_are_grey(assemblyhands_root):
 def test_perfect_and_moved_predictions(assemblyhands_root):
     dataset = open_assemblyhands(assemblyhands_root)
     samples = [dataset.get_data_info(i) for i in range(6)]
-    truth, valid = (
-        np.concatenate([sample[key] for sample in samples]) for key in ("keypoints_cam", "keypoints_visible")
-    )
+    gt, valid = (np.concatenate([sample[key] for sample in samples]) for key in ("keypoints_cam", "keypoints_visible"))
     lifted = np.stack(
         [
             back_project(
@@ -292,16 +290,16 @@ def test_perfect_and_moved_predictions(assemblyhands_root):
             for sample in samples
         ]
     )
-    assert score_assemblyhands(lifted, truth, valid).metrics["MPJPE_rr_macro_mm"] < 1e-3  # float32
-    assert score_assemblyhands(truth, truth, valid).metrics["MPJPE_rr_macro_mm"] == 0
-    moved = truth.copy()
+    assert score_assemblyhands(lifted, gt, valid).metrics["MPJPE_rr_macro_mm"] < 1e-3  # float32
+    assert score_assemblyhands(gt, gt, valid).metrics["MPJPE_rr_macro_mm"] == 0
+    moved = gt.copy()
     moved[0, THUMB] += [3, 4, 0]  # one of three right hands
-    metrics = score_assemblyhands(moved, truth, valid).metrics
+    metrics = score_assemblyhands(moved, gt, valid).metrics
     assert metrics["MPJPE_rr_macro_mm"] == pytest.approx(5 / 3 / 42)
     assert metrics["hands"] == 6
-    moved = truth.copy()
+    moved = gt.copy()
     moved[0, WRIST, 2] += 5  # moves all other joints against the wrist; joint 3 has two samples
-    metrics = score_assemblyhands(moved, truth, valid).metrics
+    metrics = score_assemblyhands(moved, gt, valid).metrics
     assert metrics["MPJPE_rr_macro_mm"] == pytest.approx((19 * 5 / 3 + 5 / 2) / 42)
 
 

@@ -6,7 +6,7 @@ from assemblyhands_fixture import FIRST, contents, open_assemblyhands, paths, wr
 from file_changes import set_at
 
 from dfmamba.datasets import parse_assemblyhands
-from dfmamba.io.files import Faults
+from dfmamba.io.record_errors import RecordErrorPolicy
 
 
 def of_image(key, value):
@@ -67,7 +67,7 @@ def test_fault_of_a_file(tmp_path, name):
     write_annotations(tmp_path, files)
     for policy in ("raise", "skip"):
         with pytest.raises(ValueError, match=message) as error:
-            parse_assemblyhands(*paths(tmp_path), faults=Faults(policy))
+            parse_assemblyhands(*paths(tmp_path), record_errors=RecordErrorPolicy(policy))
         assert str(paths(tmp_path)[file]) in str(error.value)
 
 
@@ -80,7 +80,7 @@ def test_fault_of_a_record(tmp_path, name):
     with pytest.raises(ValueError, match=message) as error:
         parse_assemblyhands(*paths(tmp_path))
     assert str(paths(tmp_path)[file]) in str(error.value)
-    parsed = parse_assemblyhands(*paths(tmp_path), faults=Faults("skip"))
+    parsed = parse_assemblyhands(*paths(tmp_path), record_errors=RecordErrorPolicy("skip"))
     assert len(parsed.columns["image"]) == stay
     assert parsed.skipped["faulty record"] == counted
 

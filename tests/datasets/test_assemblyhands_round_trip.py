@@ -113,7 +113,7 @@ def test_coordinates_of_the_test_split_are_withheld(root):
 def test_protocol(root):
     """A perfect prediction has no error; one joint of one hand off by 3-4-0 mm gives what the definition says."""
     samples = samples_of(dataset_at(root))
-    truth, valid = (np.array([sample[key][0] for sample in samples]) for key in ("keypoints_cam", "keypoints_visible"))
+    gt, valid = (np.array([sample[key][0] for sample in samples]) for key in ("keypoints_cam", "keypoints_visible"))
     pred = np.array(
         [
             back_project(
@@ -122,14 +122,14 @@ def test_protocol(root):
             for s in samples
         ]
     )
-    perfect = score_assemblyhands(pred, truth, valid).metrics
+    perfect = score_assemblyhands(pred, gt, valid).metrics
     for name in ("MPJPE_rr_macro_mm", "MPJPE_rr_pooled_hands_mm", "MPJPE_rr_bonescaled_pooled_hands_mm"):
         assert perfect[name] == pytest.approx(0, abs=2e-3), name
     assert perfect["AUC_rr_20_50_mm"] == 1
     assert perfect["hands"] == len(samples)
     joint = hand_slice(side_of(samples[0])).start + 4  # the index finger's tip
     pred[0, joint] += [3, 4, 0]
-    moved = score_assemblyhands(pred, truth, valid).metrics["MPJPE_rr_macro_mm"]
+    moved = score_assemblyhands(pred, gt, valid).metrics["MPJPE_rr_macro_mm"]
     assert valid[0, joint]
     assert valid.any(axis=0).all()
     assert moved == pytest.approx(5 / valid[:, joint].sum() / 42, abs=1e-3)

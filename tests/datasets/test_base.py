@@ -15,8 +15,8 @@ from PIL import Image
 from dfmamba.datasets import HandDataset
 from dfmamba.datasets.annotation_index import AnnotationColumns
 from dfmamba.datasets.skipped_samples import IMAGE_DAMAGED, IMAGE_MISSING
-from dfmamba.io.files import Faults
 from dfmamba.io.images import ImageError, ImageSizeError
+from dfmamba.io.record_errors import RecordErrorPolicy
 from dfmamba.skeleton import ONE_HAND, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
 
@@ -34,7 +34,7 @@ class Toy(HandDataset):
         return np.arange(len(index.columns["name"])), dict(index.skipped)
 
     def parse(self, path):
-        faults, names = Faults(self.faulty), []
+        faults, names = RecordErrorPolicy(self.faulty), []
         for number, name in enumerate(path.read_text().split()):
             if "?" in name:
                 faults.add(ValueError(f"{path}: record {number}: expected a name, got {name}"))
@@ -218,9 +218,9 @@ def test_damage_inside_an_image_is_found_where_it_is_looked_for(root):
     path = root / "images" / "1.png"
     damage_inside(path)
     dataset = toy(root)
-    assert dataset.find_image_fault(str(path), 101) is None
-    assert isinstance(dataset.find_image_fault(str(path), 101, decode=True), ImageError)
-    assert dataset.find_image_fault(str(root / "images" / "0.png"), 100, decode=True) is None
+    assert dataset.find_image_error(str(path), 101) is None
+    assert isinstance(dataset.find_image_error(str(path), 101, decode=True), ImageError)
+    assert dataset.find_image_error(str(root / "images" / "0.png"), 100, decode=True) is None
 
 
 def test_copies_and_pickles_stay_small(root):

@@ -9,7 +9,7 @@ from mmcv.transforms.utils import cache_random_params
 from PIL import Image
 
 from dfmamba.codecs import A2JCodec
-from dfmamba.datasets import CropDepthCube, LoadNYUDepth, RandomCubeTurn, RandomDepthBoxJitter, RandomDepthErasing
+from dfmamba.datasets import CropDepthCube, LoadNYUDepth, RandomDepthBoxJitter, RandomDepthErasing, RandomRotateScale3D
 from dfmamba.datasets.transforms.depth import A2J_MEAN_MM, A2J_STD_MM, clip_to_cube, decode_depth
 
 REAL_SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "nyu"
@@ -24,15 +24,15 @@ def write_depth(path, depth, **changes):
     return path
 
 
-def sample(depth=None, bbox=(100.0, 50.0, 300.0, 250.0), centre=800.0, joints=((150.0, 100.0, 10.0),)):
+def sample(depth=None, bbox=(100.0, 50.0, 300.0, 250.0), center=800.0, joints=((150.0, 100.0, 10.0),)):
     """A sample with the keys that the crop reads."""
-    img = np.full((480, 640, 1), centre, dtype=np.float32) if depth is None else depth[..., None].astype(np.float32)
+    img = np.full((480, 640, 1), center, dtype=np.float32) if depth is None else depth[..., None].astype(np.float32)
     return {
         "img": img,
         "bbox": np.array([bbox], dtype=np.float32),
         "img_path": "depth.png",
         "keypoints": np.array([joints], dtype=np.float32),
-        "root_depth": np.full(len(joints), centre, dtype=np.float32),
+        "root_depth": np.full(len(joints), center, dtype=np.float32),
     }
 
 
@@ -134,7 +134,7 @@ def test_broken_image(tmp_path, kind):
 
 
 def test_clip_to_cube():
-    depth = np.array([0.0, 649.9, 650, 650.1, 800, 949.9, 950, 1500])  # centre 800, cube +-150
+    depth = np.array([0.0, 649.9, 650, 650.1, 800, 949.9, 950, 1500])  # center 800, cube +-150
     np.testing.assert_allclose(clip_to_cube(depth, 800, 150), [0, 0, 0, -149.9, 0, 149.9, 0, 0])
 
 
@@ -160,13 +160,13 @@ def test_crop_against_numbers_worked_out_by_hand():
     np.testing.assert_allclose(results["input_scale"], [200, 200])
 
 
-def a2j_crop(depth, bbox, joints, centre, offsets=(0, 0, 0, 0)):
+def a2j_crop(depth, bbox, joints, center, offsets=(0, 0, 0, 0)):
     """A2J's test-time crop written out: whole pixels for the image, fractions for the joints."""
     x0, y0 = max(bbox[0] + offsets[0], 0), max(bbox[1] + offsets[1], 0)
     x1, y1 = min(bbox[2] + offsets[2], 639), min(bbox[3] + offsets[3], 479)
     crop = cv2.resize(depth[int(y0) : int(y1), int(x0) : int(x1)], (176, 176), interpolation=cv2.INTER_NEAREST)
-    crop[(crop >= centre + 150) | (crop <= centre - 150)] = centre
-    crop = (crop - centre + 0.66877532422628) / 28.329582076876047
+    crop[(crop >= center + 150) | (crop <= center - 150)] = center
+    crop = (crop - center + 0.66877532422628) / 28.329582076876047
     return crop, (joints[:, 0] - x0) * 176 / (x1 - x0), (joints[:, 1] - y0) * 176 / (y1 - y0)
 
 
@@ -196,8 +196,8 @@ def test_way_back_to_the_image_and_to_mm():
     encoded = codec.encode(results["transformed_keypoints"], np.ones((1, 14)))
     assert encoded["keypoint_weights"].all()
     decoded, _ = codec.decode(encoded["keypoint_labels"])
-    centre, scale, size = results["input_center"], results["input_scale"], results["input_size"]
-    decoded[..., :2] = decoded[..., :2] / size * scale + centre - 0.5 * scale
+    center, scale, size = results["input_center"], results["input_scale"], results["input_size"]
+    decoded[..., :2] = decoded[..., :2] / size * scale + center - 0.5 * scale
     np.testing.assert_allclose(decoded[0], joints, atol=1e-3)
 
 
@@ -213,7 +213,7 @@ def test_box_beyond_the_image_is_refused(bbox):
 
 
 def turned(rotation, scale, depth=None, **kwargs):
-    turn = RandomCubeTurn()
+    turn = RandomRotateScale3D()
     turn._draw = lambda: (rotation, scale)
     return CropDepthCube()(turn(sample(depth, **kwargs)))
 
@@ -229,7 +229,7 @@ def test_turn_against_numbers_worked_out_by_hand():
 @pytest.mark.parametrize(("rotation", "scale"), [(0.0, 1.0), (37.0, 1.0), (-120.0, 0.6), (179.0, 1.4)])
 def test_turn_moves_the_pixels_with_the_joints(rotation, scale):
     depth = np.full((480, 640), 1500.0)
-    depth[95:106, 165:176] = 840  # around (170, 100), 40 mm behind the centre
+    depth[95:106, 165:176] = 840  # around (170, 100), 40 mm behind the center
     results = turned(rotation, scale, depth, joints=((170.0, 100.0, 40.0),))
     hand = results["img"][..., 0] > 0.5
     rows, columns = np.nonzero(hand)
@@ -249,7 +249,7 @@ def test_beyond_the_image_is_background():
 
 def test_draws_of_turn_and_jitter():
     np.random.seed(0)  # noqa: NPY002, the transforms draw from the global generator
-    turn = RandomCubeTurn()
+    turn = RandomRotateScale3D()
     rotation, scale = np.array([turn._draw() for _ in range(4000)]).T
     assert (rotation == rotation.round()).all()
     assert (rotation.min(), rotation.max()) == (-180, 179)
@@ -287,7 +287,7 @@ def test_erasing():
 
 
 def test_random_choices_can_be_cached():
-    transforms = [RandomDepthBoxJitter(), RandomCubeTurn(), CropDepthCube(), RandomDepthErasing()]
+    transforms = [RandomDepthBoxJitter(), RandomRotateScale3D(), CropDepthCube(), RandomDepthErasing()]
     depth = np.random.default_rng(0).uniform(700, 900, (480, 640))
     with cache_random_params(transforms):
         results = []
@@ -304,8 +304,8 @@ def test_random_choices_can_be_cached():
     ("make", "message"),
     [
         (lambda: RandomDepthBoxJitter(pixels=0), "pixels: expected a positive integer, got 0"),
-        (lambda: RandomCubeTurn(scale=(1.5, 0.5)), r"0 < smallest <= largest, got 180 and \(1.5, 0.5\)"),
-        (lambda: RandomCubeTurn(rotation_deg=0), "rotation_deg >= 1"),
+        (lambda: RandomRotateScale3D(scale=(1.5, 0.5)), r"0 < smallest <= largest, got 180 and \(1.5, 0.5\)"),
+        (lambda: RandomRotateScale3D(rotation_deg=0), "rotation_deg >= 1"),
         (lambda: CropDepthCube(half_depth_mm=0), "half_depth_mm > 0"),
         (lambda: CropDepthCube(std=0), "std > 0"),
         (lambda: RandomDepthErasing(prob=2), "0 <= prob <= 1"),
@@ -318,13 +318,13 @@ def test_unusable_arguments(make, message):
 
 
 def test_the_ends_of_the_ranges_are_usable():
-    jitter, turn = RandomDepthBoxJitter(pixels=1), RandomCubeTurn(rotation_deg=1, scale=(1, 1))
+    jitter, turn = RandomDepthBoxJitter(pixels=1), RandomRotateScale3D(rotation_deg=1, scale=(1, 1))
     assert set(np.ravel([jitter._draw() for _ in range(50)])) == {-1, 0}
     assert {turn._draw() for _ in range(50)} == {(-1, 1), (0, 1)}
     erase, ones = RandomDepthErasing(prob=1, area=(1, 1), aspect=1), np.ones((9, 9, 1))
     assert erase({"img": ones})["img"].all()  # a rectangle as large as the crop is never used
     with pytest.raises(ValueError, match="0 < smallest <= largest, got 180"):
-        RandomCubeTurn(scale=(0, 1))
+        RandomRotateScale3D(scale=(0, 1))
     with pytest.raises(ValueError, match="0 < smallest <= largest area <= 1"):
         RandomDepthErasing(area=(0, 0.5))
 
@@ -337,7 +337,7 @@ def test_the_cubes_half_depth_is_150_mm_by_default():
 
 
 @pytest.mark.parametrize(
-    "transform", [LoadNYUDepth, RandomDepthBoxJitter, RandomCubeTurn, CropDepthCube, RandomDepthErasing]
+    "transform", [LoadNYUDepth, RandomDepthBoxJitter, RandomRotateScale3D, CropDepthCube, RandomDepthErasing]
 )
 def test_repr_is_the_call(transform):
     assert vars(eval(repr(transform()))) == vars(transform())

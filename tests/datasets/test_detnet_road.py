@@ -1,4 +1,4 @@
-"""From each data set through DetNet's pipeline, with a head that gives the true maps, back to the data set's truth.
+"""From each data set through DetNet's pipeline, with a head that gives the true maps, back to its ground truth.
 
 It goes through every step in which the pipeline and the way back must agree: choice of the hand, mirroring, crop,
 codec, bone length, image px, two hands.
@@ -27,7 +27,7 @@ from dfmamba.datasets import (
     InterHand26MHandsDataset,
     NYUDataset,
     RHPDataset,
-    RotateCameraJoints,
+    RotateKeypoints3D,
 )
 from dfmamba.skeleton import NYU_14
 
@@ -88,43 +88,43 @@ def perfect_model(monkeypatch):
 
 @pytest.mark.parametrize("along_line_of_sight", [False, True])
 @pytest.mark.parametrize("make", [interhand, rhp, dexycb, assemblyhands])
-def test_truth_in_truth_out(make, along_line_of_sight, tmp_path, perfect_model):
+def test_gt_in_gt_out(make, along_line_of_sight, tmp_path, perfect_model):
     dataset, codec = make(tmp_path), KEYPOINT_CODECS.build(CONFIG.detnet_codec)
     *steps, pack = CONFIG.detnet_test_pipeline
     crop, pack = Compose(steps + [{"type": "AddViewRotation"}] * along_line_of_sight), Compose([pack])
     checked = np.zeros(2, dtype=int)  # joints of right and left hands
     for number in range(len(dataset)):
-        truth = dataset.get_data_info(number)
+        gt = dataset.get_data_info(number)
         results = crop(dataset.get_data_info(number))
-        joints = RotateCameraJoints()(dict(results))["keypoints_cam"]  # as in training; results keep the truth
+        joints = RotateKeypoints3D()(dict(results))["keypoints_cam"]  # as in training; results keep the ground truth
         targets = codec.encode(results["transformed_keypoints"], results["keypoints_visible"], joints)
         if along_line_of_sight:
             assert np.abs(joints - results["keypoints_cam"]).max() > 1
         known = results["bone_length"][0] > 0
         sample = perfect_model(pack(results)["data_samples"], targets)
         if known:
-            checked[truth["hand_type"][0].argmax()] += check(sample, truth, sum(targets["location_weights"][0]))
+            checked[gt["hand_type"][0].argmax()] += check(sample, gt, sum(targets["location_weights"][0]))
         else:
             assert not sample.gt_instances.keypoints_visible.any()
     assert checked.min() > 10, "the data set must have hands of both sides for this test"
 
 
-def check(sample, truth, num_seen):
+def check(sample, gt, num_seen):
     """Compare a prediction with the sample of the data set where the codec could encode the joint; count these."""
-    wrist = 21 * int(truth["hand_type"][0, 1]) + 20 if truth["keypoints"].shape[1] == 42 else 20
+    wrist = 21 * int(gt["hand_type"][0, 1]) + 20 if gt["keypoints"].shape[1] == 42 else 20
     seen = sample.pred_instances.keypoint_scores[0] > 0
     assert seen.sum() == num_seen
-    joints = truth["keypoints_cam"][0] - truth["keypoints_cam"][0, wrist]
+    joints = gt["keypoints_cam"][0] - gt["keypoints_cam"][0, wrist]
     np.testing.assert_allclose(sample.pred_instances.keypoints_cam[0, seen], joints[seen], atol=0.01)
     np.testing.assert_allclose(sample.pred_instances.keypoints[0, seen, 2], joints[seen, 2], atol=0.01)
     peak = sample.pred_instances.keypoint_scores[0] == 1  # the joint's cell is in the map, not only its surroundings
     half_cell_px = 2.01 * sample.input_scale[0] / 128
-    distance = np.abs(sample.pred_instances.keypoints[0, peak, :2] - truth["keypoints"][0, peak, :2])
+    distance = np.abs(sample.pred_instances.keypoints[0, peak, :2] - gt["keypoints"][0, peak, :2])
     assert (distance <= half_cell_px).all()
-    np.testing.assert_allclose(sample.gt_instances.keypoints_cam, truth["keypoints_cam"], atol=0.01)
-    np.testing.assert_allclose(sample.gt_instances.keypoints, truth["keypoints"], atol=0.01)
+    np.testing.assert_allclose(sample.gt_instances.keypoints_cam, gt["keypoints_cam"], atol=0.01)
+    np.testing.assert_allclose(sample.gt_instances.keypoints, gt["keypoints"], atol=0.01)
     for name in ("hand_type", "abs_depth", "root_depth", "principal_pt"):
-        np.testing.assert_allclose(getattr(sample, name), truth[name], rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(getattr(sample, name), gt[name], rtol=1e-6, err_msg=name)
     return peak.sum()
 
 
@@ -140,7 +140,7 @@ def test_nyu_up_to_place_and_size(tmp_path, perfect_model):
         "bone": bone,
         "num_joints": 14,
     }
-    codec, truth = KEYPOINT_CODECS.build(config), dataset.get_data_info(1)
+    codec, gt = KEYPOINT_CODECS.build(config), dataset.get_data_info(1)
     results = Compose(
         [{"type": "LoadNYUDepth"}, {"type": "AddBoneLength", "bone": bone, "num_joints": 14}, {"type": "CropDepthCube"}]
     )(dataset.get_data_info(1))
@@ -151,7 +151,7 @@ def test_nyu_up_to_place_and_size(tmp_path, perfect_model):
     prediction = perfect_model(pack(results)["data_samples"], targets, config).pred_instances
     palm = NYU_14.names.index("palm")
     np.testing.assert_allclose(
-        prediction.keypoints_cam, truth["keypoints_cam"] - truth["keypoints_cam"][:, [palm]], atol=0.01
+        prediction.keypoints_cam, gt["keypoints_cam"] - gt["keypoints_cam"][:, [palm]], atol=0.01
     )
     half_cell_px = 2.01 * results["input_scale"].max() / 176
-    assert np.abs(prediction.keypoints[..., :2] - truth["keypoints"][..., :2]).max() <= half_cell_px
+    assert np.abs(prediction.keypoints[..., :2] - gt["keypoints"][..., :2]).max() <= half_cell_px

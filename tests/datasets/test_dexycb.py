@@ -299,7 +299,7 @@ def test_split_of_the_official_tree():
 
 
 def predictions_of(dataset):
-    """The truth of all samples and, as a perfect model would give it, image points and depths lifted to space."""
+    """The ground truth of all samples and, as a perfect model gives it, image points and depths lifted to space."""
     samples = [dataset.get_data_info(i) for i in range(len(dataset))]
     lifted = [
         back_project(s["keypoints"][0, :, :2], s["keypoints"][0, :, 2] + s["root_depth"], s["focal"], s["principal_pt"])
@@ -316,25 +316,25 @@ def test_perfect_prediction_has_no_error(dexycb_root):
 
 
 def test_joint_moved_by_5_mm(dexycb_root):
-    pred, truth = predictions_of(open_dexycb(dexycb_root))
+    pred, gt = predictions_of(open_dexycb(dexycb_root))
     pred[7, 3] += [3, 0, -4]
-    metrics = score_dexycb(pred, truth).metrics
+    metrics = score_dexycb(pred, gt).metrics
     assert metrics["MPJPE_abs_macro_mm"] == pytest.approx(5 / 40 / 21, abs=1e-3)
     assert metrics["MPJPE_rr_macro_mm"] == pytest.approx(5 / 40 / 21, abs=1e-3)
-    shifted = score_dexycb(truth + np.array([0, 30, 40]), truth).metrics
+    shifted = score_dexycb(gt + np.array([0, 30, 40]), gt).metrics
     assert shifted["MPJPE_abs_macro_mm"] == pytest.approx(50, abs=1e-3)
     assert shifted["MPJPE_rr_macro_mm"] == pytest.approx(0, abs=1e-3)
 
 
 def test_errors_after_alignment(dexycb_root):
     """Root-relative errors ignore a shift, Procrustes-aligned ones also a turn and another size."""
-    pred, truth = predictions_of(open_dexycb(dexycb_root))
+    pred, gt = predictions_of(open_dexycb(dexycb_root))
     pred[:, 4] += [0, 6, 8]
-    plain = score_dexycb(pred, truth).metrics
-    shifted = score_dexycb(pred + np.array([100, -50, 30]), truth).metrics
+    plain = score_dexycb(pred, gt).metrics
+    shifted = score_dexycb(pred + np.array([100, -50, 30]), gt).metrics
     assert shifted["MPJPE_rr_macro_mm"] == pytest.approx(plain["MPJPE_rr_macro_mm"], abs=1e-3)
     turn = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
-    similar = score_dexycb(1.5 * move_rigidly(truth, turn, [100, 0, 0]), truth).metrics
+    similar = score_dexycb(1.5 * move_rigidly(gt, turn, [100, 0, 0]), gt).metrics
     assert similar["PA_MPJPE_macro_mm"] == pytest.approx(0, abs=1e-3)
     assert similar["MPJPE_rr_macro_mm"] > 10
 
@@ -365,9 +365,9 @@ def test_metric_and_result_file_behind_the_pipeline(dexycb_root, tmp_path):
     assert result["dexycb/MPJPE_rr_macro_mm"] == pytest.approx(5 / 21, abs=1e-3)
     written = read_dexycb_text(tmp_path / "result.txt")
     assert list(written.ids) == [dataset.get_data_info(i)["id"] for i in range(len(dataset))]
-    truth = dataset.get_data_info(3)["keypoints_cam"][0]
-    np.testing.assert_allclose(written.joints_mm[3][index_tip], truth[index_tip] + [3, 4, 0], atol=1e-3)
-    np.testing.assert_allclose(written.joints_mm[3][:4], truth[:4], atol=1e-3)
+    gt = dataset.get_data_info(3)["keypoints_cam"][0]
+    np.testing.assert_allclose(written.joints_mm[3][index_tip], gt[index_tip] + [3, 4, 0], atol=1e-3)
+    np.testing.assert_allclose(written.joints_mm[3][:4], gt[:4], atol=1e-3)
     first_line = (tmp_path / "result.txt").read_text().splitlines()[0].split(",")
     assert len(first_line) == 64
     np.testing.assert_allclose([float(number) for number in first_line[1:4]], [0, 0, 900], atol=1e-3)  # the wrist

@@ -144,13 +144,13 @@ def test_lists_that_name_each_other(dexycb_root, key):
     lists = ["- &a0 [1]", *(f"- &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 11))]
     others = yaml.safe_dump({name: value for name, value in meta(SUBJECTS[0], 0).items() if name != key})
     path.write_text("\n".join(["lists:", *lists, f"{key}: *a10", others]))
-    with pytest.raises(ValueError, match=r"plain data, got a fault: expected at most \d+ items") as error:
+    with pytest.raises(ValueError, match=r"plain data, got an error: expected at most \d+ items") as error:
         open_dexycb(dexycb_root)
     assert len(str(error.value)) < 1000
     path.write_text(yaml.safe_dump(meta(SUBJECTS[0], 0)))
     intrinsics = dexycb_root / f"calibration/intrinsics/{SERIALS[0]}_640x480.yml"
     intrinsics.write_text("\n".join(["lists:", *lists, "color: {fx: *a10, fy: 1, ppx: 1, ppy: 1}"]))
-    with pytest.raises(ValueError, match=r"plain data, got a fault: expected at most \d+ items"):
+    with pytest.raises(ValueError, match=r"plain data, got an error: expected at most \d+ items"):
         open_dexycb(dexycb_root)
 
 

@@ -10,7 +10,7 @@ from dfmamba.datasets.dexycb.calibration import read_extrinsics
 from dfmamba.datasets.dexycb.dataset import DexYCBDataset
 from dfmamba.datasets.dexycb.results import read_dexycb_text, write_dexycb_text
 from dfmamba.evaluation import score_dexycb
-from dfmamba.evaluation.scores import JointTable
+from dfmamba.evaluation.protocol import JointTable
 from dfmamba.geometry import back_project, move_rigidly
 from dfmamba.skeleton import ONE_HAND
 from dfmamba.synthesis import dexycb, dexycb_plan
@@ -90,7 +90,7 @@ def test_cameras_see_one_hand(root):
 def test_protocol_and_result_file(root, tmp_path):
     """A perfect prediction has no error, also through the file of 64 numbers; a joint off by 3-4-0 mm gives 5 mm."""
     samples = [sample for split in ("train", "test") for sample in samples_of(dataset_at(root, split))]
-    truth = np.array([sample["keypoints_cam"][0] for sample in samples])
+    gt = np.array([sample["keypoints_cam"][0] for sample in samples])
     pred = np.array(
         [
             back_project(
@@ -101,12 +101,12 @@ def test_protocol_and_result_file(root, tmp_path):
     )
     write_dexycb_text(tmp_path / "result.txt", JointTable(range(6), pred, np.ones(pred.shape[:2], dtype=bool)))
     for joints in (pred, read_dexycb_text(tmp_path / "result.txt").joints_mm):
-        perfect = score_dexycb(joints, truth).metrics
+        perfect = score_dexycb(joints, gt).metrics
         for alignment in ("abs", "rr", "PA"):
             assert perfect[f"AUC_{alignment}_0_50_mm"] == pytest.approx(1, abs=0.01)  # the first point is 0 mm
         assert perfect["MPJPE_abs_macro_mm"] == pytest.approx(0, abs=1e-3)
         assert perfect["hands"] == 6
     pred[2, 5] += [3, 4, 0]
-    moved = score_dexycb(pred, truth).metrics
+    moved = score_dexycb(pred, gt).metrics
     assert moved["MPJPE_abs_macro_mm"] == pytest.approx(5 / 6 / 21, abs=1e-3)
     assert moved["MPJPE_rr_macro_mm"] == pytest.approx(5 / 6 / 21, abs=1e-3)

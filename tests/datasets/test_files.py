@@ -22,20 +22,20 @@ import scipy.io
 
 from dfmamba.io import files, plain_pickle
 from dfmamba.io.files import (
-    Faults,
     check_relative_path,
     describe_usage,
     get_array,
     get_integer,
     get_key,
     get_text,
-    read_json,
     read_mat,
     read_npz,
     read_pickle,
     read_yaml,
 )
+from dfmamba.io.json_files import read_json
 from dfmamba.io.json_records import RecordDecoder, decode_entry, read_json_as
+from dfmamba.io.record_errors import RecordErrorPolicy
 
 
 def refused(read, path, content, message):
@@ -474,9 +474,9 @@ class Inner(msgspec.Struct):
 def test_key_twice_in_a_record(text):
     raw = msgspec.Raw(text.encode())
     decoder = RecordDecoder(Path("f"), "a thing", msgspec.json.Decoder(Inner))
-    with pytest.raises(ValueError, match=r"f: record [12]: expected a thing .* got a fault: the key 'id' twice"):
+    with pytest.raises(ValueError, match=r"f: record [12]: expected a thing .* got an error: the key 'id' twice"):
         decoder.decode(5, raw)
-    with pytest.raises(ValueError, match=r"f: record 7: expected a thing .* got a fault: the key 'id' twice"):
+    with pytest.raises(ValueError, match=r"f: record 7: expected a thing .* got an error: the key 'id' twice"):
         decode_entry(Path("f"), 7, raw, "a thing")
 
 
@@ -602,18 +602,18 @@ def test_no_file(tmp_path, name):
 
 def test_faults_are_raised_or_counted():
     with pytest.raises(ValueError, match="broken"):
-        Faults().add(ValueError("broken"))
-    faults = Faults("skip", "odd record", logged=2)
+        RecordErrorPolicy().add(ValueError("broken"))
+    faults = RecordErrorPolicy("skip", "odd record", logged=2)
     assert faults.skipped == {}
     for number in range(5):
         faults.add(ValueError(f"broken {number}"))
     assert faults.skipped == {"odd record": 5}
     with pytest.raises(ValueError, match=r"faulty: expected one of \('raise', 'skip'\), got 'ignore'"):
-        Faults("ignore")
+        RecordErrorPolicy("ignore")
 
 
 def test_only_the_first_faults_are_logged(log):
-    faults = Faults("skip", logged=2)
+    faults = RecordErrorPolicy("skip", logged=2)
     for number in range(5):
         faults.add(ValueError(f"broken {number}"))
     assert "broken 0" in log.text

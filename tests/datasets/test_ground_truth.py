@@ -1,4 +1,4 @@
-"""Official annotations as a truth: adapter -> metric -> result file -> scoring gives the metric's own numbers."""
+"""Official annotations as ground truth: adapter -> metric -> result file -> scoring gives the metric's own numbers."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ from dfmamba.evaluation import (
     NYUMeanError,
 )
 from dfmamba.evaluation.result_files import read_result_file
-from dfmamba.evaluation.scoring import match, score_tables
+from dfmamba.evaluation.score_tables import match, score_tables
 
 RHD_SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "rhd" / "test_rhd.json"
 SELECTION = Selection(
@@ -56,7 +56,7 @@ def rhp(root):
 def nyu(root):
     nyu_fixture.write_annotations(root, nyu_fixture.contents())
     nyu_fixture.write_images(root)
-    dataset = NYUDataset("test", data_root=str(root), test_mode=True, centres="nyu_center_test.mat")
+    dataset = NYUDataset("test", data_root=str(root), test_mode=True, centers="nyu_center_test.mat")
     return dataset, NYUMeanError, lambda: read_nyu_gt(root / "test" / "joint_data.mat")
 
 
@@ -89,7 +89,7 @@ SETS = {"interhand26m": interhand26m, "rhp": rhp, "nyu": nyu, "dexycb": dexycb, 
 
 
 def predict(dataset, change):
-    """Samples of a data set as they come to a metric, with the truth, changed in camera space, as the prediction."""
+    """Samples as they come to a metric, with the ground truth, changed in camera space, as the prediction."""
     for index in range(len(dataset)):
         sample = dataset.get_data_info(index)
         sample["gt_instances"] = {name: sample[name] for name in ("keypoints_cam", "keypoints_visible")}
@@ -99,17 +99,17 @@ def predict(dataset, change):
 
 @pytest.mark.parametrize("name", SETS)
 def test_a_moved_joint_is_5_mm_in_the_metric_and_in_the_file(name, tmp_path):
-    dataset, metric_class, read_truth = SETS[name](tmp_path / "data")
+    dataset, metric_class, read_gt = SETS[name](tmp_path / "data")
     joints = PROTOCOLS[name].skeleton.num_joints
     offset = np.zeros((joints, 3))
     offset[np.arange(joints) % 21 != 20] = 3, 4, 0
 
     path = tmp_path / "predictions"
     metric = metric_class(result_file=str(path))
-    metric.process(None, list(predict(dataset, lambda truth: truth + offset)))
+    metric.process(None, list(predict(dataset, lambda gt: gt + offset)))
     measured = {key.split("/")[1]: value for key, value in metric.evaluate(len(dataset)).items()}
-    truth = read_truth()
-    scores, notes = score_tables(name, spec.data_set(name).results.read_pred(path, truth), truth)
+    gt = read_gt()
+    scores, notes = score_tables(name, spec.data_set(name).results.read_pred(path, gt), gt)
 
     assert measured[PROTOCOLS[name].main] == pytest.approx(5 if name == "nyu" else 5 * 20 / 21, abs=1e-3)
     assert scores.metrics[PROTOCOLS[name].main] == pytest.approx(measured[PROTOCOLS[name].main], abs=1e-3)
@@ -119,9 +119,9 @@ def test_a_moved_joint_is_5_mm_in_the_metric_and_in_the_file(name, tmp_path):
 
 def test_assemblyhands_by_frame_and_by_camera_image(tmp_path):
     """Left hand, frame 10: one camera sees its index finger's tip 10 mm off, the other one does not; frame 2: 6 mm."""
-    dataset, _, read_truth = assemblyhands(tmp_path / "data", all_valid=True)
+    dataset, _, read_gt = assemblyhands(tmp_path / "data", all_valid=True)
     path, joint = tmp_path / "predictions.json", 21 + 4
-    samples = list(predict(dataset, lambda truth: truth.copy()))
+    samples = list(predict(dataset, lambda gt: gt.copy()))
     for sample in samples:
         off = {("HMC_84346135", 10): 10, ("HMC_21176875", 2): 6}.get((sample["camera"], sample["frame_idx"]), 0)
         sample["pred_instances"]["keypoints_cam"][0, joint, 2] += off
@@ -138,7 +138,7 @@ def test_assemblyhands_by_frame_and_by_camera_image(tmp_path):
     assert (scores.metrics["hands_per_frame"], measured["hands"]) == (7, 8)
     assert not {name for name in scores.metrics if not name.endswith("_per_frame")}
 
-    merged, notes = score_tables("assemblyhands", read_result_file("assemblyhands", path), read_truth())
+    merged, notes = score_tables("assemblyhands", read_result_file("assemblyhands", path), read_gt())
     assert notes == [f"{path}: has no predictions by camera; each frame's counts in all of its images"]
     assert merged.metrics["MPJPE_rr_macro_mm"] == pytest.approx((5 + 5 + 6 + 0) / 4 / 42, abs=1e-3)
     content = json.loads(path.read_text())
@@ -146,11 +146,11 @@ def test_assemblyhands_by_frame_and_by_camera_image(tmp_path):
         for entry in frames.values():
             del entry["cameras"]  # as everybody else writes it
     path.write_text(json.dumps(content))
-    again, _ = score_tables("assemblyhands", read_result_file("assemblyhands", path), read_truth())
+    again, _ = score_tables("assemblyhands", read_result_file("assemblyhands", path), read_gt())
     assert again.metrics == merged.metrics
 
 
-def test_withheld_labels_are_no_truth(tmp_path):
+def test_withheld_labels_are_no_gt(tmp_path):
     """[1, 1, 1] everywhere in frames that say that all joints are valid, as in the held-out splits."""
     assemblyhands(tmp_path)
     path = assemblyhands_fixture.paths(tmp_path)[2]
@@ -174,21 +174,21 @@ def test_files_beside_assemblyhands_annotation(tmp_path):
 
 def test_hand3ds_numbers_need_no_visible_bone(tmp_path):
     """In frame 2 only the last four joints of the right hand are seen: no wrist, no middle finger; it counts."""
-    dataset, _, read_truth = rhp(tmp_path)
+    dataset, _, read_gt = rhp(tmp_path)
     metric = RHPEPE()
     rng = np.random.default_rng(0)
-    metric.process(None, list(predict(dataset, lambda truth: rng.normal(scale=40, loc=(0, 0, 500), size=truth.shape))))
+    metric.process(None, list(predict(dataset, lambda gt: rng.normal(scale=40, loc=(0, 0, 500), size=gt.shape))))
     metrics = metric.evaluate(len(dataset))
     assert metrics["rhp/hands_hand3d"] == len(dataset) == 4
     assert metrics["rhp/hands_palm_bonescaled"] == 3
-    truth = read_truth()
-    assert truth.fields["seen"].sum(axis=1).tolist() == [21, 21, 4, 21]
+    gt = read_gt()
+    assert gt.fields["seen"].sum(axis=1).tolist() == [21, 21, 4, 21]
     path = tmp_path / "truth.json"
-    rhp_results.JOINTS_JSON.write(path, truth, gt=True)
+    rhp_results.JOINTS_JSON.write(path, gt, gt=True)
     back = read_result_file("rhp", path)
     for field in ("seen", "all_joints_mm"):
-        np.testing.assert_allclose(back.fields[field], truth.fields[field], atol=1e-4)
-    assert (back.valid == truth.valid).all()
+        np.testing.assert_allclose(back.fields[field], gt.fields[field], atol=1e-4)
+    assert (back.valid == gt.valid).all()
 
 
 @pytest.mark.parametrize(("hand", "expected"), [("most_visible", [0, 1, 1, 0]), ("right", [0, 0, 0, 0])])
@@ -203,32 +203,32 @@ def test_the_hand_may_be_chosen_without_masks(hand, expected, tmp_path):
     )
 
 
-@pytest.mark.parametrize("name", sorted(set(SETS) - {"assemblyhands"}))  # its truth is in the world's frame
-def test_the_truth_is_the_adapters(name, tmp_path):
-    dataset, _, read_truth = SETS[name](tmp_path / "data")
-    truth = read_truth()
-    row_of = {identity: row for row, identity in enumerate(truth.ids) if truth.valid[row].any()}
+@pytest.mark.parametrize("name", sorted(set(SETS) - {"assemblyhands"}))  # its ground truth is in the world's frame
+def test_the_gt_is_the_adapters(name, tmp_path):
+    dataset, _, read_gt = SETS[name](tmp_path / "data")
+    gt = read_gt()
+    row_of = {identity: row for row, identity in enumerate(gt.ids) if gt.valid[row].any()}
     assert len(row_of) == len(dataset)
     for index in range(len(dataset)):
         sample = dataset.get_data_info(index)
         row = row_of[sample["id"]]
         valid = sample["keypoints_visible"][0] > 0
-        assert (truth.valid[row] == valid).all()
-        np.testing.assert_allclose(truth.joints_mm[row][valid], sample["keypoints_cam"][0][valid], atol=1e-3)
+        assert (gt.valid[row] == valid).all()
+        np.testing.assert_allclose(gt.joints_mm[row][valid], sample["keypoints_cam"][0][valid], atol=1e-3)
 
 
 def test_real_rhd_samples():
     """A perfect prediction, one in which the hands' joints come in RHD's order: wrist first."""
     if not RHD_SAMPLES.is_file():
         pytest.skip(f"the three published samples are not at {RHD_SAMPLES}")
-    truth = read_rhp_gt(RHD_SAMPLES)
-    assert score_tables("rhp", truth, truth)[0].metrics["EPE_rr_macro_mm"] == 0
-    wrong = truth.joints_mm.copy()
+    gt = read_rhp_gt(RHD_SAMPLES)
+    assert score_tables("rhp", gt, gt)[0].metrics["EPE_rr_macro_mm"] == 0
+    wrong = gt.joints_mm.copy()
     for start in (0, 21):
         wrong[:, start : start + 21] = wrong[:, start + np.roll(np.arange(21), 1)]
-    pred = truth.__class__(truth.ids, wrong, truth.valid)
-    assert score_tables("rhp", pred, truth)[0].metrics["EPE_rr_macro_mm"] > 20
-    assert match(pred, truth).notes == []
+    pred = gt.__class__(gt.ids, wrong, gt.valid)
+    assert score_tables("rhp", pred, gt)[0].metrics["EPE_rr_macro_mm"] > 20
+    assert match(pred, gt).notes == []
 
 
 def test_what_is_no_annotation_file(tmp_path):

@@ -187,7 +187,7 @@ FORGERIES = {
     "a huge shape": set_column(shape=[2**62, 2**62]),
     "a negative shape": set_column(shape=[-3, -2]),
     "a shape of text": set_column(shape=["3", "2"]),
-    "a shape of truth": set_column(shape=[True, 6]),
+    "a shape of ground truth": set_column(shape=[True, 6]),
     "no shape": lambda manifest: manifest["columns"]["number"].pop("shape"),
     "a key more": set_column(extra=1),
     "an offset behind the end": set_column(offset=10**6),

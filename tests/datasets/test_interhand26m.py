@@ -17,7 +17,7 @@ import dfmamba.codecs  # registers A2JCodec for the base config
 import dfmamba.io.files
 from dfmamba.datasets import InterHand26MDataset, parse_interhand26m
 from dfmamba.datasets.interhand26m.annotations import joints_in_camera
-from dfmamba.io.files import Faults
+from dfmamba.io.record_errors import RecordErrorPolicy
 from dfmamba.skeleton import LEFT, RIGHT, TWO_HANDS, hand_slice
 from dfmamba.visualization.colors import FINGER_COLORS
 
@@ -82,12 +82,12 @@ FAULTS = {  # name: change, file, message; all of record 11 or its image, frame 
     "short flags": (
         set_at(*ANNOTATION, "joint_valid", [[1]] * 41),
         "data",
-        r"record 11: expected 42 numbers for 'joint_valid', got a fault: shape \(41,\)",
+        r"record 11: expected 42 numbers for 'joint_valid', got an error: shape \(41,\)",
     ),
     "ragged flags": (
         set_at(*ANNOTATION, "joint_valid", [[1]] * 41 + [[1, 2]]),
         "data",
-        "record 11: expected 42 numbers for 'joint_valid', got a fault: .*inhomogeneous",
+        "record 11: expected 42 numbers for 'joint_valid', got an error: .*inhomogeneous",
     ),
     "NaN flags": (set_at(*ANNOTATION, "joint_valid", [[NAN]] + [[1]] * 41), "data", "11: .*'joint_valid'.* 41 finite"),
     "no flags": (set_at(*ANNOTATION, "joint_valid", {}), "data", "record 11: expected 42 numbers for 'joint_valid'"),
@@ -135,7 +135,7 @@ def test_faulty_record_is_skipped_and_counted_where_wanted(tmp_path, log, name):
     files = contents()
     FAULTS[name][0](files)
     write_annotations(tmp_path, files)
-    parsed = parse_interhand26m(*paths(tmp_path), Faults("skip"))
+    parsed = parse_interhand26m(*paths(tmp_path), RecordErrorPolicy("skip"))
     lost = 12 if name in ("repeated id", "repeated image") else 11  # the second of the two is
     assert parsed.columns["annotation_id"].tolist() == [number for number in (11, 12, 13, 14) if number != lost]
     # a faulty image is a fault, and so is the annotation that refers to it
@@ -178,7 +178,7 @@ def test_broken_file(interhand_root, which, fault):
     path = paths(interhand_root)[which]
     path.write_bytes(fault(path.read_bytes()))
     with pytest.raises(ValueError, match=r"expected a complete JSON file.*cut short|the official layout") as error:
-        parse_interhand26m(*paths(interhand_root), Faults("skip"))  # no tolerance for files as a whole
+        parse_interhand26m(*paths(interhand_root), RecordErrorPolicy("skip"))  # no tolerance for files as a whole
     assert str(path) in str(error.value)
 
 
@@ -328,8 +328,8 @@ def test_projection_gives_the_published_boxes(real_samples):
         sample = dataset.get_data_info(i)
         points = sample["keypoints"][0, sample["keypoints_visible"][0] > 0, :2]
         low, high = points.min(axis=0), points.max(axis=0)
-        centre, half = (low + high) / 2, 1.2 * (high - low) / 2
-        np.testing.assert_allclose(sample["bbox"][0], [*(centre - half), *(centre + half)], atol=1e-2)
+        center, half = (low + high) / 2, 1.2 * (high - low) / 2
+        np.testing.assert_allclose(sample["bbox"][0], [*(center - half), *(center + half)], atol=1e-2)
 
 
 def test_base_config_loads_the_published_samples(real_samples):
@@ -476,7 +476,7 @@ def test_rootnet_depth_and_boxes(interhand_root):
     sample = dataset[2]
     assert sample["id"] == 13
     assert sample["abs_depth"].tolist() == [913, 800]
-    assert sample["rel_root_depth"].tolist() == [-100]  # a target: still the truth
+    assert sample["rel_root_depth"].tolist() == [-100]  # a target: still the ground truth
     np.testing.assert_allclose(sample["input_center"], [43 + 75, -5 + 75])
     np.testing.assert_allclose(sample["input_scale"], [150, 150])
     assert dataset.metainfo["data_source"]["root_depth"] == "rootnet.json"

@@ -54,7 +54,7 @@ def test_by_hand():
     assert sample.principal_pt.tolist() == [59, 20]
 
 
-def test_truth_still_projects_to_its_image_points():
+def test_gt_still_projects_to_its_image_points():
     sample = mirror_back(make_sample())
     points = project(sample.gt_instances.keypoints_cam, sample.focal, sample.principal_pt)
     np.testing.assert_allclose(points, sample.gt_instances.keypoints[..., :2])

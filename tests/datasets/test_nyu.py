@@ -9,12 +9,12 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpose.registry import DATASETS, METRICS
 from nyu_fixture import (
-    CENTRES,
+    CENTERS,
     CROP,
     JOINTS,
     NUM_FRAMES,
     PINKY_TIP,
-    V2V_CENTRES,
+    V2V_CENTERS,
     contents,
     depth_map,
     open_nyu,
@@ -35,7 +35,7 @@ from dfmamba.geometry import camera_to_nyu_uvd, flip_y, nyu_uvd_to_camera
 from dfmamba.skeleton import NYU_14, NYU_14_OF_36
 
 REPOSITORY = Path(__file__).parents[2]
-REAL_CENTRES = REPOSITORY.parent / "shared" / "data" / "nyu" / "nyu_center_test.mat"
+REAL_CENTERS = REPOSITORY.parent / "shared" / "data" / "nyu" / "nyu_center_test.mat"
 
 
 def test_examples_in_docstrings():
@@ -71,23 +71,23 @@ def test_uvd_is_a2js_with_y_turned_over():
 
 def test_cube_box_is_a2js():
     """A2J goes to x, y in mm, adds 110 mm on each side, and comes back."""
-    centres = np.random.default_rng(0).uniform([0, 0, 400], [640, 480, 1100], (50, 3))
-    world = a2j_pixel_to_world(centres)
+    centers = np.random.default_rng(0).uniform([0, 0, 400], [640, 480, 1100], (50, 3))
+    world = a2j_pixel_to_world(centers)
     corners = []
     for dx, dy in ((-110, 110), (110, -110)):  # left and top (y up), right and bottom
         x, y, z = world[:, 0] + dx, world[:, 1] + dy, world[:, 2]
         corners += [x * 588.03 / z + 320, y * -587.07 / z + 240]
-    np.testing.assert_allclose(cube_box(centres, 110), np.stack(corners, axis=1))
+    np.testing.assert_allclose(cube_box(centers, 110), np.stack(corners, axis=1))
 
 
 # ---- the parser
 
 
 def test_parser_makes_columns(nyu_root):
-    parsed = parse_nyu(nyu_root / "test/joint_data.mat", nyu_root / CENTRES)
+    parsed = parse_nyu(nyu_root / "test/joint_data.mat", nyu_root / CENTERS)
     assert parsed.skipped == {}
     assert parsed.columns["frame"].tolist() == [0, 1, 2]
-    np.testing.assert_allclose(parsed.columns["centre"], [[320, 240, 800], [320, 240, 810], [320, 240, 820]])
+    np.testing.assert_allclose(parsed.columns["center"], [[320, 240, 800], [320, 240, 810], [320, 240, 820]])
     joints = parsed.columns["joints_cam"]
     assert joints.shape == (3, 14, 3)
     np.testing.assert_allclose(joints[1, 0], [80, -80, 810], atol=1e-9)  # y down
@@ -96,10 +96,9 @@ def test_parser_makes_columns(nyu_root):
         np.testing.assert_allclose(joints[2, joint], [point, -2 * point, 820 + point], rtol=1e-9)
 
 
-def test_both_truths_agree(nyu_root):
+def test_both_gts_agree(nyu_root):
     uvd, xyz = (
-        parse_nyu(nyu_root / "test/joint_data.mat", truth=truth).columns["joints_cam"]
-        for truth in ("joint_uvd", "joint_xyz")
+        parse_nyu(nyu_root / "test/joint_data.mat", gt=gt).columns["joints_cam"] for gt in ("joint_uvd", "joint_xyz")
     )
     np.testing.assert_allclose(uvd, xyz, atol=1e-9)
 
@@ -110,53 +109,53 @@ def test_other_cameras(nyu_root):
         np.testing.assert_allclose(joints[0, 13], [10 * (camera - 1), 0, 800], atol=1e-9)
 
 
-def test_centre_of_the_joints(nyu_root):
+def test_center_of_the_joints(nyu_root):
     columns = parse_nyu(nyu_root / "test/joint_data.mat").columns
     points = np.array([3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31])
     x, y, z = (points.sum() + 80) / 14, (2 * points.sum() + 80) / 14, 800 + points.sum() / 14  # y up
-    np.testing.assert_allclose(columns["centre"][0], [320 + 588.03 * x / z, 240 - 587.07 * y / z, z])
+    np.testing.assert_allclose(columns["center"][0], [320 + 588.03 * x / z, 240 - 587.07 * y / z, z])
 
 
-def test_centres_of_v2v(nyu_root):
-    """x, y, z in mm, y up, where A2J has u, v and depth; a frame without a centre is left out, and is no fault."""
-    (nyu_root / V2V_CENTRES).write_text("0 0 800\ninvalid\n82.0 41.0 820.0\n")
-    parsed = parse_nyu(nyu_root / JOINTS, nyu_root / V2V_CENTRES)
+def test_centers_of_v2v(nyu_root):
+    """x, y, z in mm, y up, where A2J has u, v and depth; a frame without a center is left out, and is no fault."""
+    (nyu_root / V2V_CENTERS).write_text("0 0 800\ninvalid\n82.0 41.0 820.0\n")
+    parsed = parse_nyu(nyu_root / JOINTS, nyu_root / V2V_CENTERS)
     assert parsed.columns["frame"].tolist() == [0, 2]
-    assert parsed.skipped == {"no centre": 1}
-    np.testing.assert_allclose(parsed.columns["centre"], [[320, 240, 800], [320 + 588.03 / 10, 240 - 587.07 / 20, 820]])
-    dataset = open_nyu(nyu_root, centres=V2V_CENTRES)
+    assert parsed.skipped == {"no center": 1}
+    np.testing.assert_allclose(parsed.columns["center"], [[320, 240, 800], [320 + 588.03 / 10, 240 - 587.07 / 20, 820]])
+    dataset = open_nyu(nyu_root, centers=V2V_CENTERS)
     assert [dataset.get_data_info(i)["id"] for i in range(len(dataset))] == [1, 3]
 
 
-def test_centres_of_ren_and_pose_ren(nyu_root):
+def test_centers_of_ren_and_pose_ren(nyu_root):
     """u, v and depth as text, with nothing that says so: the hands are there, 400 mm away from where xyz would be."""
-    (nyu_root / V2V_CENTRES).write_text("322.0 238.5 805\n321 239 815\n319.25 241 825\n")
-    parsed = parse_nyu(nyu_root / JOINTS, nyu_root / V2V_CENTRES)
-    np.testing.assert_allclose(parsed.columns["centre"], [[322, 238.5, 805], [321, 239, 815], [319.25, 241, 825]])
+    (nyu_root / V2V_CENTERS).write_text("322.0 238.5 805\n321 239 815\n319.25 241 825\n")
+    parsed = parse_nyu(nyu_root / JOINTS, nyu_root / V2V_CENTERS)
+    np.testing.assert_allclose(parsed.columns["center"], [[322, 238.5, 805], [321, 239, 815], [319.25, 241, 825]])
 
 
-def test_centres_beside_the_hands_are_refused(nyu_root):
+def test_centers_beside_the_hands_are_refused(nyu_root):
     """Three numbers a line of another split, or another set: far from the hands, however they are read."""
-    (nyu_root / V2V_CENTRES).write_text("900 700 805\n900 700 815\n900 700 825\n")
+    (nyu_root / V2V_CENTERS).write_text("900 700 805\n900 700 815\n900 700 825\n")
     with pytest.raises(
         DataError,
-        match=r"expected centres of the hands of .*joint_data.mat, got some that are in the "
+        match=r"expected centers of the hands of .*joint_data.mat, got some that are in the "
         r"median off by \d+ mm as u px, v px, depth mm, \d+ mm as x, y, z",
     ):
-        parse_nyu(nyu_root / JOINTS, nyu_root / V2V_CENTRES)
+        parse_nyu(nyu_root / JOINTS, nyu_root / V2V_CENTERS)
 
 
-def test_centres_with_y_down_are_read_so(nyu_root):
+def test_centers_with_y_down_are_read_so(nyu_root):
     """Hands high above the axis, so that up and down are apart."""
     arrays = contents()
     arrays["joint_uvd"][..., 1] -= 150  # about 200 mm
     write_annotations(nyu_root, arrays)
-    centres = nyu_uvd_to_camera(arrays["joint_uvd"][0][:, NYU_14_OF_36]).mean(axis=1)
+    centers = nyu_uvd_to_camera(arrays["joint_uvd"][0][:, NYU_14_OF_36]).mean(axis=1)
     for sign in (1, -1):  # y down, y up
-        lines = [f"{x} {sign * y} {z}" for x, y, z in centres]
-        (nyu_root / V2V_CENTRES).write_text("\n".join(lines) + "\n")
+        lines = [f"{x} {sign * y} {z}" for x, y, z in centers]
+        (nyu_root / V2V_CENTERS).write_text("\n".join(lines) + "\n")
         np.testing.assert_allclose(
-            parse_nyu(nyu_root / JOINTS, nyu_root / V2V_CENTRES).columns["centre"], camera_to_nyu_uvd(centres)
+            parse_nyu(nyu_root / JOINTS, nyu_root / V2V_CENTERS).columns["center"], camera_to_nyu_uvd(centers)
         )
 
 
@@ -164,7 +163,7 @@ def test_centres_with_y_down_are_read_so(nyu_root):
 
 
 def test_sample_against_numbers_worked_out_by_hand(nyu_root):
-    sample = open_nyu(nyu_root, centres=CENTRES).get_data_info(1)
+    sample = open_nyu(nyu_root, centers=CENTERS).get_data_info(1)
     np.testing.assert_allclose(sample["keypoints_cam"][0, 0], [80, -80, 810], rtol=1e-6)
     tip = 320 + 588.03 * 80 / 810, 240 - 587.07 * 80 / 810, 0  # above the axis: less than 240
     np.testing.assert_allclose(sample["keypoints"][0, 0], tip, rtol=1e-6)
@@ -191,7 +190,7 @@ def test_sample_against_numbers_worked_out_by_hand(nyu_root):
     assert {key: sample[key] for key in expected} == expected
 
 
-def test_centre_decides_on_z(nyu_root):
+def test_center_decides_on_z(nyu_root):
     sample = open_nyu(nyu_root).get_data_info(0)
     valid_z = sample["keypoints"][0, :, 2] + sample["root_depth"]
     np.testing.assert_allclose(valid_z, sample["keypoints_cam"][0, :, 2], rtol=1e-6)
@@ -207,8 +206,8 @@ def test_skipped_frames_keep_their_numbers(nyu_root):
 
 
 def test_crop_of_a_depth_image(nyu_root):
-    """The hand is a square of 101 px at 825 mm around the centre at 800 mm; beyond it is the wall, a hole is inside."""
-    sample = open_nyu(nyu_root, centres=CENTRES, pipeline=CROP)[0]
+    """The hand is a square of 101 px at 825 mm around the center at 800 mm; beyond it is the wall, a hole is inside."""
+    sample = open_nyu(nyu_root, centers=CENTERS, pipeline=CROP)[0]
     assert sample["img"].shape == (176, 176, 1)
     value = sample["img"][..., 0] * A2J_STD_MM + A2J_MEAN_MM
     hand = np.abs(value - 25) < 1e-3
@@ -228,20 +227,20 @@ def test_depth_of_the_fixture_is_what_it_says(nyu_root):
 
 
 def test_perfect_and_moved_predictions(nyu_root):
-    dataset = open_nyu(nyu_root, centres=CENTRES)
+    dataset = open_nyu(nyu_root, centers=CENTERS)
     samples = [dataset.get_data_info(i) for i in range(NUM_FRAMES)]
-    truth = np.concatenate([sample["keypoints_cam"] for sample in samples])
+    gt = np.concatenate([sample["keypoints_cam"] for sample in samples])
     uvd = np.concatenate([sample["keypoints"] for sample in samples])
     uvd[..., 2] += [sample["root_depth"] for sample in samples]
     lifted = nyu_uvd_to_camera(uvd)
-    assert score_nyu(lifted, truth).metrics["mean_error_abs_mm"] < 1e-3  # float32
-    assert score_nyu(truth, truth).metrics["mean_error_abs_mm"] == 0
-    moved = truth.copy()
+    assert score_nyu(lifted, gt).metrics["mean_error_abs_mm"] < 1e-3  # float32
+    assert score_nyu(gt, gt).metrics["mean_error_abs_mm"] == 0
+    moved = gt.copy()
     moved[1, 5] += [3, -4, 0]
-    metrics = score_nyu(moved, truth).metrics
+    metrics = score_nyu(moved, gt).metrics
     assert metrics["mean_error_abs_mm"] == pytest.approx(5 / (3 * 14))
     moved[2] += [0, 12, 16]  # 20 mm, all joints of a frame
-    metrics = score_nyu(moved, truth).metrics
+    metrics = score_nyu(moved, gt).metrics
     assert metrics["mean_error_abs_mm"] == pytest.approx((5 + 14 * 20) / (3 * 14))
     assert metrics["success_max_frame_10_mm"] == pytest.approx(2 / 3)
 
@@ -254,7 +253,7 @@ def test_from_the_pipeline_to_the_metric_and_its_result_file(nyu_root):
     with DefaultScope.overwrite_default_scope("mmpose"):
         dataset = DATASETS.build(config.val_dataloader.dataset)
         metric = METRICS.build(config.val_evaluator | {"result_file": str(result_file)})
-        crop = open_nyu(nyu_root, centres=CENTRES, pipeline=CROP)
+        crop = open_nyu(nyu_root, centers=CENTERS, pipeline=CROP)
     for i in range(NUM_FRAMES):
         sample, cropped = dataset[i]["data_samples"].to_dict(), crop[i]
         keypoints = cropped["transformed_keypoints"].copy()
@@ -277,7 +276,7 @@ def test_from_the_pipeline_to_the_metric_and_its_result_file(nyu_root):
 
 def test_error_in_uvd_against_numbers_worked_out_by_hand(nyu_root):
     """A pixel is 800 / 588.03 mm wide at the palm's depth; 10 mm of depth move the pinky's tip along its ray."""
-    sample = open_nyu(nyu_root, centres=CENTRES).get_data_info(0)
+    sample = open_nyu(nyu_root, centers=CENTERS).get_data_info(0)
     uvd = camera_to_nyu_uvd(sample["keypoints_cam"][0].astype(np.float64))
     uvd[13, 0] += 1
     uvd[0, 2] += 10
@@ -291,19 +290,19 @@ def test_error_in_uvd_against_numbers_worked_out_by_hand(nyu_root):
 
 
 def test_log_and_metainfo(nyu_root, log):
-    meta = open_nyu(nyu_root, centres=CENTRES).metainfo
+    meta = open_nyu(nyu_root, centers=CENTERS).metainfo
     assert "NYUDataset: 3 used, 0 skipped" in log.text
     assert meta["num_keypoints"] == 14
     assert meta["flip_indices"] == list(range(14))
     assert meta["keypoint_id2name"][13] == NYU_14.names[13] == "palm"
-    assert meta["data_source"]["centres"] == CENTRES
+    assert meta["data_source"]["centers"] == CENTERS
     assert 5 <= len(NYUDataset.EXPECTED_LAYOUT.splitlines()) <= 8
 
 
 def test_arguments_make_other_indices(nyu_root):
     digests = {
         open_nyu(nyu_root, **arguments).metainfo["data_source"]["digest"]
-        for arguments in ({}, {"centres": CENTRES}, {"camera": 2}, {"camera": 3})
+        for arguments in ({}, {"centers": CENTERS}, {"camera": 2}, {"camera": 3})
     }
     assert len(digests) == 4
 
@@ -316,7 +315,7 @@ def test_can_be_sent_to_a_worker_process(nyu_root):
 def test_base_config(nyu_root):
     config = Config.fromfile(REPOSITORY / "configs/_base_/datasets/nyu.py")
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
-        loader.dataset.update(data_root=str(nyu_root), split="test", centres=CENTRES, cache_dir=str(nyu_root / "cache"))
+        loader.dataset.update(data_root=str(nyu_root), split="test", centers=CENTERS, cache_dir=str(nyu_root / "cache"))
         with DefaultScope.overwrite_default_scope("mmpose"):
             dataset = DATASETS.build(loader.dataset)
         packed = [dataset[i] for i in range(NUM_FRAMES)]
@@ -326,32 +325,32 @@ def test_base_config(nyu_root):
         assert packed[0]["data_samples"].gt_instances.keypoints_cam.shape == (1, 14, 3)
 
 
-# ---- the real centres
+# ---- the real centers
 
 
 @pytest.fixture(scope="module")
 def real_root(tmp_path_factory):
-    """A2J's 8252 centres of the test split, with made-up joints: a hand around each centre."""
-    if not REAL_CENTRES.is_file():
-        pytest.skip(f"A2J's centres are not at {REAL_CENTRES}")
-    centres = scipy.io.loadmat(REAL_CENTRES)["centre_pixel"]
-    uvd = np.repeat(centres.reshape(1, -1, 1, 3), 36, axis=2).repeat(3, axis=0)
+    """A2J's 8252 centers of the test split, with made-up joints: a hand around each center."""
+    if not REAL_CENTERS.is_file():
+        pytest.skip(f"A2J's centers are not at {REAL_CENTERS}")
+    centers = scipy.io.loadmat(REAL_CENTERS)["centre_pixel"]
+    uvd = np.repeat(centers.reshape(1, -1, 1, 3), 36, axis=2).repeat(3, axis=0)
     uvd[..., 0] += np.linspace(-40, 40, 36)
     folder = tmp_path_factory.mktemp("nyu")
-    write_annotations(folder, {"joint_uvd": uvd, "centre_pixel": centres})
+    write_annotations(folder, {"joint_uvd": uvd, "centre_pixel": centers})
     return folder
 
 
-def test_real_centres(real_root):
-    columns = parse_nyu(real_root / JOINTS, real_root / CENTRES).columns
+def test_real_centers(real_root):
+    columns = parse_nyu(real_root / JOINTS, real_root / CENTERS).columns
     assert len(columns["frame"]) == 8252  # none is faulty
-    np.testing.assert_allclose(columns["centre"][0], [217.14299152, 249.91393535, 761.99810791])  # read from the file
-    side = np.diff(cube_box(columns["centre"], 110).reshape(-1, 2, 2), axis=1)[:, 0]
-    np.testing.assert_allclose(side * columns["centre"][:, 2:] / [588.03, 587.07], 220)
+    np.testing.assert_allclose(columns["center"][0], [217.14299152, 249.91393535, 761.99810791])  # read from the file
+    side = np.diff(cube_box(columns["center"], 110).reshape(-1, 2, 2), axis=1)[:, 0]
+    np.testing.assert_allclose(side * columns["center"][:, 2:] / [588.03, 587.07], 220)
 
 
-def test_real_centres_become_samples(real_root):
-    dataset = open_nyu(real_root, centres=CENTRES)
+def test_real_centers_become_samples(real_root):
+    dataset = open_nyu(real_root, centers=CENTERS)
     assert len(dataset) == 8252
     sample = dataset.get_data_info(8251)
     assert sample["img_path"].endswith("depth_1_0008252.png")

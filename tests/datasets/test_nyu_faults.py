@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import scipy.io
 from nyu_fixture import (
-    CENTRES,
+    CENTERS,
     CROP,
     JOINTS,
     NUM_FRAMES,
-    V2V_CENTRES,
+    V2V_CENTERS,
     contents,
     open_nyu,
     write_annotations,
@@ -16,7 +16,7 @@ from nyu_fixture import (
 )
 
 from dfmamba.datasets import parse_nyu
-from dfmamba.io.files import Faults
+from dfmamba.io.record_errors import RecordErrorPolicy
 
 
 @pytest.mark.parametrize(
@@ -25,16 +25,16 @@ from dfmamba.io.files import Faults
         ("0 0 800\n0 0 810\n", "expected 3 lines, one for every frame of .*got 2 lines"),
         ("0 0 800\n0 0\n0 0 820\n", "record 1: expected x, y, z in mm or 'invalid', got '0 0'"),
         ("0 0 800\n0 0 far\n0 0 820\n", "record 1: expected x, y, z in mm or 'invalid', got '0 0 far'"),
-        ("0 0 800\n0 0 nan\n0 0 820\n", "record 1: expected a finite centre"),
-        ("0 0 800\n0 0 -810\n0 0 820\n", "record 1: expected a finite centre"),
+        ("0 0 800\n0 0 nan\n0 0 820\n", "record 1: expected a finite center"),
+        ("0 0 800\n0 0 -810\n0 0 820\n", "record 1: expected a finite center"),
         ("\0\0\xff\n" * 3, "expected a text in UTF-8"),
     ],
 )
-def test_fault_of_v2v_centres(nyu_root, text, message):
-    (nyu_root / V2V_CENTRES).write_text(text, encoding="latin1")
+def test_fault_of_v2v_centers(nyu_root, text, message):
+    (nyu_root / V2V_CENTERS).write_text(text, encoding="latin1")
     with pytest.raises(ValueError, match=message) as error:
-        parse_nyu(nyu_root / JOINTS, nyu_root / V2V_CENTRES)
-    assert str(nyu_root / V2V_CENTRES) in str(error.value)
+        parse_nyu(nyu_root / JOINTS, nyu_root / V2V_CENTERS)
+    assert str(nyu_root / V2V_CENTERS) in str(error.value)
 
 
 def set_value(name, place, value):
@@ -68,7 +68,7 @@ def cell(array):
 FRAME_1 = (0, 1)
 FILE_FAULTS = {  # change, file, message
     "no joints": (remove("joint_uvd"), JOINTS, "no variable .*joint_uvd"),
-    "no centres": (replace("centre_pixel", lambda _: None), CENTRES, "no variable .*centre_pixel"),
+    "no centers": (replace("centre_pixel", lambda _: None), CENTERS, "no variable .*centre_pixel"),
     "joints in a cell": (replace("joint_uvd", cell), JOINTS, "'joint_uvd', which is a cell, structure or object"),
     "joints in a structure": (replace("joint_uvd", lambda array: {"a": array}), JOINTS, "a cell, structure or object"),
     "joints as text": (replace("joint_uvd", lambda _: "rm -rf"), JOINTS, "expected real numbers in 'joint_uvd'"),
@@ -77,34 +77,34 @@ FILE_FAULTS = {  # change, file, message
     "14 points": (replace("joint_uvd", lambda array: array[:, :, :14]), JOINTS, r"got shape \(3, 3, 14, 3\)"),
     "no depth": (replace("joint_uvd", lambda array: array[..., :2]), JOINTS, r"got shape \(3, 3, 36, 2\)"),
     "flat": (replace("joint_uvd", lambda array: array.reshape(3, -1)), JOINTS, r"got shape \(3, 324\)"),
-    "fewer centres": (
+    "fewer centers": (
         replace("centre_pixel", lambda array: array[:2]),
-        CENTRES,
+        CENTERS,
         r"'centre_pixel' of shape \(3, 1, 3\), one for every frame.*\(2, 1, 3\)",
     ),
-    "centres without depth": (replace("centre_pixel", lambda array: array[..., :2]), CENTRES, r"got shape \(3, 1, 2\)"),
+    "centers without depth": (replace("centre_pixel", lambda array: array[..., :2]), CENTERS, r"got shape \(3, 1, 2\)"),
 }
 RECORD_FAULTS = {
     "joints of nothing": (set_value("joint_uvd", FRAME_1, 0), JOINTS, "record 1: .* all in one point"),
-    "NaN centre": (set_value("centre_pixel", (1, 0, 1), np.nan), CENTRES, "record 1: expected a finite centre"),
-    "centre without reading": (set_value("centre_pixel", (1, 0, 2), 0), CENTRES, "record 1: expected a finite centre"),
-    "centre far away": (set_value("centre_pixel", (1, 0, 0), 5000), CENTRES, "record 1: .*meets the image of 640"),
+    "NaN center": (set_value("centre_pixel", (1, 0, 1), np.nan), CENTERS, "record 1: expected a finite center"),
+    "center without reading": (set_value("centre_pixel", (1, 0, 2), 0), CENTERS, "record 1: expected a finite center"),
+    "center far away": (set_value("centre_pixel", (1, 0, 0), 5000), CENTERS, "record 1: .*meets the image of 640"),
     "15 px in the image": (
         set_value("centre_pixel", (1, 0), [15 - 110 * 588.03 / 800, 240, 800]),
-        CENTRES,
+        CENTERS,
         "record 1: .*meets the image of 640",
     ),
-    "15 px in the image at its right": (  # the centre of the last pixel is at 639
+    "15 px in the image at its right": (  # the center of the last pixel is at 639
         set_value("centre_pixel", (1, 0), [624 + 110 * 588.03 / 800, 240, 800]),
-        CENTRES,
+        CENTERS,
         "record 1: .*meets the image of 640",
     ),
     "15 px in the image at its bottom": (
         set_value("centre_pixel", (1, 0), [320, 464 + 110 * 587.07 / 800, 800]),
-        CENTRES,
+        CENTERS,
         "record 1: .*meets the image of 640",
     ),
-    "centre in metres": (set_value("centre_pixel", (1, 0), [0.01, 0.02, -0.8]), CENTRES, "record 1: expected a finite"),
+    "center in metres": (set_value("centre_pixel", (1, 0), [0.01, 0.02, -0.8]), CENTERS, "record 1: expected a finite"),
 }
 
 
@@ -120,7 +120,7 @@ def test_fault_of_a_file(tmp_path, name):
     write_changed(tmp_path, change)
     for policy in ("raise", "skip"):
         with pytest.raises(ValueError, match=message) as error:
-            parse_nyu(tmp_path / JOINTS, tmp_path / CENTRES, Faults(policy))
+            parse_nyu(tmp_path / JOINTS, tmp_path / CENTERS, RecordErrorPolicy(policy))
         assert str(tmp_path / file) in str(error.value)
 
 
@@ -129,9 +129,9 @@ def test_fault_of_a_record(tmp_path, name):
     change, file, message = RECORD_FAULTS[name]
     write_changed(tmp_path, change)
     with pytest.raises(ValueError, match=message) as error:
-        parse_nyu(tmp_path / JOINTS, tmp_path / CENTRES)
+        parse_nyu(tmp_path / JOINTS, tmp_path / CENTERS)
     assert str(tmp_path / file) in str(error.value)
-    parsed = parse_nyu(tmp_path / JOINTS, tmp_path / CENTRES, Faults("skip"))
+    parsed = parse_nyu(tmp_path / JOINTS, tmp_path / CENTERS, RecordErrorPolicy("skip"))
     assert parsed.columns["frame"].tolist() == [0, 2]
     assert parsed.skipped == {"faulty record": 1}
 
@@ -145,7 +145,7 @@ def test_box_just_large_enough_survives_the_augmentation(tmp_path):
         sample["bbox"] = sample["bbox"] + np.array([4, 4, -5, -5])
         return sample
 
-    dataset = open_nyu(tmp_path, centres=CENTRES, pipeline=[CROP[0], worst, CROP[1]])
+    dataset = open_nyu(tmp_path, centers=CENTERS, pipeline=[CROP[0], worst, CROP[1]])
     assert dataset[1]["input_scale"][0] == pytest.approx(11.01, abs=1e-3)
 
 
@@ -154,7 +154,7 @@ def test_points_that_nobody_evaluates_may_be_anything(tmp_path):
     assert len(parse_nyu(tmp_path / JOINTS).columns["frame"]) == 3
 
 
-@pytest.mark.parametrize("file", [JOINTS, CENTRES])
+@pytest.mark.parametrize("file", [JOINTS, CENTERS])
 @pytest.mark.parametrize(
     "damage",
     [
@@ -169,7 +169,7 @@ def test_damaged_file(nyu_root, file, damage):
     path = nyu_root / file
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match="expected a complete MATLAB file with plain arrays") as error:
-        parse_nyu(nyu_root / JOINTS, nyu_root / CENTRES)
+        parse_nyu(nyu_root / JOINTS, nyu_root / CENTERS)
     assert str(path) in str(error.value)
 
 
@@ -184,11 +184,11 @@ def test_absurd_size_in_the_header(tmp_path):
         parse_nyu(tmp_path / "joint_data.mat")
 
 
-@pytest.mark.parametrize(("file", "key"), [(JOINTS, "ann_file"), (CENTRES, "centres")])
+@pytest.mark.parametrize(("file", "key"), [(JOINTS, "ann_file"), (CENTERS, "centers")])
 def test_missing_file(nyu_root, file, key):
     (nyu_root / file).unlink()
     with pytest.raises(FileNotFoundError, match=f"configuration key {key}") as error:
-        open_nyu(nyu_root, centres=CENTRES)
+        open_nyu(nyu_root, centers=CENTERS)
     assert str(nyu_root / file) in str(error.value)
     assert "depth_1_0000001.png" in str(error.value)
 
@@ -198,8 +198,8 @@ def test_missing_file(nyu_root, file, key):
     [
         ({"split": "val"}, r"split: expected one of .*'train'.*got 'val'"),
         ({"camera": 0}, "camera: expected 1 to 3, got 0"),
-        ({"camera": 2, "centres": CENTRES}, r"centres: expected 'joints' with camera=2.*got 'nyu_center_test.mat'"),
-        ({"truth": "xyz"}, r"truth: expected one of .*'joint_xyz'.*got 'xyz'"),
+        ({"camera": 2, "centers": CENTERS}, r"centers: expected 'joints' with camera=2.*got 'nyu_center_test.mat'"),
+        ({"gt": "xyz"}, r"gt: expected one of .*'joint_xyz'.*got 'xyz'"),
         ({"half_mm": 0}, "half_mm: expected a positive number, got 0"),
     ],
 )

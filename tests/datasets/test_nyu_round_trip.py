@@ -9,19 +9,19 @@ from dfmamba.datasets import NYUDataset
 from dfmamba.datasets.nyu.results import read_nyu_text, write_nyu_text
 from dfmamba.datasets.transforms.depth import A2J_MEAN_MM, A2J_STD_MM
 from dfmamba.evaluation import score_nyu
-from dfmamba.evaluation.scores import JointTable
+from dfmamba.evaluation.protocol import JointTable
 from dfmamba.geometry import back_project
 from dfmamba.synthesis import nyu
 
 EVALUATED = [0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32]  # of the 36, as A2J and V2V-PoseNet list them
 PINKY_TIP, THUMB_TIP, PALM = 0, 8, 13  # among the 14
-CENTRES, V2V_CENTRES = "nyu_center_test.mat", "center_test_refined.txt"
+CENTERS, V2V_CENTERS = "nyu_center_test.mat", "center_test_refined.txt"
 CROP = [{"type": "mmpose.LoadNYUDepth"}, {"type": "mmpose.CropDepthCube"}]
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Three frames, the images of camera 1 only: an ordinary one, a hand that the border cuts, one without a centre."""
+    """Three frames, the images of camera 1 only: an ordinary one, a hand that the border cuts, one without a center."""
     folder = tmp_path_factory.mktemp("nyu")
     save_images = nyu._save_images
     with pytest.MonkeyPatch.context() as patch:
@@ -45,13 +45,13 @@ def raw(root):
 
 
 def samples_of(root, **arguments):
-    dataset = NYUDataset("test", str(root), **{"centres": CENTRES} | arguments)
+    dataset = NYUDataset("test", str(root), **{"centers": CENTERS} | arguments)
     return [dataset.get_data_info(i) for i in range(len(dataset))]
 
 
-@pytest.mark.parametrize("truth", ["joint_uvd", "joint_xyz"])
-def test_joints_are_those_of_the_file(root, raw, truth):
-    samples = samples_of(root, truth=truth)
+@pytest.mark.parametrize("gt", ["joint_uvd", "joint_xyz"])
+def test_joints_are_those_of_the_file(root, raw, gt):
+    samples = samples_of(root, gt=gt)
     assert [sample["id"] for sample in samples] == [1, 2, 3]
     for frame, sample in enumerate(samples):
         x, y, z = raw["joint_xyz"][0, frame, EVALUATED].T
@@ -63,7 +63,7 @@ def test_joints_are_those_of_the_file(root, raw, truth):
 
 @pytest.mark.parametrize("camera", [2, 3])
 def test_other_cameras_see_the_same_hand(root, camera):
-    first, other = samples_of(root, centres="joints")[0], samples_of(root, centres="joints", camera=camera)[0]
+    first, other = samples_of(root, centers="joints")[0], samples_of(root, centers="joints", camera=camera)[0]
     assert np.abs(first["keypoints_cam"] - other["keypoints_cam"]).max() > 50
     spans = [
         np.linalg.norm(sample["keypoints_cam"][0, THUMB_TIP] - sample["keypoints_cam"][0, PINKY_TIP])
@@ -72,22 +72,22 @@ def test_other_cameras_see_the_same_hand(root, camera):
     assert spans[0] == pytest.approx(spans[1], rel=1e-5)
 
 
-def test_centres(root, raw):
-    """A network's centre is some mm from the joints' mean; A2J's and V2V's files say the same, but for one frame."""
-    a2j, v2v, mean = (samples_of(root, centres=centres) for centres in (CENTRES, V2V_CENTRES, "joints"))
+def test_centers(root, raw):
+    """A network's center is some mm from the joints' mean; A2J's and V2V's files say the same, but for one frame."""
+    a2j, v2v, mean = (samples_of(root, centers=centers) for centers in (CENTERS, V2V_CENTERS, "joints"))
     assert [sample["id"] for sample in v2v] == [1, 2]  # the third is 'invalid'
     for one, other in zip(a2j, v2v, strict=False):
         np.testing.assert_allclose(one["bbox"], other["bbox"], atol=1e-2)
         np.testing.assert_allclose(one["root_depth"], other["root_depth"], atol=1e-2)
     for frame, (one, other) in enumerate(zip(a2j, mean, strict=True)):
-        assert one["root_depth"][0] == pytest.approx(loadmat(root / CENTRES)["centre_pixel"][frame, 0, 2])
+        assert one["root_depth"][0] == pytest.approx(loadmat(root / CENTERS)["centre_pixel"][frame, 0, 2])
         assert other["root_depth"][0] == pytest.approx(raw["joint_uvd"][0, frame, EVALUATED, 2].mean())
         assert 0.01 < abs(one["root_depth"][0] - other["root_depth"][0]) < 30
 
 
 def test_hand_is_in_the_cube(root, raw):
-    """The image, decoded here, has skin some mm before most joints; the crop has the same, relative to the centre."""
-    samples, dataset = samples_of(root), NYUDataset("test", str(root), centres=CENTRES, pipeline=CROP)
+    """The image, decoded here, has skin some mm before most joints; the crop has the same, relative to the center."""
+    samples, dataset = samples_of(root), NYUDataset("test", str(root), centers=CENTERS, pipeline=CROP)
     for frame in (0, 2):
         image = cv2.imread(samples[frame]["img_path"])
         depth = 256 * image[..., 1].astype(int) + image[..., 0]
@@ -104,7 +104,7 @@ def test_hand_that_the_border_cuts(root):
     sample = samples_of(root)[1]
     box = sample["bbox"][0]
     assert (box[:2] < 0).any() or (box[2:] > [639, 479]).any()
-    crop = NYUDataset("test", str(root), centres=CENTRES, pipeline=CROP)[1]
+    crop = NYUDataset("test", str(root), centers=CENTERS, pipeline=CROP)[1]
     assert crop["img"].shape == (176, 176, 1)
     assert np.isfinite(crop["img"]).all()
     assert (crop["input_scale"] < box[2:] - box[:2]).any()
@@ -113,7 +113,7 @@ def test_hand_that_the_border_cuts(root):
 def test_protocol_and_result_file(root, tmp_path):
     """A perfect prediction has no error, also through the text file; a joint off by 3-4-0 mm gives 5 mm."""
     samples = samples_of(root)
-    truth = np.array([sample["keypoints_cam"][0] for sample in samples])
+    gt = np.array([sample["keypoints_cam"][0] for sample in samples])
     pred = np.array(
         [
             back_project(
@@ -124,15 +124,15 @@ def test_protocol_and_result_file(root, tmp_path):
     )
     write_nyu_text(tmp_path / "result.txt", JointTable([1, 2, 3], pred, np.ones(pred.shape[:2], dtype=bool)))
     for joints in (pred, read_nyu_text(tmp_path / "result.txt").joints_mm):
-        perfect = score_nyu(joints, truth).metrics
+        perfect = score_nyu(joints, gt).metrics
         assert perfect["mean_error_abs_mm"] == pytest.approx(0, abs=2e-3)
         assert perfect["success_max_frame_10_mm"] == 1
         assert perfect["frames"] == 3
     pred[1, PALM] += [3, 4, 0]
-    assert score_nyu(pred, truth).metrics["mean_error_abs_mm"] == pytest.approx(5 / (3 * 14), abs=1e-3)
-    truth_file = loadmat(root / "nyu_keypointsUVD_test.mat")["keypoints3D"]  # A2J's truth
+    assert score_nyu(pred, gt).metrics["mean_error_abs_mm"] == pytest.approx(5 / (3 * 14), abs=1e-3)
+    gt_file = loadmat(root / "nyu_keypointsUVD_test.mat")["keypoints3D"]  # A2J's ground truth
     np.testing.assert_allclose(
-        truth_file,
-        np.concatenate([np.array([s["keypoints"][0, :, :2] for s in samples]), truth[..., 2:]], axis=-1),
+        gt_file,
+        np.concatenate([np.array([s["keypoints"][0, :, :2] for s in samples]), gt[..., 2:]], axis=-1),
         rtol=1e-5,
     )

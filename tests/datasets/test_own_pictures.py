@@ -1,4 +1,4 @@
-"""What the transforms of test pipelines do with a picture that has an image and a box, and no truth."""
+"""What the transforms of test pipelines do with a picture that has an image and a box, and no ground truth."""
 
 import logging
 
@@ -81,8 +81,8 @@ def test_an_unknown_side_is_refused(side):
     [ToSingleHand(), MirrorLeftHand(), AddViewRotation(), AddBoneLength(), CropDepthCube()],
     ids=lambda transform: type(transform).__name__,
 )
-def test_a_sample_of_a_data_set_without_truth_stays_an_error(transform):
-    sample = picture(ONE_HAND, sample_idx=7, hand_side="right", centre_depth=700.0, bone_length=90.0)
+def test_a_sample_of_a_data_set_without_gt_stays_an_error(transform):
+    sample = picture(ONE_HAND, sample_idx=7, hand_side="right", center_depth=700.0, bone_length=90.0)
     with pytest.raises(ValueError, match="keypoints: expected the joints of sample 7 of a data set, got only bbox, "):
         transform(sample)
 
@@ -165,16 +165,16 @@ def test_other_images_are_no_depth(image):
 def test_the_cube_is_around_the_depth_that_a_picture_says():
     depth = np.float32(depth_map())
     box = np.array([[100.0, 50, 300, 250]], np.float32)
-    truth = {"keypoints": np.zeros((1, 14, 3)), "root_depth": np.full(14, 700.0)}
-    expected = CropDepthCube()({"img": depth[..., None], "bbox": box, **truth})
+    gt = {"keypoints": np.zeros((1, 14, 3)), "root_depth": np.full(14, 700.0)}
+    expected = CropDepthCube()({"img": depth[..., None], "bbox": box, **gt})
     for said in (700, 700.0, np.float32(700)):
-        results = CropDepthCube()({"img": depth[..., None], "bbox": box, "centre_depth": said})
+        results = CropDepthCube()({"img": depth[..., None], "bbox": box, "center_depth": said})
         np.testing.assert_array_equal(results["img"], expected["img"])
         np.testing.assert_array_equal(results["input_center"], expected["input_center"])
         assert "transformed_keypoints" not in results
 
 
-@pytest.mark.parametrize("said", [{}, {"centre_depth": 0}, {"centre_depth": np.nan}, {"centre_depth": "700"}])
-def test_a_cube_without_centre_is_refused(said):
-    with pytest.raises(ValueError, match=r"centre_depth: expected the depth of the hand's centre in mm.*got "):
+@pytest.mark.parametrize("said", [{}, {"center_depth": 0}, {"center_depth": np.nan}, {"center_depth": "700"}])
+def test_a_cube_without_center_is_refused(said):
+    with pytest.raises(ValueError, match=r"center_depth: expected the depth of the hand's center in mm.*got "):
         CropDepthCube()({"img": np.zeros((480, 640, 1)), "bbox": np.array([[0, 0, 9, 9]]), **said})

@@ -48,7 +48,7 @@ def test_the_hand_gets_its_place(hand_type, hand, other):
     assert after.gt_instances.bboxes.tolist() == [[1, 2, 3, 4]]
 
 
-def test_a_picture_without_truth_has_its_prediction_restored_alone():
+def test_a_picture_without_gt_has_its_prediction_restored_alone():
     sample = make_sample()
     sample.gt_instances = InstanceData(bboxes=np.ones((1, 4)), keypoints_visible=np.ones((1, 1, 1)))  # mmpose's ones
     put_hand_back(sample)

@@ -137,9 +137,9 @@ def test_box_of_hidden_hands(tmp_path):
     wrist_u, wrist_v = 160 + 250 * 100 / 800, 150 + 300 * 20 / 800
     expected = [[ring_u, ring_tip_v, pinky_u, base_v], [wrist_u, base_v, pinky_u, wrist_v]]
     for number, tight in enumerate(np.array(expected)):
-        centre, half = (tight[:2] + tight[2:]) / 2, 0.6 * (tight[2:] - tight[:2])
+        center, half = (tight[:2] + tight[2:]) / 2, 0.6 * (tight[2:] - tight[:2])
         np.testing.assert_allclose(
-            dataset.get_data_info(number)["bbox"][0], [*(centre - half), *(centre + half)], atol=1e-3
+            dataset.get_data_info(number)["bbox"][0], [*(center - half), *(center + half)], atol=1e-3
         )
 
 
@@ -244,7 +244,7 @@ def test_metainfo(rhp_root):
 
 
 def predictions_of(dataset):
-    """The truth of all samples and, as a perfect model would give it, image points and depths lifted to space."""
+    """The ground truth of all samples and, as a perfect model gives it, image points and depths lifted to space."""
     samples = [dataset.get_data_info(i) for i in range(len(dataset))]
     lifted = [
         back_project(s["keypoints"][0, :, :2], s["keypoints"][0, :, 2] + s["root_depth"], s["focal"], s["principal_pt"])
@@ -254,20 +254,20 @@ def predictions_of(dataset):
 
 
 def test_perfect_prediction_has_no_error(rhp_root):
-    pred, truth, valid = predictions_of(open_rhp(rhp_root))
-    metrics = score_rhp(pred, truth, valid).metrics
+    pred, gt, valid = predictions_of(open_rhp(rhp_root))
+    metrics = score_rhp(pred, gt, valid).metrics
     assert metrics["EPE_rr_macro_mm"] == pytest.approx(0, abs=1e-3)
     assert metrics["hands"] == 4
 
 
 def test_joint_moved_by_5_mm(rhp_root):
     """Four hands; one joint that all four see is 5 mm off in one of them, a hidden one does not count."""
-    pred, truth, valid = predictions_of(open_rhp(rhp_root))  # of frames 0, 1, 2, 3: right, left, right, right
+    pred, gt, valid = predictions_of(open_rhp(rhp_root))  # of frames 0, 1, 2, 3: right, left, right, right
     pinky, thumb = TWO_HANDS.names.index("left_pinky1"), TWO_HANDS.names.index("right_thumb4")
     pred[1, pinky] += [3, 0, -4]
     assert not valid[2, thumb]
     pred[2, thumb] += 1000
-    assert score_rhp(pred, truth, valid).metrics["EPE_rr_macro_mm"] == pytest.approx(5 / 4 / 21, abs=1e-3)
+    assert score_rhp(pred, gt, valid).metrics["EPE_rr_macro_mm"] == pytest.approx(5 / 4 / 21, abs=1e-3)
 
 
 def test_metric_behind_the_pipeline(rhp_root):
@@ -339,8 +339,8 @@ def test_published_samples(real_samples):
         assert np.abs(points[:WRIST, :2] - uv[1:]).max() < 0.1
         x, y, w, h = record["bbox"]
         np.testing.assert_allclose(sample["bbox"][0], [x, y, x + w, y + h], rtol=1e-6)
-        centre, size = (uv.min(0) + uv.max(0)) / 2, 1.2 * (uv.max(0) - uv.min(0))
-        np.testing.assert_allclose(record["bbox"], [*(centre - size / 2), *size], atol=1e-3)
+        center, size = (uv.min(0) + uv.max(0)) / 2, 1.2 * (uv.max(0) - uv.min(0))
+        np.testing.assert_allclose(record["bbox"], [*(center - size / 2), *size], atol=1e-3)
         assert 60 < np.linalg.norm(joints[TWO_HANDS.names.index("right_middle1")] - joints[WRIST]) < 110  # mm
         assert Path(sample["img_path"]).is_file()
 

@@ -130,7 +130,7 @@ def test_boxes_are_those_of_the_json(written):
 def test_protocol(written):
     """A perfect prediction has no error; one joint of one hand off by 3-4-0 mm gives what the definition says."""
     samples = samples_of(dataset_at(written[0]))
-    truth, valid = (np.array([sample[key][0] for sample in samples]) for key in ("keypoints_cam", "keypoints_visible"))
+    gt, valid = (np.array([sample[key][0] for sample in samples]) for key in ("keypoints_cam", "keypoints_visible"))
     pred = np.array(
         [
             back_project(
@@ -139,7 +139,7 @@ def test_protocol(written):
             for s in samples
         ]
     )
-    perfect = score_rhp(pred, truth, valid).metrics
+    perfect = score_rhp(pred, gt, valid).metrics
     assert perfect["EPE_rr_macro_mm"] == pytest.approx(0, abs=1e-3)
     assert perfect["EPE_palm_bonescaled_mean_mm"] == pytest.approx(0, abs=1e-2)
     assert perfect["AUC_palm_bonescaled_0_50_mm"] == pytest.approx(1, abs=0.5 / 19)  # rounding misses the point 0 mm
@@ -147,5 +147,5 @@ def test_protocol(written):
     one_hand = np.array([flags[hand_slice(side_of(sample))] for flags, sample in zip(valid, samples, strict=True)])
     number, joint = np.argwhere(one_hand[:, :20] > 0)[7]
     pred[number, joint + hand_slice(side_of(samples[number])).start] += [3, 4, 0]
-    moved = score_rhp(pred, truth, valid).metrics["EPE_rr_macro_mm"]
+    moved = score_rhp(pred, gt, valid).metrics["EPE_rr_macro_mm"]
     assert moved == pytest.approx(5 / one_hand[:, joint].sum() / 21, abs=1e-3)

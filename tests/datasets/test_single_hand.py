@@ -16,9 +16,9 @@ from dfmamba.datasets import (
     InterHand26MDataset,
     MirrorLeftHand,
     NYUDataset,
-    RandomBoxJitter,
+    RandomHandBBoxTransform,
     RandomHandFlip,
-    RotateCameraJoints,
+    RotateKeypoints3D,
     ToSingleHand,
 )
 from dfmamba.geometry import project
@@ -124,19 +124,19 @@ class TestRotateCameraJoints:
     @pytest.mark.parametrize("angle", [0.0, 30.0, -75.0, 140.0])
     def test_turned_joints_project_to_the_turned_crop(self, samples, angle):
         """Crop point = scale * focal * X / Z + the principal point's own place in the crop."""
-        jitter = RandomBoxJitter()
+        jitter = RandomHandBBoxTransform()
         jitter._draw = lambda: (np.array([0.1, -0.05]), 1.1, angle)
         sample = jitter(GetBBoxCenterScale(padding=1.25)(ToSingleHand()(samples[LEFT_HAND])))  # fx = fy
-        crop = RotateCameraJoints()(TopdownAffine(input_size=(128, 128))(sample))
+        crop = RotateKeypoints3D()(TopdownAffine(input_size=(128, 128))(sample))
         warp = get_warp_matrix(crop["bbox_center"][0], crop["input_scale"], angle, (128, 128))
-        centre = warp @ [*crop["principal_pt"], 1]
+        center = warp @ [*crop["principal_pt"], 1]
         focal = crop["focal"] * 128 / crop["input_scale"]
-        expected = project(crop["keypoints_cam"], focal, centre)
+        expected = project(crop["keypoints_cam"], focal, center)
         np.testing.assert_allclose(crop["transformed_keypoints"][..., :2], expected, atol=1e-2)
 
     def test_by_hand(self):
         # the box turns clockwise by 90 degrees, its content counter-clockwise: what was below is to the right
-        turned = RotateCameraJoints()(
+        turned = RotateKeypoints3D()(
             {"keypoints_cam": np.array([[[0.0, 5, 600]]], np.float32), "bbox_rotation": np.array([90.0])}
         )["keypoints_cam"]
         np.testing.assert_allclose(turned, [[[5, 0, 600]]], atol=1e-5)
@@ -144,13 +144,13 @@ class TestRotateCameraJoints:
 
     @pytest.mark.parametrize("angle", [0.0, 40.0, -130.0])
     def test_depth_cubes_turn_the_same_way(self, angle, tmp_path):
-        """Directions from the principal point, which is the cube's centre here, in the turned crop and in space."""
+        """Directions from the principal point, which is the cube's center here, in the turned crop and in space."""
         nyu_fixture.write_annotations(tmp_path, nyu_fixture.contents())
         nyu_fixture.write_images(tmp_path)
         sample = NYUDataset(split="test", data_root=str(tmp_path), pipeline=[{"type": "mmpose.LoadNYUDepth"}])[0]
         crop = CropDepthCube()(sample | {"cube_rotation": angle, "cube_scale": 1.2})
-        turned = RotateCameraJoints()(crop)["keypoints_cam"]
-        in_crop = crop["transformed_keypoints"][0, :, :2] - crop["transformed_keypoints"][0, -1, :2]  # palm: centre
+        turned = RotateKeypoints3D()(crop)["keypoints_cam"]
+        in_crop = crop["transformed_keypoints"][0, :, :2] - crop["transformed_keypoints"][0, -1, :2]  # palm: center
         expected = project(turned, crop["focal"], (0, 0))[0]
         unit_in_crop, unit_expected = (
             part[:-1] / np.linalg.norm(part[:-1], axis=-1, keepdims=True) for part in (in_crop, expected)
@@ -159,12 +159,12 @@ class TestRotateCameraJoints:
 
     def test_without_a_turn_nothing_changes(self):
         joints = np.array([[[3.0, 5, 600]]], np.float32)
-        np.testing.assert_array_equal(RotateCameraJoints()({"keypoints_cam": joints})["keypoints_cam"], joints)
+        np.testing.assert_array_equal(RotateKeypoints3D()({"keypoints_cam": joints})["keypoints_cam"], joints)
 
 
 class TestAddViewRotation:
-    def rotation(self, *centre):
-        return AddViewRotation()({"bbox_center": np.array([centre])} | CAMERA)["view_rotation"]
+    def rotation(self, *center):
+        return AddViewRotation()({"bbox_center": np.array([center])} | CAMERA)["view_rotation"]
 
     def test_by_hand(self):
         np.testing.assert_allclose(self.rotation(320.0, 240.0), np.eye(3))
@@ -177,10 +177,10 @@ class TestAddViewRotation:
         targets = []
         for degrees in (0, 40):
             side, away = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
-            centre, across = 600 * np.array([side, 0, away]), np.array([away, 0, -side])
-            joints = (centre + np.outer([-50, 0, 50], across))[None]
-            sample = {"bbox_center": project(centre, *CAMERA.values())[None], "keypoints_cam": joints} | CAMERA
-            targets.append(RotateCameraJoints()(AddViewRotation()(sample))["keypoints_cam"])
+            center, across = 600 * np.array([side, 0, away]), np.array([away, 0, -side])
+            joints = (center + np.outer([-50, 0, 50], across))[None]
+            sample = {"bbox_center": project(center, *CAMERA.values())[None], "keypoints_cam": joints} | CAMERA
+            targets.append(RotateKeypoints3D()(AddViewRotation()(sample))["keypoints_cam"])
         np.testing.assert_allclose(targets[0], [[[-50, 0, 600], [0, 0, 600], [50, 0, 600]]], atol=1e-9)
         np.testing.assert_allclose(targets[1], targets[0], atol=1e-9)
 
@@ -191,7 +191,7 @@ class TestAddViewRotation:
             "bbox_rotation": np.array([90.0]),
             "bbox_center": np.array([[720.0, 240.0]]),
         } | CAMERA
-        turned = RotateCameraJoints()(AddViewRotation()(sample))["keypoints_cam"]
+        turned = RotateKeypoints3D()(AddViewRotation()(sample))["keypoints_cam"]
         depth = 600 * np.sqrt(2)
         np.testing.assert_allclose(turned, [[[0, 0, depth], [7, 0, depth]]], atol=1e-9)
 
@@ -239,6 +239,6 @@ class TestAddBoneLength:
 def test_examples_can_be_shown():
     assert repr(ToSingleHand()) == "ToSingleHand()"
     assert repr(MirrorLeftHand()) == "MirrorLeftHand()"
-    assert repr(RotateCameraJoints()) == "RotateCameraJoints()"
+    assert repr(RotateKeypoints3D()) == "RotateKeypoints3D()"
     assert repr(AddViewRotation()) == "AddViewRotation()"
     assert repr(AddBoneLength()) == "AddBoneLength(bone=('wrist', 'middle1'), num_joints=21)"

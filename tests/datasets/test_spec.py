@@ -9,8 +9,8 @@ from pkgutil import resolve_name
 import pytest
 
 from dfmamba.datasets import data_sets
+from dfmamba.evaluation.protocol import Protocol
 from dfmamba.evaluation.result_files import ResultFiles
-from dfmamba.evaluation.scores import Protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECS = data_sets()

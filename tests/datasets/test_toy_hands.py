@@ -97,7 +97,7 @@ def test_another_one_of_its_name_is_refused(toy):
 def test_predictions_are_written_read_and_scored(toy, folder, tmp_path):
     """All joints but the wrist 3-4-0 mm off: 5 mm for 20 of 21 joints, in the metric and in the file."""
     from dfmamba.evaluation.metrics import HandMetric
-    from dfmamba.evaluation.scoring import score_tables
+    from dfmamba.evaluation.score_tables import score_tables
 
     dataset = spec.resolve_name(toy.adapters[0])(data_root=str(folder), data_prefix={"img": "images"})
     metric = HandMetric("toy_hands", result_file=str(tmp_path / "pred.json"))

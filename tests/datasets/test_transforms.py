@@ -7,9 +7,9 @@ from mmpose.datasets.transforms import GetBBoxCenterScale, HandRandomFlip, Topdo
 
 from dfmamba.datasets import (
     InterHand26MDataset,
-    InvalidateBlankImage,
-    RandomBoxJitter,
-    RandomChannelGain,
+    MaskBlankImage,
+    RandomColorScale,
+    RandomHandBBoxTransform,
     RandomHandFlip,
 )
 from dfmamba.datasets.sample import mirror
@@ -83,7 +83,7 @@ def test_flip_keeps_image_and_space_consistent(samples, number):
 def test_flip_twice_is_the_identity(samples, number, with_box):
     flip, sample = RandomHandFlip(prob=1.0), samples[number]
     if with_box:
-        sample = RandomBoxJitter()(GetBBoxCenterScale()(sample))
+        sample = RandomHandBBoxTransform()(GetBBoxCenterScale()(sample))
     before = copy.deepcopy(sample)
     once = copy.deepcopy(flip(sample))
     assert not np.array_equal(once["keypoints"], before["keypoints"])
@@ -98,7 +98,7 @@ def test_flip_twice_is_the_identity(samples, number, with_box):
 @pytest.mark.parametrize("number", range(4))
 def test_crop_of_a_flipped_sample_is_the_mirror_image_of_its_crop(samples, number):
     """Also where the box is turned already: its turn changes its sense."""
-    jitter = RandomBoxJitter()
+    jitter = RandomHandBBoxTransform()
     jitter._draw = lambda: (np.array([0.1, -0.05]), 1.1, 40.0)
     sample, crop = jitter(GetBBoxCenterScale()(samples[number])), TopdownAffine(input_size=(256, 256))
     before = crop(copy.deepcopy(sample))["transformed_keypoints"][:, sample["flip_indices"]]
@@ -147,10 +147,10 @@ def test_flip_refuses_the_wrong_place_and_probability(samples):
 def internet_affine(box_xywh, scale, rotation_deg, size):
     """InterNet's crop written out: square box, times 1.25, and an affine map from three points."""
     x, y, w, h = box_xywh
-    centre, side = np.array([x + w / 2, y + h / 2]), max(w, h) * 1.25 * scale
+    center, side = np.array([x + w / 2, y + h / 2]), max(w, h) * 1.25 * scale
     angle = np.deg2rad(rotation_deg)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    source = np.array([centre, centre + turn @ [0, side / 2], centre + turn @ [side / 2, 0]])
+    source = np.array([center, center + turn @ [0, side / 2], center + turn @ [side / 2, 0]])
     target = np.array([[size / 2, size / 2], [size / 2, size], [size, size / 2]])
     return np.linalg.solve(np.column_stack([source, np.ones(3)]), target).T  # (2, 3)
 
@@ -159,7 +159,7 @@ def internet_affine(box_xywh, scale, rotation_deg, size):
 @pytest.mark.parametrize(("shift", "factor", "rotation"), [((0, 0), 1, 0), ((0.1, -0.15), 1.2, 0), ((0, 0.1), 0.8, 73)])
 def test_crop_is_internets(samples, number, shift, factor, rotation):
     sample = samples[number]
-    jitter = RandomBoxJitter()
+    jitter = RandomHandBBoxTransform()
     jitter._draw = lambda: (np.array(shift), factor, rotation)
     crop = TopdownAffine(input_size=(256, 256))(jitter(GetBBoxCenterScale(padding=1.25)(copy.deepcopy(sample))))
 
@@ -178,7 +178,7 @@ def test_crop_moves_the_pixels_with_the_joints(samples):
     sample["img"] = np.zeros_like(sample["img"])
     sample["img"][58:63, 68:73] = 255  # a spot around (70, 60), inside the crop
     sample["keypoints"][0, 0, :2] = 70, 60
-    crop = TopdownAffine(input_size=(256, 256))(RandomBoxJitter()(GetBBoxCenterScale(padding=1.25)(sample)))
+    crop = TopdownAffine(input_size=(256, 256))(RandomHandBBoxTransform()(GetBBoxCenterScale(padding=1.25)(sample)))
     weight = crop["img"][..., 0].astype(float)
     rows, columns = np.indices(weight.shape)
     spot = (weight * columns).sum() / weight.sum(), (weight * rows).sum() / weight.sum()
@@ -199,13 +199,13 @@ def test_way_back_to_the_image(samples, number):
 
 def test_jitter_distribution():
     np.random.seed(0)  # noqa: NPY002, the transforms draw from the global generator
-    jitter, draws = RandomBoxJitter(), 4000
+    jitter, draws = RandomHandBBoxTransform(), 4000
     boxes = [jitter({"bbox_center": np.float32([[0, 0]]), "bbox_scale": np.float32([[100, 50]])}) for _ in range(draws)]
-    centre = np.array([box["bbox_center"][0] for box in boxes])
+    center = np.array([box["bbox_center"][0] for box in boxes])
     scale = np.array([box["bbox_scale"][0] for box in boxes])
     rotation = np.array([box["bbox_rotation"][0] for box in boxes])
-    assert np.abs(centre).max() <= 15 + 1e-4
-    np.testing.assert_allclose(centre.std(axis=0), 30 / np.sqrt(12), rtol=0.05)  # uniform, of the longer side
+    assert np.abs(center).max() <= 15 + 1e-4
+    np.testing.assert_allclose(center.std(axis=0), 30 / np.sqrt(12), rtol=0.05)  # uniform, of the longer side
     np.testing.assert_allclose(scale[:, 0], 2 * scale[:, 1])
     assert scale[:, 0].min() == pytest.approx(75)
     assert scale[:, 0].max() == pytest.approx(125)
@@ -216,7 +216,7 @@ def test_jitter_distribution():
 
 
 def test_random_choices_can_be_cached(samples):
-    transforms = [RandomHandFlip(), RandomBoxJitter(), RandomChannelGain()]
+    transforms = [RandomHandFlip(), RandomHandBBoxTransform(), RandomColorScale()]
     sample = GetBBoxCenterScale()(samples[0])
     with cache_random_params(transforms):
         results = []
@@ -230,7 +230,7 @@ def test_random_choices_can_be_cached(samples):
 
 
 def test_channel_gain():
-    gain = RandomChannelGain()
+    gain = RandomColorScale()
     gain._draw = lambda channels: np.array([0.8, 1.0, 1.2])
     img = np.array([[[100, 7, 100], [1, 255, 250]]], dtype=np.uint8)
     result = gain({"img": img})["img"]
@@ -238,7 +238,7 @@ def test_channel_gain():
     assert result.tolist() == [[[80, 7, 120], [1, 255, 255]]]
     assert img[0, 0, 0] == 100
     assert gain({"img": img.astype(np.float32)})["img"].dtype == np.float32
-    gain = RandomChannelGain()
+    gain = RandomColorScale()
     draws = np.array([gain._draw(3) for _ in range(500)])
     assert 0.8 <= draws.min() < 0.81
     assert 1.19 < draws.max() <= 1.2
@@ -247,7 +247,7 @@ def test_channel_gain():
 
 def test_channel_gain_of_every_value_is_the_rounded_product():
     """Bytes are looked up in a table; the table must be the definition."""
-    gain, gains = RandomChannelGain(), np.array([0.8123, 1.0001, 1.1987])
+    gain, gains = RandomColorScale(), np.array([0.8123, 1.0001, 1.1987])
     gain._draw = lambda channels: gains
     img = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 3, axis=2)
     expected = [[[min(255, round(value * factor)) for factor in gains]] for value in range(256)]
@@ -258,7 +258,7 @@ def test_channel_gain_of_every_value_is_the_rounded_product():
 @pytest.mark.parametrize("shape", [(5, 4, 1), (5, 4, 3), (5, 4, 6)])
 def test_images_keep_their_shape(shape):
     img = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
-    assert RandomChannelGain()({"img": img})["img"].shape == shape
+    assert RandomColorScale()({"img": img})["img"].shape == shape
     sample = {"img": img, "flip_indices": []}
     mirror(sample)
     np.testing.assert_array_equal(sample["img"], img[:, ::-1])
@@ -267,23 +267,23 @@ def test_images_keep_their_shape(shape):
 def test_blank_image_has_no_valid_joints():
     visible = np.ones((1, 42), dtype=np.float32)
     img = np.zeros((4, 4, 3), dtype=np.uint8)
-    assert not InvalidateBlankImage()({"img": img, "keypoints_visible": visible})["keypoints_visible"].any()
+    assert not MaskBlankImage()({"img": img, "keypoints_visible": visible})["keypoints_visible"].any()
     assert visible.all()
     faint = np.full((4, 4, 3), 255e-4 / 47)  # the sum over 48 values decides, not the largest
     for image, valid in ((faint, True), (faint * 0.9, False)):
-        result = InvalidateBlankImage()({"img": image, "keypoints_visible": visible})
+        result = MaskBlankImage()({"img": image, "keypoints_visible": visible})
         assert result["keypoints_visible"].any() == valid
     img[0, 0, 0] = 1
-    assert InvalidateBlankImage()({"img": img, "keypoints_visible": visible})["keypoints_visible"].all()
+    assert MaskBlankImage()({"img": img, "keypoints_visible": visible})["keypoints_visible"].all()
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: RandomBoxJitter(shift=-0.1), "expected shift >= 0"),
-        (lambda: RandomBoxJitter(scale=1.0), "0 <= scale < 1"),
-        (lambda: RandomBoxJitter(rotation_prob=1.5), "rotation_prob <= 1"),
-        (lambda: RandomChannelGain(low=1.2, high=0.8), "expected 0 <= low <= high, got 1.2 and 0.8"),
+        (lambda: RandomHandBBoxTransform(shift=-0.1), "expected shift >= 0"),
+        (lambda: RandomHandBBoxTransform(scale=1.0), "0 <= scale < 1"),
+        (lambda: RandomHandBBoxTransform(rotation_prob=1.5), "rotation_prob <= 1"),
+        (lambda: RandomColorScale(low=1.2, high=0.8), "expected 0 <= low <= high, got 1.2 and 0.8"),
     ],
 )
 def test_unusable_arguments(make, message):
@@ -292,16 +292,16 @@ def test_unusable_arguments(make, message):
 
 
 def test_the_ends_of_the_ranges_are_usable():
-    still = RandomBoxJitter(shift=0, scale=0, rotation_deg=0, rotation_prob=1)
+    still = RandomHandBBoxTransform(shift=0, scale=0, rotation_deg=0, rotation_prob=1)
     box = still({"bbox_center": np.float32([[7, 9]]), "bbox_scale": np.float32([[100, 50]])})
     assert [box[key].tolist() for key in ("bbox_center", "bbox_scale")] == [[[7, 9]], [[100, 50]]]
     assert box["bbox_rotation"].tolist() == [0]
     img = np.full((2, 2, 3), 77, np.uint8)
-    np.testing.assert_array_equal(RandomChannelGain(low=1, high=1)({"img": img})["img"], img)
-    assert not RandomChannelGain(low=0, high=0)({"img": img})["img"].any()
+    np.testing.assert_array_equal(RandomColorScale(low=1, high=1)({"img": img})["img"], img)
+    assert not RandomColorScale(low=0, high=0)({"img": img})["img"].any()
     assert [RandomHandFlip(prob).prob for prob in (0, 1)] == [0, 1]
 
 
-@pytest.mark.parametrize("transform", [RandomHandFlip, RandomBoxJitter, RandomChannelGain, InvalidateBlankImage])
+@pytest.mark.parametrize("transform", [RandomHandFlip, RandomHandBBoxTransform, RandomColorScale, MaskBlankImage])
 def test_repr_is_the_call(transform):
     assert vars(eval(repr(transform()))) == vars(transform())

@@ -27,7 +27,7 @@ from dfmamba.datasets.validation import (
     pose_facts,
     side_fact,
 )
-from dfmamba.io.files import Faults
+from dfmamba.io.record_errors import RecordErrorPolicy
 from dfmamba.skeleton import ONE_HAND, TWO_HANDS
 
 PATH = Path("annotations.json")
@@ -46,14 +46,14 @@ def fact(*holds, reason="", name="sound"):
 
 
 def test_the_first_fact_that_fails_decides():
-    skipped, faults = Counter(), Faults("skip")
+    skipped, faults = Counter(), RecordErrorPolicy("skip")
     sound = keep_sound(
         "abcd", [fact(True, False, True, False), fact(True, True, False, False, reason="hidden")], faults, skipped
     )
     assert sound.tolist() == [True, False, False, False]
     assert (faults.count, skipped) == (2, {"hidden": 1})
     with pytest.raises(ValueError, match=r"annotations.json: record b: expected sound, got row 1"):
-        keep_sound("abcd", [fact(True, False, True, False)], Faults(), skipped)
+        keep_sound("abcd", [fact(True, False, True, False)], RecordErrorPolicy(), skipped)
     assert keep_sound([], [fact()], faults, skipped).tolist() == []
 
 

@@ -15,7 +15,7 @@ SIDE = 32
 def make_sample(num_joints=21, predicted_cam=None, **meta):
     """A hand with all joints at the right border of a crop of 32 px that shows the image as it is."""
     keypoints = np.tile([30.0, 4.0, 0.0], (1, num_joints, 1))
-    truth = np.zeros((1, num_joints, 3)) + np.array([0, 0, 500.0])
+    gt = np.zeros((1, num_joints, 3)) + np.array([0, 0, 500.0])
     sample = PoseDataSample(
         metainfo={
             "input_center": np.full(2, SIDE / 2),
@@ -26,7 +26,7 @@ def make_sample(num_joints=21, predicted_cam=None, **meta):
         }
     )
     sample.gt_instances = InstanceData(
-        keypoints=keypoints, keypoints_cam=truth, keypoints_visible=np.ones((1, num_joints))
+        keypoints=keypoints, keypoints_cam=gt, keypoints_visible=np.ones((1, num_joints))
     )
     sample.pred_instances = InstanceData(keypoints=keypoints.copy())
     if predicted_cam is not None:

@@ -82,7 +82,7 @@ class ToyModel(BaseModel):
 
 @METRICS.register_module()
 class ToyMetric(BaseMetric):
-    """Mean distance to the truth in the picture."""
+    """Mean distance to the ground truth in the picture."""
 
     default_prefix = "toy"
 

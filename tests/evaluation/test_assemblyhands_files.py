@@ -7,9 +7,9 @@ import pytest
 
 from dfmamba.datasets.assemblyhands.results import read_assemblyhands_json, write_assemblyhands_json
 from dfmamba.errors import DataError
+from dfmamba.evaluation.protocol import JointTable
 from dfmamba.evaluation.result_files import read_result_file
-from dfmamba.evaluation.scores import JointTable
-from dfmamba.evaluation.scoring import score_tables
+from dfmamba.evaluation.score_tables import score_tables
 from dfmamba.skeleton import HAND_JOINTS
 
 
@@ -115,16 +115,16 @@ def test_hands_2024_by_hand(tmp_path):
 
 
 def test_hands_2024_is_scored_as_s2dhand_does(rng, tmp_path):
-    """Wrist and scale from the truth, right and left hands alike; no mean over 42 joints."""
+    """Wrist and scale from the ground truth, right and left hands alike; no mean over 42 joints."""
     steps = rng.normal(size=(4, 21, 3))
-    truth = (30 * steps / np.linalg.norm(steps, axis=-1, keepdims=True)).cumsum(axis=1)
-    pred = 2 * (truth + rng.normal(scale=5, size=truth.shape))
+    gt = (30 * steps / np.linalg.norm(steps, axis=-1, keepdims=True)).cumsum(axis=1)
+    pred = 2 * (gt + rng.normal(scale=5, size=gt.shape))
     errors = []
-    for p, t in zip(pred, truth, strict=True):  # wrist 0, middle1 9
+    for p, t in zip(pred, gt, strict=True):  # wrist 0, middle1 9
         scale = np.linalg.norm(t[9] - t[0]) / np.linalg.norm(p[9] - p[0])
         errors.append(np.linalg.norm(scale * (p - p[0]) - (t - t[0]), axis=1))
-    paths = tmp_path / "truth.json", tmp_path / "pred.json"
-    for path, hands in zip(paths, (truth, pred), strict=True):
+    paths = tmp_path / "gt.json", tmp_path / "pred.json"
+    for path, hands in zip(paths, (gt, pred), strict=True):
         path.write_text(
             json.dumps(
                 hands_2024(
@@ -171,7 +171,7 @@ def test_broken_camera_entries(content, message, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"annotations": {"s": {"000', r"joints.json: expected a complete JSON file, got a fault: .*cut short"),
+        ('{"annotations": {"s": {"000', r"joints.json: expected a complete JSON file, got an error: .*cut short"),
         ({"annotations": []}, "expected a dictionary 'annotations' of recordings, got list"),
         ([], "expected a dictionary 'annotations'"),
         ({"annotations": {"s": [1]}}, "s: expected a dictionary of frames, got list"),

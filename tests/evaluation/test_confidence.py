@@ -80,7 +80,7 @@ def simulated(rng, offset, effects, seeds=8):
     return sum_by_sequence(errors, np.ones((40, 5)), np.arange(40), 40)
 
 
-def test_the_intervals_cover_the_truth_about_as_often_as_they_say():
+def test_the_intervals_cover_the_gt_about_as_often_as_they_say():
     rng = np.random.default_rng(0)
     covered, difference_covered = 0, 0
     for number in range(100):

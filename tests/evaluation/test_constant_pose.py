@@ -32,30 +32,30 @@ def plain_definition(points, steps=500):
 @pytest.mark.parametrize("spread", [1.0, 40.0])
 def test_is_the_plain_definition(rng, spread):
     """Skewed, far from the origin, in single precision, and with more points than one block has."""
-    truth = (rng.exponential(scale=spread, size=(20_000, 2, 3)) + 300).astype(np.float32)
+    gt = (rng.exponential(scale=spread, size=(20_000, 2, 3)) + 300).astype(np.float32)
     valid = rng.random((20_000, 2)) < 0.9
-    pose = best_constant_pose(truth, valid)
+    pose = best_constant_pose(gt, valid)
     for joint in range(2):
-        expected = plain_definition(truth[valid[:, joint], joint].astype(np.float64), steps=60)
+        expected = plain_definition(gt[valid[:, joint], joint].astype(np.float64), steps=60)
         np.testing.assert_allclose(pose[joint], expected, atol=5e-4)
 
 
 def test_against_scipy(rng):
-    truth = rng.exponential(scale=50, size=(25, 4, 3))
+    gt = rng.exponential(scale=50, size=(25, 4, 3))
     valid = rng.random((25, 4)) < 0.7
-    pose = best_constant_pose(truth, valid)
+    pose = best_constant_pose(gt, valid)
     for joint in range(4):
-        points = truth[valid[:, joint], joint]
+        points = gt[valid[:, joint], joint]
         result = minimize(
-            lambda centre, points=points: np.linalg.norm(points - centre, axis=1).mean(),
+            lambda center, points=points: np.linalg.norm(points - center, axis=1).mean(),
             points.mean(axis=0),
             method="Nelder-Mead",
             options={"xatol": 1e-7, "fatol": 1e-10},
         )
         np.testing.assert_allclose(pose[joint], result.x, atol=1e-2)
         assert np.linalg.norm(points - pose[joint], axis=1).mean() <= result.fun + 1e-6
-    mean_pose = np.broadcast_to(truth.mean(axis=0), truth.shape)
-    assert mpjpe(np.broadcast_to(pose, truth.shape), truth, valid) < mpjpe(mean_pose, truth, valid)
+    mean_pose = np.broadcast_to(gt.mean(axis=0), gt.shape)
+    assert mpjpe(np.broadcast_to(pose, gt.shape), gt, valid) < mpjpe(mean_pose, gt, valid)
 
 
 def test_at_a_data_point():
@@ -87,8 +87,8 @@ def test_a_place_that_many_points_share(rng):
     """Two of five points lie in one place, where the coordinates' medians are not: the pull of the others is less."""
     points = np.array([[0.0, 0, 0], [0, 0, 0], [30, 1, 0], [31, -9, 5], [-1, 40, 2]])
 
-    def mean_distance(centre):
-        return np.linalg.norm(points - centre, axis=1).mean()
+    def mean_distance(center):
+        return np.linalg.norm(points - center, axis=1).mean()
 
     result = minimize(mean_distance, [1.0, 1, 1], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12})
     assert mean_distance(best_constant_pose(points[:, None])[0]) == pytest.approx(result.fun, abs=1e-5)

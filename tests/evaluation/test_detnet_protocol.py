@@ -13,55 +13,55 @@ MM, BONES = "MPJPE_middle1_bonescaled_macro_mm", "MPJPE_middle1_scalefree_macro_
 
 
 def random_hands(count=6, seed=0):
-    """Return predictions, truths (N, 21, 3) and validity (N, 21) with the reference bone in place."""
+    """Return predictions, ground truths (N, 21, 3) and validity (N, 21) with the reference bone in place."""
     rng = np.random.default_rng(seed)
-    truth = rng.normal(scale=40, size=(count, 21, 3))
+    gt = rng.normal(scale=40, size=(count, 21, 3))
     valid = rng.random((count, 21)) < 0.8
     valid[:, [WRIST, MIDDLE1]] = True
-    return truth + rng.normal(scale=10, size=truth.shape), truth, valid
+    return gt + rng.normal(scale=10, size=gt.shape), gt, valid
 
 
 def test_by_hand():
-    truth = np.zeros((1, 21, 3))
-    truth[0, WRIST] = 0, 80, 0
+    gt = np.zeros((1, 21, 3))
+    gt[0, WRIST] = 0, 80, 0
     pred = np.full((1, 21, 3), 5.0)  # the place does not matter
     pred[0, WRIST] += 0, 2, 0  # a hand in other units: 2 are 80 mm
     pred[0, 0] += 0.3, 0.4, 0  # 0.5 of 2 units, or 20 mm
-    scores = score_detnet(pred, truth, np.ones((1, 21))).metrics
+    scores = score_detnet(pred, gt, np.ones((1, 21))).metrics
     assert scores[MM] == pytest.approx(20 / 21)
     assert scores[BONES] == pytest.approx(0.25 / 21)
-    # at the wrist the others are where they were: the prediction is the truth but for one joint
+    # at the wrist the others are where they were: the prediction is the ground truth but for one joint
     assert scores["MPJPE_rr_bonescaled_macro_mm"] == pytest.approx(20 / 21)
     assert scores["hands"] == 1
 
 
 def test_origin_is_middle1_or_the_wrist():
-    truth = np.zeros((1, 21, 3))
-    truth[0, WRIST] = 0, 80, 0
-    pred = truth.copy()
+    gt = np.zeros((1, 21, 3))
+    gt[0, WRIST] = 0, 80, 0
+    pred = gt.copy()
     pred[0, WRIST] = 80, 0, 0  # the bone is turned: at middle1 the wrist is wrong, at the wrist all the others are
-    scores = score_detnet(pred, truth, np.ones((1, 21))).metrics
+    scores = score_detnet(pred, gt, np.ones((1, 21))).metrics
     assert scores[MM] == pytest.approx(80 * 2**0.5 / 21)
     assert scores["MPJPE_rr_bonescaled_macro_mm"] == pytest.approx(80 * 2**0.5 * 20 / 21)
 
 
 def test_equals_plain_loops():
-    pred, truth, valid = random_hands()
+    pred, gt, valid = random_hands()
     mm, bones = [], []
     within, coarse = [], []
     for joint in range(21):
         errors = []
-        for hand in range(len(truth)):
+        for hand in range(len(gt)):
             if valid[hand, joint]:
-                unit = np.linalg.norm(truth[hand, WRIST] - truth[hand, MIDDLE1])
+                unit = np.linalg.norm(gt[hand, WRIST] - gt[hand, MIDDLE1])
                 scale = unit / np.linalg.norm(pred[hand, WRIST] - pred[hand, MIDDLE1])
-                moved = (pred[hand, joint] - pred[hand, MIDDLE1]) * scale + truth[hand, MIDDLE1]
-                errors.append((np.linalg.norm(moved - truth[hand, joint]), unit))
+                moved = (pred[hand, joint] - pred[hand, MIDDLE1]) * scale + gt[hand, MIDDLE1]
+                errors.append((np.linalg.norm(moved - gt[hand, joint]), unit))
         mm.append(np.mean([error for error, _ in errors]))
         bones.append(np.mean([error / unit for error, unit in errors]))
         within.append([np.mean([error <= threshold for error, _ in errors]) for threshold in range(20, 51, 2)])
         coarse.append([np.mean([error <= 20 + 30 * step / 14 for error, _ in errors]) for step in range(15)])
-    scores = score_detnet(pred, truth, valid).metrics
+    scores = score_detnet(pred, gt, valid).metrics
     assert scores[MM] == pytest.approx(np.mean(mm))
     assert scores[BONES] == pytest.approx(np.mean(bones))
     area = np.trapezoid(np.mean(within, axis=0), dx=2) / 30
@@ -72,26 +72,26 @@ def test_equals_plain_loops():
 
 
 def test_size_and_place_of_the_prediction_do_not_matter():
-    pred, truth, valid = random_hands()
+    pred, gt, valid = random_hands()
     sizes, places = np.random.default_rng(1).uniform(0.001, 9, (6, 1, 1)), np.arange(18.0).reshape(6, 1, 3)
-    scores, moved = score_detnet(pred, truth, valid).metrics, score_detnet(sizes * pred + places, truth, valid).metrics
+    scores, moved = score_detnet(pred, gt, valid).metrics, score_detnet(sizes * pred + places, gt, valid).metrics
     assert moved == pytest.approx(scores)
 
 
 def test_hands_without_the_bone_do_not_count():
-    pred, truth, valid = random_hands()
-    expected = score_detnet(pred[2:], truth[2:], valid[2:]).metrics
+    pred, gt, valid = random_hands()
+    expected = score_detnet(pred[2:], gt[2:], valid[2:]).metrics
     valid[0, WRIST] = valid[1, MIDDLE1] = False
-    truth[0, WRIST] = np.nan
-    assert score_detnet(pred, truth, valid).metrics == pytest.approx(expected)
+    gt[0, WRIST] = np.nan
+    assert score_detnet(pred, gt, valid).metrics == pytest.approx(expected)
 
 
 def test_a_prediction_without_size_is_wrong():
-    pred, truth, valid = random_hands()
+    pred, gt, valid = random_hands()
     pred[3] = 7
-    scores = score_detnet(pred, truth, valid).metrics
+    scores = score_detnet(pred, gt, valid).metrics
     assert np.isnan(scores[MM])
-    perfect = score_detnet(truth, truth, valid).metrics
+    perfect = score_detnet(gt, gt, valid).metrics
     for points in (15, 16):
         name = f"AUC_middle1_bonescaled_20_50_mm_{points}_points"
         assert scores[name] < perfect[name] == 1
@@ -100,16 +100,16 @@ def test_a_prediction_without_size_is_wrong():
 def test_constant_pose_is_beaten_by_a_good_prediction():
     rng = np.random.default_rng(0)
     shape = rng.normal(scale=40, size=(21, 3))
-    truth = shape + rng.normal(scale=15, size=(50, 21, 3))
-    scores = score_detnet(truth + rng.normal(scale=5, size=truth.shape), truth, np.ones((50, 21))).metrics
+    gt = shape + rng.normal(scale=15, size=(50, 21, 3))
+    scores = score_detnet(gt + rng.normal(scale=5, size=gt.shape), gt, np.ones((50, 21))).metrics
     assert 0 < scores[MM] < 0.6 * scores["constant_pose_middle1_bonescaled_macro_mm"]
 
 
 @pytest.mark.parametrize("skeleton", [ONE_HAND, TWO_HANDS])
 def test_metric_reads_samples(skeleton):
     metric = METRICS.build({"type": "DetNetMPJPE", "num_joints": skeleton.num_joints})
-    pred, truth, valid = random_hands()
-    for number, (prediction, joints, flags) in enumerate(zip(pred, truth, valid, strict=True)):
+    pred, gt, valid = random_hands()
+    for number, (prediction, joints, flags) in enumerate(zip(pred, gt, valid, strict=True)):
         if skeleton is TWO_HANDS:  # one hand of two: the other one is 0
             place = [(0, 21), (21, 0)][number % 2]
             prediction, joints = (np.pad(part, (place, (0, 0))) for part in (prediction, joints))
@@ -128,7 +128,7 @@ def test_metric_reads_samples(skeleton):
             ],
         )
     result = metric.evaluate(len(pred))
-    expected = score_detnet(pred, truth, valid).metrics
+    expected = score_detnet(pred, gt, valid).metrics
     assert result == pytest.approx({f"detnet/{name}": value for name, value in expected.items()}, rel=1e-4)
 
 

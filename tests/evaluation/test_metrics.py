@@ -9,32 +9,32 @@ from dfmamba.errors import UserError
 from dfmamba.evaluation import PROTOCOLS, InterHandMPJPE, format_scores
 from dfmamba.skeleton import TWO_HANDS
 
-FOCAL, CENTRE = np.array([1000.0, 500.0]), np.array([160.0, 120.0])
+FOCAL, CENTER = np.array([1000.0, 500.0]), np.array([160.0, 120.0])
 RIGHT_DEPTH, LEFT_DEPTH = 1000.0, 800.0
 
 
 def make_sample(hands, number=0, rng=None):
-    """A data sample with the truth as the prediction, to be changed by the test.
+    """A data sample with the ground truth as the prediction, to be changed by the test.
 
     Without `rng` all joints of a hand are at its wrist: right at (0, 0, 1000), left at (0, 0, 800).
     """
-    truth = np.zeros((42, 3))
-    truth[:21, 2], truth[21:, 2] = RIGHT_DEPTH, LEFT_DEPTH
+    gt = np.zeros((42, 3))
+    gt[:21, 2], gt[21:, 2] = RIGHT_DEPTH, LEFT_DEPTH
     if rng:
-        truth += rng.normal(scale=30, size=truth.shape)
-    depth = truth[[20, 41], 2]
-    pred = np.empty_like(truth)
-    pred[:, :2] = truth[:, :2] / truth[:, 2:] * FOCAL + CENTRE
-    pred[:, 2] = truth[:, 2] - np.repeat(depth, 21)
+        gt += rng.normal(scale=30, size=gt.shape)
+    depth = gt[[20, 41], 2]
+    pred = np.empty_like(gt)
+    pred[:, :2] = gt[:, :2] / gt[:, 2:] * FOCAL + CENTER
+    pred[:, 2] = gt[:, 2] - np.repeat(depth, 21)
     visible = np.repeat([hands in ("right", "both"), hands in ("left", "both")], 21).astype(np.float32)
     return {
         "id": number,
         "abs_depth": depth,
         "focal": FOCAL,
-        "principal_pt": CENTRE,
+        "principal_pt": CENTER,
         "hand_type": np.array([[hands in ("right", "both"), hands in ("left", "both")]], dtype=np.float32),
         "hand_type_valid": np.ones(1),
-        "gt_instances": {"keypoints_cam": truth[None], "keypoints_visible": visible[None]},
+        "gt_instances": {"keypoints_cam": gt[None], "keypoints_visible": visible[None]},
         "pred_instances": {
             "keypoints": pred[None],
             "hand_type": np.ones((1, 2)),
@@ -84,7 +84,7 @@ def test_each_hand_is_lifted_with_its_own_depth():
 
 
 def test_depth_error_counts_along_the_ray():
-    """10 mm too far at the image's centre is 10 mm."""
+    """10 mm too far at the image's center is 10 mm."""
     sample = make_sample("left")
     sample["pred_instances"]["keypoints"][0, 25, 2] += 10
     assert evaluate([sample])["MPJPE_rr_macro_single_mm"] == pytest.approx(10 / 21)
@@ -143,16 +143,16 @@ def test_is_the_definition():
     result = evaluate(samples)
     lists = {"single": [[] for _ in range(42)], "two": [[] for _ in range(42)]}
     for sample in samples:
-        pred, truth = sample["pred_instances"]["keypoints"][0], sample["gt_instances"]["keypoints_cam"][0]
+        pred, gt = sample["pred_instances"]["keypoints"][0], sample["gt_instances"]["keypoints_cam"][0]
         subset = "two" if sample["hand_type"].sum() == 2 else "single"
         lifted = []
         for joint in range(42):
             z = pred[joint, 2] + sample["abs_depth"][0 if joint < 21 else 1]
-            lifted.append([(pred[joint, 0] - CENTRE[0]) / FOCAL[0] * z, (pred[joint, 1] - CENTRE[1]) / FOCAL[1] * z, z])
+            lifted.append([(pred[joint, 0] - CENTER[0]) / FOCAL[0] * z, (pred[joint, 1] - CENTER[1]) / FOCAL[1] * z, z])
         for joint in range(42):
             wrist = 20 if joint < 21 else 41
             if sample["gt_instances"]["keypoints_visible"][0, joint]:
-                error = [lifted[joint][i] - lifted[wrist][i] - truth[joint, i] + truth[wrist, i] for i in range(3)]
+                error = [lifted[joint][i] - lifted[wrist][i] - gt[joint, i] + gt[wrist, i] for i in range(3)]
                 lists[subset][joint].append(np.sqrt(np.square(error).sum()))
     lists["all"] = [single + two for single, two in zip(lists["single"], lists["two"], strict=True)]
     for subset, errors in lists.items():

@@ -12,9 +12,9 @@ from dfmamba.datasets import InterHand26MDataset, InterHand26MHandsDataset
 from dfmamba.datasets.interhand26m.ground_truth import read_interhand26m_gt
 from dfmamba.evaluation import InterHandMPJPE
 from dfmamba.evaluation.result_files import read_result_file
-from dfmamba.evaluation.scoring import score_tables
+from dfmamba.evaluation.score_tables import score_tables
 
-FOCAL, CENTRE = (1270.0, 1265.0), (170.0, 250.0)
+FOCAL, CENTER = (1270.0, 1265.0), (170.0, 250.0)
 RIGHT, LEFT = 20, 41  # the wrists
 
 
@@ -31,7 +31,7 @@ def make_records(count=60, seed=0):
         if kind != "interacting" and number % 5:  # the others have joints of a hand that the label does not name
             valid[slice(21, 42) if kind == "right" else slice(21)] = False
         joints = rng.normal(scale=40, loc=(0, 0, 1000), size=(42, 3)).astype(np.float32).astype(np.float64)
-        pixels = joints[:, :2] / joints[:, 2:] * FOCAL + CENTRE + rng.normal(scale=8, size=(42, 2))
+        pixels = joints[:, :2] / joints[:, 2:] * FOCAL + CENTER + rng.normal(scale=8, size=(42, 2))
         z = joints[:, 2] - np.repeat(joints[[RIGHT, LEFT], 2], 21) + rng.normal(scale=15, size=42)
         records.append(
             {
@@ -49,7 +49,7 @@ def make_records(count=60, seed=0):
 
 
 def to_space(pixel, depth):
-    return np.array([(pixel[0] - CENTRE[0]) / FOCAL[0] * depth, (pixel[1] - CENTRE[1]) / FOCAL[1] * depth, depth])
+    return np.array([(pixel[0] - CENTER[0]) / FOCAL[0] * depth, (pixel[1] - CENTER[1]) / FOCAL[1] * depth, depth])
 
 
 def official(records):
@@ -96,7 +96,7 @@ def to_sample(record, number):
         "id": number,
         "abs_depth": record["joints"][[RIGHT, LEFT], 2],
         "focal": FOCAL,
-        "principal_pt": CENTRE,
+        "principal_pt": CENTER,
         "hand_type": np.array([hands], dtype=np.float32),
         "hand_type_valid": np.array([record["kind_valid"]]),
         "gt_instances": {
@@ -134,7 +134,7 @@ def test_the_wrists_own_depth_counts():
     record = next(
         record for record in make_records() if record["kind"] == "interacting" and record["valid"][[RIGHT, LEFT]].all()
     )
-    record["pixels"] = record["joints"][:, :2] / record["joints"][:, 2:] * FOCAL + CENTRE
+    record["pixels"] = record["joints"][:, :2] / record["joints"][:, 2:] * FOCAL + CENTER
     record["z"] = record["joints"][:, 2] - np.repeat(record["joints"][[RIGHT, LEFT], 2], 21)
     record["relative_depth"] = record["joints"][LEFT, 2] - record["joints"][RIGHT, 2]
     assert ours([record])["MRRPE_mm"] == pytest.approx(0, abs=1e-4)
@@ -199,9 +199,9 @@ def test_data_set_metric_file_and_score_agree(root, keep, tmp_path):
     assert metrics["handedness_accuracy_annotated"] == pytest.approx(1 / 3)
     assert metrics.get("handedness_accuracy") == (pytest.approx(2 / 5) if keep else None)
     assert metrics["samples_all"] == 4
-    truth = read_interhand26m_gt(root / "annotations" / "test" / "InterHand2.6M_test_data.json")
-    assert truth.has_every_record
-    scores, notes = score_tables("interhand26m", read_result_file("interhand26m", tmp_path / "predictions.json"), truth)
+    gt = read_interhand26m_gt(root / "annotations" / "test" / "InterHand2.6M_test_data.json")
+    assert gt.has_every_record
+    scores, notes = score_tables("interhand26m", read_result_file("interhand26m", tmp_path / "predictions.json"), gt)
     assert set(scores.metrics) == set(metrics)
     for name, value in metrics.items():
         assert scores.metrics[name] == pytest.approx(value, abs=2e-4, nan_ok=True), name

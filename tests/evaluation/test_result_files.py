@@ -12,8 +12,8 @@ from dfmamba.datasets.nyu.results import read_nyu_text
 from dfmamba.errors import DataError
 from dfmamba.evaluation import PROTOCOLS
 from dfmamba.evaluation.joints_json import is_joints_json
+from dfmamba.evaluation.protocol import JointTable
 from dfmamba.evaluation.result_files import read_result_file, write_result_file
-from dfmamba.evaluation.scores import JointTable
 from dfmamba.skeleton import HAND_JOINTS, NYU_14
 
 
@@ -246,21 +246,21 @@ def test_broken_dexycb_files(text, message, tmp_path):
 # ---- our JSON
 
 
-def test_the_truth_of_interhand26m_comes_back(rng, tmp_path):
+def test_the_gt_of_interhand26m_comes_back(rng, tmp_path):
     table = make_table("interhand26m", rng, count=4)
     hand_type = np.array([[1, 0], [0, 1], [1, 1], [1, 1]], dtype=bool)
-    truth = JointTable(
+    gt = JointTable(
         table.ids,
         table.joints_mm,
         rng.random((4, 42)) < 0.8,
         {"hand_type": hand_type, "hand_type_valid": np.array([1, 1, 0, 1], dtype=bool)},
     )
-    interhand26m_results.JOINTS_JSON.write(tmp_path / "truth.json", truth, gt=True)
-    back = read_result_file("interhand26m", tmp_path / "truth.json")
-    assert (back.valid == truth.valid).all()
+    interhand26m_results.JOINTS_JSON.write(tmp_path / "gt.json", gt, gt=True)
+    back = read_result_file("interhand26m", tmp_path / "gt.json")
+    assert (back.valid == gt.valid).all()
     assert (back.fields["hand_type"] == hand_type).all()
     assert back.fields["hand_type_valid"].tolist() == [True, True, False, True]
-    assert is_joints_json(tmp_path / "truth.json")
+    assert is_joints_json(tmp_path / "gt.json")
     assert not is_joints_json(tmp_path)
 
 
@@ -361,12 +361,12 @@ def test_broken_entries_of_interhand26m(key, value, message, rng, tmp_path):
         (
             "handedness",
             [True, False],
-            "sample 10: expected finite numbers .* for 'handedness', got 'True', a truth value",
+            "sample 10: expected finite numbers .* for 'handedness', got 'True', true or false",
         ),
         (
             "joints",
             [[True, 1, 1]] * 42,
-            "sample 10: expected finite numbers .* for 'joints', got 'True', a truth value",
+            "sample 10: expected finite numbers .* for 'joints', got 'True', true or false",
         ),
         ("joints", [["1", 1, 1]] * 42, "sample 10: .* got '1', a text"),
         ("joints", [[1e308, 1, 1]] * 42, r"sample 10: .* got 42 that are not, such as 1e\+308"),
@@ -389,7 +389,7 @@ def test_values_of_another_kind_are_refused(key, value, message, rng, tmp_path):
         read_result_file("interhand26m", path)
 
 
-def test_a_mask_may_be_of_truth_values(rng, tmp_path):
+def test_a_mask_may_be_of_gt_values(rng, tmp_path):
     path = tmp_path / "x.json"
     write_result_file("interhand26m", path, make_table("interhand26m", rng, count=1))
     content = json.loads(path.read_text())
@@ -428,7 +428,9 @@ def test_a_file_that_is_cut_short(rng, tmp_path):
     path = tmp_path / "x.json"
     write_result_file("rhp", path, make_table("rhp", rng))
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=r"x\.json: expected a complete JSON file, got a fault: .*Is it cut short"):
+    with pytest.raises(
+        ValueError, match=r"x\.json: expected a complete JSON file, got an error: .*Is the file cut short"
+    ):
         read_result_file("rhp", path)
 
 

@@ -61,7 +61,7 @@ def test_counts_and_parts_of_one():
 def test_the_constant_pose_stands_beside_what_it_is_compared_with():
     """In the root-relative row, and in no other one."""
     for protocol in (*PROTOCOLS.values(), PROTOCOLS["assemblyhands"].of_frames, DETNET):
-        rows = [row for row in protocol.table.values() if row.get("constant pose") == protocol.constant]
+        rows = [row for row in protocol.table.values() if row.get("constant-pose baseline") == protocol.constant]
         assert [protocol.main in row.values() for row in rows] == [True]
 
 

@@ -230,13 +230,13 @@ class TestDatasetMeta:
         ({"one_of_two_hands": True, "hand_type": np.array([[0.0, 1.0]])}, [[0, 1]]),
     ],
 )
-def test_pictures_without_truth_have_what_mmposes_hand_inferencer_reads(images, make_samples, meta, expected):
+def test_pictures_without_gt_have_what_mmposes_hand_inferencer_reads(images, make_samples, meta, expected):
     model, samples = MODELS.build(config(head={"num_joints": 21})).eval(), make_samples(2, num_joints=21)
     samples[1].gt_instances.keypoints = np.zeros((1, 21, 3))
     for sample in samples:
         sample.set_metainfo(meta)
     with torch.no_grad():
-        without, with_truth = (sample.pred_instances for sample in model(images, samples, mode="predict"))
+        without, with_gt = (sample.pred_instances for sample in model(images, samples, mode="predict"))
     assert without.hand_type.tolist() == expected
     assert without.rel_root_depth.tolist() == [0]
-    assert not {"hand_type", "rel_root_depth"} & set(with_truth.keys())  # metrics would take them for predictions
+    assert not {"hand_type", "rel_root_depth"} & set(with_gt.keys())  # metrics would take them for predictions

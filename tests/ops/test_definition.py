@@ -13,7 +13,7 @@ float64 = partial(torch.randn, dtype=torch.float64)
 
 
 def zero_offsets(batch, length, groups, anchors, axes=2):
-    """Return the offsets and weights of a fresh block: nothing moves, only the centre anchor counts."""
+    """Return the offsets and weights of a fresh block: nothing moves, only the center anchor counts."""
     weight = torch.zeros(batch, length, groups, anchors, dtype=torch.float64)
     weight[..., anchors // 2] = 1
     return torch.zeros(batch, length, groups, anchors, axes, dtype=torch.float64), weight

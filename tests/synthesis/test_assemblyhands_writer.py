@@ -95,17 +95,17 @@ def test_calibration_belongs_to_frames(dataset):
         for frame, matrices in cameras["extrinsics"].items():
             assert len(frame) == 6
             assert set(matrices) == set(cameras["intrinsics"])
-            centres = {}
+            centers = {}
             for name, matrix in matrices.items():
                 rotation, translation = np.array(matrix)[:, :3], np.array(matrix)[:, 3]
                 np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-9)
                 assert np.linalg.det(rotation) == pytest.approx(1)
-                centres[name] = -rotation.T @ translation
-            places.append(centres)
+                centers[name] = -rotation.T @ translation
+            places.append(centers)
         names = list(cameras["intrinsics"])
-        spans = [[np.linalg.norm(centres[a] - centres[b]) for a in names for b in names] for centres in places]
+        spans = [[np.linalg.norm(centers[a] - centers[b]) for a in names for b in names] for centers in places]
         assert np.ptp(np.array(spans), axis=0).max() < 1e-6  # the cameras are fixed to the headset
-        assert np.ptp([centres[names[0]] for centres in places], axis=0).max() > 1  # which moves
+        assert np.ptp([centers[names[0]] for centers in places], axis=0).max() > 1  # which moves
         for matrix in cameras["intrinsics"].values():
             assert matrix[0][1] == matrix[1][0] == 0
             assert matrix[2] == [0, 0, 1]
@@ -207,7 +207,7 @@ def test_hands_are_right_and_left(dataset):
                     assert (handed > 0) == (side == "right")
 
 
-def test_the_truth_of_the_test_split_is_withheld(dataset):
+def test_the_gt_of_the_test_split_is_withheld(dataset):
     for _, annotation, _, _, joints in records(dataset[0], "test"):
         assert (np.array(joints["world_coord"]) == 1).all()
         assert not np.array(annotation["keypoints"]).any()

@@ -22,10 +22,10 @@ SAMPLING_SLACK_MM = 0.5  # balls between closest axis points of tapered capsules
 
 
 def balls(ends, radii):
-    """Fill capsules (P, 2, 3) with balls: centres (P, SAMPLES, 3), radii (P, SAMPLES)."""
+    """Fill capsules (P, 2, 3) with balls: centers (P, SAMPLES, 3), radii (P, SAMPLES)."""
     t = np.linspace(0, 1, SAMPLES)[:, None]
-    centres = ends[:, None, 0] * (1 - t) + ends[:, None, 1] * t
-    return centres, radii[:, :1] * (1 - t[:, 0]) + radii[:, 1:] * t[:, 0]
+    centers = ends[:, None, 0] * (1 - t) + ends[:, None, 1] * t
+    return centers, radii[:, :1] * (1 - t[:, 0]) + radii[:, 1:] * t[:, 0]
 
 
 def deepest_overlap(a, b):
@@ -133,10 +133,10 @@ def test_the_skins_of_two_hands_stay_out_of_each_other():
         pair = sample_pair(shape, name, rng)
         poses = [articulate(shape, angles) for angles in pair.angles_deg]
         vertices = mirror(skin.posed(poses[1])) @ pair.turn.T + pair.shift_mm
-        centres, radii = balls(capsules.posed_ends(poses[0]), capsules.radii_mm)
+        centers, radii = balls(capsules.posed_ends(poses[0]), capsules.radii_mm)
         depth = max(
             (r - np.linalg.norm(vertices - c, axis=1)).max()
-            for c, r in zip(centres.reshape(-1, 3), radii.ravel(), strict=True)
+            for c, r in zip(centers.reshape(-1, 3), radii.ravel(), strict=True)
         )
         assert depth <= SELF_OVERLAP_MM, name
 

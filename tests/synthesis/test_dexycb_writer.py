@@ -285,8 +285,8 @@ def test_same_seed_same_bytes_and_other_seed_other_bytes(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("view_spread_deg", "widest"), [(None, 140), (20, 22)])
 def test_view_spread_keeps_cameras_in_front(view_spread_deg, widest):
     """The person looks along -z; azimuth 0 is straight before them."""
-    centres = np.array([camera.centre_mm for camera in make_rig(0, view_spread_deg)]) - dexycb.WORKSPACE_MM
-    azimuth = np.abs(np.degrees(np.arctan2(centres[:, 0], -centres[:, 2])))
+    centers = np.array([camera.center_mm for camera in make_rig(0, view_spread_deg)]) - dexycb.WORKSPACE_MM
+    azimuth = np.abs(np.degrees(np.arctan2(centers[:, 0], -centers[:, 2])))
     assert 0.8 * widest < azimuth.max() < widest
 
 

@@ -33,9 +33,9 @@ def test_held_objects_are_touched_and_not_passed_through(obj):
     capsules = hand_capsules(shape)
     ends = capsules.posed_ends(articulate(shape, grasp.angles_deg))
     t = np.linspace(0, 1, SAMPLES)[:, None]
-    centres = ends[:, None, 0] * (1 - t) + ends[:, None, 1] * t  # (P, SAMPLES, 3)
+    centers = ends[:, None, 0] * (1 - t) + ends[:, None, 1] * t  # (P, SAMPLES, 3)
     radii = capsules.radii_mm[:, :1] * (1 - t[:, 0]) + capsules.radii_mm[:, 1:] * t[:, 0]
-    local = (centres - grasp.held.translation_mm) @ grasp.held.rotation
+    local = (centers - grasp.held.translation_mm) @ grasp.held.rotation
     gaps = (signed_distance(obj, local) - radii).min(axis=1)
     assert gaps.min() > -PRESS_MM - SAMPLING_SLACK_MM
     touching = {finger for number, finger in enumerate(FINGERS) if gaps[capsules.finger == number].min() < TOUCH_MM}

@@ -96,7 +96,7 @@ def test_image_records(dataset, split):
 def test_boxes_are_the_projected_joints_enlarged(dataset, split):
     for image, annotation, camera, joints in records(dataset[0], split):
         name = image["camera"]
-        centre, rotation = np.array(camera["campos"][name]), np.array(camera["camrot"][name])
+        center, rotation = np.array(camera["campos"][name]), np.array(camera["camrot"][name])
         np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-9)
         (fx, fy), (cx, cy) = camera["focal"][name], camera["princpt"][name]
         assert 1240 < fx < 1300
@@ -104,7 +104,7 @@ def test_boxes_are_the_projected_joints_enlarged(dataset, split):
         u, v = [], []
         for world, (valid,) in zip(joints["world_coord"], joints["joint_valid"], strict=True):
             if valid:
-                x, y, z = rotation @ (np.array(world) - centre)
+                x, y, z = rotation @ (np.array(world) - center)
                 assert 800 < z < 1350
                 u.append(fx * x / z + cx)
                 v.append(fy * y / z + cy)
@@ -242,8 +242,8 @@ def test_any_number_of_images(tmp_path, num_images):
 def camera_azimuths_deg(folder):
     """Return where the cameras stand around the hands, 1 m in front of the world's origin; 0 is at the origin."""
     rigs = annotations(folder, "test")["camera"].values()
-    centres = np.array([centre for rig in rigs for centre in rig["campos"].values()]) - (0, 0, 1000)
-    return np.degrees(np.arctan2(centres[:, 0], -centres[:, 2]))
+    centers = np.array([center for rig in rigs for center in rig["campos"].values()]) - (0, 0, 1000)
+    return np.degrees(np.arctan2(centers[:, 0], -centers[:, 2]))
 
 
 def test_view_spread_keeps_cameras_in_front(dataset, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
-from dfmamba.synthesis.nyu import CENTRE, SIZE, encode_depth, nyu_points, wall_depth, write_nyu
+from dfmamba.synthesis.nyu import CENTER, SIZE, encode_depth, nyu_points, wall_depth, write_nyu
 from dfmamba.synthesis.output import LIST, NOTE
 from dfmamba.synthesis.scene import Camera
 
@@ -19,7 +19,7 @@ NAMES = [
     for knuckle in ("KNU3", "KNU2", "KNU1")
     for end in "AB"
 ] + [f"PALM_{i}" for i in range(1, 7)]
-REAL_CENTRES = Path(__file__).parents[3] / "shared" / "data" / "nyu" / "nyu_center_test.mat"
+REAL_CENTERS = Path(__file__).parents[3] / "shared" / "data" / "nyu" / "nyu_center_test.mat"
 COUNTS = {"train": 1, "test": 6}
 
 
@@ -31,7 +31,7 @@ def dataset(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def truth(dataset):
+def gt(dataset):
     return loadmat(dataset / "test" / "joint_data.mat")
 
 
@@ -43,9 +43,9 @@ def depth(folder, frame, camera=1, kind="depth", split="test"):
     return image[..., 1].astype(int) * 256 + image[..., 0]
 
 
-def in_image(truth, camera=1):
+def in_image(gt, camera=1):
     """Yield (frame, point, column, row, depth) of NYU's 14 points that are in the image."""
-    for frame, points in enumerate(truth["joint_uvd"][camera - 1]):
+    for frame, points in enumerate(gt["joint_uvd"][camera - 1]):
         for point in EVALUATED:
             column, row = np.rint(points[point, :2]).astype(int)
             if 0 <= column < 640 and 0 <= row < 480:
@@ -85,9 +85,9 @@ def test_joint_data(dataset, split):
     assert b"SYNTHETIC" in (dataset / split / "joint_data.mat").read_bytes()[:116]
 
 
-def test_uvd_is_xyz_by_the_published_formulas(truth):
-    u, v, d = np.moveaxis(truth["joint_uvd"], -1, 0)
-    x, y, z = np.moveaxis(truth["joint_xyz"], -1, 0)
+def test_uvd_is_xyz_by_the_published_formulas(gt):
+    u, v, d = np.moveaxis(gt["joint_uvd"], -1, 0)
+    x, y, z = np.moveaxis(gt["joint_xyz"], -1, 0)
     # A2J and awesome-hand-pose-estimation; the minus sign turns y up
     np.testing.assert_allclose((u - 320) * d / 588.03, x, atol=1e-9)
     np.testing.assert_allclose((v - 240) * d / -587.07, y, atol=1e-9)
@@ -96,10 +96,10 @@ def test_uvd_is_xyz_by_the_published_formulas(truth):
     np.testing.assert_allclose((240 - v) * d / 587.075073, y, atol=0.01)
 
 
-def test_cameras_see_one_hand_from_fixed_places(truth):
+def test_cameras_see_one_hand_from_fixed_places(gt):
     """View k is view 1 moved by one rotation and one shift for all frames (least squares, Kabsch)."""
-    first = truth["joint_xyz"][0].reshape(-1, 3)
-    for other in truth["joint_xyz"][1:].reshape(2, -1, 3):
+    first = gt["joint_xyz"][0].reshape(-1, 3)
+    for other in gt["joint_xyz"][1:].reshape(2, -1, 3):
         a, b = first - first.mean(axis=0), other - other.mean(axis=0)
         left, _, right = np.linalg.svd(a.T @ b)
         assert np.linalg.det(left @ right) > 0  # a rotation in both, though y is up
@@ -108,25 +108,25 @@ def test_cameras_see_one_hand_from_fixed_places(truth):
         assert 25 < turn < 60
 
 
-def test_the_hand_is_where_real_hands_are(truth):
-    centre = truth["joint_uvd"][0][:, EVALUATED].mean(axis=1)
-    assert ((centre[:, 2] > 600) & (centre[:, 2] < 1120)).all()
-    inside = np.delete(centre, 2, axis=0)  # frame 2 is cut by the border
+def test_the_hand_is_where_real_hands_are(gt):
+    center = gt["joint_uvd"][0][:, EVALUATED].mean(axis=1)
+    assert ((center[:, 2] > 600) & (center[:, 2] < 1120)).all()
+    inside = np.delete(center, 2, axis=0)  # frame 2 is cut by the border
     assert ((inside[:, 0] > 150) & (inside[:, 0] < 450) & (inside[:, 1] > 140) & (inside[:, 1] < 400)).all()
 
 
-@pytest.mark.skipif(not REAL_CENTRES.is_file(), reason="needs A2J's centres in shared/data/nyu")
-def test_hands_are_spread_like_the_real_ones_and_centres_are_written_like_them(dataset):
-    real, ours = (loadmat(path)["centre_pixel"] for path in (REAL_CENTRES, dataset / "nyu_center_test.mat"))
+@pytest.mark.skipif(not REAL_CENTERS.is_file(), reason="needs A2J's centers in shared/data/nyu")
+def test_hands_are_spread_like_the_real_ones_and_centers_are_written_like_them(dataset):
+    real, ours = (loadmat(path)["centre_pixel"] for path in (REAL_CENTERS, dataset / "nyu_center_test.mat"))
     assert real.dtype == ours.dtype
     assert real.shape[1:] == ours.shape[1:] == (1, 3)
     values = real[:, 0]
     spread = [values.mean(axis=0), values.std(axis=0), values.min(axis=0), values.max(axis=0)]
-    np.testing.assert_allclose(CENTRE, spread, atol=1)
+    np.testing.assert_allclose(CENTER, spread, atol=1)
 
 
-def test_sizes_are_in_mm(truth):
-    joints = truth["joint_xyz"][0]
+def test_sizes_are_in_mm(gt):
+    joints = gt["joint_xyz"][0]
     for tip in (0, 6, 12, 18, 24):
         assert (np.linalg.norm(joints[:, tip] - joints[:, tip + 1], axis=-1) > 15).all()
         assert (np.linalg.norm(joints[:, tip] - joints[:, tip + 1], axis=-1) < 35).all()
@@ -147,10 +147,10 @@ def test_points_of_a_hand_of_easy_numbers():
     assert points[32].tolist() == [10, 20, 0]
 
 
-def test_rendered_depth_lies_just_before_the_joints(dataset, truth):
+def test_rendered_depth_lies_just_before_the_joints(dataset, gt):
     before = []
     for camera in (1, 2, 3):
-        for frame, _, column, row, joint_depth in in_image(truth, camera):
+        for frame, _, column, row, joint_depth in in_image(gt, camera):
             rendered = depth(dataset, frame, camera, "synthdepth")
             surface = rendered[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
             before.append(joint_depth - surface[surface > 0].min())
@@ -160,7 +160,7 @@ def test_rendered_depth_lies_just_before_the_joints(dataset, truth):
     assert np.mean(np.array(before) < 35) > 0.5  # others are behind another part of the hand
 
 
-def test_sensed_depth_is_that_of_the_hand_with_noise_and_holes(dataset, truth):
+def test_sensed_depth_is_that_of_the_hand_with_noise_and_holes(dataset, gt):
     difference, lost = [], []
     for frame in range(COUNTS["test"]):
         sensed, rendered = depth(dataset, frame), depth(dataset, frame, kind="synthdepth")
@@ -184,10 +184,10 @@ def test_synthdepth_shows_the_hand_alone(dataset):
         assert np.ptp(rendered[rendered > 0]) < 600
 
 
-def test_odd_records(dataset, truth):
+def test_odd_records(dataset, gt):
     cut = {
         frame
-        for frame, points in enumerate(truth["joint_uvd"][0][:, EVALUATED])
+        for frame, points in enumerate(gt["joint_uvd"][0][:, EVALUATED])
         if ((points[:, :2] < 0) | (points[:, :2] > (639, 479))).any()
     }
     assert 2 in cut
@@ -196,32 +196,32 @@ def test_odd_records(dataset, truth):
     assert "invalid" not in (dataset / "center_train_refined.txt").read_text()
 
 
-def test_centres(dataset, truth):
+def test_centers(dataset, gt):
     pixels = loadmat(dataset / "nyu_center_test.mat")["centre_pixel"]
     assert pixels.shape == (6, 1, 3)
     lines = (dataset / "center_test_refined.txt").read_text().splitlines()
-    mean = truth["joint_xyz"][0][:, EVALUATED].mean(axis=1)
+    mean = gt["joint_xyz"][0][:, EVALUATED].mean(axis=1)
     for number, (line, (u, v, d)) in enumerate(zip(lines, pixels[:, 0], strict=True)):
-        centre = np.array([(u - 320) * d / 588.03, (v - 240) * d / -587.07, d])
+        center = np.array([(u - 320) * d / 588.03, (v - 240) * d / -587.07, d])
         if line != "invalid":
-            np.testing.assert_allclose([float(word) for word in line.split()], centre, atol=1e-5)
-        off = np.linalg.norm(centre - mean[number])
+            np.testing.assert_allclose([float(word) for word in line.split()], center, atol=1e-5)
+        off = np.linalg.norm(center - mean[number])
         assert off == pytest.approx(70) if number == 3 else off < 20
 
 
-def test_true_joints_of_a2j(dataset, truth):
+def test_true_joints_of_a2j(dataset, gt):
     np.testing.assert_array_equal(
-        loadmat(dataset / "nyu_keypointsUVD_test.mat")["keypoints3D"], truth["joint_uvd"][0][:, EVALUATED]
+        loadmat(dataset / "nyu_keypointsUVD_test.mat")["keypoints3D"], gt["joint_uvd"][0][:, EVALUATED]
     )
 
 
-def test_test_shows_the_person_of_train_then_another(dataset, truth):
+def test_test_shows_the_person_of_train_then_another(dataset, gt):
     train = loadmat(dataset / "train" / "joint_data.mat")["joint_xyz"][0]
 
     def first_bones(joints):  # of the fingers: their lengths tell persons apart
         return [round(float(np.linalg.norm(joints[tip + 5] - joints[tip + 3])), 3) for tip in (0, 6, 12, 18)]
 
-    persons = [first_bones(joints) for joints in truth["joint_xyz"][0]]
+    persons = [first_bones(joints) for joints in gt["joint_xyz"][0]]
     assert persons[0] == persons[1] == first_bones(train[0])  # 2440 of 8252 frames: 1.77 of 6
     assert all(bones == persons[2] for bones in persons[2:])
     assert persons[2] != persons[0]

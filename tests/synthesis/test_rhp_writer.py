@@ -109,9 +109,9 @@ def test_joints_project_to_their_pixels(dataset):
     for frame in frames(dataset[0]).values():
         for (x, y, z), (u, v, _) in zip(frame["xyz"].astype(float), frame["uv_vis"].astype(float), strict=True):
             if z > 0.1:
-                focal, centre = frame["K"][0, 0], frame["K"][0, 2]
-                assert u == pytest.approx(focal * x / z + centre, abs=1e-2)
-                assert v == pytest.approx(focal * y / z + centre, abs=1e-2)
+                focal, center = frame["K"][0, 0], frame["K"][0, 2]
+                assert u == pytest.approx(focal * x / z + center, abs=1e-2)
+                assert v == pytest.approx(focal * y / z + center, abs=1e-2)
 
 
 def test_visible_joints_lie_in_the_image_on_their_hand_and_just_below_the_surface(dataset):

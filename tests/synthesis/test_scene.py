@@ -33,7 +33,7 @@ def scene_of(subject, kind, seed=0):
 
 def joints_in_view(scene, camera):
     """Project by hand: X_cam = R (X - c), u = fx X / Z + cx."""
-    local = np.array([camera.rotation @ (joint - camera.centre_mm) for joint in scene.joints_mm])
+    local = np.array([camera.rotation @ (joint - camera.center_mm) for joint in scene.joints_mm])
     return camera.focal_px * local[:, :2] / local[:, 2:] + camera.principal_point_px, local[:, 2]
 
 
@@ -69,7 +69,7 @@ def test_joints_agree_with_the_picture(subject, kind, seed):
         neighbours = {name, f"{name[:-1]}{int(name[-1]) - 1}"} if name[-1].isdigit() else set()
         if scene.face_hand[face] == joint // NUM_HAND_JOINTS and PARTS[scene.face_part[face]] in neighbours:
             visible += 1
-            place = camera.rotation @ (scene.joints_mm[joint] - camera.centre_mm)
+            place = camera.rotation @ (scene.joints_mm[joint] - camera.center_mm)
             assert np.linalg.norm(skin - place, axis=1).min() < THICKEST_FINGER_MM
     assert visible >= 3
 
@@ -100,14 +100,14 @@ def test_camera_looks_at_the_hands(subject):
         camera = make_camera("400000", rng.uniform(0, 360), True, False, rng)
         np.testing.assert_allclose(camera.rotation @ camera.rotation.T, np.eye(3), atol=1e-12)
         assert np.linalg.det(camera.rotation) == pytest.approx(1)
-        local = camera.rotation @ (np.array([0.0, 0.0, 1000.0]) - camera.centre_mm)
+        local = camera.rotation @ (np.array([0.0, 0.0, 1000.0]) - camera.center_mm)
         assert 950 < local[2] < 1150
         assert (np.abs(local[:2]) < 40).all()
         assert camera.rotation[1] @ np.array([0.0, 1.0, 0.0]) > 0.6  # down stays down
 
 
 def test_ambient_occlusion_of_a_plate_under_a_ball():
-    """A unit ball whose centre is 2 above the point: 1 - (1 / 2)^2; sideways or behind it hides nothing."""
+    """A unit ball whose center is 2 above the point: 1 - (1 / 2)^2; sideways or behind it hides nothing."""
     ball, radii = np.full((1, 2, 3), [0, 0, 2.0]), np.ones((1, 2))
     up = ambient_occlusion(np.zeros((2, 3)), np.array([[0, 0, 1.0], [0, 0, -1.0]]), ball, radii)
     np.testing.assert_allclose(up, [0.75, 1.0])

@@ -132,11 +132,11 @@ def test_depth_of_the_table_and_what_hides_behind_it(subject):
     """A camera 500 mm above a table that it looks down on at 45 degrees: the middle pixel is at 500 sqrt(2)."""
     rng = np.random.default_rng(0)
     table = sample_table(np.array([0.0, 500, 500]), (200.0, 200.0), rng)
-    centre = np.zeros(3)
+    center = np.zeros(3)
     camera = Camera(
         "0",
-        centre,
-        aim(centre, np.array([0.0, 500, 500])),
+        center,
+        aim(center, np.array([0.0, 500, 500])),
         np.array([100.0, 100]),
         np.array([40.0, 30]),
         (61, 81),

@@ -17,7 +17,7 @@ NANO, PLAIN = (
 )
 
 
-def simulated_truth(rng, images=120):
+def simulated_gt(rng, images=120):
     joints = rng.normal((0, 0, 600), 40, (images, 42, 3))
     return {
         "joints": joints,
@@ -36,9 +36,9 @@ def simulated_errors(rng, mean_mm, images=120):
 )
 def test_the_conclusion_follows_the_errors(second_mm, expected):
     rng = np.random.default_rng(1)
-    truth = simulated_truth(rng)
+    gt = simulated_gt(rng)
     errors = {"ours": simulated_errors(rng, 20.0), "theirs": simulated_errors(rng, second_mm)}
-    ours, theirs = comparison.summarise(["ours", "theirs"], errors, truth["valid"], truth)
+    ours, theirs = comparison.summarise(["ours", "theirs"], errors, gt["valid"], gt)
     assert comparison.conclusion(ours, "ours") == "-"
     assert comparison.conclusion(theirs, "ours") == expected
     assert theirs["over_seeds"].mean == pytest.approx(errors["theirs"].mean())
@@ -46,8 +46,8 @@ def test_the_conclusion_follows_the_errors(second_mm, expected):
 
 
 def test_thirds_are_by_hidden_joints():
-    truth = simulated_truth(np.random.default_rng(2))
-    thirds = comparison.occlusion_thirds(truth)
+    gt = simulated_gt(np.random.default_rng(2))
+    thirds = comparison.occlusion_thirds(gt)
     assert [len(rows) for rows, _ in thirds] == [40, 40, 40]
     assert sorted(np.concatenate([rows for rows, _ in thirds])) == list(range(120))
     shares = [share for _, share in thirds]

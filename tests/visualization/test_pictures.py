@@ -5,7 +5,7 @@ from dfmamba.skeleton import NYU_14, ONE_HAND, TWO_HANDS
 from dfmamba.visualization.colors import FINGER_COLORS, joint_colors
 from dfmamba.visualization.contact_sheet import GAP_PX, make_contact_sheet
 from dfmamba.visualization.loss_curves import History, _running_mean, _thin, save_loss_curves
-from dfmamba.visualization.overlay import crop_tile, draw_skeleton, draw_truth, transform_points
+from dfmamba.visualization.overlay import crop_tile, draw_gt, draw_skeleton, transform_points
 from dfmamba.visualization.view3d import render_views
 
 GREY = np.full((100, 120, 3), 90, np.uint8)
@@ -45,8 +45,8 @@ def test_a_bone_has_the_colour_of_its_child_and_needs_both_ends():
     assert tuple(drawn[50, 50]) == (90, 90, 90)
 
 
-def test_truth_is_black_with_a_white_rim():
-    drawn = draw_truth(np.zeros_like(GREY), *only((4, (20, 50)), (5, (80, 50))), ONE_HAND)
+def test_gt_is_black_with_a_white_rim():
+    drawn = draw_gt(np.zeros_like(GREY), *only((4, (20, 50)), (5, (80, 50))), ONE_HAND)
     assert drawn[50, 50].max() < 60
     assert drawn[47, 50].min() > 150
     assert drawn[53, 50].min() > 150
@@ -69,7 +69,7 @@ def test_a_crop_keeps_points_on_their_pixels():
     image = np.zeros((100, 200, 3), np.uint8)
     image[40:44, 120:124] = 255
     tile, to_tile = crop_tile(image, (100, 20, 40, 30), size=80, enlarge=1.0)
-    # The box's longer side is 40 px, so the scale is 2; its centre (120, 35) comes to (40, 40).
+    # The box's longer side is 40 px, so the scale is 2; its center (120, 35) comes to (40, 40).
     np.testing.assert_allclose(transform_points([[120, 35], [122, 42]], to_tile), [[40, 40], [44, 54]])
     assert tile.shape == (80, 80, 3)
     assert tile[54, 44].min() == 255
@@ -139,7 +139,7 @@ def test_smoothing_and_thinning_are_means():
     assert thin[-1] == 3999.5  # the rest of two
 
 
-def test_the_3d_view_shows_every_finger_and_the_truth():
+def test_the_3d_view_shows_every_finger_and_the_gt():
     rng = np.random.default_rng(0)
     joints = rng.uniform((-60, -60, 840), (60, 60, 960), (21, 3))
     picture = render_views(joints, np.ones(21), ONE_HAND, joints + 5, title="a hand")

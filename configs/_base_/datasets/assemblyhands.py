@@ -4,7 +4,7 @@
 # A config that changes `data_root`, or the files, sets them in each data loader:
 #     data_root = '/data/assemblyhands'
 #     train_dataloader = dict(dataset=dict(data_root=data_root))          # likewise val_dataloader and test_dataloader
-# Crop (1.75 times the box) and the lack of any augmentation are the toolkit's; batch size is A2J-Transformer's. The truth
+# Crop (1.75 times the box) and the lack of any augmentation are the toolkit's; batch size is A2J-Transformer's. The ground truth
 # of the test split was never published: val serves as both. `codec` is meant for the head as well:
 #     model = dict(head=dict(decoder={{_base_.codec}}))
 

@@ -16,10 +16,10 @@ train_pipeline = [
     dict(type="LoadImage"),
     dict(type="RandomHandFlip", prob=0.5),
     dict(type="GetBBoxCenterScale", padding=1.25),
-    dict(type="RandomBoxJitter", shift=0.15, scale=0.25, rotation_deg=45.0, rotation_prob=0.6),
+    dict(type="RandomHandBBoxTransform", shift=0.15, scale=0.25, rotation_deg=45.0, rotation_prob=0.6),
     dict(type="TopdownAffine", input_size={{_base_.input_size}}),
-    dict(type="RandomChannelGain", low=0.8, high=1.2),
-    dict(type="InvalidateBlankImage"),  # of which this set has some
+    dict(type="RandomColorScale", low=0.8, high=1.2),
+    dict(type="MaskBlankImage"),  # of which this set has some
     dict(type="GenerateTarget", encoder={{_base_.codec}}),
     dict(type="PackPoseInputs", meta_keys={{_base_.meta_keys}}),
 ]

@@ -1,9 +1,9 @@
 # NYU (Tompson et al. 2014) in its official layout below `data_root` (see dfmamba/datasets/nyu/dataset.py for the tree).
 #
-# A config that changes `data_root`, or the centres, sets them in each data loader:
+# A config that changes `data_root`, or the centers, sets them in each data loader:
 #     data_root = '/data/nyu_hand_dataset_v2/dataset'
 #     train_dataloader = dict(dataset=dict(data_root=data_root))          # likewise val_dataloader and test_dataloader
-# `centres`: A2J's files, which the published results use; 'joints' takes the mean of the true joints instead.
+# `centers`: A2J's files, which the published results use; 'joints' takes the mean of the true joints instead.
 # Crop, augmentation and batch size are A2J's and A2J-Transformer's. NYU has no val split: test serves as both.
 #
 # The input has one channel, already normalised (A2J-Transformer repeats it three times, which adds weights but no
@@ -24,7 +24,7 @@ codec = dict(type="A2JCodec", input_size=input_size, depth_bins=450, depth_range
 train_pipeline = [
     dict(type="LoadNYUDepth"),
     dict(type="RandomDepthBoxJitter", pixels=5),
-    dict(type="RandomCubeTurn", rotation_deg=180, scale=(0.5, 1.5)),
+    dict(type="RandomRotateScale3D", rotation_deg=180, scale=(0.5, 1.5)),
     dict(type="CropDepthCube", input_size=input_size, half_depth_mm=150.0),
     dict(type="RandomDepthErasing", prob=0.5, area=(0.02, 0.4), aspect=0.3),
     dict(type="GenerateTarget", encoder=codec),
@@ -39,17 +39,17 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=4,
     dataset=dict(
-        type=dataset_type, split="train", data_root=data_root, centres="nyu_center_train.mat", pipeline=train_pipeline
+        type=dataset_type, split="train", data_root=data_root, centers="nyu_center_train.mat", pipeline=train_pipeline
     ),
 )
 val_dataloader = dict(
     dataset=dict(
-        type=dataset_type, split="test", data_root=data_root, centres="nyu_center_test.mat", pipeline=test_pipeline
+        type=dataset_type, split="test", data_root=data_root, centers="nyu_center_test.mat", pipeline=test_pipeline
     )
 )
 test_dataloader = dict(
     dataset=dict(
-        type=dataset_type, split="test", data_root=data_root, centres="nyu_center_test.mat", pipeline=test_pipeline
+        type=dataset_type, split="test", data_root=data_root, centers="nyu_center_test.mat", pipeline=test_pipeline
     )
 )
 

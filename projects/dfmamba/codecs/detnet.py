@@ -16,7 +16,7 @@ class DetNetCodec(BaseKeypointCodec):
     """Turn one hand's joints (crop px, camera-space mm) into the maps of Zhou et al. 2020 and back.
 
     A cell of the map covers `input_size` / `map_size` crop pixels (4 x 4): cell c the pixels 4 c to 4 c + 3, with its
-    centre at 4 c + 1.5. Heatmaps have a Gaussian around the cell of the joint, with peak 1, cut off at 3 sigma. The
+    center at 4 c + 1.5. Heatmaps have a Gaussian around the cell of the joint, with peak 1, cut off at 3 sigma. The
     location of a joint is (joint - root) / |bone|; the delta of a joint is the unit vector from its parent to it, and 0
     for the wrist. Published are maps that hold these vectors in every cell; here they are stored once, and the head's
     losses compare every cell with them. Source: Zhou et al., Monocular Real-time Hand Shape and Motion Capture using
@@ -97,7 +97,7 @@ class DetNetCodec(BaseKeypointCodec):
         Args:
             keypoints: (1, K, 2 or more): x, y in crop px; the rest is not read.
             keypoints_visible: (1, K), above 0 where a joint is annotated; None where all are.
-            keypoints_cam: (1, K, 3) camera-space mm, turned as the crop is (`RotateCameraJoints`).
+            keypoints_cam: (1, K, 3) camera-space mm, turned as the crop is (`RotateKeypoints3D`).
 
         Returns:
             All in float32: `heatmaps` (K, H, W), 0 where the weight is 0; `keypoint_weights` (1, K): 1 for annotated
@@ -169,7 +169,7 @@ class DetNetCodec(BaseKeypointCodec):
             location_maps: (3 K, H, W); channel 3 j + i is coordinate i of joint j.
 
         Returns:
-            Points (1, K, 2), the centres of the peaks' cells in crop px; scores (1, K), the peaks' heights; and
+            Points (1, K, 2), the centers of the peaks' cells in crop px; scores (1, K), the peaks' heights; and
             locations (1, K, 3) in units of the reference bone, relative to the root.
 
         Raises:

@@ -29,8 +29,8 @@ def run_pipeline(dataset: HandDataset, number: int, raw: bool) -> dict[str, Any]
         ConfigError: The pipeline reads no image, makes no crop, or drops the sample.
     """
     results: Any = dataset.get_data_info(number)
-    if fault := dataset.find_image_fault(results["img_path"], results["id"]):
-        raise fault
+    if image_error := dataset.find_image_error(results["img_path"], results["id"]):
+        raise image_error
     for transform in dataset.pipeline.transforms:
         if isinstance(transform, PackPoseInputs) or (raw and "img" in results):
             break
@@ -84,7 +84,7 @@ def fit_tile(image: Image, tile_px: int) -> tuple[Image, Array]:
     height, width = image.shape[:2]
     scale = tile_px / max(height, width)
     shift = (tile_px - scale * np.array([width, height])) / 2
-    # Pixels have their centres at whole numbers: the corner -0.5, -0.5 of the image goes to that of its place.
+    # Pixels have their centers at whole numbers: the corner -0.5, -0.5 of the image goes to that of its place.
     to_tile = np.column_stack([np.eye(2) * scale, shift + (scale - 1) / 2])
     tile = cv2.warpAffine(image, to_tile, (tile_px, tile_px), flags=cv2.INTER_LINEAR, borderValue=OUTSIDE)
     return np.asarray(tile, dtype=np.uint8), to_tile

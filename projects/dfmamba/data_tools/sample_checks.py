@@ -331,26 +331,26 @@ def check_images(
         The findings, and the sizes (n, 2) of the image files, 0 for those that cannot be read.
     """
     sizes = np.zeros((len(samples.samples), 2), dtype=np.int64)
-    faults: list[str] = []
+    unreadable: list[str] = []
     blank = 0
     for number, sample in enumerate(samples.samples):
         path = sample["img_path"]
-        fault = dataset.find_image_fault(path, sample["id"])
+        image_error = dataset.find_image_error(path, sample["id"])
         try:
-            if fault is None:
+            if image_error is None:
                 blank += not check_image_content(path).any()
                 sizes[number] = read_image_size(path)
         except ImageError as error:
-            fault = error
-        if fault is not None:
-            faults.append(str(fault).splitlines()[0])
+            image_error = error
+        if image_error is not None:
+            unreadable.append(str(image_error).splitlines()[0])
         on_image(1)
-    return [_faults_finding(faults, len(sizes), blank), _size_finding(samples, sizes, expected_sizes)], sizes
+    return [_unreadable_finding(unreadable, len(sizes), blank), _size_finding(samples, sizes, expected_sizes)], sizes
 
 
-def _faults_finding(faults: Sequence[str], total: int, blank: int) -> Finding:
-    if faults:
-        return Finding("images", WRONG, f"{len(faults)} of {total} cannot be read; the first: {faults[0]}")
+def _unreadable_finding(unreadable: Sequence[str], total: int, blank: int) -> Finding:
+    if unreadable:
+        return Finding("images", WRONG, f"{len(unreadable)} of {total} cannot be read; the first: {unreadable[0]}")
     return Finding(
         "images",
         WARNING if blank > SHARE_OF_OUTLIERS * total else OK,

@@ -31,7 +31,7 @@ own `InterHand3DDataset`, so that its heads, codecs and metrics work on our samp
 
 Where `keypoints_visible` is 0, `keypoints` and `keypoints_cam` are 0; so are `abs_depth` and `root_depth` of a hand
 without a root. `keypoints_cam` is x right, y down, z forward, and Z = keypoints[..., 2] + root_depth. The root is the
-wrist of the joint's own hand; of NYU it is the centre of the crop, for all joints.
+wrist of the joint's own hand; of NYU it is the center of the crop, for all joints.
 """
 
 import copy
@@ -59,7 +59,7 @@ from dfmamba.datasets.skipped_samples import (
     SkippedSamples,
     describe_skipped,
 )
-from dfmamba.io.files import Faults, describe_usage
+from dfmamba.io.files import describe_usage
 from dfmamba.io.images import (
     ImageError,
     check_decoded_image,
@@ -68,6 +68,7 @@ from dfmamba.io.images import (
     check_image_size,
     check_lossless,
 )
+from dfmamba.io.record_errors import RecordErrorPolicy
 from dfmamba.io.regular_files import check_regular
 
 LOGGED_FAULTS = 5  # faulty images that are named in the log, of each data set
@@ -173,7 +174,7 @@ class HandDataset(BaseDataset):
             raise ValueError(f"missing_images: expected one of {MISSING_IMAGE_POLICIES}, got {missing_images!r}")
         self.sample_interval, self.missing_images = sample_interval, missing_images
         self.faulty, self.cache_dir, self.verify_index = faulty, cache_dir, verify_index
-        Faults(faulty)  # refuses an unknown policy
+        RecordErrorPolicy(faulty)  # refuses an unknown policy
         self.rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self.skipped: dict[str, int] = {}  # how many records are left out, by reason
         self.num_records = 0  # in the annotations, whether used or skipped
@@ -224,7 +225,8 @@ class HandDataset(BaseDataset):
             layout: Name of the parser.
             version: Version of the parser; another one makes old indices useless.
             sources: Files whose content decides, or folders whose listing (names, sizes, times of change) does.
-            build: Calls the parser; only called if there is no index yet. Faults belong to `Faults(self.faulty)`.
+            build: Calls the parser; only called if there is no index yet. Faulty records belong to
+                `RecordErrorPolicy(self.faulty)`.
             options: The arguments that change the rows; `faulty` is added.
         """
         index = open_index(
@@ -408,25 +410,25 @@ class HandDataset(BaseDataset):
         """
         sample = self.get_data_info(idx)
         image = sample["img_path"], sample["id"], sample.get("image_size", UNKNOWN_SIZE)  # transforms may change them
-        fault = self.find_image_fault(*image)
-        if fault is None:
+        image_error = self.find_image_error(*image)
+        if image_error is None:
             try:
                 return self._count_if_none(idx, self.pipeline(sample))
             except ImageError as error:
-                fault = _name_record(error, image[1])
+                image_error = _name_record(error, image[1])
             except Exception as error:
-                fault = self.find_image_fault(*image, decode=True)
-                if fault is None:  # the pipeline's own
+                image_error = self.find_image_error(*image, decode=True)
+                if image_error is None:  # the pipeline's own
                     raise
-                fault.__cause__ = error
+                image_error.__cause__ = error
         if self.test_mode or self.faulty == "raise":
-            raise fault
-        missing = isinstance(fault, FileNotFoundError)
-        reason = IMAGE_MISSING if missing else getattr(fault, "reason", IMAGE_DAMAGED)
+            raise image_error
+        missing = isinstance(image_error, FileNotFoundError)
+        reason = IMAGE_MISSING if missing else getattr(image_error, "reason", IMAGE_DAMAGED)
         number = self.skipped_samples.add(int(self.rows[idx]), reason)
         if 0 < number <= LOGGED_FAULTS:
             more = "; further ones are only counted" if number == LOGGED_FAULTS else ""
-            MMLogger.get_current_instance().warning(f"skipped a sample with a faulty image: {fault}{more}")
+            MMLogger.get_current_instance().warning(f"skipped a sample with a faulty image: {image_error}{more}")
         return None
 
     def _count_if_none(self, idx: int, data: Any) -> Any:
@@ -440,7 +442,7 @@ class HandDataset(BaseDataset):
         """Return how many samples were left out at least once while loading, by reason, in all processes here."""
         return self.skipped_samples.count(self.rows)
 
-    def find_image_fault(
+    def find_image_error(
         self, img_path: str, record: int, image_size: Sequence[int] | NDArray = UNKNOWN_SIZE, decode: bool = False
     ) -> Exception | None:
         """Return an error that names file and record if an image cannot be used.
@@ -490,9 +492,11 @@ class HandDataset(BaseDataset):
         some = np.linspace(0, len(self) - 1, min(max_headers, len(self))).round().astype(int)
         for number in [*missing[:1], *np.unique(some)]:
             sample = self.get_data_info(int(number))
-            fault = self.find_image_fault(sample["img_path"], sample["id"], sample.get("image_size", UNKNOWN_SIZE))
-            if fault is not None:
-                raise fault
+            image_error = self.find_image_error(
+                sample["img_path"], sample["id"], sample.get("image_size", UNKNOWN_SIZE)
+            )
+            if image_error is not None:
+                raise image_error
 
     def _missing_image(self, img_path: str, record: int) -> FileNotFoundError:
         """Return the error for an image that is not there, which says how many are not."""

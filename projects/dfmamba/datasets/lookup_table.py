@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class RowTable:
+class LookupTable:
     """Rows made one by one, at the first mention of their key.
 
     Args:

@@ -3,7 +3,7 @@
     done to a sample, by a transform          undone in prediction and ground truth, by the estimator or the head
     `mirror` (`MirrorLeftHand`)               `mirror_back`
     `take_hand` (`ToSingleHand`)              `put_hand_back`
-    `turn_to_view` (`RotateCameraJoints`)     `turn_back`
+    `turn_to_view` (`RotateKeypoints3D`)     `turn_back`
 
 `RandomHandFlip` mirrors, too; its samples are for training only, and mirroring twice is the identity. The crop is
 mmpose's, which also leads predictions back from it. `lift` takes predictions to camera space, for metrics and pictures.
@@ -152,7 +152,7 @@ def mirror(results: dict) -> None:
 
 
 def mirror_back(sample: "PoseDataSample") -> "PoseDataSample":
-    """Undo `MirrorLeftHand` in prediction, truth and camera of a sample; others stay as they are.
+    """Undo `MirrorLeftHand` in prediction, ground truth and camera of a sample; others stay as they are.
 
     The sample then describes the image on disk. `mirrored` stays True: the network's input still is mirrored against
     it; flipped left to right, pixel for pixel, that input is the crop that `input_center` and `input_scale` name.
@@ -180,7 +180,7 @@ def mirror_back(sample: "PoseDataSample") -> "PoseDataSample":
     if "principal_pt" in info:
         changes["principal_pt"] = mirror_points(info["principal_pt"], width)
     if "input_center" in info:
-        # mmpose takes the edge of pixel 0, not its centre, for the crop's border: one crop px more
+        # mmpose takes the edge of pixel 0, not its center, for the crop's border: one crop px more
         crop_px = np.divide(info["input_scale"], info["input_size"])
         changes["input_center"] = mirror_points(info["input_center"], width) + crop_px * (1, 0)
     sample.set_metainfo(changes)
@@ -210,7 +210,7 @@ def take_hand(results: dict, side: int) -> None:
 
 
 def put_hand_back(sample: "PoseDataSample") -> "PoseDataSample":
-    """Undo `ToSingleHand` in prediction and truth: 42 joints, the other hand's 0; others stay as they are.
+    """Undo `ToSingleHand` in prediction and ground truth: 42 joints, the other hand's 0; others stay as they are.
 
     Args:
         sample: A data sample with predictions, of the image on disk (`mirror_back`). Meta keys: `one_of_two_hands`, and
@@ -229,7 +229,7 @@ def put_hand_back(sample: "PoseDataSample") -> "PoseDataSample":
         )
     joints = hand_slice(int(np.reshape(info["hand_type"], -1)[LEFT] > 0))
     for instances in (sample.pred_instances, sample.gt_instances):
-        if "keypoints" not in instances:  # a picture without truth
+        if "keypoints" not in instances:  # a picture without ground truth
             continue
         for name in set(OF_JOINTS) & set(instances.keys()):
             instances.set_field(_among_two_hands(instances[name], joints, axis=1), name)
@@ -245,7 +245,7 @@ def _among_two_hands(values: NDArray, joints: slice, axis: int) -> NDArray:
 
 
 def turn_to_view(joints_mm: NDArray, info: Mapping[str, Any]) -> NDArray:
-    """Turn joints (..., 3) to a camera that looks at the crop's centre: R X, R the (3, 3) `view_rotation` if any."""
+    """Turn joints (..., 3) to a camera that looks at the crop's center: R X, R the (3, 3) `view_rotation` if any."""
     return joints_mm @ info["view_rotation"].T if "view_rotation" in info else joints_mm
 
 

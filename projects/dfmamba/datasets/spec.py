@@ -23,8 +23,8 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dfmamba.evaluation.protocol import Protocol
     from dfmamba.evaluation.result_files import ResultFiles
-    from dfmamba.evaluation.scores import Protocol
     from dfmamba.synthesis.output import Layout
 
 PACKAGES = ("interhand26m", "rhp", "nyu", "dexycb", "assemblyhands")
@@ -80,7 +80,7 @@ class DatasetSpec:
         adapters: The classes registered with mmpose; the first is the usual one.
         functions: The protocol as functions over arrays, which `dfmamba.evaluation` offers.
         metric_name: The class registered with mmpose, which `dfmamba.evaluation` offers, too.
-        protocol_name: A `dfmamba.evaluation.scores.Protocol`.
+        protocol_name: A `dfmamba.evaluation.protocol.Protocol`.
         results_name: A `dfmamba.evaluation.result_files.ResultFiles`.
         pred_formats: What files of predictions can be.
         gt_formats: What ground truth can be read from, beside files in these formats.

@@ -2,8 +2,8 @@
 
 Each check is a `Fact`: which of N records it holds for, and what to say about the others. A parser lists its facts in
 the order in which they make sense (a joint is finite before it is in front of the camera), and `keep_sound` turns the
-records that fail one into faults or counted skips. All values are judged as samples have them, in float32: 1e39 is
-infinite there, and 1e-46 is 0. The bounds are far outside of what hands and cameras are; they find mistakes, not
+records that fail one into record_errors or counted skips. All values are judged as samples have them, in float32: 1e39
+is infinite there, and 1e-46 is 0. The bounds are far outside of what hands and cameras are; they find mistakes, not
 outliers.
 """
 
@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dfmamba.io.files import MAX_IMAGE_PIXELS, Faults, fault, get_array, get_key
+from dfmamba.io.files import MAX_IMAGE_PIXELS, get_array, get_key
+from dfmamba.io.record_errors import RecordErrorPolicy, record_error
 from dfmamba.skeleton import NUM_HAND_JOINTS, SIDES, TWO_HANDS, Skeleton, hand_slice
 
 TYPICAL_REACH_MM = 180.0  # wrist to the tip of the middle finger
@@ -70,18 +71,18 @@ class Fact:
     def error(self, record: object, row: int) -> ValueError:
         """Return the error for a record that fails."""
         path = self.path(row) if callable(self.path) else self.path
-        return fault(path, record, self.expected, self.got(row))
+        return record_error(path, record, self.expected, self.got(row))
 
 
 def keep_sound(
-    records: NDArray | Sequence[object], facts: Iterable[Fact], faults: Faults, skipped: Counter[str]
+    records: NDArray | Sequence[object], facts: Iterable[Fact], record_errors: RecordErrorPolicy, skipped: Counter[str]
 ) -> NDArray[np.bool_]:
     """Return which records pass all facts; the first fact that a record fails decides what becomes of it.
 
     Args:
         records: (N,), what messages call them.
         facts: In the order in which they are reported.
-        faults: What happens to faulty records.
+        record_errors: What happens to faulty records.
         skipped: Counts records that are left out, by reason.
     """
     facts = list(facts)
@@ -91,7 +92,7 @@ def keep_sound(
         if fact.reason:
             skipped[fact.reason] += 1
         else:
-            faults.add(fact.error(records[row], row))
+            record_errors.add(fact.error(records[row], row))
     return good
 
 
@@ -292,7 +293,7 @@ def pose_facts(
     Args:
         path: The file that has them.
         rotation: (C, 3, 3).
-        place_mm: (C, 3), translations or centres.
+        place_mm: (C, 3), translations or centers.
         name_of: Names a camera, for messages.
     """
     return [
@@ -340,7 +341,7 @@ def pinhole_of_matrix(path: Path, record: object, matrix: NDArray) -> tuple[NDAr
     focal, principal_point = matrix[[0, 1], [0, 1]], matrix[:2, 2]
     expected = np.array([[focal[0], 0, principal_point[0]], [0, focal[1], principal_point[1]], [0, 0, 1]])
     if not (np.isfinite(matrix).all() and np.allclose(matrix, expected, atol=1e-4)):
-        raise fault(path, record, "'K' [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]", matrix.tolist())
+        raise record_error(path, record, "'K' [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]", matrix.tolist())
     return focal, principal_point
 
 

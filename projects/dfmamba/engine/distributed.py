@@ -107,9 +107,21 @@ def one_voice(name: str, work: Callable[[], None]) -> None:
         if message_for_user(error) is not None:
             _leave_unless_first("told", EXIT_USER_ERROR)
         raise
+    leave_processes()
+
+
+def leave_processes() -> None:
+    """Give up the process group, if there is one, at the end of a run; gloo aborts a process that ends with one.
+
+    The model's wrapper has the group, too, and frees it with Python's lock held. gloo then waits for its threads, and
+    one of them may wait for that lock, to drop the tensors of its last exchange. `group` is freed without the lock, so
+    it has to be the last one.
+    """
     if distributed.is_initialized():
+        group = distributed.group.WORLD
         distributed.destroy_process_group()
-        gc.collect()  # the model's wrapper knows the group, too, and gloo aborts a process that ends with one
+        gc.collect()
+        del group
 
 
 _OF_CONNECTION = re.compile(r"gloo|NCCL|Connection (closed|reset)|Broken pipe|recvValue|TCPStore", re.IGNORECASE)

@@ -32,10 +32,10 @@ from dfmamba.evaluation.functional import (
     success_rate,
 )
 from dfmamba.evaluation.occlusion import hidden_joints, hidden_share
+from dfmamba.evaluation.protocol import Curve, JointTable, Protocol, Scores
 from dfmamba.evaluation.report import format_metrics, format_scores
 from dfmamba.evaluation.result_files import read_result_file, write_result_file
-from dfmamba.evaluation.scores import Curve, JointTable, Protocol, Scores
-from dfmamba.evaluation.scoring import protocol_of, score_tables
+from dfmamba.evaluation.score_tables import protocol_of, score_tables
 from dfmamba.evaluation.units import doubt_about_mm
 
 LATE = {  # name to the module that is loaded at its first use

@@ -17,9 +17,9 @@ from dfmamba.skeleton import TWO_HANDS
 THIRDS = ("fewest hidden joints", "middle", "most hidden joints")
 
 
-def occlusion_thirds(truth: Mapping[str, NDArray[Any]]) -> list[tuple[NDArray[np.int64], float]]:
+def occlusion_thirds(gt: Mapping[str, NDArray[Any]]) -> list[tuple[NDArray[np.int64], float]]:
     """Return the rows and the mean share of hidden joints of each third of the test images, fewest hidden first."""
-    share = hidden_share(truth["joints"], truth["valid"], TWO_HANDS)
+    share = hidden_share(gt["joints"], gt["valid"], TWO_HANDS)
     order = np.argsort(share, kind="stable")
     return [(rows, float(np.nanmean(share[rows]))) for rows in np.array_split(order, len(THIRDS))]
 
@@ -28,7 +28,7 @@ def summarise(
     names: Sequence[str],
     errors: Mapping[str, NDArray[np.floating]],
     valid: NDArray[np.bool_],
-    truth: Mapping[str, NDArray[Any]],
+    gt: Mapping[str, NDArray[Any]],
 ) -> list[dict[str, Any]]:
     """Return a row of the report for each config.
 
@@ -36,11 +36,11 @@ def summarise(
         names: Of the configs; differences are to the first one.
         errors: By name, (seeds, N, 42) in mm.
         valid: Which of them count, (N, 42).
-        truth: See the module's text.
+        gt: See the module's text.
     """
-    count = int(truth["sequence"].max()) + 1
-    thirds = occlusion_thirds(truth)
-    sums = {name: sum_by_sequence(errors[name], valid, truth["sequence"], count) for name in names}
+    count = int(gt["sequence"].max()) + 1
+    thirds = occlusion_thirds(gt)
+    sums = {name: sum_by_sequence(errors[name], valid, gt["sequence"], count) for name in names}
     table = []
     for name in names:
         by_seed = np.where(valid, errors[name], 0).sum(axis=(1, 2)) / valid.sum()
@@ -55,9 +55,7 @@ def summarise(
                 "third": third,
                 "images": len(rows),
                 "hidden_share": share,
-                "interval": bootstrap(
-                    sum_by_sequence(errors[name][:, rows], valid[rows], truth["sequence"][rows], count)
-                ),
+                "interval": bootstrap(sum_by_sequence(errors[name][:, rows], valid[rows], gt["sequence"][rows], count)),
             }
             for third, (rows, share) in zip(THIRDS, thirds, strict=True)
         ]

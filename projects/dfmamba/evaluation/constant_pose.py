@@ -8,15 +8,15 @@ START_POINTS = 10_000  # are enough to find a place to start from
 
 
 def best_constant_pose(
-    truth: ArrayLike, valid: ArrayLike | None = None, *, tolerance_mm: float = 1e-4, max_steps: int = 1000
+    gt: ArrayLike, valid: ArrayLike | None = None, *, tolerance_mm: float = 1e-4, max_steps: int = 1000
 ) -> NDArray[np.float64]:
-    """Return the constant prediction with the least mean error on this truth: per joint, the geometric median.
+    """Return the constant prediction with the least mean error on this ground truth: per joint, the geometric median.
 
-    A model that does not beat it has learnt nothing from the images. The truth should be root-relative. Weiszfeld's
-    iteration with the step of Vardi and Zhang (PNAS 97, 2000) where an iterate meets a data point.
+    A model that does not beat it has learnt nothing from the images. The ground truth should be root-relative.
+    Weiszfeld's iteration with the step of Vardi and Zhang (PNAS 97, 2000) where an iterate meets a data point.
 
     Args:
-        truth: (N, J, 3).
+        gt: (N, J, 3).
         valid: (N, J).
         tolerance_mm: The iteration ends when a step is shorter.
         max_steps: The iteration ends then at the latest.
@@ -27,14 +27,14 @@ def best_constant_pose(
     >>> best_constant_pose(np.array([[[0.0, 0, 0]], [[0, 0, 0]], [[30, 0, 0]]]))
     array([[0., 0., 0.]])
     """
-    truth = np.asarray(truth)
-    mask = np.ones(truth.shape[:2], dtype=bool) if valid is None else np.asarray(valid, dtype=bool)
-    if mask.shape != truth.shape[:2]:
-        raise ValueError(f"valid: expected shape {truth.shape[:2]} (N, J), got {mask.shape}")
+    gt = np.asarray(gt)
+    mask = np.ones(gt.shape[:2], dtype=bool) if valid is None else np.asarray(valid, dtype=bool)
+    if mask.shape != gt.shape[:2]:
+        raise ValueError(f"valid: expected shape {gt.shape[:2]} (N, J), got {mask.shape}")
     return np.stack(
         [
-            _geometric_median(np.compress(mask[:, joint], truth[:, joint], axis=0), tolerance_mm, max_steps)
-            for joint in range(truth.shape[1])
+            _geometric_median(np.compress(mask[:, joint], gt[:, joint], axis=0), tolerance_mm, max_steps)
+            for joint in range(gt.shape[1])
         ]
     )
 

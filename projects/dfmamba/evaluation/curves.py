@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dfmamba.evaluation.scores import Curve
+from dfmamba.evaluation.protocol import Curve
 
 SIZE_INCHES, DPI = (7.0, 4.5), 150
 LINE_STYLES = ("-", "--", ":", "-.")

@@ -7,7 +7,7 @@ from mmpose.registry import METRICS
 
 from dfmamba.evaluation.detnet_protocol import PROTOCOL
 from dfmamba.evaluation.metrics import HandMetric
-from dfmamba.evaluation.scores import Protocol
+from dfmamba.evaluation.protocol import Protocol
 from dfmamba.skeleton import skeleton_with
 
 
@@ -15,7 +15,7 @@ from dfmamba.skeleton import skeleton_with
 class DetNetMPJPE(HandMetric):
     """Errors up to the hand's size: see `HandMetric` and `dfmamba.evaluation.detnet_protocol`.
 
-    It scales every hand by the truth itself, so models that know a size and models that do not can be compared.
+    It scales every hand by the ground truth itself, so models that know a size and models that do not can be compared.
 
     Args:
         num_joints: K, 21 (DexYCB) or 42.

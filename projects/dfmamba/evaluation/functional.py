@@ -5,7 +5,7 @@ which joints count; None means all. A mean over nothing is NaN. A prediction tha
 left out.
 
 Names of protocols:
-    rr      root-relative: each hand's own wrist is subtracted, from the prediction and from the truth
+    rr      root-relative: each hand's own wrist is subtracted, from the prediction and from the ground truth
     PA      Procrustes-aligned: the best similarity transform is applied to the prediction
     macro   mean over joints of the per-joint means over samples (InterNet, A2J-Transformer, the paper; also FreiHAND's
             evaluation, used by DexYCB)
@@ -66,14 +66,14 @@ def split_hands(values: ArrayLike) -> NDArray[Any]:
     return values.reshape(-1, NUM_HAND_JOINTS, *values.shape[2:])
 
 
-def scale_to_bone(pred: ArrayLike, truth: ArrayLike, bone: tuple[int, int]) -> Array:
-    """Scale each prediction about the origin so that one of its bones is as long as the truth's.
+def scale_to_bone(pred: ArrayLike, gt: ArrayLike, bone: tuple[int, int]) -> Array:
+    """Scale each prediction about the origin so that one of its bones is as long as the ground truth's.
 
-    It uses the truth: errors after it are smaller than without, and say nothing about the predicted size.
+    It uses the ground truth: errors after it are smaller than without, and say nothing about the predicted size.
 
     Args:
         pred: (N, J, 3).
-        truth: (N, J, 3).
+        gt: (N, J, 3).
         bone: The two joints.
 
     Returns:
@@ -83,22 +83,22 @@ def scale_to_bone(pred: ArrayLike, truth: ArrayLike, bone: tuple[int, int]) -> A
     array([[[0., 0., 0.],
             [0., 5., 0.]]])
     """
-    pred, truth = np.asarray(pred), np.asarray(truth)
-    length, true_length = (np.linalg.norm(joints[:, bone[0]] - joints[:, bone[1]], axis=-1) for joints in (pred, truth))
+    pred, gt = np.asarray(pred), np.asarray(gt)
+    length, true_length = (np.linalg.norm(joints[:, bone[0]] - joints[:, bone[1]], axis=-1) for joints in (pred, gt))
     scaled: NDArray[np.floating] = pred * (true_length / np.where(length > 0, length, np.nan))[:, None, None]
     return scaled
 
 
-def joint_errors(pred: ArrayLike, truth: ArrayLike) -> Array:
+def joint_errors(pred: ArrayLike, gt: ArrayLike) -> Array:
     """Return the Euclidean distance of each joint, (...) in mm for joints (..., 3).
 
     >>> joint_errors([[3.0, 4.0, 0.0]], [[0.0, 0.0, 0.0]])
     array([5.])
     """
-    pred, truth = np.asarray(pred), np.asarray(truth)
-    if pred.shape != truth.shape:
-        raise ValueError(f"pred and truth: expected the same shape, got {pred.shape} and {truth.shape}")
-    errors: NDArray[np.floating] = np.linalg.norm(pred - truth, axis=-1)
+    pred, gt = np.asarray(pred), np.asarray(gt)
+    if pred.shape != gt.shape:
+        raise ValueError(f"pred and ground truth: expected the same shape, got {pred.shape} and {gt.shape}")
+    errors: NDArray[np.floating] = np.linalg.norm(pred - gt, axis=-1)
     return errors
 
 
@@ -116,39 +116,39 @@ def per_joint_mean(values: ArrayLike, valid: ArrayLike | None = None) -> Array:
 
 def mpjpe(
     pred: ArrayLike,
-    truth: ArrayLike,
+    gt: ArrayLike,
     valid: ArrayLike | None = None,
     *,
     average: Average = "macro",
-    leave_out: Sequence[int] = (),
+    exclude_joints: Sequence[int] = (),
 ) -> float:
     """Return the mean per-joint position error in mm; align before, for example with `root_align`.
 
-    InterHand2.6M's protocol is root-relative, macro, with the wrists, whose error is 0. Without them (`leave_out` the
-    roots) the number is 42/40 of that.
+    InterHand2.6M's protocol is root-relative, macro, with the wrists, whose error is 0. Without them (`exclude_joints`
+    the roots) the number is 42/40 of that.
 
     Args:
         pred: (N, J, 3).
-        truth: (N, J, 3).
+        gt: (N, J, 3).
         valid: (N, J).
         average: 'macro' or 'micro', see above. In 'macro', a joint without a valid sample is left out of the mean.
-        leave_out: Indices of joints that do not count.
+        exclude_joints: Indices of joints that do not count.
 
-    >>> truth = np.zeros((2, 2, 3))
+    >>> gt = np.zeros((2, 2, 3))
     >>> pred = np.array([[[0.0, 0, 0], [3, 4, 0]], [[7, 0, 0], [0, 0, 99]]])  # errors [[0, 5], [7, 99]]
     >>> valid = [[True, True], [True, False]]
-    >>> mpjpe(pred, truth, valid)                      # ((0 + 7) / 2 + 5) / 2
+    >>> mpjpe(pred, gt, valid)                      # ((0 + 7) / 2 + 5) / 2
     4.25
-    >>> mpjpe(pred, truth, valid, average="micro")     # (0 + 7 + 5) / 3
+    >>> mpjpe(pred, gt, valid, average="micro")     # (0 + 7 + 5) / 3
     4.0
-    >>> mpjpe(pred, truth, valid, leave_out=[1])       # (0 + 7) / 2
+    >>> mpjpe(pred, gt, valid, exclude_joints=[1])       # (0 + 7) / 2
     3.5
     """
-    return average_errors(joint_errors(pred, truth), valid, average=average, leave_out=leave_out)
+    return average_errors(joint_errors(pred, gt), valid, average=average, exclude_joints=exclude_joints)
 
 
 def average_errors(
-    errors: ArrayLike, valid: ArrayLike | None = None, *, average: Average = "macro", leave_out: Sequence[int] = ()
+    errors: ArrayLike, valid: ArrayLike | None = None, *, average: Average = "macro", exclude_joints: Sequence[int] = ()
 ) -> float:
     """Average errors (N, J) to one number; see `mpjpe`, which does the same with joints.
 
@@ -158,7 +158,7 @@ def average_errors(
     if average not in ("macro", "micro"):
         raise ValueError(f"average: expected 'macro' or 'micro', got {average!r}")
     errors, mask = _masked(errors, valid)
-    mask[:, list(leave_out)] = False
+    mask[:, list(exclude_joints)] = False
     if not mask.any():
         return float("nan")
     if average == "micro":
@@ -188,8 +188,8 @@ def _masked(values: ArrayLike, valid: ArrayLike | None) -> tuple[Array, NDArray[
     return values, mask
 
 
-def pck_curve(pred: ArrayLike, truth: ArrayLike, thresholds_mm: ArrayLike, valid: ArrayLike | None = None) -> Array:
-    """Return the percentage of correct keypoints as a part of 1, (T,): errors <= threshold, mean over joints.
+def pck_curve(pred: ArrayLike, gt: ArrayLike, thresholds_mm: ArrayLike, valid: ArrayLike | None = None) -> Array:
+    """Return the percentage of correct keypoints as a fraction, (T,): errors <= threshold, mean over joints.
 
     Per joint, the part of its valid samples; then the mean over the joints that have one (FreiHAND's and hand3d's
     `EvalUtil`). NaN without a valid joint. A prediction that is NaN is never correct.
@@ -197,7 +197,7 @@ def pck_curve(pred: ArrayLike, truth: ArrayLike, thresholds_mm: ArrayLike, valid
     >>> pck_curve(np.array([[[5.0, 0, 0], [20, 0, 0]]]), np.zeros((1, 2, 3)), [4, 5, 20])
     array([0. , 0.5, 1. ])
     """
-    return pck_curve_of_errors(joint_errors(pred, truth), thresholds_mm, valid)
+    return pck_curve_of_errors(joint_errors(pred, gt), thresholds_mm, valid)
 
 
 def pck_curve_of_errors(errors: ArrayLike, thresholds_mm: ArrayLike, valid: ArrayLike | None = None) -> Array:
@@ -221,7 +221,7 @@ def pck_curve_of_errors(errors: ArrayLike, thresholds_mm: ArrayLike, valid: Arra
 
 def pck_auc(
     pred: ArrayLike,
-    truth: ArrayLike,
+    gt: ArrayLike,
     valid: ArrayLike | None = None,
     *,
     low_mm: float = 0.0,
@@ -248,7 +248,7 @@ def pck_auc(
             f"got {low_mm}, {high_mm}, {num_thresholds}"
         )
     thresholds = np.linspace(low_mm, high_mm, num_thresholds)
-    return area_under(thresholds, pck_curve(pred, truth, thresholds, valid))
+    return area_under(thresholds, pck_curve(pred, gt, thresholds, valid))
 
 
 def area_under(thresholds_mm: ArrayLike, fractions: ArrayLike) -> float:
@@ -276,18 +276,18 @@ def success_rate(frame_errors: ArrayLike, thresholds_mm: ArrayLike) -> Array:
 
 
 def procrustes_align(
-    pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None, *, reflection: bool = False, epsilon: float = 0.0
+    pred: ArrayLike, gt: ArrayLike, valid: ArrayLike | None = None, *, reflection: bool = False, epsilon: float = 0.0
 ) -> Array:
-    """Move each prediction onto its truth by the similarity transform with the least squared error.
+    """Move each prediction onto its ground truth by the similarity transform with the least squared error.
 
     Args:
         pred: (N, J, 3).
-        truth: (N, J, 3).
+        gt: (N, J, 3).
         valid: (N, J), which joints decide the transform; it is applied to all. A sample without a valid joint stays as
             it is; one with fewer than three that are not in a line has more than one best rotation.
         reflection: Allow mirror images, as DexYCB's evaluation does.
-        epsilon: Added to the norm of the centred prediction that the scale is divided by; DexYCB's evaluation has
-            1e-8, which also draws a prediction with all joints in one point to the truth's mean.
+        epsilon: Added to the norm of the centered prediction that the scale is divided by; DexYCB's evaluation has
+            1e-8, which also draws a prediction with all joints in one point to the ground truth's mean.
 
     Returns:
         The moved predictions, (N, J, 3).
@@ -297,13 +297,13 @@ def procrustes_align(
     >>> np.abs(procrustes_align(moved, triangle) - triangle).max() < 1e-9
     np.True_
     """
-    pred, truth = np.asarray(pred, dtype=np.float64), np.asarray(truth, dtype=np.float64)
-    _, mask = _masked(joint_errors(pred, truth), valid)
+    pred, gt = np.asarray(pred, dtype=np.float64), np.asarray(gt, dtype=np.float64)
+    _, mask = _masked(joint_errors(pred, gt), valid)
     weight = (mask / np.maximum(mask.sum(axis=1, keepdims=True), 1))[..., None]
     pred_mean = (np.where(weight > 0, pred, 0) * weight).sum(axis=1, keepdims=True)
-    truth_mean = (np.where(weight > 0, truth, 0) * weight).sum(axis=1, keepdims=True)
+    gt_mean = (np.where(weight > 0, gt, 0) * weight).sum(axis=1, keepdims=True)
     source = np.where(weight > 0, pred - pred_mean, 0)
-    target = np.where(weight > 0, truth - truth_mean, 0)
+    target = np.where(weight > 0, gt - gt_mean, 0)
     left, singular, right = np.linalg.svd(source.transpose(0, 2, 1) @ target)  # row vectors: source @ rotation
     sign = np.ones_like(singular)
     if not reflection:
@@ -311,15 +311,15 @@ def procrustes_align(
     rotation = (left * sign[:, None]) @ right
     spread = (np.sqrt((source**2).sum(axis=(1, 2))) + epsilon) ** 2
     scale = np.where(spread > 0, (singular * sign).sum(axis=1) / np.where(spread > 0, spread, 1), 1)
-    aligned = scale[:, None, None] * (pred - pred_mean) @ rotation + truth_mean
+    aligned = scale[:, None, None] * (pred - pred_mean) @ rotation + gt_mean
     return np.where(np.any(mask, axis=1)[:, None, None], aligned, pred)
 
 
 def mrrpe(
     pred_right: ArrayLike,
     pred_left: ArrayLike,
-    truth_right: ArrayLike,
-    truth_left: ArrayLike,
+    gt_right: ArrayLike,
+    gt_left: ArrayLike,
     valid: ArrayLike | None = None,
 ) -> float:
     """Return the mean relative-root position error in mm: the error of the vector from right to left wrist.
@@ -328,31 +328,31 @@ def mrrpe(
         pred_right: (N, 3), predicted right wrists in camera space; InterNet's depths are those of `lift_wrists`
             (`dfmamba.datasets.interhand26m.protocol`).
         pred_left: (N, 3), predicted left wrists, likewise.
-        truth_right: (N, 3).
-        truth_left: (N, 3).
+        gt_right: (N, 3).
+        gt_left: (N, 3).
         valid: (N,), samples of two hands with both wrists annotated.
 
     >>> wrist = np.zeros((1, 3))
     >>> mrrpe(wrist, wrist + [103.0, 4, 0], wrist, wrist + [100.0, 0, 0])
     5.0
     """
-    errors = joint_errors(np.subtract(pred_left, pred_right), np.subtract(truth_left, truth_right))
+    errors = joint_errors(np.subtract(pred_left, pred_right), np.subtract(gt_left, gt_right))
     return average_errors(errors[:, None], None if valid is None else np.asarray(valid)[:, None])
 
 
-def handedness_accuracy(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None) -> float:
+def handedness_accuracy(pred: ArrayLike, gt: ArrayLike, valid: ArrayLike | None = None) -> float:
     """Return the part of samples in which both hands are told rightly to be there or not (InterNet).
 
     Args:
         pred: (N, 2) probabilities of a right and of a left hand: above 0.5 is there, below is not. Exactly 0.5 and NaN
             are never right.
-        truth: (N, 2), 1 where the hand is there.
+        gt: (N, 2), 1 where the hand is there.
         valid: (N,), where the label may be used (`hand_type_valid`).
 
     >>> handedness_accuracy([[0.9, 0.2], [0.9, 0.8], [0.1, 0.1]], [[1, 0], [1, 0], [1, 1]], [True, True, False])
     0.5
     """
-    pred, truth = np.asarray(pred, dtype=np.float64), np.asarray(truth)
-    right = np.all(np.where(truth > 0.5, pred > 0.5, pred < 0.5), axis=1)
+    pred, gt = np.asarray(pred, dtype=np.float64), np.asarray(gt)
+    right = np.all(np.where(gt > 0.5, pred > 0.5, pred < 0.5), axis=1)
     counted = right if valid is None else right[np.asarray(valid, dtype=bool)]
     return float(counted.mean()) if counted.size else float("nan")

@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dfmamba.evaluation.protocol import JointTable, stack_fields
 from dfmamba.evaluation.result_files import ResultFiles
-from dfmamba.evaluation.scores import JointTable, stack_fields
-from dfmamba.io.json_values import mask_of, numbers_of, read_json, shrink
-from dfmamba.io.text_lines import check_unique, fault
+from dfmamba.io.json_files import read_json
+from dfmamba.io.json_values import mask_of, numbers_of, shrink
+from dfmamba.io.record_errors import place_error
+from dfmamba.io.text_lines import check_unique
 
 FORMAT, VERSION = "dfmamba joints", 1
 HEADER = {"format": FORMAT, "version": VERSION, "unit": "mm", "frame": "camera: x right, y down, z forward"}
@@ -86,7 +88,7 @@ class JointsJSON:
         for number, sample in enumerate(content["samples"]):
             place = f"sample number {number}"
             if not isinstance(sample, dict) or type(sample.get("id")) not in (int, str):  # True is an int, too
-                raise fault(path, place, "a dictionary with an 'id', number or text", str(sample)[:100])
+                raise place_error(path, place, "a dictionary with an 'id', number or text", str(sample)[:100])
             check_unique(path, place, sample["id"], seen)
             entries = self.read_sample(path, f"sample {sample['id']!r}", sample, len(self.joint_names))
             joints.append(entries[0])
@@ -97,13 +99,13 @@ class JointsJSON:
     def _check_header(self, path: Path, content: Any) -> None:
         """Refuse what is not a file of this form."""
         if not isinstance(content, dict):
-            raise fault(path, "-", "a dictionary", f"a {type(content).__name__}")
+            raise place_error(path, "-", "a dictionary", f"a {type(content).__name__}")
         for key, value in {**HEADER, "protocol": self.protocol, "joints": list(self.joint_names)}.items():
             got = content.get(key)
             if isinstance(got, np.ndarray) or got != value:
-                raise fault(path, "-", f"{key!r} {value!r}", repr(got)[:300])
+                raise place_error(path, "-", f"{key!r} {value!r}", repr(got)[:300])
         if not isinstance(content.get("samples"), list) or not content["samples"]:
-            raise fault(path, "-", "a list 'samples' that is not empty", str(content.get("samples"))[:100])
+            raise place_error(path, "-", "a list 'samples' that is not empty", str(content.get("samples"))[:100])
 
     def write(self, path: str | Path, table: JointTable, *, gt: bool = False) -> None:
         """Write a file, one sample a line; ground truth with what only ground truth has."""

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from dfmamba.datasets import spec
 from dfmamba.datasets.sample import lift
+from dfmamba.evaluation.protocol import JointTable, Protocol, Scores, stack_fields
 from dfmamba.evaluation.report import format_scores, write_json
-from dfmamba.evaluation.scores import JointTable, Protocol, Scores, stack_fields
 from dfmamba.io.outputs import check_output_file
 
 
@@ -25,7 +25,7 @@ class HandMetric(BaseMetric):
 
     Reads from each data sample, K joints: `pred_instances.keypoints_cam` (1, K, 3) in mm; or, where it is missing,
     `pred_instances.keypoints` (1, K, 3), x and y in px of the original image, z in mm relative to `root_depth`, which
-    are lifted with the meta keys `root_depth` (K,), `focal` and `principal_pt` (2,). The truth is
+    are lifted with the meta keys `root_depth` (K,), `focal` and `principal_pt` (2,). The ground truth is
     `gt_instances.keypoints_cam` (1, K, 3) and `keypoints_visible` (1, K), and decides what counts. `id` names a sample.
 
     Several processes give the same numbers as one: mmengine brings the samples of all into the order of the data set
@@ -75,14 +75,14 @@ class HandMetric(BaseMetric):
         """Store the joints of each sample."""
         count = self.protocol.skeleton.num_joints
         for sample in data_samples:
-            truth_fields, pred_fields = self.read_fields(sample)
+            gt_fields, pred_fields = self.read_fields(sample)
             self.results.append(
                 {
                     "id": sample.get("id"),
                     "pred": self.read_prediction(sample).astype(np.float32),
-                    "truth": self.array(sample["gt_instances"], "keypoints_cam", (count, 3)).astype(np.float32),
+                    "gt": self.array(sample["gt_instances"], "keypoints_cam", (count, 3)).astype(np.float32),
                     "valid": self.array(sample["gt_instances"], "keypoints_visible", (count,)) > 0,
-                    "truth_fields": truth_fields,
+                    "gt_fields": gt_fields,
                     "pred_fields": pred_fields,
                 }
             )
@@ -105,7 +105,7 @@ class HandMetric(BaseMetric):
         return self.array(sample, "root_depth", (self.protocol.skeleton.num_joints,))
 
     def read_fields(self, sample: Mapping) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
-        """Return what the protocol or its result file needs beside the joints, of the truth and of the prediction."""
+        """Return what the protocol or its result file needs beside the joints, of ground truth and prediction."""
         return {}, {}
 
     def require(self, fields: Any, name: str) -> Any:
@@ -135,9 +135,9 @@ class HandMetric(BaseMetric):
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Score all samples together; write the files."""
-        pred, truth = self.make_tables(results)
-        scores = self.protocol.score(pred, truth)
-        self._warn(pred, truth, scores)
+        pred, gt = self.make_tables(results)
+        scores = self.protocol.score(pred, gt)
+        self._warn(pred, gt, scores)
         logger = MMLogger.get_current_instance()
         logger.info(f"{self.protocol.description['name']}\n{format_scores(self.protocol, scores.metrics)}")
         if self.result_file:
@@ -148,20 +148,20 @@ class HandMetric(BaseMetric):
         return scores.metrics
 
     def make_tables(self, results: list[dict]) -> tuple[JointTable, JointTable]:
-        """Return the predictions and the truth of all samples."""
+        """Return the predictions and the ground truth of all samples."""
         shape = (len(results), self.protocol.skeleton.num_joints)
         ids = [result["id"] for result in results]
-        pred, truth = (
-            np.array([result[name] for result in results], np.float32).reshape(*shape, 3) for name in ("pred", "truth")
+        pred, gt = (
+            np.array([result[name] for result in results], np.float32).reshape(*shape, 3) for name in ("pred", "gt")
         )
         valid = np.array([result["valid"] for result in results], dtype=bool).reshape(shape)
         return (
             JointTable(ids, pred, np.ones_like(valid), stack_fields([result["pred_fields"] for result in results])),
             JointTable(
                 ids,
-                truth,
+                gt,
                 valid,
-                stack_fields([result["truth_fields"] for result in results]),
+                stack_fields([result["gt_fields"] for result in results]),
                 has_every_record=self.has_every_record(len(ids)),
             ),
         )
@@ -174,10 +174,10 @@ class HandMetric(BaseMetric):
         """Return the predictions as the result file wants them."""
         return pred
 
-    def _warn(self, pred: JointTable, truth: JointTable, scores: Scores) -> None:
+    def _warn(self, pred: JointTable, gt: JointTable, scores: Scores) -> None:
         """Say what is wrong with predictions, and which joints have no valid sample."""
         name, logger = type(self).__name__, MMLogger.get_current_instance()
-        broken = (truth.valid & ~np.isfinite(pred.joints_mm).all(axis=2)).any(axis=1).sum()
+        broken = (gt.valid & ~np.isfinite(pred.joints_mm).all(axis=2)).any(axis=1).sum()
         if broken:
             logger.warning(
                 f"{name}: {broken} of {len(pred.ids)} samples have predictions that are NaN or infinite; so "

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from dfmamba.evaluation.functional import area_under, average_errors
-from dfmamba.evaluation.scores import (
+from dfmamba.evaluation.protocol import (
     JointTable,
     Protocol,
     Scores,
@@ -44,7 +44,8 @@ def plain_protocol(prefix: str, title: str, skeleton: Skeleton) -> Protocol:
             "averages": "macro: mean over joints of per-joint means; micro: over all valid joints",
             "valid joints": "annotated, with an annotated wrist of the same hand",
             "thresholds": "0-50 mm, 100 points, <=",
-            "constant pose": "macro error of the best constant pose, fitted on the ground truth of the same samples",
+            "constant-pose baseline": "macro error of the best constant pose, fitted on the "
+            "ground truth of the same samples",
         },
         title=f"{title}, root-relative, mm",
         table={
@@ -52,7 +53,7 @@ def plain_protocol(prefix: str, title: str, skeleton: Skeleton) -> Protocol:
                 "macro": "MPJPE_rr_macro_mm",
                 "micro": "MPJPE_rr_micro_mm",
                 "AUC 0-50": "AUC_rr_0_50_mm",
-                "constant pose": "constant_pose_rr_macro_mm",
+                "constant-pose baseline": "constant_pose_rr_macro_mm",
                 "samples": "samples",
             }
         },
@@ -61,14 +62,14 @@ def plain_protocol(prefix: str, title: str, skeleton: Skeleton) -> Protocol:
     )
 
 
-def _score(label: str, pred: JointTable, truth: JointTable) -> Scores:
-    errors = root_relative_errors(pred.joints_mm, truth.joints_mm, truth.valid)
+def _score(label: str, pred: JointTable, gt: JointTable) -> Scores:
+    errors = root_relative_errors(pred.joints_mm, gt.joints_mm, gt.valid)
     curve = pck(errors, THRESHOLDS_MM)
     metrics = {
         "MPJPE_rr_macro_mm": average_errors(*errors),
         "MPJPE_rr_micro_mm": average_errors(*errors, average="micro"),
         "AUC_rr_0_50_mm": area_under(*curve),
-        "constant_pose_rr_macro_mm": average_errors(*constant_pose_errors(truth.joints_mm, truth.valid)),
+        "constant_pose_rr_macro_mm": average_errors(*constant_pose_errors(gt.joints_mm, gt.valid)),
         "samples": count_rows(errors),
     }
     return Scores(metrics, {label: curve}, {"all": joint_details(errors)})

@@ -9,7 +9,7 @@ import numpy as np
 
 from dfmamba.datasets.spec import data_sets
 from dfmamba.evaluation.detnet_protocol import PROTOCOL as DETNET
-from dfmamba.evaluation.scores import Protocol
+from dfmamba.evaluation.protocol import Protocol
 from dfmamba.io.atomic import write_atomically
 
 SYNTHETIC_NOTE = "SYNTHETIC.txt"  # at the root of what dfmamba.synthesis writes
@@ -27,12 +27,12 @@ def format_scores(protocol: Protocol, metrics: Mapping[str, Any]) -> str:
     >>> from dfmamba.evaluation import PROTOCOLS
     >>> print(format_scores(PROTOCOLS["interhand26m"], {"interhand/MPJPE_rr_macro_all_mm": 8.104,
     ...     "interhand/constant_pose_macro_all_mm": 20.26, "interhand/samples_all": 12, "interhand/MRRPE_mm": 31.0}))
-    root-relative MPJPE, mm          macro  micro  constant pose  samples
+    root-relative MPJPE, mm          macro  micro  constant-pose baseline  samples
     single                               -      -              -        -
     two                                  -      -              -        -
     all                               8.10      -          20.26       12
     MRRPE, mm                        31.00
-    better than the constant pose      60%
+    better than the constant-pose baseline      60%
     """
     values = {name.rsplit("/", 1)[-1]: value for name, value in metrics.items()}
     columns = list(dict.fromkeys(column for row in protocol.table.values() for column in row))
@@ -42,13 +42,13 @@ def format_scores(protocol: Protocol, metrics: Mapping[str, Any]) -> str:
     rows += [[label, _cell(name, values)] for label, name in protocol.notes.items() if name in values]
     error, constant = values.get(protocol.main, np.nan), values.get(protocol.constant, np.nan)
     if np.isfinite(error) and np.isfinite(constant) and constant > 0:
-        rows.append(["better than the constant pose", f"{1 - error / constant:.0%}"])
+        rows.append(["better than the constant-pose baseline", f"{1 - error / constant:.0%}"])
     widths = [max(len(row[place]) for row in rows if place < len(row)) for place in range(len(rows[0]))]
     return "\n".join("  ".join([row[0].ljust(widths[0] + 2), *map(str.rjust, row[1:], widths[1:])]) for row in rows)
 
 
 def _cell(name: str, values: Mapping[str, Any]) -> str:
-    """Return the text of a metric: a count, a part of 1 with four digits, or mm with two."""
+    """Return the text of a metric: a count, a fraction with four digits, or mm with two."""
     value = values.get(name)
     if value is None or value != value:
         return "-"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dfmamba.datasets.spec import data_set
-from dfmamba.evaluation.scores import JointTable
+from dfmamba.evaluation.protocol import JointTable
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Are these joints in millimetres, and where they are said to be? Bones tell, the image, and the truth."""
+"""Are these joints in millimetres, and where they are said to be? Bones tell, the image, and the ground truth."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -42,7 +42,7 @@ def doubt_about_mm(joints: ArrayLike, valid: ArrayLike | None = None) -> str | N
     return f"the median bone is {length:.3g} long; {low:g} to {high:g} mm were expected.{hint}"
 
 
-def doubt_about_absolute_places(joints: ArrayLike, truth: ArrayLike) -> str | None:
+def doubt_about_absolute_places(joints: ArrayLike, gt: ArrayLike) -> str | None:
     """Say why predictions (N, 21, 3) look relative to their wrists, where absolute ones are scored; None if they don't.
 
     >>> hand = np.arange(21.0)[None, ::-1, None] * [0.0, 0.0, 25.0]
@@ -50,7 +50,7 @@ def doubt_about_absolute_places(joints: ArrayLike, truth: ArrayLike) -> str | No
     'in 100% of the samples the wrist is in the origin. Are they relative to it? Then say --root-relative'
     >>> doubt_about_absolute_places(hand + [0, 0, 690], hand + [0, 0, 700])
     """
-    at_origin, truly = (np.linalg.norm(np.asarray(part)[:, WRIST], axis=-1) < AT_ORIGIN_MM for part in (joints, truth))
+    at_origin, truly = (np.linalg.norm(np.asarray(part)[:, WRIST], axis=-1) < AT_ORIGIN_MM for part in (joints, gt))
     part = float(np.mean(at_origin & ~truly)) if len(at_origin) else 0.0
     if part <= MANY:
         return None

@@ -4,7 +4,6 @@ The readers open regular files only (`dfmamba.io.regular_files`). They refuse wh
 data, YAML objects, arrays of objects), what could exhaust the memory (arrays of absurd sizes, a few bytes that unfold
 to billions of items), and what says two things at once (a key twice); `check_relative_path` refuses names that lead out
 of the data's folder.
-`Faults` is the policy for faulty records: raise, or count and go on.
 """
 
 import math
@@ -12,92 +11,26 @@ import re
 import reprlib
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any, BinaryIO
 
 import numpy as np
 import scipy.io
 import yaml
-from mmengine.logging import MMLogger
 from numpy.typing import NDArray
 
-from dfmamba.errors import DataError
 from dfmamba.io.images import MAX_IMAGE_PIXELS as MAX_IMAGE_PIXELS  # the parsers take these two from here
 from dfmamba.io.images import read_image_size as read_image_size
-from dfmamba.io.json_files import load_json
 from dfmamba.io.limits import MAX_DEPTH, ContentError, check_expansion, first_repeated
 from dfmamba.io.plain_pickle import PLAIN_KINDS, PlainUnpickler
+from dfmamba.io.record_errors import broken_file, record_error
 from dfmamba.io.regular_files import open_regular, open_text, read_bytes
 
 MAX_ARRAY_BYTES = 2**30  # of all arrays of one file; NYU's training file, the largest official one, has 0.4 GB
 MAX_PICKLE_BYTES = 2**30  # RHD's training file has 0.1 GB
 MAX_YAML_ITEMS = 1_000_000
 MAX_YAML_BYTES = 2**18  # the largest official file has 0.01 MB; PyYAML takes half a minute for 1 MB
-FAULT_POLICIES = ("raise", "skip")
-
-
-class Faults:
-    """What happens to faulty records: the error is raised, or counted and the first few logged.
-
-    Args:
-        policy: 'raise' or 'skip'.
-        reason: The name under which they are counted.
-        logged: So many are logged.
-
-    Raises:
-        ValueError: There is no such policy.
-    """
-
-    def __init__(self, policy: str = "raise", reason: str = "faulty record", logged: int = 5) -> None:
-        if policy not in FAULT_POLICIES:
-            raise ValueError(f"faulty: expected one of {FAULT_POLICIES}, got {policy!r}")
-        self.policy, self.reason, self.logged = policy, reason, logged
-        self.count = 0
-
-    def add(self, error: Exception) -> None:
-        """Raise the error of a faulty record, or count it."""
-        if self.policy == "raise":
-            raise error
-        self.count += 1
-        if self.count <= self.logged:
-            more = "; further ones are only counted" if self.count == self.logged else ""
-            MMLogger.get_current_instance().warning(f"skipped a {self.reason}: {error}{more}")
-
-    @property
-    def skipped(self) -> dict[str, int]:
-        """The count by reason, as `AnnotationColumns.skipped` wants it; empty without faults."""
-        return {self.reason: self.count} if self.count else {}
-
-
-def require_parts(*paths: Path) -> None:
-    """Refuse a split of which one of the annotation files is missing.
-
-    Raises:
-        FileNotFoundError: One of them does not exist.
-    """
-    for path in paths:
-        if not path.is_file():
-            raise FileNotFoundError(f"no such file: {path} (one of the annotation files of a split)")
-
-
-def read_json(path: Path, object_hook: Callable[[dict], Any] | None = None) -> Any:
-    """Read a JSON file; `object_hook` may replace each dictionary as soon as it is read.
-
-    Raises:
-        ValueError: The file is not complete, valid JSON, or has a key twice in one dictionary.
-    """
-    with open_text(path) as file:
-        try:
-            return load_json(file, object_hook)
-        except (ValueError, RecursionError) as error:  # JSON, UTF-8, or a number of more digits than Python takes
-            raise broken_file(path, "a complete JSON file", error) from error
-
-
-def broken_file(path: Path, expected: str, error: object) -> DataError:
-    """Return the error for a file that cannot be read as a whole."""
-    hint = "" if isinstance(error, ContentError) else " Is the download cut short? Fetch the file again."
-    return DataError(f"{path}: expected {expected}, got a fault: {error}.{hint}")
 
 
 def read_pickle(path: Path) -> Any:
@@ -296,18 +229,13 @@ def check_relative_path(path: Path, record: object, name: str) -> str:
         depth += -1 if part == ".." else 1
         inside &= depth >= 0
     if not is_storable(name) or depth < 1 or not inside or PureWindowsPath(name).anchor:
-        raise fault(path, record, "a relative file name that stays in the folder of the data", repr(name[:200]))
+        raise record_error(path, record, "a relative file name that stays in the folder of the data", repr(name[:200]))
     return name.replace("\\", "/")
 
 
 def is_storable(name: str) -> bool:
     """Say whether a column of names keeps a name: not longer than `MAX_NAME_LENGTH`, no NUL, no half of a surrogate."""
     return len(name) <= MAX_NAME_LENGTH and "\0" not in name and not any("\ud800" <= sign <= "\udfff" for sign in name)
-
-
-def fault(path: Path, record: object, expected: str, got: object) -> DataError:
-    """Return the error for a faulty record of an annotation file."""
-    return DataError(f"{path}: record {record}: expected {expected}, got {got}")
 
 
 def shorten(value: object, length: int = 100) -> str:
@@ -342,7 +270,7 @@ def get_key(path: Path, record: object, mapping: Any, key: str, what: str = "the
     if isinstance(mapping, dict) and key in mapping:
         return mapping[key]
     there = f"the keys {list(mapping)[:10]}" if isinstance(mapping, dict) else f"a {type(mapping).__name__}"
-    raise fault(path, record, f"{what} {key!r}", there)
+    raise record_error(path, record, f"{what} {key!r}", there)
 
 
 def get_integer(path: Path, record: object, mapping: Any, key: str) -> int:
@@ -357,7 +285,7 @@ def get_integer(path: Path, record: object, mapping: Any, key: str) -> int:
             raise ValueError
         return int(np.int64(int(value)))
     except (TypeError, ValueError, OverflowError):
-        raise fault(path, record, f"an integer for {key!r}", shorten(value)) from None
+        raise record_error(path, record, f"an integer for {key!r}", shorten(value)) from None
 
 
 def get_text(path: Path, record: object, mapping: Any, key: str) -> str:
@@ -369,7 +297,7 @@ def get_text(path: Path, record: object, mapping: Any, key: str) -> str:
     text = get_key(path, record, mapping, key)
     if isinstance(text, str) and text and is_storable(text):
         return text
-    raise fault(path, record, f"a text of 1 to {MAX_NAME_LENGTH} characters for {key!r}", ascii(shorten(text)))
+    raise record_error(path, record, f"a text of 1 to {MAX_NAME_LENGTH} characters for {key!r}", ascii(shorten(text)))
 
 
 def get_array(
@@ -382,13 +310,13 @@ def get_array(
     """
     value = get_key(path, record, mapping, key, what)
     if _size_along_the_first_items(value) > 100 + 10 * math.prod(shape):
-        raise fault(path, record, f"numbers of shape {shape} for {key!r}", f"far more: {shorten(value)}")
+        raise record_error(path, record, f"numbers of shape {shape} for {key!r}", f"far more: {shorten(value)}")
     try:
         array = _real_numbers(value)
     except (TypeError, ValueError, OverflowError):
-        raise fault(path, record, f"numbers of shape {shape} for {key!r}", shorten(value)) from None
+        raise record_error(path, record, f"numbers of shape {shape} for {key!r}", shorten(value)) from None
     if array.shape[: len(shape)] != shape or array.size != math.prod(shape):
-        raise fault(path, record, f"numbers of shape {shape} for {key!r}", f"shape {array.shape}")
+        raise record_error(path, record, f"numbers of shape {shape} for {key!r}", f"shape {array.shape}")
     return array.reshape(shape)
 
 

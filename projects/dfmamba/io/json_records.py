@@ -15,8 +15,8 @@ from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
-from dfmamba.io.files import broken_file, fault
 from dfmamba.io.json_files import RepeatedKeyError, unique_keys
+from dfmamba.io.record_errors import broken_file, record_error
 from dfmamba.io.regular_files import read_bytes, to_utf8
 
 T = TypeVar("T")
@@ -56,9 +56,9 @@ def read_json_as(path: Path, layout: type[T]) -> T:
         _check_keys(data, layout)
         return content
     except msgspec.ValidationError as error:
-        raise fault(path, "-", "a file in the official layout", f"a fault: {error}") from error
+        raise record_error(path, "-", "a file in the official layout", f"an error: {error}") from error
     except RepeatedKeyError as error:
-        raise fault(path, "-", "each key once", error) from error
+        raise record_error(path, "-", "each key once", error) from error
     except DECODING_ERRORS as error:
         raise broken_file(path, "a complete JSON file", error) from error
 
@@ -98,7 +98,7 @@ def decode_entry(path: Path, record: object, text: msgspec.Raw, what: str) -> An
             _unique_entries(text)
         return entry
     except (*DECODING_ERRORS, RepeatedKeyError) as error:
-        raise fault(path, record, f"{what} in the official layout", f"a fault: {error}") from error
+        raise record_error(path, record, f"{what} in the official layout", f"an error: {error}") from error
 
 
 class RecordDecoder:
@@ -128,8 +128,8 @@ class RecordDecoder:
                 _unique_entries(raw)
             return record
         except (*DECODING_ERRORS, RepeatedKeyError) as error:
-            raise fault(
-                self.path, self._name(number, raw), f"{self.what} in the official layout", f"a fault: {error}"
+            raise record_error(
+                self.path, self._name(number, raw), f"{self.what} in the official layout", f"an error: {error}"
             ) from error
 
     def _name(self, number: int, raw: msgspec.Raw) -> str:

@@ -1,41 +1,14 @@
-"""Reading JSON: what the readers of JSON formats share."""
+"""Numbers and masks in JSON, with errors that name their place."""
 
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dfmamba.errors import DataError
-from dfmamba.io.json_files import RepeatedKeyError, load_json
 from dfmamba.io.numbers import NotNumbersError, plain_array
-from dfmamba.io.regular_files import open_text
-from dfmamba.io.text_lines import fault, require_file
-
-
-def read_json(path: Path, object_hook: Callable[[dict], Any] | None = None) -> Any:
-    """Read a JSON file; a key that occurs twice in a dictionary is refused.
-
-    Args:
-        path: The file.
-        object_hook: May replace each dictionary as soon as it is read.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is not complete, valid JSON, or has a key twice.
-    """
-    require_file(path)
-    with open_text(path) as file:
-        try:
-            return load_json(file, object_hook)
-        except RepeatedKeyError as error:
-            raise DataError(f"{path}: expected each key once, got {error}") from error
-        except DataError:
-            raise
-        except (ValueError, RecursionError) as error:  # JSON, UTF-8, or a number of more digits than Python takes
-            raise DataError(f"{path}: expected a complete JSON file, got a fault: {error}. Is it cut short?") from error
+from dfmamba.io.record_errors import place_error
 
 
 def shrink(record: dict, key: str) -> dict:
@@ -63,7 +36,7 @@ def mask_of(path: Path, place: object, name: str, value: Any, shape: tuple[int, 
     """
     array = _array_of(path, place, name, value, shape, "0 and 1", booleans=True)
     if not np.isin(array, (0, 1)).all():
-        raise fault(path, place, f"0 and 1 for {name!r}", f"{array[~np.isin(array, (0, 1))][0]:g}")
+        raise place_error(path, place, f"0 and 1 for {name!r}", f"{array[~np.isin(array, (0, 1))][0]:g}")
     return array > 0
 
 
@@ -73,7 +46,7 @@ def _array_of(
     try:
         array = plain_array(value, booleans=booleans)
     except NotNumbersError as error:
-        raise fault(path, place, f"{what} of shape {shape} for {name!r}", error) from None
+        raise place_error(path, place, f"{what} of shape {shape} for {name!r}", error) from None
     if array.shape[: len(shape)] != shape or array.size != np.prod(shape):
-        raise fault(path, place, f"{what} of shape {shape} for {name!r}", f"shape {array.shape}")
+        raise place_error(path, place, f"{what} of shape {shape} for {name!r}", f"shape {array.shape}")
     return array.reshape(shape)

@@ -86,6 +86,6 @@ def plain_array(value: Any, *, booleans: bool = False) -> NDArray[np.float64]:
 
 
 def _kind_of(value: Any) -> str:
-    return {bool: "a truth value", str: "a text", dict: "a dictionary", type(None): "null"}.get(
+    return {bool: "true or false", str: "a text", dict: "a dictionary", type(None): "null"}.get(
         type(value), f"a {type(value).__name__}"
     )

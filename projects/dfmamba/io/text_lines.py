@@ -6,26 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dfmamba.errors import DataError
 from dfmamba.io.numbers import NotNumbersError, parse_plain_numbers
-
-
-def fault(path: Path, place: object, expected: str, got: object) -> DataError:
-    """Return the error for a faulty place of a file, such as 'line 3' or 'sample 17'."""
-    return DataError(f"{path}: {place}: expected {expected}, got {got}")
-
-
-def require_file(path: Path) -> None:
-    """Refuse a path where no file is.
-
-    Raises:
-        FileNotFoundError: Nothing is there.
-        DataError: A folder or a device is there.
-    """
-    if not path.exists():
-        raise FileNotFoundError(f"no such file: {path}")
-    if not path.is_file():
-        raise DataError(f"{path}: expected a file, got {'a folder' if path.is_dir() else 'no regular file'}")
+from dfmamba.io.record_errors import place_error, require_file
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -45,12 +27,14 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
                     empty = empty or number
                     continue
                 if empty:
-                    raise fault(path, f"line {empty}", "numbers", "an empty line")
+                    raise place_error(path, f"line {empty}", "numbers", "an empty line")
                 yield number, line.strip()
     except UnicodeDecodeError as error:
-        raise fault(path, f"after line {number}", "a text file", f"bytes that are no text ({error.reason})") from error
+        raise place_error(
+            path, f"after line {number}", "a text file", f"bytes that are no text ({error.reason})"
+        ) from error
     if number == 0 or empty == 1:
-        raise fault(path, "line 1", "numbers", "an empty file")
+        raise place_error(path, "line 1", "numbers", "an empty file")
 
 
 def parse_numbers(path: Path, line: int, texts: Sequence[str], count: int) -> NDArray[np.float64]:
@@ -61,11 +45,11 @@ def parse_numbers(path: Path, line: int, texts: Sequence[str], count: int) -> ND
     """
     if len(texts) != count:
         hint = ". Is the file cut short?" if len(texts) < count else ""
-        raise fault(path, f"line {line}", f"{count} numbers", f"{len(texts)}{hint}")
+        raise place_error(path, f"line {line}", f"{count} numbers", f"{len(texts)}{hint}")
     try:
         return parse_plain_numbers(texts)
     except NotNumbersError as error:
-        raise fault(path, f"line {line}", f"{count} finite numbers in plain digits", error) from None
+        raise place_error(path, f"line {line}", f"{count} finite numbers in plain digits", error) from None
 
 
 def is_number(text: str) -> bool:
@@ -90,5 +74,5 @@ def check_unique(path: Path, place: str, identity: int | str, seen: dict[int | s
         ValueError: The id is there already.
     """
     if identity in seen:
-        raise fault(path, place, f"each id once, and {identity!r} is in {seen[identity]}", f"{identity!r} again")
+        raise place_error(path, place, f"each id once, and {identity!r} is in {seen[identity]}", f"{identity!r} again")
     seen[identity] = place

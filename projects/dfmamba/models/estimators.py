@@ -26,12 +26,12 @@ class HandPoseEstimator(TopdownPoseEstimator):
 
     Predictions have x, y in image px and z in mm relative to the root: mmpose maps only x and y from crop to image.
     Samples that `MirrorLeftHand` mirrored are mirrored back, and those that `ToSingleHand` took out of two hands get 42
-    joints again, prediction and truth: they are of the image on disk, in the joint order of the data set.
+    joints again, prediction and ground truth: they are of the image on disk, in the joint order of the data set.
 
-    For pictures without truth (see `dfmamba.datasets.transforms.own_pictures`) the predictions also have what mmpose's
-    `Hand3DInferencer` reads: `hand_type` (1, 2), 1 for each block of 21 joints that is predicted, which says nothing
-    about the hand's side where the joint set is of one hand; and `rel_root_depth` (1,), which no picture tells: 0, so z
-    stays relative to the root of the joint's own hand.
+    For pictures without ground truth (see `dfmamba.datasets.transforms.own_pictures`) the predictions also have what
+    mmpose's `Hand3DInferencer` reads: `hand_type` (1, 2), 1 for each block of 21 joints that is predicted, which says
+    nothing about the hand's side where the joint set is of one hand; and `rel_root_depth` (1,), which no picture tells:
+    0, so z stays relative to the root of the joint's own hand.
 
     Args:
         backbone: Config of the backbone.
@@ -86,7 +86,7 @@ class HandPoseEstimator(TopdownPoseEstimator):
 
 
 def _add_hand_fields(sample: PoseDataSample) -> None:
-    """Add what mmpose's `Hand3DInferencer` reads to the prediction on a picture without truth."""
+    """Add what mmpose's `Hand3DInferencer` reads to the prediction on a picture without ground truth."""
     is_of_two = sample.metainfo.get("one_of_two_hands", False)
     there = sample.metainfo["hand_type"] if is_of_two else np.ones((1, len(SIDES)))
     sample.pred_instances.hand_type = np.asarray(there, dtype=np.float32)

@@ -197,7 +197,7 @@ def hand_box(joints_px: Array, depth_mm: Array) -> Array | None:
 
 def _boxes(scene: Scene, camera: Camera) -> dict[int, Array | None]:
     """Return the box of each hand in a camera's image."""
-    joints = world_to_camera(scene.joints_mm, camera.rotation, camera.centre_mm)
+    joints = world_to_camera(scene.joints_mm, camera.rotation, camera.center_mm)
     pixels = project(joints, camera.focal_px, camera.principal_point_px)
     return {
         side: hand_box(pixels[hand_slice(side)], joints[hand_slice(side), 2]) if scene.present[side] else None
@@ -286,7 +286,7 @@ def _annotate(scene: Scene, camera: Camera, valid: np.ndarray, withheld: bool) -
     boxes = _boxes(scene, camera)
     flags = valid & np.repeat([boxes[side] is not None for side in (RIGHT, LEFT)], NUM_HAND_JOINTS)
     pixels = project(
-        world_to_camera(scene.joints_mm, camera.rotation, camera.centre_mm), camera.focal_px, camera.principal_point_px
+        world_to_camera(scene.joints_mm, camera.rotation, camera.center_mm), camera.focal_px, camera.principal_point_px
     )
     shown = flags & (not withheld)
     keypoints = np.where(shown[:, None], np.column_stack([pixels, np.ones(len(pixels))]), 0.0)
@@ -353,7 +353,8 @@ def write_assemblyhands(
 
     Args:
         folder: Root of the set; made if missing.
-        num_images: Images for each of `SPLITS`; a split that is missing or 0 is not written. `test` has no truth.
+        num_images: Images for each of `SPLITS`; a split that is missing or 0 is not written. `test` has no ground
+            truth.
         seed: Not negative.
         view_spread_deg: None: forearms roll by up to 110 degrees to both sides. A smaller number makes an easier set:
             they roll by up to so many degrees from thumb up.

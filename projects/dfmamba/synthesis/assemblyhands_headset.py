@@ -114,4 +114,4 @@ def sample_headset(mounts: Sequence[Mount], rng: np.random.Generator) -> list[Ca
 
 def world_to_camera_matrix(camera: Camera) -> Array:
     """Return [R|t] (3, 4), X_camera = R X + t in mm."""
-    return np.column_stack([camera.rotation, -camera.rotation @ camera.centre_mm])
+    return np.column_stack([camera.rotation, -camera.rotation @ camera.center_mm])

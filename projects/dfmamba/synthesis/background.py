@@ -37,16 +37,16 @@ def _clutter(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     image = _dull(image, rng) * rng.uniform(0.1, 0.5)
     for _ in range(int(rng.integers(8, 30))):
         colour = _dull(rng.uniform(0, 0.7, 3) ** 1.5, rng).tolist()
-        centre = rng.uniform(0, 1, 2) * (width, height)
+        center = rng.uniform(0, 1, 2) * (width, height)
         extent = rng.uniform(8, 90, 2)
         shape = rng.integers(3)
         if shape == 0:
-            box = cv2.boxPoints((centre.tolist(), extent.tolist(), float(rng.uniform(0, 180))))
+            box = cv2.boxPoints((center.tolist(), extent.tolist(), float(rng.uniform(0, 180))))
             cv2.fillConvexPoly(image, box.astype(np.int32), colour, cv2.LINE_AA)
         elif shape == 1:
             cv2.ellipse(
                 image,
-                centre.astype(int).tolist(),
+                center.astype(int).tolist(),
                 (extent / 2).astype(int).tolist(),
                 float(rng.uniform(0, 180)),
                 0,
@@ -56,10 +56,10 @@ def _clutter(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
                 cv2.LINE_AA,
             )
         else:
-            end = centre + rng.normal(0, 120, 2)
+            end = center + rng.normal(0, 120, 2)
             cv2.line(
                 image,
-                centre.astype(int).tolist(),
+                center.astype(int).tolist(),
                 end.astype(int).tolist(),
                 colour,
                 int(rng.integers(1, 12)),
@@ -79,13 +79,13 @@ def _stage(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     return image + glow
 
 
-def _add_lamp(glow: np.ndarray, centre: np.ndarray, rng: np.random.Generator) -> None:
+def _add_lamp(glow: np.ndarray, center: np.ndarray, rng: np.random.Generator) -> None:
     """Add one lamp with its rays and halo to an image, in place."""
     radius = rng.uniform(3, 8)
     reach = int(7 * radius)
-    x0, y0 = np.maximum(centre.astype(int) - reach, 0)
-    patch = glow[y0 : int(centre[1]) + reach, x0 : int(centre[0]) + reach]
-    y, x = np.mgrid[y0 : y0 + patch.shape[0], x0 : x0 + patch.shape[1]] - centre[::-1, None, None]
+    x0, y0 = np.maximum(center.astype(int) - reach, 0)
+    patch = glow[y0 : int(center[1]) + reach, x0 : int(center[0]) + reach]
+    y, x = np.mgrid[y0 : y0 + patch.shape[0], x0 : x0 + patch.shape[1]] - center[::-1, None, None]
     distance, angle = np.hypot(x, y), np.arctan2(y, x)
     rays = 0.12 * np.abs(np.cos(4 * angle + rng.uniform(0, 3))) ** 20 * np.exp(-distance / (2 * radius))
     halo = 0.06 * np.exp(-distance / radius)
@@ -97,17 +97,17 @@ def _add_lamp(glow: np.ndarray, centre: np.ndarray, rng: np.random.Generator) ->
 def _torso(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Return a clothed body (height, width, 3) that fills a part of the picture."""
     height, width = size
-    centre, half = rng.uniform(0.1, 0.9) * width, rng.uniform(80, 200)
+    center, half = rng.uniform(0.1, 0.9) * width, rng.uniform(80, 200)
     lean = rng.normal(0, 0.08, 2)
     top = rng.uniform(-0.2, 0.2) * height
     outline = np.array(
         [
-            [centre - 0.45 * half, top - 60],
-            [centre + 0.45 * half, top - 60],
-            [centre + half, top + 0.25 * height],
-            [centre + half * (0.95 + lean[0]), height + 10],
-            [centre - half * (0.95 + lean[1]), height + 10],
-            [centre - half, top + 0.25 * height],
+            [center - 0.45 * half, top - 60],
+            [center + 0.45 * half, top - 60],
+            [center + half, top + 0.25 * height],
+            [center + half * (0.95 + lean[0]), height + 10],
+            [center - half * (0.95 + lean[1]), height + 10],
+            [center - half, top + 0.25 * height],
         ]
     )
     mask: np.ndarray = np.zeros(size)

@@ -36,7 +36,7 @@ class Capsules:
         bone: (P,) index into `hand.BONES`.
         finger: (P,) index into `skeleton.FINGERS`, or `PALM` (palm and forearm).
         segment: (P,) 1, 2, 3 along a finger; 0 for palm and forearm.
-        ends_mm: (P, 2, 3) centres of both balls.
+        ends_mm: (P, 2, 3) centers of both balls.
         radii_mm: (P, 2) radii of both balls.
         is_pad: (P,) whether the capsule only rounds off another one (pads of the fingers).
     """
@@ -49,7 +49,7 @@ class Capsules:
     is_pad: np.ndarray
 
     def posed_ends(self, pose: Articulation) -> Array:
-        """Return the balls' centres (..., P, 2, 3) in mm in the frame of a posed hand."""
+        """Return the balls' centers (..., P, 2, 3) in mm in the frame of a posed hand."""
         turned = np.einsum("...pij,pej->...pei", pose.rotations[..., self.bone, :, :], self.ends_mm)
         return turned + pose.origins_mm[..., self.bone, None, :]
 

@@ -44,7 +44,7 @@ from dfmamba.synthesis.scene import NONE, Camera, Scene, Subject, aim, make_subj
 from dfmamba.synthesis.shading import Lighting, sample_lighting
 from dfmamba.synthesis.surface import PARTS
 from dfmamba.synthesis.table import Table, draw_table
-from dfmamba.synthesis.workplace import TABLE_CENTRE_MM, Reach, make_table, sample_scene, scatter
+from dfmamba.synthesis.workplace import TABLE_CENTER_MM, Reach, make_table, sample_scene, scatter
 
 MASTER = SERIALS[2]
 LAYOUT = Layout("dexycb", "DexYCB", SPLITS, (*SUBJECTS, "calibration"), generation=1)
@@ -126,14 +126,14 @@ def make_rig(seed: int, view_spread_deg: float | None) -> tuple[Camera, ...]:
         azimuth = np.radians(spread * place + rng.uniform(-0.05, 0.05) * spread)
         elevation = np.radians(rng.uniform(22, 48))
         away = np.array([np.sin(azimuth) * np.cos(elevation), -np.sin(elevation), -np.cos(azimuth) * np.cos(elevation)])
-        centre = WORKSPACE_MM + away * rng.uniform(820, 930)
+        center = WORKSPACE_MM + away * rng.uniform(820, 930)
         rotation = Rotation.from_euler("z", rng.normal(0, 3), degrees=True).as_matrix() @ aim(
-            centre, WORKSPACE_MM + rng.normal(0, 15, 3)
+            center, WORKSPACE_MM + rng.normal(0, 15, 3)
         )
         cameras.append(
             Camera(
                 serial,
-                centre,
+                center,
                 rotation,
                 613 + rng.normal(0, 4) + rng.normal(0, 0.6, 2),
                 np.array([313.0, 245.0]) + rng.normal(0, 6, 2),
@@ -232,12 +232,12 @@ def make_labels(
 ) -> dict[str, np.ndarray]:
     """Return what a label file says about poses and joints; the marks of no hand if none is visible."""
     rotations = [camera.rotation @ obj.rotation for obj in objects]
-    places = [world_to_camera(obj.translation_mm, camera.rotation, camera.centre_mm) / MM_PER_M for obj in objects]
+    places = [world_to_camera(obj.translation_mm, camera.rotation, camera.center_mm) / MM_PER_M for obj in objects]
     pose_y = np.stack([np.column_stack(pose) for pose in zip(rotations, places, strict=True)])
     joint_3d = np.full((1, NUM_HAND_JOINTS, 3), NO_HAND)
     joint_2d, pose_m = np.full((1, NUM_HAND_JOINTS, 2), NO_HAND), np.zeros((1, 51))
     if visible:
-        joints = world_to_camera(scene.joints_mm[hand_slice(side)], camera.rotation, camera.centre_mm)
+        joints = world_to_camera(scene.joints_mm[hand_slice(side)], camera.rotation, camera.center_mm)
         joint_3d[0] = joints[list(inverse(FROM_DEXYCB))] / MM_PER_M
         joint_2d[0] = project(joint_3d[0], camera.focal_px, camera.principal_point_px)
         pose_m[0, :3] = Rotation.from_matrix(palm_frame(joints)).as_rotvec()
@@ -289,11 +289,11 @@ def write_calibration(folder: Path, recordings: Sequence[Recording]) -> None:
 
     def to_master(rotation: Array, place_mm: Array) -> tuple[float, ...]:
         """Return the 12 numbers [R|t], row by row, in metres, of a frame that lies so in the world."""
-        place = world_to_camera(place_mm, master.rotation, master.centre_mm) / MM_PER_M
+        place = world_to_camera(place_mm, master.rotation, master.center_mm) / MM_PER_M
         return tuple(np.column_stack([master.rotation @ rotation, place]).ravel().tolist())
 
-    extrinsics = {camera.name: to_master(camera.rotation.T, camera.centre_mm) for camera in rig}
-    extrinsics["apriltag"] = to_master(np.eye(3), TABLE_CENTRE_MM)
+    extrinsics = {camera.name: to_master(camera.rotation.T, camera.center_mm) for camera in rig}
+    extrinsics["apriltag"] = to_master(np.eye(3), TABLE_CENTER_MM)
     files: dict[str, dict] = {
         f"extrinsics_{EXTRINSICS_NAME}/extrinsics.yml": {"extrinsics": extrinsics, "master": MASTER}
     }

@@ -48,8 +48,8 @@ def capsule_gaps(placed: PlacedObject, ends: Array, radii: Array) -> Array:
     Each capsule counts as a row of balls.
     """
     t = np.linspace(0, 1, _BALLS)
-    centres = ends[..., :1, :] * (1 - t)[:, None] + ends[..., 1:, :] * t[:, None]  # (..., P, balls, 3)
-    return ball_gap(placed, centres, radii[:, :1] * (1 - t) + radii[:, 1:] * t).min(axis=-1)
+    centers = ends[..., :1, :] * (1 - t)[:, None] + ends[..., 1:, :] * t[:, None]  # (..., P, balls, 3)
+    return ball_gap(placed, centers, radii[:, :1] * (1 - t) + radii[:, 1:] * t).min(axis=-1)
 
 
 def sample_grasp(shape: HandShape, obj: ObjectModel, look: ObjectLook, rng: np.random.Generator) -> Grasp:
@@ -106,8 +106,8 @@ def _lay_before_palm(shape: HandShape, obj: ObjectModel, look: ObjectLook, rng: 
     tilt = Rotation.from_euler("xyz", rng.normal(0, (15, 8, 12)), degrees=True).as_matrix()
     # A thin object lies higher, where the fingertips come down.
     middle = max(32 * shape.size + extents[across] / 2, 66 * shape.size) + rng.normal(0, 5)
-    centre = np.array([rng.normal(-6, 8), middle, 150 + extents.max()])
-    return PlacedObject(obj, look, tilt @ turn, centre)
+    center = np.array([rng.normal(-6, 8), middle, 150 + extents.max()])
+    return PlacedObject(obj, look, tilt @ turn, center)
 
 
 def _bring_to_palm(

@@ -194,7 +194,7 @@ def draw_frame(frame: Frame) -> FrameRecord:
                 "frame_idx": frame.frame_idx,
             }
         )
-        points = world_to_camera(world, camera.rotation, camera.centre_mm)
+        points = world_to_camera(world, camera.rotation, camera.center_mm)
         pixels = project(points, camera.focal_px, camera.principal_point_px)
         boxes.append(tight_box(pixels, valid, BOX_ENLARGEMENT).tolist())
     return FrameRecord(frame, images, boxes, world.tolist(), valid.astype(int)[:, None].tolist(), hand_type_valid)
@@ -231,7 +231,7 @@ def write_annotations(folder: Path, seed: int, split: str, records: Sequence[Fra
         if capture not in cameras:
             rig = _cameras(seed, split, frame.capture, frame.view_spread_deg)
             cameras[capture] = {
-                "campos": {camera.name: camera.centre_mm.tolist() for camera in rig},
+                "campos": {camera.name: camera.center_mm.tolist() for camera in rig},
                 "camrot": {camera.name: camera.rotation.tolist() for camera in rig},
                 "focal": {camera.name: camera.focal_px.tolist() for camera in rig},
                 "princpt": {camera.name: camera.principal_point_px.tolist() for camera in rig},

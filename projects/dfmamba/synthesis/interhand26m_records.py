@@ -102,10 +102,10 @@ def _annotation(number: int, rng: np.random.Generator) -> dict:
 def _cameras(rng: np.random.Generator) -> dict:
     names = [str(400000 + camera) for camera in range(CAMERAS)]
     azimuth, height = rng.uniform(0, 2 * np.pi, CAMERAS), rng.uniform(-500, 500, CAMERAS)
-    centres = np.stack([1000 * np.cos(azimuth), height, 1000 * np.sin(azimuth)], axis=1)  # around the hands
+    centers = np.stack([1000 * np.cos(azimuth), height, 1000 * np.sin(azimuth)], axis=1)  # around the hands
     return {
-        "campos": dict(zip(names, centres.tolist(), strict=True)),
-        "camrot": {name: look_at(centre, np.zeros(3)).tolist() for name, centre in zip(names, centres, strict=True)},
+        "campos": dict(zip(names, centers.tolist(), strict=True)),
+        "camrot": {name: look_at(center, np.zeros(3)).tolist() for name, center in zip(names, centers, strict=True)},
         "focal": {name: rng.uniform(1260, 1275, 2).tolist() for name in names},
         "princpt": {name: rng.uniform(160, 260, 2).tolist() for name in names},
     }

@@ -162,13 +162,13 @@ def _add_creases(
 def _nail(local: Array, length: float, radius: float) -> tuple[Array, Array]:
     """Return where the nail (n,) and its white edge (n,) are, 0 to 1."""
     half_width, half_length = 0.66 * radius, 0.27 * length
-    centre = 0.74 * length
+    center = 0.74 * length
     x, y, z = local.T
-    form = np.abs(x / half_width) ** 3 + np.abs((y - centre) / half_length) ** 3
+    form = np.abs(x / half_width) ** 3 + np.abs((y - center) / half_length) ** 3
     on_back = _step(-z, 0.15 * radius, 0.15 * radius)
     nail = _step(1 - form, 0.0, 0.18) * on_back
-    white = nail * _step(y, centre + 0.86 * half_length, 0.8)
-    moon = nail * _line(np.hypot(x, 1.4 * (y - centre + half_length)), 0.45 * half_width) * 0.35
+    white = nail * _step(y, center + 0.86 * half_length, 0.8)
+    moon = nail * _line(np.hypot(x, 1.4 * (y - center + half_length)), 0.45 * half_width) * 0.35
     return nail * 0.85, np.maximum(white * 0.6, moon)
 
 

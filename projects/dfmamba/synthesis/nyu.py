@@ -1,8 +1,8 @@
 """Write synthetic hands in the layout of the NYU hand pose data set (Tompson et al., ACM TOG 2014).
 
 For each split the pictures of three cameras and `joint_data.mat`; also the files that the community adds for camera 1:
-centres (A2J's .mat, V2V-PoseNet's .txt) and A2J's true 14 joints. Sources of the layout: the authors' saving script,
-the public code of A2J, V2V-PoseNet and awesome-hand-pose-estimation, and A2J's centres of the real test split, whose
+centers (A2J's .mat, V2V-PoseNet's .txt) and A2J's true 14 joints. Sources of the layout: the authors' saving script,
+the public code of A2J, V2V-PoseNet and awesome-hand-pose-estimation, and A2J's centers of the real test split, whose
 spread in the image and in depth the hands here follow.
 
 As in the real set, all hands are right, train shows one person, and test shows that person, then another. What differs:
@@ -58,16 +58,16 @@ LAYOUT = Layout(
 SIZE = (480, 640)  # height and width of the images
 NUM_CAMERAS = 3
 FIRST_PERSON_SHARE = 2440 / 8252  # of the real test split
-# Centre of the hand in camera 1, u px, v px, depth mm: rounded mean, deviation, least and greatest of A2J's centres.
-CENTRE = np.array([[283.0, 278.0, 896.0], [60.0, 39.0, 112.0], [161.0, 154.0, 617.0], [435.0, 389.0, 1105.0]])
+# Center of the hand in camera 1, u px, v px, depth mm: rounded mean, deviation, least and greatest of A2J's centers.
+CENTER = np.array([[283.0, 278.0, 896.0], [60.0, 39.0, 112.0], [161.0, 154.0, 617.0], [435.0, 389.0, 1105.0]])
 RIG_FOCUS_MM = np.array([0.0, 0.0, 900.0])  # where the side cameras look, in the frame of camera 1
 WALL_MM = (1900.0, 2800.0)
-CENTRE_ERROR_MM, ASTRAY_MM = 4.0, 70.0  # published centres are a network's
+CENTER_ERROR_MM, ASTRAY_MM = 4.0, 70.0  # published centers are a network's
 INVALID = "invalid"
-ODD_PERIOD = 32  # of these frames, one has a hand cut by the border, one a centre far off, one none (in the .txt)
+ODD_PERIOD = 32  # of these frames, one has a hand cut by the border, one a center far off, one none (in the .txt)
 MIN_IMAGES_FOR_ODD = 6
 CUT_PLACE, ASTRAY_PLACE, INVALID_PLACE = 2, 3, 4
-CUT_CENTRES = ((18.0, 270.0), (622.0, 270.0), (300.0, 465.0), (300.0, 15.0))  # u and v in camera 1
+CUT_CENTERS = ((18.0, 270.0), (622.0, 270.0), (300.0, 465.0), (300.0, 15.0))  # u and v in camera 1
 
 # Where the six points of a finger lie, KNU3_A to KNU1_B: 4 is the tip, 1 the knuckle, 0 the wrist. The tip, KNU3_B,
 # KNU2_B and KNU1_B (KNU1_A of the thumb) as in AWR's map of NYU's points to joints.
@@ -117,14 +117,14 @@ class FrameRecord:
     Attributes:
         frame: What to draw.
         points_mm: (3, 36, 3) NYU's points in the frame of each camera, y down.
-        centre_mm: (3,) the hand's centre in the frame of camera 1, y down, as a network would find it.
-        has_centre: Whether it does.
+        center_mm: (3,) the hand's center in the frame of camera 1, y down, as a network would find it.
+        has_center: Whether it does.
     """
 
     frame: Frame
     points_mm: Array
-    centre_mm: Array
-    has_centre: bool
+    center_mm: Array
+    has_center: bool
 
 
 def _weights() -> Array:
@@ -178,21 +178,21 @@ def _rig(seed: int) -> list[Camera]:
     for side in (-1.0, 1.0):
         azimuth, elevation = np.radians(side * rng.uniform(30, 50)), np.radians(rng.uniform(-5, 20))
         away = np.array([np.sin(azimuth) * np.cos(elevation), -np.sin(elevation), -np.cos(azimuth) * np.cos(elevation)])
-        centre = RIG_FOCUS_MM + rng.uniform(850, 950) * away
-        poses.append((centre, look_at(centre, RIG_FOCUS_MM, rng.normal(0, 4))))
+        center = RIG_FOCUS_MM + rng.uniform(850, 950) * away
+        poses.append((center, look_at(center, RIG_FOCUS_MM, rng.normal(0, 4))))
     tint = rng.uniform([0.85, 0.85, 0.75], 1.0)
     return [
-        Camera(str(number), centre, rotation, np.array(NYU_FOCAL), np.array(NYU_PRINCIPAL_POINT), SIZE, False, tint)
-        for number, (centre, rotation) in enumerate(poses, start=1)
+        Camera(str(number), center, rotation, np.array(NYU_FOCAL), np.array(NYU_PRINCIPAL_POINT), SIZE, False, tint)
+        for number, (center, rotation) in enumerate(poses, start=1)
     ]
 
 
-def _sample_centre(frame: Frame, rng: np.random.Generator) -> Array:
-    """Draw where the hand's centre is in the frame of camera 1 (3,), y down."""
-    mean, deviation, low, high = CENTRE
+def _sample_center(frame: Frame, rng: np.random.Generator) -> Array:
+    """Draw where the hand's center is in the frame of camera 1 (3,), y down."""
+    mean, deviation, low, high = CENTER
     u, v, depth = np.clip(rng.normal(mean, deviation), low, high)
     if frame.is_odd(CUT_PLACE):
-        u, v = CUT_CENTRES[frame.number // ODD_PERIOD % len(CUT_CENTRES)]
+        u, v = CUT_CENTERS[frame.number // ODD_PERIOD % len(CUT_CENTERS)]
     return back_project([u, v], depth, NYU_FOCAL, NYU_PRINCIPAL_POINT)
 
 
@@ -202,7 +202,7 @@ def wall_depth(camera: Camera, point_mm: Array, normal: Array) -> Array:
     pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
     rays = back_project(pixels, np.ones(camera.size), camera.focal_px, camera.principal_point_px) @ camera.rotation
     falling = rays @ normal
-    towards = (point_mm - camera.centre_mm) @ normal
+    towards = (point_mm - camera.center_mm) @ normal
     return np.divide(towards, falling, out=np.full(camera.size, np.inf), where=falling * towards > 0)
 
 
@@ -214,17 +214,17 @@ def draw_frame(frame: Frame) -> FrameRecord:
     person = sample_person(subject, (RIGHT,), habit, rng)
     scene = compose_scene(subject, person.hands, sample_lighting(rng), person.body)
     points = nyu_points(scene.joints_mm[hand_slice(RIGHT)])
-    centre = _sample_centre(frame, rng)
-    shift = points[list(NYU_14_OF_36)].mean(axis=0) - centre  # from the frame of camera 1 to the person's
-    cameras = [replace(camera, centre_mm=camera.centre_mm + shift) for camera in _rig(frame.seed)]
+    center = _sample_center(frame, rng)
+    shift = points[list(NYU_14_OF_36)].mean(axis=0) - center  # from the frame of camera 1 to the person's
+    cameras = [replace(camera, center_mm=camera.center_mm + shift) for camera in _rig(frame.seed)]
     turn = np.radians(rng.normal(0, 12))
     wall = shift + np.array([0.0, 0.0, rng.uniform(*WALL_MM)]), np.array([np.sin(turn), 0.0, np.cos(turn)])
     for camera in cameras:
         _save_images(frame, scene, camera, wall)
     error = rng.normal(0, 1, 3)
-    error *= ASTRAY_MM / np.linalg.norm(error) if frame.is_odd(ASTRAY_PLACE) else CENTRE_ERROR_MM
-    in_cameras = [world_to_camera(points, camera.rotation, camera.centre_mm) for camera in cameras]
-    return FrameRecord(frame, np.stack(in_cameras), centre + error, not frame.is_odd(INVALID_PLACE))
+    error *= ASTRAY_MM / np.linalg.norm(error) if frame.is_odd(ASTRAY_PLACE) else CENTER_ERROR_MM
+    in_cameras = [world_to_camera(points, camera.rotation, camera.center_mm) for camera in cameras]
+    return FrameRecord(frame, np.stack(in_cameras), center + error, not frame.is_odd(INVALID_PLACE))
 
 
 def _save_images(frame: Frame, scene: Scene, camera: Camera, wall: tuple[Array, Array]) -> None:
@@ -271,11 +271,11 @@ def write_annotations(folder: Path, split: str, records: Sequence[FrameRecord]) 
     write_mat(
         folder / split / "joint_data.mat", {"joint_names": names, "joint_uvd": uvd(points), "joint_xyz": y_up(points)}
     )
-    centres = np.stack([record.centre_mm for record in records])
-    write_mat(folder / f"nyu_center_{split}.mat", {"centre_pixel": uvd(centres)[:, None]})
+    centers = np.stack([record.center_mm for record in records])
+    write_mat(folder / f"nyu_center_{split}.mat", {"centre_pixel": uvd(centers)[:, None]})
     write_mat(folder / f"nyu_keypointsUVD_{split}.mat", {"keypoints3D": uvd(points[0])[:, list(NYU_14_OF_36)]})
     lines = [
-        " ".join(f"{value:.6f}" for value in y_up(record.centre_mm)) if record.has_centre else INVALID
+        " ".join(f"{value:.6f}" for value in y_up(record.center_mm)) if record.has_center else INVALID
         for record in records
     ]
     (folder / f"center_{split}_refined.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -260,9 +260,9 @@ def objects_intersect(one: PlacedObject, two: PlacedObject) -> bool:
     return any(bool((ball_gap(a, b.vertices_mm, np.zeros(1)) < 0).any()) for a, b in ((one, two), (two, one)))
 
 
-def ball_gap(placed: PlacedObject, centres: Array, radii: Array) -> Array:
+def ball_gap(placed: PlacedObject, centers: Array, radii: Array) -> Array:
     """Return the gap (...) in mm between a placed object and balls (..., 3), (...); negative where they overlap."""
-    local = (centres - placed.translation_mm) @ placed.rotation  # R^T (X - t)
+    local = (centers - placed.translation_mm) @ placed.rotation  # R^T (X - t)
     return signed_distance(placed.model, local) - radii
 
 

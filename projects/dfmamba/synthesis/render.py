@@ -54,9 +54,9 @@ class Fragments:
 def rasterize(
     vertices_px: Array, depth_mm: Array, faces: np.ndarray, size: tuple[int, int], nearest_mm: float = 0.0
 ) -> Fragments:
-    """Find the nearest triangle at every pixel centre.
+    """Find the nearest triangle at every pixel center.
 
-    A pixel's centre has whole-number coordinates. Triangles that look away (clockwise in an image with y down seen as
+    A pixel's center has whole-number coordinates. Triangles that look away (clockwise in an image with y down seen as
     y up) are left out, so that a closed mesh is drawn once; so are triangles with a corner at or before `nearest_mm`.
 
     Args:

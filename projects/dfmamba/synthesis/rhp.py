@@ -181,14 +181,14 @@ def _sample_camera(person: Person, frame: Frame, rng: np.random.Generator) -> Ca
     azimuth, elevation = np.radians(rng.uniform(-spread, spread)), np.radians(rng.uniform(-25, 55))
     away = np.array([np.sin(azimuth) * np.cos(elevation), -np.sin(elevation), -np.cos(azimuth) * np.cos(elevation)])
     distance, focal = rng.uniform(*DISTANCE_MM), round(rng.uniform(*FOCAL_PX), 1)
-    centre, roll = target + distance * away, rng.normal(0, 8)
+    center, roll = target + distance * away, rng.normal(0, 8)
     turn = rng.uniform(0, 2 * np.pi)
     off_px = {"whole": rng.uniform(0, 75), "cut": rng.uniform(135, 165), "hidden": 600.0}[frame.kind]
     sideways = off_px * distance / focal * np.array([np.cos(turn), np.sin(turn), 0.0])
-    rotation = look_at(centre, target + sideways @ look_at(centre, target, roll), roll)
+    rotation = look_at(center, target + sideways @ look_at(center, target, roll), roll)
     return Camera(
         "",
-        centre,
+        center,
         rotation,
         np.full(2, focal),
         np.array(PRINCIPAL_POINT_PX),
@@ -200,7 +200,7 @@ def _sample_camera(person: Person, frame: Frame, rng: np.random.Generator) -> Ca
 
 def _stands_free(camera: Camera, person: Person, subject: Subject) -> bool:
     """Return whether a camera keeps clear of the body and the hands."""
-    point = np.broadcast_to(camera.centre_mm, (1, 2, 3))
+    point = np.broadcast_to(camera.center_mm, (1, 2, 3))
     gaps = [capsule_gap(person.body_ends_mm, person.body_radii_mm, point, np.zeros((1, 2))).min()]
     gaps += [
         capsule_gap(hand.ends_mm, subject.surface.capsules.radii_mm, point, np.zeros((1, 2))).min()
@@ -224,7 +224,7 @@ def _sample_view(frame: Frame, rng: np.random.Generator) -> tuple[Scene, Camera,
             continue
         scene = compose_scene(subject, person.hands, sample_lighting(rng), person.body)
         fragments = render_buffers(scene, camera)
-        joints = world_to_camera(scene.joints_mm, camera.rotation, camera.centre_mm)
+        joints = world_to_camera(scene.joints_mm, camera.rotation, camera.center_mm)
         pixels = project(joints, camera.focal_px, camera.principal_point_px)
         visible = visible_joints(scene, fragments, joints, pixels)
         most = max(visible[hand_slice(side)].sum() for side in (RIGHT, LEFT))

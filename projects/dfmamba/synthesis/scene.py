@@ -31,7 +31,7 @@ from dfmamba.synthesis.shading import (
 )
 from dfmamba.synthesis.surface import HandSurface, make_surface
 
-HAND_CENTRE_MM = np.array([0.0, 0.0, 1000.0])
+HAND_CENTER_MM = np.array([0.0, 0.0, 1000.0])
 UPRIGHT = np.diag([1.0, -1.0, -1.0])  # fingers up, palm towards the camera at the origin
 NONE = -1  # in `Scene.face_hand`, `face_part` and `face_object`
 
@@ -57,7 +57,7 @@ class Camera:
 
     Attributes:
         name: Its number, as a string.
-        centre_mm: (3,) in the world.
+        center_mm: (3,) in the world.
         rotation: (3, 3) from world to camera.
         focal_px: (2,).
         principal_point_px: (2,).
@@ -68,7 +68,7 @@ class Camera:
     """
 
     name: str
-    centre_mm: Array
+    center_mm: Array
     rotation: Array
     focal_px: Array
     principal_point_px: Array
@@ -156,13 +156,13 @@ def make_camera(name: str, azimuth_deg: float, portrait: bool, grey: bool, rng: 
     """
     azimuth, elevation = np.radians(azimuth_deg), np.radians(rng.uniform(-20, 40))
     away = np.array([np.sin(azimuth) * np.cos(elevation), -np.sin(elevation), -np.cos(azimuth) * np.cos(elevation)])
-    centre = HAND_CENTRE_MM + away * rng.uniform(980, 1090)
-    upright = aim(centre, HAND_CENTRE_MM + rng.normal(0, 8, 3))
+    center = HAND_CENTER_MM + away * rng.uniform(980, 1090)
+    upright = aim(center, HAND_CENTER_MM + rng.normal(0, 8, 3))
     roll = Rotation.from_euler("z", rng.normal(0, 4), degrees=True).as_matrix()
     size = (512, 334) if portrait else (334, 512)
     return Camera(
         name,
-        centre,
+        center,
         roll @ upright,
         1268 + rng.normal(0, 5) + rng.normal(0, 0.2, 2),
         np.array(size[::-1]) / 2 + rng.normal(0, 12, 2),
@@ -172,9 +172,9 @@ def make_camera(name: str, azimuth_deg: float, portrait: bool, grey: bool, rng: 
     )
 
 
-def aim(centre_mm: Array, target_mm: Array) -> Array:
+def aim(center_mm: Array, target_mm: Array) -> Array:
     """Return the rotation (3, 3) from the world to an upright camera that looks at a place, not straight down or up."""
-    forward = target_mm - centre_mm
+    forward = target_mm - center_mm
     forward /= np.linalg.norm(forward)
     right = np.cross(np.array([0.0, 1.0, 0.0]), forward)
     right /= np.linalg.norm(right)
@@ -229,7 +229,7 @@ def make_scene(
         hands = [hand.moved(half_turn, np.zeros(3)) for hand in hands]
     middle = np.concatenate([hand.joints_mm for hand in hands])
     middle = (middle.min(axis=0) + middle.max(axis=0)) / 2
-    shift = HAND_CENTRE_MM + rng.normal(0, 14, 3) - middle
+    shift = HAND_CENTER_MM + rng.normal(0, 14, 3) - middle
     return compose_scene(subject, [hand.moved(np.eye(3), shift) for hand in hands], sample_lighting(rng))
 
 
@@ -313,7 +313,7 @@ def _with_object(scene: Scene, placed: PlacedObject) -> Scene:
 
 def render_buffers(scene: Scene, camera: Camera) -> Fragments:
     """Return the visible face, depth and barycentric weights of each pixel: the source of depth images and masks."""
-    points = world_to_camera(scene.vertices_mm, camera.rotation, camera.centre_mm)
+    points = world_to_camera(scene.vertices_mm, camera.rotation, camera.center_mm)
     pixels = project(points, camera.focal_px, camera.principal_point_px)
     return rasterize(pixels, points[:, 2], scene.faces, camera.size, camera.nearest_mm)
 
@@ -330,7 +330,7 @@ def render_rgb(
         room: What is there besides the scene: linear RGB (H, W, 3), drawn over in place, and camera z (H, W) in mm.
     """
     background = sample_background(camera.size, rng) if room is None else room[0]
-    points = world_to_camera(scene.vertices_mm, camera.rotation, camera.centre_mm)
+    points = world_to_camera(scene.vertices_mm, camera.rotation, camera.center_mm)
     pixels = project(points, camera.focal_px, camera.principal_point_px)
     size = np.array(camera.size[::-1])
     low = np.clip(np.floor(pixels.min(axis=0)) - 1, 0, size - 1).astype(int)
@@ -344,7 +344,7 @@ def render_rgb(
         fragments = fragments.in_front_of(window.repeat(SUPERSAMPLING, axis=0).repeat(SUPERSAMPLING, axis=1))
     values = fragments.interpolate(scene.attributes, scene.faces)
     albedo, gloss = _surface_colour(scene, fragments.face[fragments.covered], values)
-    colour = shade(values[:, :3], values[:, 3:6], values[:, 6], albedo, gloss, scene.lighting, camera.centre_mm)
+    colour = shade(values[:, :3], values[:, 3:6], values[:, 6], albedo, gloss, scene.lighting, camera.center_mm)
     image = compose(background, fragments, colour, (int(low[1]), int(low[0])))
     return apply_camera_response(image, rng.uniform(0.8, 1.5), camera.tint, camera.grey, rng.uniform(0.5, 2.0), rng)
 

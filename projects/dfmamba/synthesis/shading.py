@@ -75,7 +75,7 @@ def shade(
         albedo: (n, 3) linear RGB.
         gloss: (n,) strength of the highlights.
         lighting: The lamps.
-        eye: (3,) the camera's centre in the world.
+        eye: (3,) the camera's center in the world.
     """
     normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
     view = eye.astype(points.dtype) - points

@@ -19,21 +19,21 @@ class Table:
     """A rectangular table top above a floor; the world's y points down.
 
     Attributes:
-        centre_mm: (3,) the middle of the top.
+        center_mm: (3,) the middle of the top.
         half_mm: (2,) half its extents along the world's x and z.
         colours: (3, 3) linear RGB: the top, the top's grain, the floor.
         waves: (n, 4) the grain: two frequencies in 1/mm, phase, strength.
         light: Strength of the light on it.
     """
 
-    centre_mm: Array
+    center_mm: Array
     half_mm: Array
     colours: Array
     waves: Array
     light: float
 
 
-def sample_table(centre_mm: Array, half_mm: tuple[float, float], rng: np.random.Generator) -> Table:
+def sample_table(center_mm: Array, half_mm: tuple[float, float], rng: np.random.Generator) -> Table:
     """Draw the looks of a table: cloth, plastic or something like wood, seldom very colourful."""
     grey = rng.uniform(0.03, 0.5, (3, 1))
     colours = grey * (1 + rng.uniform(-0.25, 0.25, (3, 3)))
@@ -42,7 +42,7 @@ def sample_table(centre_mm: Array, half_mm: tuple[float, float], rng: np.random.
     frequency = np.geomspace(0.005, 0.4, count)[:, None] * rng.normal(0, 1, (count, 2)) * [1.0, rng.uniform(0.05, 1)]
     phase, strength = rng.uniform(0, 2 * np.pi, (count, 1)), rng.uniform(0.1, 0.5, (count, 1))
     waves = np.concatenate([frequency, phase, strength], axis=1)
-    return Table(np.asarray(centre_mm, dtype=np.float64), np.array(half_mm), colours, waves, rng.uniform(0.6, 1.1))
+    return Table(np.asarray(center_mm, dtype=np.float64), np.array(half_mm), colours, waves, rng.uniform(0.6, 1.1))
 
 
 def draw_table(table: Table, camera: Camera, scene: Scene) -> tuple[Array, Array]:
@@ -53,14 +53,14 @@ def draw_table(table: Table, camera: Camera, scene: Scene) -> tuple[Array, Array
     """
     height, width = camera.size
     pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
-    # A point at depth 1 on the pixel's ray, seen from the camera's centre in the world's directions.
+    # A point at depth 1 on the pixel's ray, seen from the camera's center in the world's directions.
     rays = back_project(pixels, np.ones(camera.size), camera.focal_px, camera.principal_point_px) @ camera.rotation
-    top, on_top = _meet(rays, camera.centre_mm, table.centre_mm[1])
-    on_top &= np.abs(camera.centre_mm[0] + top * rays[..., 0] - table.centre_mm[0]) <= table.half_mm[0]
-    on_top &= np.abs(camera.centre_mm[2] + top * rays[..., 2] - table.centre_mm[2]) <= table.half_mm[1]
-    floor, on_floor = _meet(rays, camera.centre_mm, table.centre_mm[1] + FLOOR_BELOW_MM)
+    top, on_top = _meet(rays, camera.center_mm, table.center_mm[1])
+    on_top &= np.abs(camera.center_mm[0] + top * rays[..., 0] - table.center_mm[0]) <= table.half_mm[0]
+    on_top &= np.abs(camera.center_mm[2] + top * rays[..., 2] - table.center_mm[2]) <= table.half_mm[1]
+    floor, on_floor = _meet(rays, camera.center_mm, table.center_mm[1] + FLOOR_BELOW_MM)
     depth = np.where(on_top, top, np.where(on_floor, floor, np.inf))
-    places = camera.centre_mm + np.where(np.isfinite(depth), depth, 0.0)[..., None] * rays
+    places = camera.center_mm + np.where(np.isfinite(depth), depth, 0.0)[..., None] * rays
 
     colour = table.colours[2] * np.exp(-np.minimum(depth, 9e3) / 2500)[..., None]
     colour[on_top] = _grain(table, places[on_top]) * _light_on(places, scene)[on_top, None]
@@ -75,10 +75,10 @@ def _grain(table: Table, places: Array) -> Array:
     return table.colours[0] + share * (table.colours[1] - table.colours[0])
 
 
-def _meet(rays: Array, centre: Array, height_mm: float) -> tuple[Array, np.ndarray]:
-    """Return the depth (H, W) where rays from a centre meet a level plane, and whether they do so in front."""
+def _meet(rays: Array, center: Array, height_mm: float) -> tuple[Array, np.ndarray]:
+    """Return the depth (H, W) where rays from a center meet a level plane, and whether they do so in front."""
     falling = np.where(rays[..., 1] > 1e-6, rays[..., 1], 1e-6)
-    depth = (height_mm - centre[1]) / falling
+    depth = (height_mm - center[1]) / falling
     return depth, (rays[..., 1] > 1e-6) & (depth > 0) & (depth < 1e5)
 
 

@@ -37,7 +37,7 @@ from dfmamba.synthesis.shading import Lighting
 from dfmamba.synthesis.table import Table, sample_table
 
 TABLE_MM = 460.0
-TABLE_CENTRE_MM, TABLE_HALF_MM = np.array([0.0, TABLE_MM, -600.0]), (750.0, 450.0)
+TABLE_CENTER_MM, TABLE_HALF_MM = np.array([0.0, TABLE_MM, -600.0]), (750.0, 450.0)
 CLEARANCE_MM = 8.0
 MAX_GRASPS, MAX_TRIES = 20, 300  # tries: for each grasp, and for each place on the table
 
@@ -68,11 +68,11 @@ class _Arm:
 
 def make_table(rng: np.random.Generator) -> Table:
     """Draw the table's looks."""
-    return sample_table(TABLE_CENTRE_MM, TABLE_HALF_MM, rng)
+    return sample_table(TABLE_CENTER_MM, TABLE_HALF_MM, rng)
 
 
 def scatter(
-    objects: Sequence[ObjectModel], centre_mm: Array, radii_mm: tuple[float, float], rng: np.random.Generator
+    objects: Sequence[ObjectModel], center_mm: Array, radii_mm: tuple[float, float], rng: np.random.Generator
 ) -> list[PlacedObject]:
     """Put objects on the table between two circles about a place, apart from each other; draw their looks.
 
@@ -84,7 +84,7 @@ def scatter(
         look = sample_object_look(rng)
         for _ in range(MAX_TRIES):
             way, turn = np.sqrt(rng.uniform(radii_mm[0] ** 2, radii_mm[1] ** 2)), rng.uniform(0, 2 * np.pi)
-            place = np.array([centre_mm[0] + way * np.cos(turn), TABLE_MM, centre_mm[2] + way * np.sin(turn)])
+            place = np.array([center_mm[0] + way * np.cos(turn), TABLE_MM, center_mm[2] + way * np.sin(turn)])
             candidate = resting(obj, look, place, rng.uniform(0, 360))
             if not any(objects_intersect(candidate, other) for other in placed):
                 placed.append(candidate)

@@ -13,7 +13,7 @@ FINGER_COLORS: dict[str, Color] = {
     "pinky": (215, 105, 255),
     "wrist": (235, 235, 235),
 }
-TRUTH_COLOR: Color = (0, 0, 0)
+GT_COLOR: Color = (0, 0, 0)
 OUTLINE_COLOR: Color = (255, 255, 255)
 
 

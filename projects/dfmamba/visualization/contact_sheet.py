@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
-from dfmamba.visualization.colors import FINGER_COLORS, TRUTH_COLOR
+from dfmamba.visualization.colors import FINGER_COLORS, GT_COLOR
 
 BACKGROUND, TEXT = (250, 250, 250), (20, 20, 20)
 GAP_PX = 8
@@ -23,7 +23,7 @@ def make_contact_sheet(
     title: str = "",
     columns: int | None = None,
     legend: bool = True,
-    only_truth: bool = False,
+    only_gt: bool = False,
 ) -> NDArray[np.uint8]:
     """Lay out tiles row by row, each with its caption below it.
 
@@ -32,8 +32,8 @@ def make_contact_sheet(
         captions: One a tile; lines are split at line breaks, and shortened in the middle where they are too wide.
         title: Line above everything.
         columns: Tiles in a row; None makes the sheet about square.
-        legend: Whether to show the colours of fingers and truth.
-        only_truth: The tiles show no prediction, and the colours are those of the true joints.
+        legend: Whether to show the colours of fingers and ground truth.
+        only_gt: The tiles show no prediction, and the colours are those of the true joints.
 
     Returns:
         (H', W', 3) uint8 RGB.
@@ -59,7 +59,7 @@ def make_contact_sheet(
     pen = ImageDraw.Draw(sheet)
     pen.text((GAP_PX, GAP_PX // 2), _shorten(title, title_font, sheet.width - 2 * GAP_PX), TEXT, title_font)
     if legend:
-        _draw_legend(pen, GAP_PX, top - line_px - 6, font, only_truth)
+        _draw_legend(pen, GAP_PX, top - line_px - 6, font, only_gt)
     for number, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
         x, y = GAP_PX + number % columns * cell[0], top + number // columns * cell[1]
         sheet.paste(PilImage.fromarray(tile), (x, y))
@@ -87,13 +87,13 @@ def _shorten(text: str, font: ImageFont.FreeTypeFont, width_px: int) -> str:
     return short
 
 
-def _draw_legend(pen: ImageDraw.ImageDraw, x: float, y: float, font: ImageFont.FreeTypeFont, only_truth: bool) -> None:
-    entries = [*FINGER_COLORS.items(), *([] if only_truth else [("truth", TRUTH_COLOR)])]
-    label = "annotated joints:" if only_truth else "prediction:"
+def _draw_legend(pen: ImageDraw.ImageDraw, x: float, y: float, font: ImageFont.FreeTypeFont, only_gt: bool) -> None:
+    entries = [*FINGER_COLORS.items(), *([] if only_gt else [("gt", GT_COLOR)])]
+    label = "annotated joints:" if only_gt else "prediction:"
     pen.text((x, y), label, TEXT, font)
     x += font.getlength(label) + 8
     for name, color in entries:
-        if name == "truth":
+        if name == "gt":
             x += 14
         pen.rectangle((x, y + 3, x + 12, y + 15), fill=color, outline=(120, 120, 120))
         pen.text((x + 17, y), name, TEXT, font)

@@ -101,7 +101,7 @@ def _draw_in_space(instance: Any, threshold: float) -> NDArray[np.uint8] | None:
 
 
 def _stack(top: NDArray, bottom: NDArray) -> NDArray[np.uint8]:
-    """Return two pictures, one above the other, each centred on white."""
+    """Return two pictures, one above the other, each centered on white."""
     width = max(top.shape[1], bottom.shape[1])
     parts = []
     for part in (top, bottom):

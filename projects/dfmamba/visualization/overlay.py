@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dfmamba.geometry import Array
 from dfmamba.skeleton import Skeleton
-from dfmamba.visualization.colors import OUTLINE_COLOR, TRUTH_COLOR, Color, joint_colors
+from dfmamba.visualization.colors import GT_COLOR, OUTLINE_COLOR, Color, joint_colors
 
 Image = NDArray[np.uint8]
 
@@ -40,7 +40,7 @@ def draw_skeleton(
     valid: ArrayLike,
     skeleton: Skeleton,
     colors: Sequence[Color] | None = None,
-    outline: Color | None = TRUTH_COLOR,
+    outline: Color | None = GT_COLOR,
     thickness: int = 2,
     radius: int = 4,
 ) -> Image:
@@ -48,7 +48,7 @@ def draw_skeleton(
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        points_px: (J, 2) joints in px; integers are the centres of pixels.
+        points_px: (J, 2) joints in px; integers are the centers of pixels.
         valid: (J,) which joints are drawn; a bone needs both its ends. Points that are not finite are left out.
         skeleton: Joint set with J joints.
         colors: One a joint, RGB; None colours by finger. A bone has the colour of its child joint.
@@ -94,9 +94,9 @@ def _draw(
         cv2.circle(canvas, fixed[joint], radius << SUBPIXEL_BITS, colors[joint], cv2.FILLED, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
-def draw_truth(image: Image, points_px: ArrayLike, valid: ArrayLike, skeleton: Skeleton) -> Image:
+def draw_gt(image: Image, points_px: ArrayLike, valid: ArrayLike, skeleton: Skeleton) -> Image:
     """Draw the true joints: broad, black, with a white rim, so that they are seen on bright and on dark ground."""
-    black = [TRUTH_COLOR] * skeleton.num_joints
+    black = [GT_COLOR] * skeleton.num_joints
     return draw_skeleton(image, points_px, valid, skeleton, black, outline=OUTLINE_COLOR, thickness=4, radius=5)
 
 

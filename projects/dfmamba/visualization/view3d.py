@@ -22,7 +22,7 @@ def render_views(
     joints_mm: ArrayLike,
     valid: ArrayLike,
     skeleton: Skeleton,
-    truth_mm: ArrayLike | None = None,
+    gt_mm: ArrayLike | None = None,
     title: str = "",
     unit_xy: str = "mm",
 ) -> NDArray[np.uint8]:
@@ -32,7 +32,7 @@ def render_views(
         joints_mm: (J, 3) camera-space joints, absolute or root-relative: x right, y down, z away from the camera.
         valid: (J,) which joints are drawn.
         skeleton: Joint set with J joints; colours are by finger.
-        truth_mm: (J, 3) true joints in the same frame, drawn thin and black.
+        gt_mm: (J, 3) true joints in the same frame, drawn thin and black.
         title: Line above everything.
         unit_xy: Unit of x and y, "px" where they are those of the image; z is in mm in any case.
 
@@ -46,16 +46,16 @@ def render_views(
     if not shown.any():
         raise ValueError("valid: expected at least one valid joint, got none")
     joints = _to_plot_axes(joints_mm)
-    truth = None if truth_mm is None else _to_plot_axes(truth_mm)
-    everything = joints[shown] if truth is None else np.concatenate([joints[shown], truth[shown]])
+    gt = None if gt_mm is None else _to_plot_axes(gt_mm)
+    everything = joints[shown] if gt is None else np.concatenate([joints[shown], gt[shown]])
     low, high = everything.min(axis=0) - 10, everything.max(axis=0) + 10
     figure = Figure(figsize=(13.5, 5), dpi=100)
     canvas = FigureCanvasAgg(figure)
     figure.suptitle(title)
     for number, (name, elevation, azimuth, zoom) in enumerate(VIEWS):
         axes = figure.add_subplot(1, len(VIEWS), number + 1, projection="3d", proj_type="ortho")
-        if truth is not None:
-            _draw(axes, truth, shown, skeleton, ["black"] * skeleton.num_joints, 1.0, 6)
+        if gt is not None:
+            _draw(axes, gt, shown, skeleton, ["black"] * skeleton.num_joints, 1.0, 6)
         _draw(axes, joints, shown, skeleton, [tuple(np.array(c) / 300) for c in joint_colors(skeleton)], 2.5, 18)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]), title=name)
         axes.set_box_aspect(high - low, zoom=zoom)

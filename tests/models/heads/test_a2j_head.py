@@ -152,10 +152,10 @@ class TestVotes:
         assert prediction.keypoints.shape == (1, 2, 3)
         assert prediction.keypoint_scores.shape == (1, 2)
 
-    def test_training_starts_at_the_centre_of_the_anchors(self):
+    def test_training_starts_at_the_center_of_the_anchors(self):
         joints, _ = tiny_head()(feature_maps())
-        centre = torch.tensor([31.5, 31.5, 127.5]).expand(2, 3, 3)
-        torch.testing.assert_close(joints, centre, rtol=0.02, atol=0)
+        center = torch.tensor([31.5, 31.5, 127.5]).expand(2, 3, 3)
+        torch.testing.assert_close(joints, center, rtol=0.02, atol=0)
 
 
 def test_extra_levels_read_the_raw_last_map_and_then_each_other(monkeypatch):

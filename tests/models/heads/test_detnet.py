@@ -175,7 +175,7 @@ class TestPredict:
         prediction = tiny_head(bone_length=90.0).eval().predict(feature_map(1), [PoseDataSample()])[0]
         assert np.linalg.norm(prediction.keypoints_cam[0, MIDDLE1]) == pytest.approx(90, rel=1e-4)
 
-    def test_truth_in_truth_out(self, monkeypatch):
+    def test_gt_in_gt_out(self, monkeypatch):
         """Predictions from the codec's own targets are the joints: in the plane to half a cell, in space exactly."""
         head, codec = tiny_head(), DetNetCodec(CODEC["input_size"], CODEC["map_size"])
         rng = np.random.default_rng(1)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from dfmamba.models.layers.position_encoding import anchor_encoding, image_encoding, pixel_centres
+from dfmamba.models.layers.position_encoding import anchor_encoding, image_encoding, pixel_centers
 
 DOUBLE = torch.zeros((), dtype=torch.double)
 
@@ -18,7 +18,7 @@ def wave(position, channel, channels):
 
 @pytest.mark.parametrize("channel", [0, 1, 2, 77, 127])
 def test_image_encoding_has_y_first_and_half_pixels(channel):
-    encoding = image_encoding(pixel_centres(4, 8, like=DOUBLE), 256).reshape(4, 8, 256)
+    encoding = image_encoding(pixel_centers(4, 8, like=DOUBLE), 256).reshape(4, 8, 256)
     row, column = 3, 1
     assert encoding[row, column, channel].item() == pytest.approx(wave(3.5 / 4, channel, 128))
     assert encoding[row, column, 128 + channel].item() == pytest.approx(wave(1.5 / 8, channel, 128))
@@ -32,6 +32,6 @@ def test_anchor_encoding_has_the_order_y_x_z(channel):
         assert encoding[0, 32 * block + channel].item() == pytest.approx(wave(position, channel, 32))
 
 
-def test_pixel_centres_run_row_by_row():
+def test_pixel_centers_run_row_by_row():
     expected = [[0.25, 1 / 6], [0.75, 1 / 6], [0.25, 0.5], [0.75, 0.5], [0.25, 5 / 6], [0.75, 5 / 6]]
-    torch.testing.assert_close(pixel_centres(3, 2, like=DOUBLE), torch.tensor(expected, dtype=torch.double))
+    torch.testing.assert_close(pixel_centers(3, 2, like=DOUBLE), torch.tensor(expected, dtype=torch.double))

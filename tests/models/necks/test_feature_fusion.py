@@ -24,7 +24,7 @@ def levels(dtype=torch.float32):
 
 
 def bilinear(x, height, width):
-    """Resize with pixel centres at half numbers, cell by cell."""
+    """Resize with pixel centers at half numbers, cell by cell."""
 
     def weights(size, new):
         matrix = torch.zeros(new, size, dtype=x.dtype)

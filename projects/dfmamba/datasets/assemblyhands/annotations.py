@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from dfmamba.datasets.annotation_index import AnnotationColumns
 from dfmamba.datasets.coco_json import read_coco
-from dfmamba.datasets.lookup_table import RowTable
+from dfmamba.datasets.lookup_table import LookupTable
 from dfmamba.datasets.validation import (
     Fact,
     Hands,
@@ -35,17 +35,9 @@ from dfmamba.datasets.validation import (
     pose_facts,
 )
 from dfmamba.geometry import move_rigidly, xyxy_to_xywh
-from dfmamba.io.files import (
-    Faults,
-    check_relative_path,
-    fault,
-    get_array,
-    get_integer,
-    get_key,
-    get_text,
-    read_json,
-    shorten,
-)
+from dfmamba.io.files import check_relative_path, get_array, get_integer, get_key, get_text, shorten
+from dfmamba.io.json_files import read_json
+from dfmamba.io.record_errors import RecordErrorPolicy, record_error
 from dfmamba.io.regular_files import read_text
 from dfmamba.skeleton import NUM_HAND_JOINTS, ONE_HAND, SIDES, TWO_HANDS, WRIST, hand_slice
 
@@ -96,14 +88,14 @@ def is_annotated(world_mm: ArrayLike) -> NDArray[np.bool_]:
 
 
 def large_enough(boxes_xyxy: ArrayLike) -> NDArray:
-    """Enlarge boxes (..., 4) xyxy in px about their centre so that the crop around each has at least 100 px.
+    """Enlarge boxes (..., 4) xyxy in px about their center so that the crop around each has at least 100 px.
 
     Sides below 100 / 1.75 px become that long; then the crop, the long side times 1.75, is the toolkit's.
     """
     boxes = np.asarray(boxes_xyxy, dtype=np.float64)
-    centre, size = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
+    center, size = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
     half = np.maximum(size, MIN_CROP_PX / CROP_ENLARGEMENT) / 2
-    return np.concatenate([centre - half, centre + half], axis=-1)
+    return np.concatenate([center - half, center + half], axis=-1)
 
 
 def parse_assemblyhands(
@@ -111,7 +103,7 @@ def parse_assemblyhands(
     calib_file: str | Path,
     joint_file: str | Path,
     invalid_file: str | Path | None = None,
-    faults: Faults | None = None,
+    record_errors: RecordErrorPolicy | None = None,
 ) -> AnnotationColumns:
     """Read the files of a split: one record for each hand that has a box, in an annotation first the right one.
 
@@ -129,20 +121,20 @@ def parse_assemblyhands(
         calib_file: `assemblyhands_<split>_ego_calib_v1-1.json`.
         joint_file: `assemblyhands_<split>_joint_3d_v1-1.json`.
         invalid_file: `invalid_<split>_ego.txt`, which the toolkit writes: `file_name,hand`, 0 is right and 1 left.
-        faults: What happens to faulty records; they raise by default.
+        record_errors: What happens to faulty records; they raise by default.
 
     Raises:
         ValueError: A file is cut short; a record is faulty: a key, image, sequence, frame or camera is missing, an id
             comes twice, a shape is wrong, a file name leaves the folder, or joints, camera, box or image size are no
             hand's (see `dfmamba.datasets.validation`); or the hands of the whole set are too small or too large.
     """
-    faults = faults or Faults()
+    record_errors = record_errors or RecordErrorPolicy()
     records = _Records(
         Path(data_file),
         Path(calib_file),
         Path(joint_file),
         Path(invalid_file) if invalid_file is not None else None,
-        faults,
+        record_errors,
     )
     rows: list[tuple] = []
     skipped: Counter[str] = Counter()
@@ -150,7 +142,7 @@ def parse_assemblyhands(
         try:
             annotation = records.read(number)
         except ValueError as error:
-            faults.add(error)
+            record_errors.add(error)
             continue
         for side, name in enumerate(SIDES):
             if annotation.boxes[name] is None:
@@ -160,7 +152,7 @@ def parse_assemblyhands(
             except Skip as reason:
                 skipped[str(reason)] += 1
             except ValueError as error:
-                faults.add(error)
+                record_errors.add(error)
     columns = _columns(rows, records)
     hands = Hands(lambda part: joints_in_camera(columns, part), columns["joint_valid"], ONE_HAND, ONE_HAND.roots)
     facts = [
@@ -168,10 +160,10 @@ def parse_assemblyhands(
         *hands.facts(records.joint_path, "world_coord", "mm", "joint behind the camera"),
         *_box_facts(records, columns),
     ]
-    sound = keep_sound(columns["annotation_id"], facts, faults, skipped)
+    sound = keep_sound(columns["annotation_id"], facts, record_errors, skipped)
     check_typical_reach(records.joint_path, hands.typical_reach_mm(sound), "mm")
     columns |= {name: columns[name][sound] for name in RECORD_COLUMNS}
-    return AnnotationColumns(columns, dict(skipped) | faults.skipped)
+    return AnnotationColumns(columns, dict(skipped) | record_errors.skipped)
 
 
 def _camera_facts(records: "_Records", columns: Mapping[str, NDArray]) -> list[Fact]:
@@ -224,22 +216,33 @@ class _Records:
     """Reads one annotation after the other; images, cameras and frames go into tables."""
 
     def __init__(
-        self, data_path: Path, calib_path: Path, joint_path: Path, invalid_path: Path | None, faults: Faults
+        self,
+        data_path: Path,
+        calib_path: Path,
+        joint_path: Path,
+        invalid_path: Path | None,
+        record_errors: RecordErrorPolicy,
     ) -> None:
         self.data_path, self.calib_path, self.joint_path = data_path, calib_path, joint_path
-        self.listed, self.annotations = read_coco(data_path, _shrink, faults)
+        self.listed, self.annotations = read_coco(data_path, _shrink, record_errors)
         self.numbers = list(self.annotations)
         self.calibration = get_key(calib_path, "-", read_json(calib_path, object_hook=_shrink), "calibration")
         self.joints = get_key(joint_path, "-", read_json(joint_path, object_hook=_shrink), "annotations")
         self.invalid = _read_invalid(invalid_path) if invalid_path is not None else set()
-        self.images, self.cameras, self.frames = RowTable(self._image), RowTable(self._camera), RowTable(self._frame)
+        self.images, self.cameras, self.frames = (
+            LookupTable(self._image),
+            LookupTable(self._camera),
+            LookupTable(self._frame),
+        )
 
     def read(self, record: int) -> Annotation:
         """Return an annotation, which is dropped from memory."""
         path, annotation = self.data_path, self.annotations.pop(record)
         boxes = get_key(path, record, annotation, "bbox")
         if not isinstance(boxes, dict) or not set(SIDES) <= set(boxes):
-            raise fault(path, record, "a 'bbox' {'right': [x0, y0, x1, y1] or null, 'left': likewise}", shorten(boxes))
+            raise record_error(
+                path, record, "a 'bbox' {'right': [x0, y0, x1, y1] or null, 'left': likewise}", shorten(boxes)
+            )
         flags = get_two_hands(path, record, annotation, "joint_valid") > 0
         return Annotation(
             record, self.images.row_of(record, get_integer(path, record, annotation, "image_id")), boxes, flags
@@ -275,7 +278,7 @@ class _Records:
         """Return id, file name, frame index, size, camera, frame, rotation and translation of an image."""
         path, image = self.data_path, self.listed.get(image_id)
         if image is None:
-            raise fault(path, record, f"an image with the id {image_id}", "none in 'images'")
+            raise record_error(path, record, f"an image with the id {image_id}", "none in 'images'")
         file_name = check_relative_path(path, record, get_text(path, record, image, "file_name"))
         size = get_integer(path, record, image, "width"), get_integer(path, record, image, "height")
         sequence, camera = (get_text(path, record, image, key) for key in ("seq_name", "camera"))
@@ -329,7 +332,9 @@ def _read_invalid(path: Path) -> set[tuple[str, int]]:
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         file_name, _, side = line.strip().rpartition(",")
         if not file_name or side not in ("0", "1"):
-            raise fault(path, f"(line {number})", "'file_name,hand' with 0 for right or 1 for left", repr(line[:200]))
+            raise record_error(
+                path, f"(line {number})", "'file_name,hand' with 0 for right or 1 for left", repr(line[:200])
+            )
         hands.add((check_relative_path(path, f"(line {number})", file_name), int(side)))
     return hands
 

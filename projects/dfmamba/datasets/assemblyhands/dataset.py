@@ -18,7 +18,7 @@ from dfmamba.datasets.assemblyhands.annotations import (
 from dfmamba.datasets.base import HandDataset
 from dfmamba.datasets.image_points import read_coco_points
 from dfmamba.datasets.sample import build_one_of_two
-from dfmamba.io.files import Faults
+from dfmamba.io.record_errors import RecordErrorPolicy
 from dfmamba.skeleton import TWO_HANDS, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
 
@@ -104,7 +104,7 @@ class AssemblyHandsDataset(HandDataset):
             "assemblyhands",
             PARSER_VERSION,
             [*sources, *([invalid] if invalid else [])],
-            lambda: parse_assemblyhands(*sources, invalid, Faults(self.faulty)),
+            lambda: parse_assemblyhands(*sources, invalid, RecordErrorPolicy(self.faulty)),
             {"invalid_file": bool(invalid)},
         )
         return np.arange(len(self.index.columns["annotation_id"])), dict(self.index.skipped)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from dfmamba.datasets.assemblyhands.annotations import frame_key, parse_assemblyhands
-from dfmamba.evaluation.scores import JointTable
-from dfmamba.io.files import require_parts
+from dfmamba.evaluation.protocol import JointTable
+from dfmamba.io.record_errors import require_parts
 from dfmamba.skeleton import SIDES, TWO_HANDS, hand_slice
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dfmamba.datasets.assemblyhands.results import camera_to_world
 from dfmamba.evaluation.metrics import HandMetric
-from dfmamba.evaluation.scores import JointTable
+from dfmamba.evaluation.protocol import JointTable
 from dfmamba.skeleton import TWO_HANDS
 
 

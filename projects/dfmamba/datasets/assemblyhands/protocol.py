@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dfmamba.evaluation.functional import area_under, average_errors, split_hands
-from dfmamba.evaluation.scores import (
+from dfmamba.evaluation.protocol import (
     Errors,
     JointTable,
     Protocol,
@@ -32,23 +32,23 @@ from dfmamba.skeleton import TWO_HANDS
 THRESHOLDS_MM = np.linspace(20, 50, 15)
 
 
-def score_assemblyhands(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike) -> Scores:
+def score_assemblyhands(pred: ArrayLike, gt: ArrayLike, valid: ArrayLike) -> Scores:
     """Return AssemblyHands' MPJPE (official toolkit) and S2DHand's errors and AUC over 20-50 mm at 15 points.
 
     MPJPE: root-relative, macro over the 42 joints: right and left joints have each their own mean, wrists included.
-    S2DHand pools right and left hands in 21 joints and scales each prediction by the truth's bone wrist-middle1; its
-    numbers are given with that scale ('bonescaled') and without.
+    S2DHand pools right and left hands in 21 joints and scales each prediction by the ground truth's bone wrist-middle1;
+    its numbers are given with that scale ('bonescaled') and without.
 
     Args:
         pred: (N, 42, 3) in mm in camera or world space: turning both the same way changes nothing. Or (N, 21, 3), hands
             whose side is not known: then there is no mean over 42 joints.
-        truth: As `pred`.
+        gt: As `pred`.
         valid: (N, 42) or (N, 21), the annotated joints of the sample's hands. A hand without a valid wrist does not
             count; the toolkit would measure from the mark [1, 1, 1] in its place.
     """
-    errors = root_relative_errors(pred, truth, valid)
+    errors = root_relative_errors(pred, gt, valid)
     plain = Errors(*map(split_hands, errors))
-    scaled = bone_scaled_errors(split_hands(pred), split_hands(truth), split_hands(valid))
+    scaled = bone_scaled_errors(split_hands(pred), split_hands(gt), split_hands(valid))
     curves = {
         "root-relative": pck(plain, THRESHOLDS_MM),
         "root-relative, bone-scaled (S2DHand)": pck(scaled, THRESHOLDS_MM),
@@ -56,7 +56,7 @@ def score_assemblyhands(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike) -> 
     plain_curve, scaled_curve = curves.values()
     official = {"MPJPE_rr_macro_mm": average_errors(*errors)} if errors.valid.shape[1] == TWO_HANDS.num_joints else {}
     metrics = official | {
-        "constant_pose_rr_macro_mm": average_errors(*constant_pose_errors(truth, valid)),
+        "constant_pose_rr_macro_mm": average_errors(*constant_pose_errors(gt, valid)),
         "MPJPE_rr_pooled_hands_mm": average_errors(*plain),
         "AUC_rr_20_50_mm": area_under(*plain_curve),
         "hands": count_rows(plain),
@@ -67,23 +67,23 @@ def score_assemblyhands(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike) -> 
     return Scores(metrics, curves, {"all": joint_details(errors)})
 
 
-def _score_tables(pred: JointTable, truth: JointTable) -> Scores:
-    """Score two tables; with `extrinsic` (N, 3, 4) of the truth in the camera's frame, else in that of the files.
+def _score_tables(pred: JointTable, gt: JointTable) -> Scores:
+    """Score two tables; in the camera's frame where the ground truth has `extrinsic` (N, 3, 4), else in the files'.
 
-    The constant pose is another one in the world's frame; all else is the same.
+    The constant-pose baseline is another one in the world's frame; all else is the same.
     """
-    joints, true_joints = pred.joints_mm, truth.joints_mm
-    if "extrinsic" in truth.fields:
-        rotation, translation = np.split(truth.fields["extrinsic"], [3], axis=2)
+    joints, true_joints = pred.joints_mm, gt.joints_mm
+    if "extrinsic" in gt.fields:
+        rotation, translation = np.split(gt.fields["extrinsic"], [3], axis=2)
         joints, true_joints = (
             move_rigidly(part, rotation, translation.transpose(0, 2, 1)) for part in (joints, true_joints)
         )
-    return score_assemblyhands(joints, true_joints, truth.valid)
+    return score_assemblyhands(joints, true_joints, gt.valid)
 
 
-def _score_frames(pred: JointTable, truth: JointTable) -> Scores:
+def _score_frames(pred: JointTable, gt: JointTable) -> Scores:
     """Score tables of frames, under names of their own."""
-    scores = _score_tables(pred, truth)
+    scores = _score_tables(pred, gt)
     return scores._replace(metrics={_of_frames(name): value for name, value in scores.metrics.items()})
 
 
@@ -103,21 +103,21 @@ IMAGES = Protocol(
         "(bonescaled)",
         "samples": "hands in camera images: a hand that four cameras see counts four times",
         "alignment": "rr: each hand's own wrist is subtracted; bonescaled: before, the prediction is scaled by the "
-        "truth's bone wrist-middle1",
+        "ground truth's bone wrist-middle1",
         "unit": "mm; AUC between 0 and 1",
         "averages": "macro: mean over 42 joints of per-joint means; pooled_hands and AUC: right and left in 21 joints",
         "wrists": "included, with error 0",
         "valid joints": "annotated, with an annotated wrist of the same hand; bonescaled: and middle1",
         "thresholds": "20-50 mm, 15 points, <=",
-        "constant pose": "rr macro error of the best constant pose of each side, fitted on the truth of the same "
-        "samples",
+        "constant-pose baseline": "rr macro error of the best constant pose of each side, fitted on the same samples' "
+        "ground truth",
     },
     title="AssemblyHands, root-relative, mm",
     table={
         "official, per camera image (42 joints)": {
             "MPJPE": "MPJPE_rr_macro_mm",
             "AUC 20-50": "",
-            "constant pose": "constant_pose_rr_macro_mm",
+            "constant-pose baseline": "constant_pose_rr_macro_mm",
             "hands": "hands",
         },
         "hands pooled (21 joints)": {

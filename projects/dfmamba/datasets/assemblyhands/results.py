@@ -26,12 +26,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dfmamba.evaluation.protocol import JointTable
 from dfmamba.evaluation.result_files import ResultFiles
-from dfmamba.evaluation.scores import JointTable
 from dfmamba.geometry import invert_rigid, move_rigidly
 from dfmamba.io.atomic import write_atomically
-from dfmamba.io.json_values import mask_of, numbers_of, read_json, shrink
-from dfmamba.io.text_lines import fault
+from dfmamba.io.json_files import read_json
+from dfmamba.io.json_values import mask_of, numbers_of, shrink
+from dfmamba.io.record_errors import place_error
 from dfmamba.skeleton import FROM_DEXYCB, NUM_HAND_JOINTS, TWO_HANDS
 
 NOT_PREDICTED = (0, -1, 1)
@@ -56,11 +57,11 @@ def read_assemblyhands_json(path: str | Path, *, by_camera: bool = False) -> Joi
     content = read_json(path, object_hook=_shrink)
     recordings = content.get("annotations") if isinstance(content, dict) else None
     if not isinstance(recordings, dict):
-        raise fault(path, "-", "a dictionary 'annotations' of recordings", type(recordings).__name__)
+        raise place_error(path, "-", "a dictionary 'annotations' of recordings", type(recordings).__name__)
     pairs = any("+" in name for name in recordings)
     entries = list(_read_camera_pairs(path, recordings) if pairs else _read_frames(path, recordings, by_camera))
     if not entries:
-        raise fault(path, "-", "at least one frame", "none")
+        raise place_error(path, "-", "at least one frame", "none")
     ids, cameras, joints, valid = zip(*entries, strict=True)
     fields = {"camera": np.array(cameras)} if any(cameras) else {}
     return JointTable(list(ids), np.array(joints), np.array(valid), fields, source=str(path))
@@ -83,7 +84,7 @@ def _read_frames(path: Path, recordings: dict[str, Any], by_camera: bool) -> Ite
     ]
     for place, entry in frames:
         if not isinstance(entry, dict) or "world_coord" not in entry:
-            raise fault(path, place, "a dictionary with 'world_coord'", str(entry)[:100])
+            raise place_error(path, place, "a dictionary with 'world_coord'", str(entry)[:100])
     if by_camera and any("cameras" in entry for _, entry in frames):
         for place, entry in frames:
             cameras = _dictionary(path, place, entry.get("cameras", {}), "'cameras'")
@@ -112,7 +113,7 @@ def _read_camera_pairs(path: Path, pairs: dict[str, Any]) -> Iterator[Entry]:
 
 def _dictionary(path: Path, place: str, value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise fault(path, place, f"a dictionary of {what}", type(value).__name__)
+        raise place_error(path, place, f"a dictionary of {what}", type(value).__name__)
     return value
 
 

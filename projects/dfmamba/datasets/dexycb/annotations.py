@@ -20,7 +20,8 @@ from dfmamba.datasets.dexycb.calibration import intrinsics_file, read_intrinsics
 from dfmamba.datasets.dexycb.recordings import Recording, Selection, count_empty, read_recordings
 from dfmamba.datasets.validation import Hands, Skip, box_fact, check_typical_reach, in_float32, keep_sound
 from dfmamba.geometry import metres_to_mm, tight_box
-from dfmamba.io.files import Faults, fault, get_array, get_key, read_npz
+from dfmamba.io.files import get_array, get_key, read_npz
+from dfmamba.io.record_errors import RecordErrorPolicy, record_error
 from dfmamba.skeleton import FROM_DEXYCB, NUM_HAND_JOINTS, ONE_HAND
 
 PARSER_VERSION = 2  # another number makes old indices useless
@@ -110,7 +111,11 @@ def camera_major_ids(first_image_id: int, camera: int, num_frames: int, frames: 
 
 
 def parse_dexycb(
-    root: str | Path, selection: Selection, box: str = "joints", faults: Faults | None = None, workers: int = 1
+    root: str | Path,
+    selection: Selection,
+    box: str = "joints",
+    record_errors: RecordErrorPolicy | None = None,
+    workers: int = 1,
 ) -> AnnotationColumns:
     """Read the label files of a part of the set, one record for each image with a hand, in the order of image ids.
 
@@ -124,8 +129,8 @@ def parse_dexycb(
         selection: Which part.
         box: 'joints': 1.2 times the tight box of `joint_2d`; it may leave the image. 'segmentation': the tight box of
             the hand's pixels in `seg`, as in the toolkit's COCO files; images without any are left out.
-        faults: What happens to faulty label files; they raise by default. A faulty `meta.yml` or intrinsics file always
-            raises: without a recording's number of frames the image ids after it would be wrong.
+        record_errors: What happens to faulty label files; they raise by default. A faulty `meta.yml` or intrinsics file
+            always raises: without a recording's number of frames the image ids after it would be wrong.
         workers: Number of processes that read label files.
 
     Raises:
@@ -135,7 +140,7 @@ def parse_dexycb(
             holds objects; a shape is wrong; joints or box are no hand's (see `dfmamba.datasets.validation`); or the
             hands of the whole set are too small or too large.
     """
-    root, faults = Path(root), faults or Faults()
+    root, record_errors = Path(root), record_errors or RecordErrorPolicy()
     if box not in BOXES:
         raise ValueError(f"box: expected one of {BOXES}, got {box!r}")
     if workers < 1:
@@ -153,17 +158,19 @@ def parse_dexycb(
     for number, labels in enumerate(_read_views(views, workers)):
         sequence, camera = divmod(number, len(selection.serials))
         for error in labels.errors:
-            faults.add(error)
+            record_errors.add(error)
         skipped += labels.skipped
         part = _rows_of(labels, recordings[sequence], sequence, camera)
-        sound, reach = _check(views[number].folder, part, faults, skipped)
+        sound, reach = _check(views[number].folder, part, record_errors, skipped)
         rows.append(Rows._make(column[sound] for column in part))
         reach_mm.append(reach)
     check_typical_reach(root, np.concatenate(reach_mm), "m")
     columns = {name: np.concatenate([getattr(part, name) for part in rows]) for name in Rows._fields}
     if empty := count_empty(recordings, selection):
         skipped[EMPTY_RECORDING] = empty
-    return AnnotationColumns(columns | _side_tables(recordings, selection, cameras), dict(skipped) | faults.skipped)
+    return AnnotationColumns(
+        columns | _side_tables(recordings, selection, cameras), dict(skipped) | record_errors.skipped
+    )
 
 
 def _rows_of(labels: Labels, recording: Recording, sequence: int, camera: int) -> Rows:
@@ -180,7 +187,7 @@ def _rows_of(labels: Labels, recording: Recording, sequence: int, camera: int) -
 
 
 def _check(
-    folder: Path, rows: Rows, faults: Faults, skipped: Counter[str]
+    folder: Path, rows: Rows, record_errors: RecordErrorPolicy, skipped: Counter[str]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """Return which rows (n,) of a view are sound, and the reach of their hands in mm."""
 
@@ -190,7 +197,7 @@ def _check(
     joints = rows.joints_cam_mm
     hands = Hands(lambda part: joints[part], np.ones(joints.shape[:2], dtype=bool), ONE_HAND, ONE_HAND.roots)
     facts = [*hands.facts(path_of, "joint_3d", "m"), box_fact(path_of, rows.bbox_xywh)]
-    sound = keep_sound(rows.frame_idx, facts, faults, skipped)
+    sound = keep_sound(rows.frame_idx, facts, record_errors, skipped)
     return sound, hands.typical_reach_mm(sound)
 
 
@@ -230,7 +237,7 @@ def read_view(view: View) -> Labels:
     there = {path.name for path in view.folder.glob("labels_*.npz")}
     if len(there) > view.num_frames:
         labels.errors.append(
-            fault(
+            record_error(
                 view.folder.parent / "meta.yml",
                 "-",
                 f"'num_frames' label files in {view.folder.name}, which are {view.num_frames}",
@@ -270,7 +277,7 @@ def _read_label(path: Path, frame: int, box: str) -> tuple[NDArray, NDArray]:
     else:
         segmentation = get_key(path, frame, arrays, "seg")
         if segmentation.ndim != 2 or segmentation.dtype.kind not in "ui":
-            raise fault(
+            raise record_error(
                 path, frame, "'seg' (480, 640) of whole numbers", f"{segmentation.dtype} of shape {segmentation.shape}"
             )
         box_xywh = box_of_hand_pixels(segmentation)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from dfmamba.datasets.validation import Fact, camera_facts, keep_sound, pose_facts
 from dfmamba.geometry import metres_to_mm
-from dfmamba.io.files import Faults, get_array, get_key, read_yaml
+from dfmamba.io.files import get_array, get_key, read_yaml
+from dfmamba.io.record_errors import RecordErrorPolicy
 
 
 def intrinsics_path(root: Path, serial: str) -> Path:
@@ -48,7 +49,7 @@ def read_intrinsics(path: Path) -> tuple[NDArray, NDArray]:
 
 def _require(record: str, facts: Sequence[Fact]) -> None:
     """Raise the error of a fact about one camera that does not hold."""
-    keep_sound([record], facts, Faults("raise"), Counter())
+    keep_sound([record], facts, RecordErrorPolicy("raise"), Counter())
 
 
 def read_extrinsics(path: Path, serial: str) -> tuple[NDArray, NDArray]:

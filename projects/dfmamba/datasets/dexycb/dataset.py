@@ -25,7 +25,8 @@ from dfmamba.datasets.dexycb.recordings import Selection, list_meta_files
 from dfmamba.datasets.dexycb.splits import SEQUENCES_PER_SUBJECT, SERIALS, SUBJECTS, get_split
 from dfmamba.datasets.sample import build_sample
 from dfmamba.geometry import xywh_to_xyxy
-from dfmamba.io.files import Faults, read_npz
+from dfmamba.io.files import read_npz
+from dfmamba.io.record_errors import RecordErrorPolicy
 from dfmamba.skeleton import ONE_HAND, SIDES, WRIST, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
 
@@ -123,7 +124,7 @@ class DexYCBDataset(HandDataset):
             "dexycb",
             PARSER_VERSION,
             sources,
-            lambda: parse_dexycb(root, self.selection, self.box, Faults(self.faulty), self.index_workers),
+            lambda: parse_dexycb(root, self.selection, self.box, RecordErrorPolicy(self.faulty), self.index_workers),
             {"box": self.box, "recordings": sha256(names.encode()).hexdigest()}
             | {name: repr(value) for name, value in self.selection._asdict().items()},
         )

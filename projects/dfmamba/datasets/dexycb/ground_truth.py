@@ -7,7 +7,7 @@ import numpy as np
 from dfmamba.datasets.dexycb.annotations import parse_dexycb
 from dfmamba.datasets.dexycb.recordings import Selection
 from dfmamba.datasets.dexycb.splits import SERIALS, SUBJECTS, get_split
-from dfmamba.evaluation.scores import JointTable
+from dfmamba.evaluation.protocol import JointTable
 from dfmamba.skeleton import ONE_HAND
 
 

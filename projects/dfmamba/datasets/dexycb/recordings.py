@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dfmamba.datasets.dexycb.splits import SEQUENCES_PER_SUBJECT, SUBJECTS
-from dfmamba.io.files import fault, get_integer, get_key, read_yaml, shorten
+from dfmamba.io.files import get_integer, get_key, read_yaml, shorten
+from dfmamba.io.record_errors import record_error
 from dfmamba.skeleton import SIDES
 
 MAX_FRAMES = 10_000  # of a recording; the official ones have about 72
@@ -113,7 +114,7 @@ def read_recordings(root: Path, selection: Selection) -> list[Recording]:
         _check_serials(path, get_key(path, "-", meta, "serials"), selection.serials)
         num_frames = get_integer(path, "-", meta, "num_frames")
         if not 0 < num_frames <= MAX_FRAMES:
-            raise fault(path, "-", f"a 'num_frames' from 1 to {MAX_FRAMES}", num_frames)
+            raise record_error(path, "-", f"a 'num_frames' from 1 to {MAX_FRAMES}", num_frames)
         recordings.append(
             Recording(
                 name=f"{subject}/{path.parent.name}",
@@ -141,7 +142,7 @@ def side_of_mano(path: Path, mano_sides: object) -> int:
         ValueError: It is no such list.
     """
     if not isinstance(mano_sides, (list, tuple)) or len(mano_sides) != 1 or mano_sides[0] not in SIDES:
-        raise fault(path, "-", f"'mano_sides', a list with one of {SIDES}", shorten(mano_sides))
+        raise record_error(path, "-", f"'mano_sides', a list with one of {SIDES}", shorten(mano_sides))
     return SIDES.index(mano_sides[0])
 
 
@@ -151,4 +152,4 @@ def _check_serials(path: Path, serials: object, wanted: Sequence[str]) -> None:
     there = {str(serial) for serial in listed if isinstance(serial, (str, int))}
     missing = [serial for serial in wanted if serial not in there]
     if missing:
-        raise fault(path, "-", f"the cameras {missing} among 'serials'", shorten(serials))
+        raise record_error(path, "-", f"the cameras {missing} among 'serials'", shorten(serials))

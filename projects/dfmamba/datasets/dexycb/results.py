@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from dfmamba.evaluation.protocol import JointTable
 from dfmamba.evaluation.result_files import ResultFiles
-from dfmamba.evaluation.scores import JointTable
-from dfmamba.io.text_lines import check_unique, fault, parse_numbers, read_lines
+from dfmamba.io.record_errors import place_error
+from dfmamba.io.text_lines import check_unique, parse_numbers, read_lines
 from dfmamba.skeleton import FROM_DEXYCB, ONE_HAND, inverse
 
 NUMBERS = 1 + 3 * ONE_HAND.num_joints
@@ -35,7 +36,7 @@ def read_dexycb_text(path: str | Path, root_relative: bool = False) -> JointTabl
         numbers = parse_numbers(path, line, text.split(","), NUMBERS)
         image_id = int(numbers[0])
         if image_id != numbers[0] or image_id < 0:
-            raise fault(path, f"line {line}", "a whole number, 0 or more, as image id", numbers[0])
+            raise place_error(path, f"line {line}", "a whole number, 0 or more, as image id", numbers[0])
         check_unique(path, f"line {line}", image_id, image_ids)
         if not (numbers[1:] == -1).all():
             kept.append(image_id)

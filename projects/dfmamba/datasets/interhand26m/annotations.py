@@ -32,8 +32,9 @@ from dfmamba.datasets.validation import (
     side_fact,
 )
 from dfmamba.geometry import world_to_camera
-from dfmamba.io.files import MAX_NAME_LENGTH, Faults, check_relative_path, fault, get_array, get_key
+from dfmamba.io.files import MAX_NAME_LENGTH, check_relative_path, get_array, get_key
 from dfmamba.io.json_records import RecordDecoder, decode_entry, read_json_as
+from dfmamba.io.record_errors import RecordErrorPolicy, record_error
 from dfmamba.skeleton import NUM_HAND_JOINTS, TWO_HANDS
 
 PARSER_VERSION = 3  # another number makes old indices useless
@@ -90,7 +91,7 @@ def parse_interhand26m(
     data_file: str | Path,
     camera_file: str | Path,
     joint_file: str | Path,
-    faults: Faults | None = None,
+    record_errors: RecordErrorPolicy | None = None,
     *,
     keep_unannotated: bool = False,
 ) -> AnnotationColumns:
@@ -103,7 +104,7 @@ def parse_interhand26m(
         data_file: `InterHand2.6M_<split>_data.json`.
         camera_file: `InterHand2.6M_<split>_camera.json`.
         joint_file: `InterHand2.6M_<split>_joint_3d.json`.
-        faults: What happens to faulty records; an error by default.
+        record_errors: What happens to faulty records; an error by default.
         keep_unannotated: Keep the records without any valid joint or root, with no valid joint, as the official loader
             does: the handedness accuracy counts them. Those without a usable box are left out and counted.
 
@@ -113,12 +114,12 @@ def parse_interhand26m(
             leads out of the folder, or the joints, camera, box or image size are no hand's (see
             `dfmamba.datasets.validation`); or the hands of the whole set are too small or too large.
     """
-    faults = faults or Faults()
+    record_errors = record_errors or RecordErrorPolicy()
     data_path, camera_path, joint_path = Path(data_file), Path(camera_file), Path(joint_file)
     data = read_json_as(data_path, _Data)
     sequences, cameras = _Names(), _Names()
-    images = _read_images(data_path, data.images, sequences, cameras, faults)
-    columns = _read_annotations(data_path, data.annotations, faults)
+    images = _read_images(data_path, data.images, sequences, cameras, record_errors)
+    columns = _read_annotations(data_path, data.annotations, record_errors)
     del data
     skipped: Counter[str] = Counter()
     if not keep_unannotated:
@@ -126,9 +127,9 @@ def parse_interhand26m(
     columns["joint_valid"] = columns["joint_valid"] & columns["joint_valid"][:, list(TWO_HANDS.root_of_joint)]
     if not keep_unannotated:
         columns = _drop(columns, np.any(columns["joint_valid"], axis=1), skipped, "root invalid")
-    columns = _join_images(data_path, columns, images, faults)
-    columns, side_tables = _join_cameras(camera_path, columns, list(cameras.numbers), faults)
-    columns, side_tables["world_mm"] = _join_frames(joint_path, columns, faults)
+    columns = _join_images(data_path, columns, images, record_errors)
+    columns, side_tables = _join_cameras(camera_path, columns, list(cameras.numbers), record_errors)
+    columns, side_tables["world_mm"] = _join_frames(joint_path, columns, record_errors)
     hands = Hands(
         lambda rows: joints_in_camera(columns | side_tables, rows), columns["joint_valid"], TWO_HANDS, TWO_HANDS.roots
     )
@@ -139,12 +140,12 @@ def parse_interhand26m(
         *_facts(data_path, camera_path, columns, side_tables),
         *(replace(fact, holds=fact.holds | ~annotated) for fact in hands.facts(joint_path, "world_coord", "mm")),
     ]
-    sound = keep_sound(columns["annotation_id"], facts, faults, skipped)
+    sound = keep_sound(columns["annotation_id"], facts, record_errors, skipped)
     check_typical_reach(joint_path, hands.typical_reach_mm(sound), "mm")
     columns = _keep(columns, sound)
     del columns["capture"]  # that of the camera's row
     side_tables["sequence_name"] = _bytes(list(sequences.numbers))
-    return AnnotationColumns(columns | side_tables, dict(skipped) | faults.skipped)
+    return AnnotationColumns(columns | side_tables, dict(skipped) | record_errors.skipped)
 
 
 def _facts(data_path: Path, camera_path: Path, columns: Columns, side_tables: Columns) -> list[Fact]:
@@ -154,7 +155,7 @@ def _facts(data_path: Path, camera_path: Path, columns: Columns, side_tables: Co
         return f"for the camera {side_tables['camera_name'][row].decode()!r}"
 
     cameras = [
-        *pose_facts(camera_path, side_tables["rotation"], side_tables["centre_mm"], name_of),
+        *pose_facts(camera_path, side_tables["rotation"], side_tables["center_mm"], name_of),
         *camera_facts(camera_path, side_tables["focal_px"], side_tables["principal_point_px"], name_of),
     ]
     side = side_fact(data_path, columns["hand_type"], columns["joint_valid"])
@@ -167,7 +168,12 @@ def _facts(data_path: Path, camera_path: Path, columns: Columns, side_tables: Co
 
 
 def _decode(
-    path: Path, what: str, type_: type, raws: Sequence[msgspec.Raw], faults: Faults, check: Callable[[Any], Any]
+    path: Path,
+    what: str,
+    type_: type,
+    raws: Sequence[msgspec.Raw],
+    record_errors: RecordErrorPolicy,
+    check: Callable[[Any], Any],
 ) -> Iterator[list]:
     """Yield lists of `CHUNK` objects; `check` gives what is kept of an object, or raises a ValueError."""
     decoder = RecordDecoder(path, what, msgspec.json.Decoder(type_, strict=False))
@@ -176,7 +182,7 @@ def _decode(
         try:
             chunk.append(check(decoder.decode(number, raw)))
         except ValueError as error:
-            faults.add(error)
+            record_errors.add(error)
         if len(chunk) == CHUNK:
             yield chunk
             chunk = []
@@ -184,7 +190,7 @@ def _decode(
 
 
 def _read_images(
-    path: Path, raws: Sequence[msgspec.Raw], sequences: _Names, cameras: _Names, faults: Faults
+    path: Path, raws: Sequence[msgspec.Raw], sequences: _Names, cameras: _Names, record_errors: RecordErrorPolicy
 ) -> Columns:
     """Read the images."""
 
@@ -203,12 +209,12 @@ def _read_images(
             "camera": np.array([cameras.number_of(str(image.camera)) for image in images], dtype=np.int32),
             "image_size": np.array([(image.width, image.height) for image in images], dtype=np.int32).reshape(-1, 2),
         }
-        for images in _decode(path, "an image", _Image, raws, faults, check)
+        for images in _decode(path, "an image", _Image, raws, record_errors, check)
     ]
-    return _keep_first(path, _concatenate(chunks), "image_id", faults)
+    return _keep_first(path, _concatenate(chunks), "image_id", record_errors)
 
 
-def _read_annotations(path: Path, raws: Sequence[msgspec.Raw], faults: Faults) -> Columns:
+def _read_annotations(path: Path, raws: Sequence[msgspec.Raw], record_errors: RecordErrorPolicy) -> Columns:
     """Read the annotations, in their order."""
     read_flags = lru_cache(maxsize=2**14)(_read_flags)  # few different texts make up most records
 
@@ -216,8 +222,8 @@ def _read_annotations(path: Path, raws: Sequence[msgspec.Raw], faults: Faults) -
         try:
             return annotation, read_flags(bytes(annotation.joint_valid))
         except (TypeError, ValueError) as error:
-            raise fault(
-                path, annotation.id, f"{TWO_HANDS.num_joints} numbers for 'joint_valid'", f"a fault: {error}"
+            raise record_error(
+                path, annotation.id, f"{TWO_HANDS.num_joints} numbers for 'joint_valid'", f"an error: {error}"
             ) from error
 
     chunks: list[Columns] = [
@@ -233,9 +239,9 @@ def _read_annotations(path: Path, raws: Sequence[msgspec.Raw], faults: Faults) -
             ),
             "hand_type_valid": np.array([annotation.hand_type_valid > 0 for annotation, _ in chunk], dtype=np.bool_),
         }
-        for chunk in _decode(path, "an annotation", _Annotation, raws, faults, check)
+        for chunk in _decode(path, "an annotation", _Annotation, raws, record_errors, check)
     ]
-    return _keep_first(path, _concatenate(chunks), "annotation_id", faults)
+    return _keep_first(path, _concatenate(chunks), "annotation_id", record_errors)
 
 
 def _read_flags(text: bytes) -> bytes:
@@ -268,21 +274,21 @@ def _drop(columns: Columns, good: NDArray[np.bool_], skipped: Counter[str], reas
 
 
 def _drop_faulty(
-    columns: Columns, good: NDArray[np.bool_], faults: Faults, describe: Callable[[int], ValueError]
+    columns: Columns, good: NDArray[np.bool_], record_errors: RecordErrorPolicy, describe: Callable[[int], ValueError]
 ) -> Columns:
-    """Keep only the good records (N,); the others are faults, which `describe` names by row."""
+    """Keep only the good records (N,); the others are record_errors, which `describe` names by row."""
     for row in np.flatnonzero(~good).tolist():
-        faults.add(describe(row))
+        record_errors.add(describe(row))
     return _keep(columns, good)
 
 
-def _keep_first(path: Path, columns: Columns, key: str, faults: Faults) -> Columns:
+def _keep_first(path: Path, columns: Columns, key: str, record_errors: RecordErrorPolicy) -> Columns:
     """Keep only the first record of each id."""
     ids = columns[key]
-    return _keep(columns, keep_sound(ids, [first_of_each(path, key, ids)], faults, Counter()))
+    return _keep(columns, keep_sound(ids, [first_of_each(path, key, ids)], record_errors, Counter()))
 
 
-def _join_images(path: Path, columns: Columns, images: Columns, faults: Faults) -> Columns:
+def _join_images(path: Path, columns: Columns, images: Columns, record_errors: RecordErrorPolicy) -> Columns:
     """Add the columns of the images to the annotations."""
     order = np.argsort(images["image_id"])
     known, wanted = images["image_id"][order], columns["image_id"]
@@ -293,8 +299,8 @@ def _join_images(path: Path, columns: Columns, images: Columns, faults: Faults) 
     columns = _drop_faulty(
         columns,
         found,
-        faults,
-        lambda row: fault(
+        record_errors,
+        lambda row: record_error(
             path, columns["annotation_id"][row], f"an image with the id {wanted[row]}", "none in 'images'"
         ),
     )
@@ -302,7 +308,10 @@ def _join_images(path: Path, columns: Columns, images: Columns, faults: Faults) 
 
 
 def _join_side_table(
-    columns: Columns, second: NDArray[np.integer], read_row: Callable[[int, int, int], tuple], faults: Faults
+    columns: Columns,
+    second: NDArray[np.integer],
+    read_row: Callable[[int, int, int], tuple],
+    record_errors: RecordErrorPolicy,
 ) -> tuple[Columns, NDArray[np.int32], list[tuple]]:
     """Make one row of a side table for each pair of `capture` and `second` (N,).
 
@@ -311,7 +320,7 @@ def _join_side_table(
         second: The other part of the key, not negative.
         read_row: Makes the row of a record's id, a capture and the other part; or raises a ValueError, which drops all
             records of this pair.
-        faults: What happens to these.
+        record_errors: What happens to these.
 
     Returns:
         The columns of the records that are left, their rows in the side table, and the side table.
@@ -329,10 +338,12 @@ def _join_side_table(
         except ValueError as error:
             errors[number] = error
     row = row_of_key[key_of]
-    return _drop_faulty(columns, row >= 0, faults, lambda at: errors[key_of[at]]), row[row >= 0], rows
+    return _drop_faulty(columns, row >= 0, record_errors, lambda at: errors[key_of[at]]), row[row >= 0], rows
 
 
-def _join_cameras(path: Path, columns: Columns, names: list[str], faults: Faults) -> tuple[Columns, Columns]:
+def _join_cameras(
+    path: Path, columns: Columns, names: list[str], record_errors: RecordErrorPolicy
+) -> tuple[Columns, Columns]:
     """Turn `camera` into the row of a side table, which is the second value."""
     captures = read_json_as(path, dict[str, Any])
 
@@ -344,19 +355,19 @@ def _join_cameras(path: Path, columns: Columns, names: list[str], faults: Faults
             row.append(get_array(path, record, table, names[number], shape, f"an entry in {name!r} for the camera"))
         return names[number].encode(), capture, *row
 
-    columns, row, rows = _join_side_table(columns, columns["camera"], read_row, faults)
-    name, capture, rotation, centre, focal, principal_point = zip(*rows, strict=True) if rows else ((),) * 6
+    columns, row, rows = _join_side_table(columns, columns["camera"], read_row, record_errors)
+    name, capture, rotation, center, focal, principal_point = zip(*rows, strict=True) if rows else ((),) * 6
     return columns | {"camera": row}, {
         "camera_name": np.array(name, dtype=np.bytes_),
         "capture": np.array(capture, dtype=np.int32),
         "rotation": np.array(rotation, dtype=np.float64).reshape(-1, 3, 3),
-        "centre_mm": np.array(centre, dtype=np.float64).reshape(-1, 3),
+        "center_mm": np.array(center, dtype=np.float64).reshape(-1, 3),
         "focal_px": np.array(focal, dtype=np.float64).reshape(-1, 2),
         "principal_point_px": np.array(principal_point, dtype=np.float64).reshape(-1, 2),
     }
 
 
-def _join_frames(path: Path, columns: Columns, faults: Faults) -> tuple[Columns, NDArray[np.float32]]:
+def _join_frames(path: Path, columns: Columns, record_errors: RecordErrorPolicy) -> tuple[Columns, NDArray[np.float32]]:
     """Add the column `frame`; the second value is the world coordinates (frames, 42, 3) that it refers to, in mm."""
     captures = read_json_as(path, dict[str, dict[str, msgspec.Raw]])
 
@@ -367,7 +378,7 @@ def _join_frames(path: Path, columns: Columns, faults: Faults) -> tuple[Columns,
         entry = decode_entry(path, record, text, f"a frame {frame}")
         return (get_two_hands(path, record, entry, "world_coord", 3).astype(np.float32),)
 
-    columns, row, rows = _join_side_table(columns, columns["frame_idx"], read_row, faults)
+    columns, row, rows = _join_side_table(columns, columns["frame_idx"], read_row, record_errors)
     world_mm = np.array([world for (world,) in rows], dtype=np.float32).reshape(-1, TWO_HANDS.num_joints, 3)
     return columns | {"frame": row}, world_mm
 
@@ -378,5 +389,5 @@ def joints_in_camera(columns: Mapping[str, NDArray], rows: int | slice) -> NDArr
     return world_to_camera(
         columns["world_mm"][columns["frame"][rows]],
         columns["rotation"][camera],
-        columns["centre_mm"][camera][..., None, :],
+        columns["center_mm"][camera][..., None, :],
     )

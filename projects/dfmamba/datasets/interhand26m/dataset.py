@@ -15,7 +15,7 @@ from dfmamba.datasets.interhand26m.rootnet import PARSER_VERSION as ROOTNET_PARS
 from dfmamba.datasets.interhand26m.rootnet import parse_rootnet
 from dfmamba.datasets.sample import build_sample
 from dfmamba.geometry import xywh_to_xyxy
-from dfmamba.io.files import Faults
+from dfmamba.io.record_errors import RecordErrorPolicy
 from dfmamba.skeleton import TWO_HANDS, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
 
@@ -106,7 +106,9 @@ class InterHand26MDataset(HandDataset):
             "interhand26m",
             PARSER_VERSION,
             sources,
-            lambda: parse_interhand26m(*sources, Faults(self.faulty), keep_unannotated=self.keep_unannotated),
+            lambda: parse_interhand26m(
+                *sources, RecordErrorPolicy(self.faulty), keep_unannotated=self.keep_unannotated
+            ),
             {"keep_unannotated": True} if self.keep_unannotated else {},
         )
         wanted = np.array([HAND_TYPES[name] for name in self.hand_types])
@@ -123,7 +125,10 @@ class InterHand26MDataset(HandDataset):
     def _open_rootnet(self, path: Path, annotation_id: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Open RootNet's boxes and root depths; return which annotations have them, (N,)."""
         index = self.rootnet = self.open_index(
-            "interhand26m-rootnet", ROOTNET_PARSER_VERSION, [path], lambda: parse_rootnet(path, Faults(self.faulty))
+            "interhand26m-rootnet",
+            ROOTNET_PARSER_VERSION,
+            [path],
+            lambda: parse_rootnet(path, RecordErrorPolicy(self.faulty)),
         )
         known, wanted = index.columns["annotation_id"], annotation_id
         self.rootnet_row = np.searchsorted(known, wanted).clip(max=max(len(known) - 1, 0))

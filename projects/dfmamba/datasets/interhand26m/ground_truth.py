@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from dfmamba.datasets.interhand26m.annotations import joints_in_camera, parse_interhand26m
-from dfmamba.evaluation.scores import JointTable
-from dfmamba.io.files import require_parts
+from dfmamba.evaluation.protocol import JointTable
+from dfmamba.io.record_errors import require_parts
 
 
 def read_interhand26m_gt(data_file: str | Path) -> JointTable:

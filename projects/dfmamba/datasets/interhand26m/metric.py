@@ -39,15 +39,15 @@ class InterHandMPJPE(HandMetric):
 
     def read_fields(self, sample: Mapping) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
         """Return the labelled hands; the predicted wrists and hands where there are any."""
-        truth = {"hand_type": self.array(sample, "hand_type", (2,)) > 0}
+        gt = {"hand_type": self.array(sample, "hand_type", (2,)) > 0}
         if "hand_type_valid" in sample:
-            truth["hand_type_valid"] = self.array(sample, "hand_type_valid", (1,))[0] > 0
+            gt["hand_type_valid"] = self.array(sample, "hand_type_valid", (1,))[0] > 0
         pred: dict[str, NDArray] = {}
         if "rel_root_depth" in sample["pred_instances"]:
             pred["roots_mm"] = self._lift_wrists(sample)
         if "hand_type" in sample["pred_instances"]:
             pred["handedness"] = self.array(sample["pred_instances"], "hand_type", (2,))
-        return truth, pred
+        return gt, pred
 
     def _lift_wrists(self, sample: Mapping) -> NDArray[np.floating]:
         """Return right and left wrist in camera space, (2, 3), for MRRPE."""

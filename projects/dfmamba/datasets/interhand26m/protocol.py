@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dfmamba.evaluation.functional import average_errors, handedness_accuracy, mrrpe, require_roots
-from dfmamba.evaluation.scores import (
+from dfmamba.evaluation.protocol import (
     Errors,
     JointTable,
     Protocol,
@@ -26,7 +26,7 @@ SUBSETS = ("single", "two", "all")
 CURVE_THRESHOLDS_MM = np.linspace(0, 50, 100)
 
 
-def score_interhand26m(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike, hand_type: ArrayLike) -> Scores:
+def score_interhand26m(pred: ArrayLike, gt: ArrayLike, valid: ArrayLike, hand_type: ArrayLike) -> Scores:
     """Return InterHand2.6M's MPJPE for single hands, two hands and all (InterNet, A2J-Transformer).
 
     Root-relative, macro: the mean over the 42 joints of each joint's mean over samples; the wrists are included with
@@ -37,17 +37,17 @@ def score_interhand26m(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike, hand
 
     Args:
         pred: (N, 42, 3) in mm in camera space, each hand lifted with the depth of its root.
-        truth: (N, 42, 3).
+        gt: (N, 42, 3).
         valid: (N, 42), as annotated; a hand without a valid wrist does not count.
         hand_type: (N, 2), whether a right and a left hand are labelled.
     """
-    errors = root_relative_errors(pred, truth, valid)
+    errors = root_relative_errors(pred, gt, valid)
     two = (np.asarray(hand_type) > 0).all(axis=1)
     metrics: dict[str, float] = {}
     details = {}
     for subset, members in zip(SUBSETS, (~two, two, np.ones_like(two)), strict=True):
         part = Errors(errors.values_mm[members], errors.valid[members])
-        constant = constant_pose_errors(np.asarray(truth)[members], part.valid)
+        constant = constant_pose_errors(np.asarray(gt)[members], part.valid)
         metrics |= {
             f"MPJPE_rr_macro_{subset}_mm": average_errors(*part, average="macro"),
             f"MPJPE_rr_micro_{subset}_mm": average_errors(*part, average="micro"),
@@ -81,44 +81,42 @@ def lift_wrists(
     return back_project(wrists[:, :2], depth, focal, principal_point)
 
 
-def relative_root_error(pred_roots: ArrayLike, truth: ArrayLike, valid: ArrayLike, hand_type: ArrayLike) -> float:
+def relative_root_error(pred_roots: ArrayLike, gt: ArrayLike, valid: ArrayLike, hand_type: ArrayLike) -> float:
     """Return MRRPE in mm over the samples with two labelled hands whose wrists are both valid.
 
     Args:
         pred_roots: (N, 2, 3), right and left wrist in camera space, see `lift_wrists`.
-        truth: (N, 42, 3).
+        gt: (N, 42, 3).
         valid: (N, 42).
         hand_type: (N, 2).
     """
     pred_roots, roots = np.asarray(pred_roots), list(TWO_HANDS.roots)
     counted = (np.asarray(hand_type) > 0).all(axis=1) & np.asarray(valid, dtype=bool)[:, roots].all(axis=1)
-    right, left = (np.asarray(truth)[:, root] for root in roots)
+    right, left = (np.asarray(gt)[:, root] for root in roots)
     return mrrpe(pred_roots[:, RIGHT], pred_roots[:, LEFT], right, left, counted)
 
 
-def _handedness(pred: JointTable, truth: JointTable) -> dict[str, float]:
-    """Return the accuracy over the annotated samples, and the official one where the truth has every record."""
-    probabilities, hand_type = pred.fields["handedness"], truth.fields["hand_type"]
-    counted = np.asarray(truth.fields.get("hand_type_valid", np.ones(len(truth.ids), dtype=bool))) > 0
-    annotated = require_roots(truth.valid, TWO_HANDS.root_of_joint).any(axis=1)
+def _handedness(pred: JointTable, gt: JointTable) -> dict[str, float]:
+    """Return the accuracy over the annotated samples, and the official one where the ground truth has every record."""
+    probabilities, hand_type = pred.fields["handedness"], gt.fields["hand_type"]
+    counted = np.asarray(gt.fields.get("hand_type_valid", np.ones(len(gt.ids), dtype=bool))) > 0
+    annotated = require_roots(gt.valid, TWO_HANDS.root_of_joint).any(axis=1)
     accuracy = {"handedness_accuracy_annotated": handedness_accuracy(probabilities, hand_type, counted & annotated)}
-    if truth.has_every_record:
+    if gt.has_every_record:
         accuracy["handedness_accuracy"] = handedness_accuracy(probabilities, hand_type, counted)
     return accuracy
 
 
-def _score_tables(pred: JointTable, truth: JointTable) -> Scores:
+def _score_tables(pred: JointTable, gt: JointTable) -> Scores:
     """Score two tables; MRRPE and handedness accuracy where the prediction holds `roots_mm` and `handedness`."""
-    hand_type = truth.fields.get("hand_type", np.zeros((0, 2)))
-    if len(hand_type) < len(truth.ids):
-        raise ValueError(f"{truth.source}: expected a truth, with 'hand_type' for each sample, got a file without")
-    scores = score_interhand26m(pred.joints_mm, truth.joints_mm, truth.valid, hand_type)
+    hand_type = gt.fields.get("hand_type", np.zeros((0, 2)))
+    if len(hand_type) < len(gt.ids):
+        raise ValueError(f"{gt.source}: expected a ground truth, with 'hand_type' for each sample, got a file without")
+    scores = score_interhand26m(pred.joints_mm, gt.joints_mm, gt.valid, hand_type)
     if "roots_mm" in pred.fields:
-        scores.metrics["MRRPE_mm"] = relative_root_error(
-            pred.fields["roots_mm"], truth.joints_mm, truth.valid, hand_type
-        )
+        scores.metrics["MRRPE_mm"] = relative_root_error(pred.fields["roots_mm"], gt.joints_mm, gt.valid, hand_type)
     if "handedness" in pred.fields:
-        scores.metrics.update(_handedness(pred, truth))
+        scores.metrics.update(_handedness(pred, gt))
     return scores
 
 
@@ -142,14 +140,15 @@ PROTOCOL = Protocol(
         "valid joints": "annotated, with an annotated wrist of the same hand",
         "handedness": "handedness_accuracy: all records with hand_type_valid, also those without a valid joint "
         "(official); handedness_accuracy_annotated: those of them that MPJPE counts",
-        "constant pose": "macro error of the best constant root-relative pose, fitted on the truth of the same samples",
+        "constant-pose baseline": "macro error of the best constant root-relative pose, fitted on the same samples' "
+        "ground truth",
     },
     title="root-relative MPJPE, mm",
     table={
         subset: {
             "macro": f"MPJPE_rr_macro_{subset}_mm",
             "micro": f"MPJPE_rr_micro_{subset}_mm",
-            "constant pose": f"constant_pose_macro_{subset}_mm",
+            "constant-pose baseline": f"constant_pose_macro_{subset}_mm",
             "samples": f"samples_{subset}",
         }
         for subset in SUBSETS

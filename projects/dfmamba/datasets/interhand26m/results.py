@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfmamba.evaluation.joints_json import Fields, JointsJSON, is_joints_json, joints_and_valid, write_joints
+from dfmamba.evaluation.protocol import JointTable
 from dfmamba.evaluation.result_files import ResultFiles
-from dfmamba.evaluation.scores import JointTable
 from dfmamba.io.json_values import mask_of, numbers_of
-from dfmamba.io.text_lines import fault
+from dfmamba.io.record_errors import place_error
 from dfmamba.skeleton import TWO_HANDS
 
 HAND_TYPES = {"right": (True, False), "left": (False, True), "interacting": (True, True)}  # (right, left)
@@ -28,12 +28,14 @@ def _read_sample(path: Path, place: str, sample: dict, count: int) -> tuple[NDAr
     if "handedness" in sample:
         fields["handedness"] = numbers_of(path, place, "handedness", sample["handedness"], (2,))
         if not ((fields["handedness"] >= 0) & (fields["handedness"] <= 1)).all():
-            raise fault(path, place, "'handedness' [right, left], probabilities from 0 to 1", sample["handedness"])
+            raise place_error(
+                path, place, "'handedness' [right, left], probabilities from 0 to 1", sample["handedness"]
+            )
     if "roots" in sample:
         fields["roots_mm"] = numbers_of(path, place, "roots", sample["roots"], (2, 3))
     if "hand_type" in sample:
         if not isinstance(sample["hand_type"], str) or sample["hand_type"] not in HAND_TYPES:
-            raise fault(path, place, f"a 'hand_type' among {list(HAND_TYPES)}", repr(sample["hand_type"]))
+            raise place_error(path, place, f"a 'hand_type' among {list(HAND_TYPES)}", repr(sample["hand_type"]))
         fields["hand_type"] = np.array(HAND_TYPES[sample["hand_type"]])
         fields["hand_type_valid"] = mask_of(path, place, "hand_type_valid", sample.get("hand_type_valid", 1), ())
     return joints, valid, fields

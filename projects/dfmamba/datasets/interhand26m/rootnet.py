@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from dfmamba.datasets.annotation_index import AnnotationColumns
 from dfmamba.datasets.validation import Fact, box_fact, first_of_each, in_float32, keep_sound
-from dfmamba.io.files import Faults, fault, get_array, get_integer, read_json
+from dfmamba.io.files import get_array, get_integer
+from dfmamba.io.json_files import read_json
+from dfmamba.io.record_errors import RecordErrorPolicy, record_error
 
 PARSER_VERSION = 2  # another number makes old indices useless
 ROOTNET_ENLARGEMENT = 1.25  # RootNet's boxes come after InterNet's crop rule: already square, already enlarged by this
 
 
-def parse_rootnet(path: str | Path, faults: Faults | None = None) -> AnnotationColumns:
+def parse_rootnet(path: str | Path, record_errors: RecordErrorPolicy | None = None) -> AnnotationColumns:
     """Read a file of RootNet's results.
 
     Columns, sorted by `annotation_id` (M,): `bbox_xywh` (M, 4) float32, px, without RootNet's enlargement, and
@@ -27,10 +29,10 @@ def parse_rootnet(path: str | Path, faults: Faults | None = None) -> AnnotationC
         ValueError: The file is cut short, or a result is faulty: its box has no area, a depth is not finite, or its
             annotation has one already.
     """
-    path, faults = Path(path), faults or Faults()
+    path, record_errors = Path(path), record_errors or RecordErrorPolicy()
     results = read_json(path)
     if not isinstance(results, list):
-        raise fault(path, "-", "a list of results", f"a {type(results).__name__}")
+        raise record_error(path, "-", "a list of results", f"a {type(results).__name__}")
     rows = []
     for number, result in enumerate(results):
         try:
@@ -39,7 +41,7 @@ def parse_rootnet(path: str | Path, faults: Faults | None = None) -> AnnotationC
             depth = get_array(path, record, result, "abs_depth", (2,))
             rows.append((record, box, depth))
         except ValueError as error:
-            faults.add(error)
+            record_errors.add(error)
     rows.sort(key=lambda row: row[0])
     ids = np.array([record for record, _, _ in rows], dtype=np.int64)
     boxes = np.array([box for _, box, _ in rows]).reshape(-1, 4)
@@ -56,14 +58,14 @@ def parse_rootnet(path: str | Path, faults: Faults | None = None) -> AnnotationC
             ),
             first_of_each(path, "annot_id", ids),
         ],
-        faults,
+        record_errors,
         Counter(),
     )
     ids, boxes, depths = ids[sound], boxes[sound], depths[sound]
-    centre, size = boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:] / ROOTNET_ENLARGEMENT
+    center, size = boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:] / ROOTNET_ENLARGEMENT
     columns: dict[str, NDArray] = {
         "annotation_id": ids,
-        "bbox_xywh": np.concatenate([centre - size / 2, size], axis=1).astype(np.float32),
+        "bbox_xywh": np.concatenate([center - size / 2, size], axis=1).astype(np.float32),
         "abs_depth_mm": depths.astype(np.float32),
     }
-    return AnnotationColumns(columns, faults.skipped)
+    return AnnotationColumns(columns, record_errors.skipped)

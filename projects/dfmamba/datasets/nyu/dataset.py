@@ -19,23 +19,24 @@ from dfmamba.datasets.nyu.annotations import (
 )
 from dfmamba.datasets.sample import build_sample
 from dfmamba.geometry import NYU_FOCAL, NYU_IMAGE_SIZE, NYU_PRINCIPAL_POINT, camera_to_nyu_uvd, flip_y
-from dfmamba.io.files import Faults, read_mat
+from dfmamba.io.files import read_mat
+from dfmamba.io.record_errors import RecordErrorPolicy
 from dfmamba.skeleton import NYU_14, NYU_14_OF_36, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
 
 SPLITS = ("train", "test")
-TRUTHS = ("joint_uvd", "joint_xyz")
+GT_KINDS = ("joint_uvd", "joint_xyz")
 
 
 @DATASETS.register_module()
 class NYUDataset(HandDataset):
     """NYU: one sample for every frame of a camera, 14 joints, a right hand, depth images.
 
-    There is no root joint: z of `keypoints` is relative to the depth of the crop's centre, which is `root_depth` of all
-    joints and, twice, `abs_depth`. `bbox` is what lies within `half_mm` of the centre at its depth; `CropDepthCube`
+    There is no root joint: z of `keypoints` is relative to the depth of the crop's center, which is `root_depth` of all
+    joints and, twice, `abs_depth`. `bbox` is what lies within `half_mm` of the center at its depth; `CropDepthCube`
     clamps it to the image. Predictions are scored in absolute camera space.
 
-    A2J's centres (`nyu_center_<split>.mat`, in its repository) are the output of a network for camera 1, which
+    A2J's centers (`nyu_center_<split>.mat`, in its repository) are the output of a network for camera 1, which
     V2V-PoseNet published (`center_<split>_refined.txt`), and the published results use them. The mean of the 14 joints
     takes the true position from the annotation: with it, test results are better than they should be, and not
     comparable.
@@ -44,10 +45,10 @@ class NYUDataset(HandDataset):
         split: 'train' or 'test'.
         data_root: The folder `dataset` with `train` and `test`.
         ann_file: `joint_data.mat`, relative to `data_root`.
-        centres: 'joints' for the mean of the 14 joints, or the path of A2J's, V2V-PoseNet's, REN's or Pose-REN's
-            centres, relative to `data_root`.
+        centers: 'joints' for the mean of the 14 joints, or the path of A2J's, V2V-PoseNet's, REN's or Pose-REN's
+            centers, relative to `data_root`.
         camera: Kinect 1 (from the front; everybody's), 2 or 3.
-        truth: 'joint_uvd' is what the published results were computed with; 'joint_xyz' differs by the focal length's
+        gt: 'joint_uvd' is what the published results were computed with; 'joint_xyz' differs by the focal length's
             third decimal.
         half_mm: Half a side of the crop in x and y.
         data_prefix: `dict(img=...)`, the folder of the images, relative to `data_root`.
@@ -66,17 +67,17 @@ class NYUDataset(HandDataset):
   {split}/depth_1_0000001.png            depth_<camera>_<frame from 1>.png
   {split}/depth_1_0000002.png
   ...
-  nyu_center_{split}.mat                 A2J's centres, only for centres=<this path>
-  center_{split}_refined.txt             V2V-PoseNet's centres, likewise"""
+  nyu_center_{split}.mat                 A2J's centers, only for centers=<this path>
+  center_{split}_refined.txt             V2V-PoseNet's centers, likewise"""
 
     def __init__(
         self,
         split: str = "train",
         data_root: str = "",
         ann_file: str | None = None,
-        centres: str = "joints",
+        centers: str = "joints",
         camera: int = 1,
-        truth: str = "joint_uvd",
+        gt: str = "joint_uvd",
         half_mm: float = 110.0,
         data_prefix: dict[str, str] | None = None,
         **kwargs: Any,
@@ -85,16 +86,16 @@ class NYUDataset(HandDataset):
             raise ValueError(f"split: expected one of {SPLITS}, got {split!r}")
         if camera not in range(1, NUM_CAMERAS + 1):
             raise ValueError(f"camera: expected 1 to {NUM_CAMERAS}, got {camera!r}")
-        if truth not in TRUTHS:
-            raise ValueError(f"truth: expected one of {TRUTHS}, got {truth!r}")
-        if camera != 1 and centres != "joints":
+        if gt not in GT_KINDS:
+            raise ValueError(f"ground truth: expected one of {GT_KINDS}, got {gt!r}")
+        if camera != 1 and centers != "joints":
             raise ValueError(
-                f"centres: expected 'joints' with camera={camera}, for the files' centres are those of "
-                f"camera 1, got {centres!r}"
+                f"centers: expected 'joints' with camera={camera}, for the files' centers are those of "
+                f"camera 1, got {centers!r}"
             )
         if not half_mm > 0:
             raise ValueError(f"half_mm: expected a positive number, got {half_mm!r}")
-        self.split, self.camera, self.truth, self.half_mm, self.centres = split, camera, truth, half_mm, centres
+        self.split, self.camera, self.gt, self.half_mm, self.centers = split, camera, gt, half_mm, centers
         self.index: Index
         super().__init__(
             data_root=data_root,
@@ -106,38 +107,43 @@ class NYUDataset(HandDataset):
     def load_annotations(self) -> tuple[NDArray[np.int64], dict[str, int]]:
         """Open the index; see `HandDataset`."""
         joint_file = self.require("ann_file", self.ann_file)
-        centre_file = None
-        if self.centres != "joints":
-            centre_file = self.require("centres", Path(self.data_root) / self.centres)
+        center_file = None
+        if self.centers != "joints":
+            center_file = self.require("centers", Path(self.data_root) / self.centers)
         self.index = self.open_index(
             "nyu",
             PARSER_VERSION,
-            [joint_file, *([centre_file] if centre_file else [])],
+            [joint_file, *([center_file] if center_file else [])],
             lambda: parse_nyu(
-                joint_file, centre_file, Faults(self.faulty), camera=self.camera, truth=self.truth, half_mm=self.half_mm
+                joint_file,
+                center_file,
+                RecordErrorPolicy(self.faulty),
+                camera=self.camera,
+                gt=self.gt,
+                half_mm=self.half_mm,
             ),
-            {"camera": self.camera, "truth": self.truth, "half_mm": float(self.half_mm)},
+            {"camera": self.camera, "gt": self.gt, "half_mm": float(self.half_mm)},
         )
         return np.arange(len(self.index.columns["frame"])), dict(self.index.skipped)
 
     def needed_paths(self) -> dict[str, Path]:
         """See `HandDataset`."""
-        centres = {"centres": Path(self.data_root) / self.centres} if self.centres != "joints" else {}
-        return {"ann_file": Path(self.ann_file), **centres, **super().needed_paths()}
+        centers = {"centers": Path(self.data_root) / self.centers} if self.centers != "joints" else {}
+        return {"ann_file": Path(self.ann_file), **centers, **super().needed_paths()}
 
     def describe_source(self) -> dict[str, Any]:
         """See `HandDataset`."""
         return super().describe_source() | {
             "camera": self.camera,
-            "truth": self.truth,
-            "centres": self.centres,
+            "gt": self.gt,
+            "centers": self.centers,
             "half_mm": self.half_mm,
         }
 
     def read_image_points(self, samples: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         """See `HandDataset`: the file has the joints in px and depth and in mm; the one that is not used tells."""
         points_px = super().read_image_points(samples)
-        other = "joint_xyz" if self.truth == "joint_uvd" else "joint_uvd"
+        other = "joint_xyz" if self.gt == "joint_uvd" else "joint_uvd"
         joints = read_mat(Path(self.ann_file), [other])[other][self.camera - 1]
         for number, sample in enumerate(samples):
             points = joints[sample["frame_idx"] - 1][list(NYU_14_OF_36)]
@@ -151,17 +157,17 @@ class NYUDataset(HandDataset):
     def make_sample(self, row: int) -> dict[str, Any]:
         """Make the sample of a row; see the table in `dfmamba.datasets.base`."""
         columns = self.index.columns
-        frame, joints_cam, centre_uvd = int(columns["frame"][row]), columns["joints_cam"][row], columns["centre"][row]
+        frame, joints_cam, center_uvd = int(columns["frame"][row]), columns["joints_cam"][row], columns["center"][row]
         return build_sample(
             joints_cam,
             np.ones(NYU_14.num_joints, dtype=bool),
-            root_depth_mm=centre_uvd[2],
-            abs_depth_mm=np.repeat(centre_uvd[2], 2),
+            root_depth_mm=center_uvd[2],
+            abs_depth_mm=np.repeat(center_uvd[2], 2),
             focal_px=NYU_FOCAL,
             principal_point_px=NYU_PRINCIPAL_POINT,
             hand_type=[1, 0],
             hand_type_valid=0,  # nobody says which hand it is
-            bbox_xyxy=cube_box(centre_uvd, self.half_mm),
+            bbox_xyxy=cube_box(center_uvd, self.half_mm),
             image_size=NYU_IMAGE_SIZE,
             img_id=frame + 1,
             id=frame + 1,  # as in the files' names

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from dfmamba.datasets.nyu.annotations import parse_nyu
-from dfmamba.evaluation.scores import JointTable
-from dfmamba.io.files import Faults
+from dfmamba.evaluation.protocol import JointTable
+from dfmamba.io.record_errors import RecordErrorPolicy
 
 
 def read_nyu_gt(joint_file: str | Path) -> JointTable:
@@ -16,7 +16,7 @@ def read_nyu_gt(joint_file: str | Path) -> JointTable:
         FileNotFoundError: There is no such file.
         ValueError: The file is faulty.
     """
-    columns = parse_nyu(joint_file, None, Faults()).columns
+    columns = parse_nyu(joint_file, None, RecordErrorPolicy()).columns
     joints = columns["joints_cam"]
     return JointTable(
         (columns["frame"] + 1).tolist(), joints, np.ones(joints.shape[:2], dtype=bool), source=str(joint_file)

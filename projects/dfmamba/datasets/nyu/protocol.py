@@ -10,14 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 from dfmamba.datasets.nyu.doubts import doubt_about_gt, doubts
 from dfmamba.evaluation.constant_pose import best_constant_pose
 from dfmamba.evaluation.functional import average_errors, joint_errors, success_rate
-from dfmamba.evaluation.scores import Curve, Errors, JointTable, Protocol, Scores, joint_details
+from dfmamba.evaluation.protocol import Curve, Errors, JointTable, Protocol, Scores, joint_details
 from dfmamba.skeleton import NYU_14
 
 THRESHOLDS_MM = np.arange(85.0)  # 0, 1, ..., 84
 REPORTED_MM = (10, 20, 30, 40)
 
 
-def score_nyu(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None) -> Scores:
+def score_nyu(pred: ArrayLike, gt: ArrayLike, valid: ArrayLike | None = None) -> Scores:
     """Return NYU's mean error and success rates (awesome-hand-pose-estimation).
 
     Absolute, no alignment: the mean over frames and 14 joints, and for 0, 1, ..., 84 mm the part of the frames whose
@@ -25,15 +25,15 @@ def score_nyu(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None)
     joint does not count.
 
     Args:
-        pred: (N, 14, 3) in mm in camera space; y up or down, but as `truth`.
-        truth: (N, 14, 3).
+        pred: (N, 14, 3) in mm in camera space; y up or down, but as `gt`.
+        gt: (N, 14, 3).
         valid: (N, 14); None means all: NYU annotates all.
     """
-    pred, truth = np.asarray(pred), np.asarray(truth)
-    mask = np.ones(truth.shape[:2], dtype=bool) if valid is None else np.asarray(valid, dtype=bool)
+    pred, gt = np.asarray(pred), np.asarray(gt)
+    mask = np.ones(gt.shape[:2], dtype=bool) if valid is None else np.asarray(valid, dtype=bool)
     frames = mask.any(axis=1)
-    errors = Errors(joint_errors(pred, truth)[frames], mask[frames])
-    constant = Errors(_constant_pose_errors(truth[frames], errors.valid), errors.valid)
+    errors = Errors(joint_errors(pred, gt)[frames], mask[frames])
+    constant = Errors(_constant_pose_errors(gt[frames], errors.valid), errors.valid)
     counted = np.where(errors.valid, errors.values_mm, 0)
     by_kind = {
         "max-frame": counted.max(axis=1, initial=0),
@@ -43,7 +43,7 @@ def score_nyu(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None)
     curves = {kind: Curve(THRESHOLDS_MM, success_rate(part, THRESHOLDS_MM)) for kind, part in by_kind.items()}
     metrics = {
         "mean_error_abs_mm": average_errors(*errors, average="micro"),
-        "constant_pose_at_true_centre_mm": average_errors(*constant, average="micro"),
+        "constant_pose_at_true_center_mm": average_errors(*constant, average="micro"),
         "frames": int(frames.sum()),
     }
     for threshold in REPORTED_MM:
@@ -51,16 +51,16 @@ def score_nyu(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None)
     return Scores(metrics, curves, {"all": joint_details(errors)})
 
 
-def _constant_pose_errors(truth: NDArray, valid: NDArray[np.bool_]) -> NDArray[np.floating]:
+def _constant_pose_errors(gt: NDArray, valid: NDArray[np.bool_]) -> NDArray[np.floating]:
     """Return the errors (N, 14) of the best constant pose around the mean of each frame's true valid joints."""
     mask = valid[..., None]
-    centre = np.where(mask, truth, 0).sum(axis=1, keepdims=True) / mask.sum(axis=1, keepdims=True)
-    relative = truth - centre
+    center = np.where(mask, gt, 0).sum(axis=1, keepdims=True) / mask.sum(axis=1, keepdims=True)
+    relative = gt - center
     return joint_errors(np.broadcast_to(best_constant_pose(relative, valid), relative.shape), relative)
 
 
-def _score_tables(pred: JointTable, truth: JointTable) -> Scores:
-    return score_nyu(pred.joints_mm, truth.joints_mm, truth.valid)
+def _score_tables(pred: JointTable, gt: JointTable) -> Scores:
+    return score_nyu(pred.joints_mm, gt.joints_mm, gt.valid)
 
 
 PROTOCOL = Protocol(
@@ -74,23 +74,23 @@ PROTOCOL = Protocol(
         "evaluation/src/compute_error.py, draw_error (mean), draw_map (success)",
         "alignment": "none, absolute camera space",
         "unit": "mm; success between 0 and 1",
-        "averages": "mean over all frames and 14 joints; success: part of the frames with largest error <= threshold",
+        "averages": "mean over all frames and 14 joints; success: fraction of frames with largest error <= threshold",
         "valid joints": "all 14 of all frames",
         "thresholds": "0, 1, ..., 84 mm, <=",
-        "constant pose": "mean error of the best constant pose around the mean of the frame's true joints, fitted on "
-        "the truth of the same samples",
+        "constant-pose baseline": "mean error of the best constant pose around the mean of its true joints, fitted "
+        "on the ground truth of the same samples",
     },
     title="NYU, absolute, mm",
     table={
         "14 joints": {
             "mean error": "mean_error_abs_mm",
-            "constant pose": "constant_pose_at_true_centre_mm",
+            "constant-pose baseline": "constant_pose_at_true_center_mm",
             **{f"all within {threshold}": f"success_max_frame_{threshold}_mm" for threshold in REPORTED_MM},
             "frames": "frames",
         }
     },
     main="mean_error_abs_mm",
-    constant="constant_pose_at_true_centre_mm",
+    constant="constant_pose_at_true_center_mm",
     doubts=doubts,
     doubt_about_gt=doubt_about_gt,
 )

@@ -5,7 +5,7 @@ line, in the order of the frames, with an image name or the number of the frame 
 of `dfmamba.skeleton.NYU_14`, in their order. In a `JointTable` they are in our camera frame: y down, mm.
 
 Some publish x y z in mm instead, with y up (`xyz`) or down (`xyz-y-down`, such as denseReg); nothing in such a file
-says so. `dfmamba.evaluation.scoring` compares with the truth and raises a doubt.
+says so. `dfmamba.evaluation.score_tables` compares with the ground truth and raises a doubt.
 """
 
 import re
@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfmamba.errors import DataError
+from dfmamba.evaluation.protocol import JointTable
 from dfmamba.evaluation.result_files import ResultFiles
-from dfmamba.evaluation.scores import JointTable
 from dfmamba.geometry import NYU_COORDINATES, camera_to_nyu_uvd
-from dfmamba.io.text_lines import check_unique, fault, is_number, parse_numbers, read_lines
+from dfmamba.io.record_errors import place_error
+from dfmamba.io.text_lines import check_unique, is_number, parse_numbers, read_lines
 from dfmamba.skeleton import NYU_14
 
 NUMBERS = 3 * NYU_14.num_joints
@@ -48,7 +49,7 @@ def read_nyu_text(path: str | Path, coordinates: str = "uvd") -> JointTable:
         words = text.replace(",", " ").split()
         kind = _kind_of(words)
         if front is not None and kind != front:
-            raise fault(
+            raise place_error(
                 path,
                 f"line {line}",
                 "an image name, or the number of a frame, in front in all lines or in none",
@@ -59,7 +60,9 @@ def read_nyu_text(path: str | Path, coordinates: str = "uvd") -> JointTable:
         check_unique(path, f"line {line}", frame, frames)
         points = parse_numbers(path, line, words[kind != "joints" :], NUMBERS).reshape(-1, 3)
         if not (points[:, 2] > 0).all():
-            raise fault(path, f"line {line}", f"{' '.join(coordinates[:3])} with depths above 0 mm", points[:, 2].min())
+            raise place_error(
+                path, f"line {line}", f"{' '.join(coordinates[:3])} with depths above 0 mm", points[:, 2].min()
+            )
         rows.append(points)
     return nyu_table(_count_from_1(path, list(frames), front), np.array(rows), coordinates, str(path))
 
@@ -83,7 +86,7 @@ def _count_from_1(path: Path, frames: list[int | str], front: str | None) -> lis
     if front != "number" or 0 not in frames:
         return frames
     if frames != list(range(len(frames))):
-        raise fault(path, f"line {frames.index(0) + 1}", "frame numbers from 1, or 0, 1, 2, ... in order", 0)
+        raise place_error(path, f"line {frames.index(0) + 1}", "frame numbers from 1, or 0, 1, 2, ... in order", 0)
     return list(range(1, len(frames) + 1))
 
 
@@ -91,7 +94,9 @@ def _frame_of(path: Path, line: int, name: str) -> int:
     """Return the frame number in an image name: the last digits before the suffix."""
     found = re.search(r"([0-9]{1,9})(\.\w+)?$", name)
     if not found:
-        raise fault(path, f"line {line}", "an image name with a frame number, such as depth_1_0000001.png", repr(name))
+        raise place_error(
+            path, f"line {line}", "an image name with a frame number, such as depth_1_0000001.png", repr(name)
+        )
     return int(found[1])
 
 

@@ -6,7 +6,7 @@ HERE = "dfmamba.datasets.nyu"
 SPEC = DatasetSpec(
     name="nyu",
     title="NYU hand pose",
-    content="depth and colour of three cameras, joint_data.mat, centres",
+    content="depth and colour of three cameras, joint_data.mat, centers",
     parsers=(f"{HERE}.annotations:parse_nyu",),
     adapters=(f"{HERE}.dataset:NYUDataset",),
     functions=(f"{HERE}.protocol:score_nyu",),
@@ -16,9 +16,9 @@ SPEC = DatasetSpec(
     pred_formats="u v d of 14 joints a line, or .mat",
     gt_formats="joint_data.mat",
     joints="14 of the file's 36 points, in the order of the published results",
-    root="centre of the crop; predictions are absolute",
+    root="center of the crop; predictions are absolute",
     unit="px, px, mm (u v d), and mm (x y z, y up)",
-    crop="220 mm wide and high, 300 mm deep, around the centre",
+    crop="220 mm wide and high, 300 mm deep, around the center",
     writer="dfmamba.synthesis.nyu:write_nyu",
     pred_options=(
         Option(
@@ -28,5 +28,5 @@ SPEC = DatasetSpec(
             choices=("uvd", "xyz", "xyz-y-down"),
         ),
     ),
-    demo=Demo("dfmamba_nyu_demo", 240, 60, "nyu/mean_error_abs_mm", "nyu/constant_pose_at_true_centre_mm"),
+    demo=Demo("dfmamba_nyu_demo", 240, 60, "nyu/mean_error_abs_mm", "nyu/constant_pose_at_true_center_mm"),
 )

@@ -30,9 +30,7 @@ from dfmamba.datasets.validation import (
 )
 from dfmamba.geometry import metres_to_mm, project, tight_box
 from dfmamba.io.files import (
-    Faults,
     check_relative_path,
-    fault,
     get_array,
     get_integer,
     get_key,
@@ -41,6 +39,7 @@ from dfmamba.io.files import (
     read_pickle,
     shorten,
 )
+from dfmamba.io.record_errors import RecordErrorPolicy, record_error
 from dfmamba.skeleton import (
     FROM_RHD,
     FROM_RHD_HAND,
@@ -153,7 +152,7 @@ def parse_rhp(
     mask_folder: str | Path | None = None,
     hand: str = "prominent",
     validity: str = "visible",
-    faults: Faults | None = None,
+    record_errors: RecordErrorPolicy | None = None,
 ) -> AnnotationColumns:
     """Read the annotations, one record for each frame of the pickles, or each annotation of the JSON file.
 
@@ -178,7 +177,7 @@ def parse_rhp(
         hand: One of `HAND_CHOICES`.
         validity: 'visible': valid joints are those with the flag (`joint_valid` of a JSON file, or else the third
             number of its `keypoints`). 'annotated': all joints with a position, seen or not.
-        faults: What happens to faulty records; they raise by default.
+        record_errors: What happens to faulty records; they raise by default.
 
     Raises:
         FileNotFoundError: A mask does not exist.
@@ -189,25 +188,29 @@ def parse_rhp(
             valid joint behind the camera or without a valid joint, and frames whose mask and flags agree that there is
             no hand to choose, are left out and counted.)
     """
-    path, faults = Path(ann_file), faults or Faults()
+    path, record_errors = Path(ann_file), record_errors or RecordErrorPolicy()
     check_choices(path, hand, validity)
     records: _Annotations | _Frames = (
-        _Annotations(path, hand, faults) if is_coco(path) else _Frames(path, hand, mask_folder, faults)
+        _Annotations(path, hand, record_errors) if is_coco(path) else _Frames(path, hand, mask_folder, record_errors)
     )
     parts: list[dict[str, NDArray]] = []
     reach_mm: list[NDArray[np.float32]] = []
     skipped: Counter[str] = Counter()
-    for rows in _read_chunks(path, records, validity, faults, skipped):
-        sound, reach = _check(path, rows, faults, skipped)
+    for rows in _read_chunks(path, records, validity, record_errors, skipped):
+        sound, reach = _check(path, rows, record_errors, skipped)
         parts.append({name: column[sound].astype(COLUMNS[name][1]) for name, column in rows.items()})
         reach_mm.append(reach)
     check_typical_reach(path, np.concatenate(reach_mm), _unit(path))
     columns = {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
-    return AnnotationColumns(columns, dict(skipped) | faults.skipped)
+    return AnnotationColumns(columns, dict(skipped) | record_errors.skipped)
 
 
 def _read_chunks(
-    path: Path, records: "_Annotations | _Frames", validity: str, faults: Faults, skipped: Counter[str]
+    path: Path,
+    records: "_Annotations | _Frames",
+    validity: str,
+    record_errors: RecordErrorPolicy,
+    skipped: Counter[str],
 ) -> Iterator[dict[str, NDArray]]:
     """Yield the columns of up to `CHUNK` records at a time, at least once; lengths still in float64."""
 
@@ -226,7 +229,7 @@ def _read_chunks(
         except Skip as reason:
             skipped[str(reason)] += 1
         except (ValueError, FileNotFoundError) as error:
-            faults.add(error)
+            record_errors.add(error)
         if len(rows) == CHUNK:
             yield columns_of(rows)
             rows = []
@@ -234,7 +237,7 @@ def _read_chunks(
 
 
 def _check(
-    path: Path, rows: dict[str, NDArray], faults: Faults, skipped: Counter[str]
+    path: Path, rows: dict[str, NDArray], record_errors: RecordErrorPolicy, skipped: Counter[str]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """Return which rows (n,) are sound, and the reach of their hands in mm."""
     joints = rows["joints_cam_mm"]
@@ -245,7 +248,7 @@ def _check(
         box_fact(path, rows["bbox_xywh"]),
         image_size_fact(path, rows["image_size"]),
     ]
-    sound = keep_sound(rows["annotation_id"], facts, faults, skipped)
+    sound = keep_sound(rows["annotation_id"], facts, record_errors, skipped)
     return sound, hands.typical_reach_mm(sound)
 
 
@@ -278,17 +281,17 @@ def check_choices(path: str | Path, hand: str, validity: str) -> None:
 class _Frames:
     """Reads the set's own pickle: {number: {'xyz': (42, 3) m, 'uv_vis': (42, 3), 'K': (3, 3)}}."""
 
-    def __init__(self, path: Path, hand: str, mask_folder: str | Path | None, faults: Faults) -> None:
+    def __init__(self, path: Path, hand: str, mask_folder: str | Path | None, record_errors: RecordErrorPolicy) -> None:
         self.path, self.hand = path, "most_pixels" if hand == "prominent" else hand
         self.masks = Path(mask_folder) if mask_folder is not None else path.parent / "mask"
         frames = read_pickle(path)
         if not isinstance(frames, dict):
-            raise fault(path, "-", "a dictionary of frames by number", f"a {type(frames).__name__}")
+            raise record_error(path, "-", "a dictionary of frames by number", f"a {type(frames).__name__}")
         self.frames = by_id(
             path,
             "number",
             frames.items(),
-            faults,
+            record_errors,
             lambda _, item: get_integer(path, item[0], {"number": item[0]}, "number"),
         )
         self.numbers = list(self.frames)
@@ -324,7 +327,7 @@ class _Frames:
         mask = read_mask(mask_path)
         if not ((mask >= HAND_CLASSES[0]) & (mask <= HAND_CLASSES[-1])).any():  # then there is nothing to choose by
             if seen.any():
-                raise fault(
+                raise record_error(
                     mask_path,
                     record,
                     f"pixels of a hand (classes {HAND_CLASSES[0]} to {HAND_CLASSES[-1]}), "
@@ -361,9 +364,9 @@ def read_mask(path: Path) -> NDArray:
 class _Annotations:
     """Reads a COCO-style JSON with one hand in each annotation: InterNet's, or mmpose's."""
 
-    def __init__(self, path: Path, hand: str, faults: Faults) -> None:
+    def __init__(self, path: Path, hand: str, record_errors: RecordErrorPolicy) -> None:
         self.path, self.hand = path, hand
-        self.images, self.annotations = read_coco(path, _shrink, faults)
+        self.images, self.annotations = read_coco(path, _shrink, record_errors)
         self.numbers = list(self.annotations)
 
     def read(self, record: int) -> Hand:
@@ -371,12 +374,12 @@ class _Annotations:
         path, annotation = self.path, self.annotations.pop(record)
         hand_type = get_key(path, record, annotation, "hand_type")
         if hand_type not in SIDES:
-            raise fault(path, record, f"a 'hand_type' among {SIDES}", shorten(hand_type))
+            raise record_error(path, record, f"a 'hand_type' among {SIDES}", shorten(hand_type))
         if self.hand in SIDES and hand_type != self.hand:
             raise Skip("hand not selected")
         image_id = get_integer(path, record, annotation, "image_id")
         if image_id not in self.images:
-            raise fault(path, record, f"an image with the id {image_id}", "none in 'images'")
+            raise record_error(path, record, f"an image with the id {image_id}", "none in 'images'")
         image = self.images[image_id]
         camera = get_key(path, record, image, "cam_param")
         joints = get_array(path, record, annotation, "joint_cam", (NUM_HAND_JOINTS, 3))

@@ -21,7 +21,8 @@ from dfmamba.datasets.rhp.annotations import (
 )
 from dfmamba.datasets.sample import build_one_of_two
 from dfmamba.geometry import xywh_to_xyxy
-from dfmamba.io.files import Faults, read_pickle
+from dfmamba.io.files import read_pickle
+from dfmamba.io.record_errors import RecordErrorPolicy
 from dfmamba.skeleton import NUM_HAND_JOINTS, TWO_HANDS, hand_slice, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
 
@@ -106,7 +107,7 @@ class RHPDataset(HandDataset):
             "rhp",
             PARSER_VERSION,
             sources,
-            lambda: parse_rhp(ann_file, masks, self.hand, self.validity, Faults(self.faulty)),
+            lambda: parse_rhp(ann_file, masks, self.hand, self.validity, RecordErrorPolicy(self.faulty)),
             {"hand": self.hand, "validity": self.validity},
         )
         return np.arange(len(self.index.columns["image_id"])), self.index.skipped

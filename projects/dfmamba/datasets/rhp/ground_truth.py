@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dfmamba.datasets.rhp.annotations import parse_rhp
-from dfmamba.evaluation.scores import JointTable
+from dfmamba.evaluation.protocol import JointTable
 from dfmamba.skeleton import SIDES, TWO_HANDS, hand_slice
 
 

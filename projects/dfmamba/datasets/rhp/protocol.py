@@ -18,7 +18,7 @@ from dfmamba.evaluation.functional import (
     scale_to_bone,
     split_hands,
 )
-from dfmamba.evaluation.scores import (
+from dfmamba.evaluation.protocol import (
     Curve,
     Errors,
     JointTable,
@@ -41,7 +41,7 @@ BONE = (MIDDLE1, HAND_JOINTS.index("middle2"))  # hand3d's unit of length
 
 def score_rhp(
     pred: ArrayLike,
-    truth: ArrayLike,
+    gt: ArrayLike,
     valid: ArrayLike,
     *,
     all_joints: ArrayLike | None = None,
@@ -50,25 +50,25 @@ def score_rhp(
     """Return RHP's EPE as InterNet and A2J-Transformer have it, and hand3d's errors and AUC.
 
     EPE: root-relative at the wrist; the mean over the 21 joints of per-joint means, wrist included; right and left
-    hands share the joints. hand3d (Zimmermann and Brox): centred on the palm (middle between wrist and middle1), scaled
-    by the bone middle1-middle2 of the truth; mean, median, AUC over 0-50 mm with 20 points, and over its points from
-    21.05 mm on. Its hands are counted in two ways:
-        hand3d              as its own code: the truth's palm and bone are known whether they are seen or not (the set
-                            is rendered), each joint counts if it is seen, the palm if wrist or middle1 is. Only where
-                            `all_joints` and `seen` are given.
+    hands share the joints. hand3d (Zimmermann and Brox): centered on the palm (middle between wrist and middle1),
+    scaled by the bone middle1-middle2 of the ground truth; mean, median, AUC over 0-50 mm with 20 points, and over its
+    points from 21.05 mm on. Its hands are counted in two ways:
+        hand3d              as its own code: the ground truth's palm and bone are known whether they are seen or not
+                            (the set is rendered), each joint counts if it is seen, the palm if wrist or middle1 is.
+                            Only where `all_joints` and `seen` are given.
         palm_bonescaled     only valid joints are known: a hand counts if wrist, middle1 and middle2 are valid.
 
     Args:
         pred: (N, 21, 3) in mm, or (N, 42, 3) with one valid hand each.
-        truth: As `pred`.
+        gt: As `pred`.
         valid: (N, 21) or (N, 42), the annotated joints (of the chosen hand). With 42, the best constant pose is one for
             right and one for left hands.
-        all_joints: As `truth`, with the chosen hand's true joints that are not valid, too.
+        all_joints: As `gt`, with the chosen hand's true joints that are not valid, too.
         seen: As `valid`, which joints are seen; the wrist only if it is seen itself.
     """
-    hands = split_hands(pred), split_hands(truth), split_hands(valid)
+    hands = split_hands(pred), split_hands(gt), split_hands(valid)
     plain = root_relative_errors(*hands)
-    constant = Errors(*map(split_hands, constant_pose_errors(truth, valid)))
+    constant = Errors(*map(split_hands, constant_pose_errors(gt, valid)))
     metrics = {
         "EPE_rr_macro_mm": average_errors(*plain),
         "constant_pose_rr_macro_mm": average_errors(*constant),
@@ -80,7 +80,7 @@ def score_rhp(
             "hand3d", hand3d_errors(hands[0], split_hands(all_joints), split_hands(seen))
         )
         metrics |= numbers
-    numbers, curves["palm-centred and bone-scaled"] = _measures("palm_bonescaled", palm_errors(*hands))
+    numbers, curves["palm-centered and bone-scaled"] = _measures("palm_bonescaled", palm_errors(*hands))
     metrics |= numbers
     curves["root-relative (not in the protocol)"] = pck(plain, THRESHOLDS_MM)
     return Scores(metrics, curves, {"all": joint_details(plain)})
@@ -111,32 +111,32 @@ def hand3d_errors(pred: ArrayLike, all_joints: ArrayLike, seen: ArrayLike) -> Er
     return Errors(_palm_distances(pred, all_joints), counted)
 
 
-def palm_errors(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike) -> Errors:
+def palm_errors(pred: ArrayLike, gt: ArrayLike, valid: ArrayLike) -> Errors:
     """Return the same distances (N, 21), of the valid joints of hands with a valid wrist, middle1 and middle2."""
-    return Errors(_palm_distances(pred, truth), require_joints(valid, *BONE, WRIST))
+    return Errors(_palm_distances(pred, gt), require_joints(valid, *BONE, WRIST))
 
 
-def _palm_distances(pred: ArrayLike, truth: ArrayLike) -> NDArray[np.floating]:
-    """Return distances (N, 21): the palm's centre takes the wrist's place and is the origin, a bone is the unit."""
-    pred, truth = _palm_centred(pred), _palm_centred(truth)
-    return joint_errors(scale_to_bone(pred, truth, BONE), truth)
+def _palm_distances(pred: ArrayLike, gt: ArrayLike) -> NDArray[np.floating]:
+    """Return distances (N, 21): the palm's center takes the wrist's place and is the origin, a bone is the unit."""
+    pred, gt = _palm_centered(pred), _palm_centered(gt)
+    return joint_errors(scale_to_bone(pred, gt, BONE), gt)
 
 
-def _palm_centred(hands: ArrayLike) -> NDArray[np.floating]:
-    """Put the palm's centre, the middle between wrist and middle1, in the wrist's place and into the origin."""
+def _palm_centered(hands: ArrayLike) -> NDArray[np.floating]:
+    """Put the palm's center, the middle between wrist and middle1, in the wrist's place and into the origin."""
     hands = np.array(hands, dtype=np.float64)
     hands[:, WRIST] = (hands[:, WRIST] + hands[:, MIDDLE1]) / 2
     return root_align(hands, ONE_HAND.root_of_joint)
 
 
-def _score_tables(pred: JointTable, truth: JointTable) -> Scores:
-    """Score two tables; hand3d's row where the truth has `all_joints_mm` (N, 42, 3) and `seen` (N, 42)."""
+def _score_tables(pred: JointTable, gt: JointTable) -> Scores:
+    """Score two tables; hand3d's row where the ground truth has `all_joints_mm` (N, 42, 3) and `seen` (N, 42)."""
     return score_rhp(
         pred.joints_mm,
-        truth.joints_mm,
-        truth.valid,
-        all_joints=truth.fields.get("all_joints_mm"),
-        seen=truth.fields.get("seen"),
+        gt.joints_mm,
+        gt.valid,
+        all_joints=gt.fields.get("all_joints_mm"),
+        seen=gt.fields.get("seen"),
     )
 
 
@@ -160,8 +160,8 @@ PROTOCOL = Protocol(
         "equals": "facebookresearch/InterHand2.6M, data/RHD/dataset.py, Dataset.evaluate (EPE_rr_macro_mm); "
         "lmb-freiburg/hand3d, eval_full.py and utils/general.py, EvalUtil.get_measures (hand3d; with "
         "validity='annotated' eval3d.py)",
-        "alignment": "rr: the wrist is subtracted from each; hand3d and palm_bonescaled: centred on the middle of "
-        "wrist and middle1, scaled by the truth's bone middle1-middle2",
+        "alignment": "rr: the wrist is subtracted from each; hand3d and palm_bonescaled: centered on the middle of "
+        "wrist and middle1, scaled by the ground truth's bone middle1-middle2",
         "unit": "mm; AUC between 0 and 1",
         "averages": "macro: mean over 21 joints of per-joint means (or medians), right and left hands pooled",
         "wrists": "included, with error 0",
@@ -169,8 +169,8 @@ PROTOCOL = Protocol(
         "palm if wrist or middle1 is; palm_bonescaled: annotated, of hands with an annotated wrist, "
         "middle1 and middle2",
         "thresholds": "0-50 mm, 20 points, <=; the '21_50' are its points from 21.05 mm on",
-        "constant pose": "rr macro error of the best constant pose of each side, fitted on the truth of the same "
-        "samples",
+        "constant-pose baseline": "rr macro error of the best constant pose of each side, fitted on the same samples' "
+        "ground truth",
     },
     title="RHP, mm",
     table={
@@ -179,7 +179,7 @@ PROTOCOL = Protocol(
             "median": "",
             "AUC 0-50": "",
             "AUC 21-50": "",
-            "constant pose": "constant_pose_rr_macro_mm",
+            "constant-pose baseline": "constant_pose_rr_macro_mm",
             "hands": "hands",
         },
         "hand3d": _row("hand3d"),

@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfmamba.evaluation.joints_json import Fields, JointsJSON, is_joints_json, joints_and_valid
+from dfmamba.evaluation.protocol import JointTable
 from dfmamba.evaluation.result_files import ResultFiles
-from dfmamba.evaluation.scores import JointTable
 from dfmamba.io.json_values import mask_of
-from dfmamba.io.text_lines import fault
+from dfmamba.io.record_errors import place_error
 from dfmamba.skeleton import ONE_HAND, SIDES, TWO_HANDS, hand_slice
 
 
 def _read_sample(path: Path, place: str, sample: dict, count: int) -> tuple[NDArray, NDArray, Fields]:
     """Return joints (42, 3), of which 21 are 0, valid (42,), and which hand it is; all its joints if they are known."""
     if sample.get("hand") not in SIDES:
-        raise fault(path, place, f"a 'hand' among {SIDES}", repr(sample.get("hand")))
+        raise place_error(path, place, f"a 'hand' among {SIDES}", repr(sample.get("hand")))
     side = SIDES.index(sample["hand"])
     joints, valid = np.zeros((TWO_HANDS.num_joints, 3)), np.zeros(TWO_HANDS.num_joints, dtype=bool)
     joints[hand_slice(side)], valid[hand_slice(side)] = joints_and_valid(path, place, sample, count)

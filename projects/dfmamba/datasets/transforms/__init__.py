@@ -1,23 +1,23 @@
 """The steps between a sample and the network's input, registered with mmpose."""
 
 from dfmamba.datasets.transforms.augmentation import (
-    InvalidateBlankImage,
-    RandomBoxJitter,
-    RandomChannelGain,
+    MaskBlankImage,
+    RandomColorScale,
+    RandomHandBBoxTransform,
     RandomHandFlip,
 )
 from dfmamba.datasets.transforms.depth import (
     CropDepthCube,
     LoadNYUDepth,
-    RandomCubeTurn,
     RandomDepthBoxJitter,
     RandomDepthErasing,
+    RandomRotateScale3D,
 )
 from dfmamba.datasets.transforms.single_hand import (
     AddBoneLength,
     AddViewRotation,
     MirrorLeftHand,
-    RotateCameraJoints,
+    RotateKeypoints3D,
     ToSingleHand,
 )
 
@@ -25,15 +25,15 @@ __all__ = [
     "AddBoneLength",
     "AddViewRotation",
     "CropDepthCube",
-    "InvalidateBlankImage",
     "LoadNYUDepth",
+    "MaskBlankImage",
     "MirrorLeftHand",
-    "RandomBoxJitter",
-    "RandomChannelGain",
-    "RandomCubeTurn",
+    "RandomColorScale",
     "RandomDepthBoxJitter",
     "RandomDepthErasing",
+    "RandomHandBBoxTransform",
     "RandomHandFlip",
-    "RotateCameraJoints",
+    "RandomRotateScale3D",
+    "RotateKeypoints3D",
     "ToSingleHand",
 ]

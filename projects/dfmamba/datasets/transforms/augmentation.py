@@ -1,15 +1,15 @@
 """InterNet's augmentation for mmpose pipelines; A2J-Transformer uses the same.
 
 With mmpose's own transforms the crop is InterNet's: `GetBBoxCenterScale(padding=1.25)` enlarges the box, and
-`TopdownAffine` makes it square (the short side grows about the centre) and warps it. The order of a training pipeline:
+`TopdownAffine` makes it square (the short side grows about the center) and warps it. The order of a training pipeline:
 
-    LoadImage, RandomHandFlip, GetBBoxCenterScale, RandomBoxJitter, TopdownAffine, RandomChannelGain,
-    InvalidateBlankImage, GenerateTarget, PackPoseInputs
+    LoadImage, RandomHandFlip, GetBBoxCenterScale, RandomHandBBoxTransform, TopdownAffine, RandomColorScale,
+    MaskBlankImage, GenerateTarget, PackPoseInputs
 
 Rotation turns the crop and with it x and y of `transformed_keypoints`; a turn in the image plane does not touch depths,
 so the 2.5D targets stay right. But `keypoints_cam` is not turned, and mmpose's way back from crop to image
 (x / input_size * input_scale + input_center - input_scale / 2) knows no rotation: samples that went through
-`RandomBoxJitter` are for training only. The flip keeps everything consistent, 3D included.
+`RandomHandBBoxTransform` are for training only. The flip keeps everything consistent, 3D included.
 """
 
 import cv2
@@ -66,7 +66,7 @@ class RandomHandFlip(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class RandomBoxJitter(BaseTransform):
+class RandomHandBBoxTransform(BaseTransform):
     """Shift, scale and rotate the box that will be cropped, as InterNet does.
 
     Shift in x and in y: uniform in +-`shift` times the box's longer side. Sides: times 1 + `scale` clip(n, -1, 1).
@@ -90,7 +90,7 @@ class RandomBoxJitter(BaseTransform):
     ) -> None:
         if shift < 0 or not 0 <= scale < 1 or rotation_deg < 0 or not 0 <= rotation_prob <= 1:
             raise ValueError(
-                "RandomBoxJitter: expected shift >= 0, 0 <= scale < 1, rotation_deg >= 0 and "
+                "RandomHandBBoxTransform: expected shift >= 0, 0 <= scale < 1, rotation_deg >= 0 and "
                 f"0 <= rotation_prob <= 1, got {shift}, {scale}, {rotation_deg} and {rotation_prob}"
             )
         self.shift, self.scale = shift, scale
@@ -123,7 +123,7 @@ class RandomBoxJitter(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class RandomChannelGain(BaseTransform):
+class RandomColorScale(BaseTransform):
     """Multiply each colour channel by its own random gain and clip to 0..255; the image keeps its type.
 
     Args:
@@ -161,7 +161,7 @@ class RandomChannelGain(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class InvalidateBlankImage(BaseTransform):
+class MaskBlankImage(BaseTransform):
     """Mark all joints invalid where the image is black: InterHand2.6M has blank images with annotations.
 
     For training, after the crop; A2J-Transformer does so where the sum over an image in 0..1 is below 1e-4.

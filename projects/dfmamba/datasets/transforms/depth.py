@@ -2,16 +2,16 @@
 
 The order of a training pipeline (a test pipeline leaves out what is random):
 
-    LoadNYUDepth, RandomDepthBoxJitter, RandomCubeTurn, CropDepthCube, RandomDepthErasing, GenerateTarget,
+    LoadNYUDepth, RandomDepthBoxJitter, RandomRotateScale3D, CropDepthCube, RandomDepthErasing, GenerateTarget,
     PackPoseInputs
 
 Source: Xiong et al., A2J (ICCV 2019), numbers as in its public code, which A2J-Transformer keeps. That code draws a
 depth noise, too, but never applies it; here there is none. It resizes the crop first and turns it afterwards; here one
 warp does both, so a pixel is read once.
 
-`RandomCubeTurn` turns and scales x, y and z of `transformed_keypoints`, while `keypoints`, `keypoints_cam` and mmpose's
-way back from crop to image (x / input_size * input_scale + input_center - input_scale / 2) know nothing of it: samples
-that went through it are for training only. All the others keep the way back exact.
+`RandomRotateScale3D` turns and scales x, y and z of `transformed_keypoints`, while `keypoints`, `keypoints_cam` and
+mmpose's way back from crop to image (x / input_size * input_scale + input_center - input_scale / 2) know nothing of it:
+samples that went through it are for training only. All the others keep the way back exact.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ from mmcv.transforms.utils import cache_randomness
 from mmpose.registry import TRANSFORMS
 from numpy.typing import NDArray
 
-from dfmamba.datasets.transforms.own_pictures import has_truth
+from dfmamba.datasets.transforms.own_pictures import has_gt
 from dfmamba.geometry import NYU_IMAGE_SIZE
 from dfmamba.io.images import ImageError, check_image_file, check_image_size, check_lossless
 
@@ -39,9 +39,9 @@ def decode_depth(image_bgr: NDArray) -> NDArray[np.float32]:
     return 256 * green + blue
 
 
-def clip_to_cube(depth_mm: NDArray, centre_mm: float, half_mm: float) -> NDArray:
-    """Return depth relative to the centre; 0 where it is `half_mm` or more away from it, so holes (0 mm) are 0 too."""
-    relative = depth_mm - centre_mm
+def clip_to_cube(depth_mm: NDArray, center_mm: float, half_mm: float) -> NDArray:
+    """Return depth relative to the center; 0 where it is `half_mm` or more away from it, so holes (0 mm) are 0 too."""
+    relative = depth_mm - center_mm
     return np.where(np.abs(relative) < half_mm, relative, 0).astype(depth_mm.dtype)
 
 
@@ -140,7 +140,7 @@ class RandomDepthBoxJitter(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class RandomCubeTurn(BaseTransform):
+class RandomRotateScale3D(BaseTransform):
     """Draw a turn about the optical axis and a scale of the cube, which `CropDepthCube` then applies.
 
     Turn: whole degrees, uniform in -`rotation_deg` .. `rotation_deg` - 1, counter-clockwise in the picture. Scale:
@@ -159,7 +159,7 @@ class RandomCubeTurn(BaseTransform):
     def __init__(self, rotation_deg: int = 180, scale: tuple[float, float] = (0.5, 1.5)) -> None:
         if rotation_deg < 1 or not 0 < scale[0] <= scale[1]:
             raise ValueError(
-                "RandomCubeTurn: expected rotation_deg >= 1 and scale with 0 < smallest <= largest, "
+                "RandomRotateScale3D: expected rotation_deg >= 1 and scale with 0 < smallest <= largest, "
                 f"got {rotation_deg} and {scale}"
             )
         self.rotation_deg, self.scale = rotation_deg, tuple(scale)
@@ -182,19 +182,19 @@ class RandomCubeTurn(BaseTransform):
 
 @TRANSFORMS.register_module()
 class CropDepthCube(BaseTransform):
-    """Cut out the box, clip the depth around the centre and normalise it.
+    """Cut out the box, clip the depth around the center and normalise it.
 
     The box is clamped to [0, W - 1] x [0, H - 1] and stretched to the crop. Pixels take the nearest reading: depths
     of hand and background must not be mixed. A2J truncates the box to whole pixels for the image but not for the
     joints, so the two are up to 2 px apart; here image and joints follow one affine map.
 
-    The value of a pixel is ((d - centre) scale - mean) / std, where d within the cube; outside, and beyond the image,
-    it is that of the centre's depth.
+    The value of a pixel is ((d - center) scale - mean) / std, where d within the cube; outside, and beyond the image,
+    it is that of the center's depth.
 
-    Required keys: img (H, W, 1) in mm, bbox (1, 4), keypoints, root_depth (K,) in mm (the centre's); a picture without
-    truth has centre_depth, a number, for the last two. Taken where they are there: cube_rotation, cube_scale. Changed:
-    img (height, width, 1) float32. Added: transformed_keypoints (crop px, crop px, mm times the scale), input_size,
-    input_center, input_scale.
+    Required keys: img (H, W, 1) in mm, bbox (1, 4), keypoints, root_depth (K,) in mm (the center's); a picture without
+    ground truth has center_depth, a number, for the last two. Taken where they are there: cube_rotation, cube_scale.
+    Changed: img (height, width, 1) float32. Added: transformed_keypoints (crop px, crop px, mm times the scale),
+    input_size, input_center, input_scale.
 
     Args:
         input_size: (width, height) of the crop in px.
@@ -203,8 +203,8 @@ class CropDepthCube(BaseTransform):
         std: Standard deviation of it in mm.
 
     Raises:
-        ValueError: `half_depth_mm` or `std` is not positive, a box does not meet the image, or a picture without truth
-            does not say the depth of its centre.
+        ValueError: `half_depth_mm` or `std` is not positive, a box does not meet the image, or a picture without ground
+            truth does not say the depth of its center.
     """
 
     def __init__(
@@ -224,17 +224,17 @@ class CropDepthCube(BaseTransform):
         box = self._clamp(results)
         scale = results.get("cube_scale", 1.0)
         warp = self._warp(box, results.get("cube_rotation", 0.0), scale)
-        centre_mm = self._centre_depth(results)
+        center_mm = self._center_depth(results)
         crop = cv2.warpAffine(
             results["img"][..., 0],
             warp,
             self.input_size,
             flags=cv2.INTER_NEAREST,
             borderMode=cv2.BORDER_CONSTANT,
-            borderValue=centre_mm,
+            borderValue=center_mm,
         )
-        relative = clip_to_cube(crop, centre_mm, self.half_depth_mm) * scale
-        if has_truth(results):
+        relative = clip_to_cube(crop, center_mm, self.half_depth_mm) * scale
+        if has_gt(results):
             keypoints = results["keypoints"].copy()
             keypoints[..., :2] = keypoints[..., :2] @ warp[:, :2].T + warp[:, 2]
             keypoints[..., 2] *= scale
@@ -246,15 +246,15 @@ class CropDepthCube(BaseTransform):
         return results
 
     @staticmethod
-    def _centre_depth(results: dict) -> float:
-        """Return the depth of the cube's centre in mm."""
-        if has_truth(results):
+    def _center_depth(results: dict) -> float:
+        """Return the depth of the cube's center in mm."""
+        if has_gt(results):
             return float(results["root_depth"][0])
-        depth = results.get("centre_depth")
+        depth = results.get("center_depth")
         if not isinstance(depth, int | float | np.number) or not 0 < depth < np.inf:
             raise ValueError(
-                "centre_depth: expected the depth of the hand's centre in mm, around which the image is "
-                f"cut, such as model.dataset_meta['centre_depth'] = 700.0, got {depth!r}"
+                "center_depth: expected the depth of the hand's center in mm, around which the image is "
+                f"cut, such as model.dataset_meta['center_depth'] = 700.0, got {depth!r}"
             )
         return float(depth)
 

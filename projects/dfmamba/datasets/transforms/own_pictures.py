@@ -1,14 +1,14 @@
-"""Pictures without truth, as mmpose's inferencers give them to a test pipeline: an image, a box and the metainfo.
+"""Pictures without ground truth, as mmpose's inferencers give them to a test pipeline: image, box and metainfo.
 
-Transforms leave out what needs the truth or the camera. What no picture tells can be said for all that follow, as an
-entry of the model's `dataset_meta`, which the inferencers add to every sample:
+Transforms leave out what needs the ground truth or the camera. What no picture tells can be said for all that follow,
+as an entry of the model's `dataset_meta`, which the inferencers add to every sample:
 
     hand_side           'right' or 'left', for models of one hand; right if nothing is said, with a warning
     bone_length         mm, of DetNet's reference bone; that of a hand of 180 mm if nothing is said, with a warning
     focal, principal_pt (2,) px, both or none, for crops seen along their line of sight; left out if nothing is said
-    centre_depth        mm, the depth of the hand's centre in an NYU depth image; without it that is an error
+    center_depth        mm, the depth of the hand's center in an NYU depth image; without it that is an error
 
-A sample of a data set without its truth stays an error: it has a number, `sample_idx`, which a picture has not.
+A sample of a data set without its ground truth stays an error: it has a number, `sample_idx`, which a picture has not.
 """
 
 from functools import cache
@@ -21,7 +21,7 @@ from dfmamba.skeleton import RIGHT, SIDES
 JOINTS = {"keypoints", "keypoints_cam"}
 
 
-def has_truth(results: dict) -> bool:
+def has_gt(results: dict) -> bool:
     """Tell a data set's sample, which has joints, from a picture of one's own, which has none.
 
     Raises:
@@ -38,18 +38,18 @@ def has_truth(results: dict) -> bool:
 
 def count_joints(results: dict) -> int:
     """Return K, the number of joints of a sample's joint set."""
-    return results["keypoints"].shape[1] if has_truth(results) else len(results["flip_indices"])
+    return results["keypoints"].shape[1] if has_gt(results) else len(results["flip_indices"])
 
 
 def add_hand_type(results: dict) -> None:
-    """Add `hand_type` (1, 2) to a picture without truth, from its `hand_side`; others stay as they are.
+    """Add `hand_type` (1, 2) to a picture without ground truth, from its `hand_side`; others stay as they are.
 
     Raises:
         ValueError: `hand_side` is no side, or a data set's sample has no `hand_type`.
     """
     if "hand_type" in results:
         return
-    if has_truth(results):
+    if has_gt(results):
         raise ValueError(
             "hand_type: expected a sample that says which hand it is, [[right, left]], got only "
             f"{', '.join(sorted(results))}"

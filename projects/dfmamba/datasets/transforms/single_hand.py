@@ -1,18 +1,18 @@
 """Samples for models of one right hand, such as DetNet: 21 joints, left hands mirrored, 3D that turns with the crop.
 
-The order of a training pipeline; in a test pipeline `RandomBoxJitter`, `RotateCameraJoints` and `GenerateTarget` are
-left out, and `AddBoneLength` stands in:
+The order of a training pipeline; in a test pipeline `RandomHandBBoxTransform`, `RotateKeypoints3D` and `GenerateTarget`
+are left out, and `AddBoneLength` stands in:
 
-    LoadImage, ToSingleHand, MirrorLeftHand, GetBBoxCenterScale, RandomBoxJitter, TopdownAffine, RotateCameraJoints,
-    RandomChannelGain, GenerateTarget, PackPoseInputs
+    LoadImage, ToSingleHand, MirrorLeftHand, GetBBoxCenterScale, RandomHandBBoxTransform, TopdownAffine,
+    RotateKeypoints3D, RandomColorScale, GenerateTarget, PackPoseInputs
 
 For wide lenses `AddViewRotation` may stand before TopdownAffine, in both pipelines.
 
 The contract of `datasets/base.py` holds behind `ToSingleHand` and `MirrorLeftHand`, of the mirrored image. Behind
-`RotateCameraJoints` the joints in space belong to the crop: their projection is `transformed_keypoints`, but with
-`AddViewRotation` only at the crop's centre.
+`RotateKeypoints3D` the joints in space belong to the crop: their projection is `transformed_keypoints`, but with
+`AddViewRotation` only at the crop's center.
 
-A test pipeline takes pictures without truth, too: see `dfmamba.datasets.transforms.own_pictures`.
+A test pipeline takes pictures without ground truth, too: see `dfmamba.datasets.transforms.own_pictures`.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ from mmpose.registry import TRANSFORMS
 from numpy.typing import ArrayLike, NDArray
 
 from dfmamba.datasets.sample import mirror, take_hand, turn_to_view
-from dfmamba.datasets.transforms.own_pictures import add_hand_type, count_joints, has_truth, warn_once
+from dfmamba.datasets.transforms.own_pictures import add_hand_type, count_joints, has_gt, warn_once
 from dfmamba.geometry import back_project, rotation_to_optical_axis, turn_about_optical_axis
 from dfmamba.skeleton import LEFT, ONE_HAND, SIDES, TWO_HANDS, skeleton_with
 
@@ -36,10 +36,10 @@ class ToSingleHand(BaseTransform):
     `hand_type` and `abs_depth` still have both hands and say which one it is. Changed where they are there: keypoints,
     keypoints_cam, keypoints_visible, root_depth, dataset_keypoint_weights, and flip_indices, flip_pairs and
     skeleton_links, which become those of one hand. Added: one_of_two_hands. With the meta keys `one_of_two_hands` and
-    `hand_type`, `HandPoseEstimator` gives prediction and truth 42 joints again, for the metrics of the data set.
+    `hand_type`, `HandPoseEstimator` gives prediction and ground truth 42 joints again, for the metrics of the data set.
 
     Data sets give one hand a sample: RHP, DexYCB, AssemblyHands, and InterHand2.6M with `InterHand26MHandsDataset`.
-    A picture without truth shows one hand, too, the one that its `hand_side` names.
+    A picture without ground truth shows one hand, too, the one that its `hand_side` names.
 
     Raises:
         ValueError: The sample has both hands or none, or neither 21 nor 42 joints.
@@ -70,12 +70,12 @@ class ToSingleHand(BaseTransform):
 class MirrorLeftHand(BaseTransform):
     """Turn left hands into right ones: the image and all that belongs to it are mirrored, as in `RandomHandFlip`.
 
-    u becomes W - 1 - u, in the principal point too, and X becomes -X. `HandPoseEstimator` mirrors prediction and truth
-    back, for which it needs the meta keys `mirrored` and `ori_shape`.
+    u becomes W - 1 - u, in the principal point too, and X becomes -X. `HandPoseEstimator` mirrors prediction and ground
+    truth back, for which it needs the meta keys `mirrored` and `ori_shape`.
 
-    Required keys: img, hand_type, keypoints (1, 21, 3), flip_indices; of a picture without truth img and flip_indices,
-    whose `hand_side` says which hand it shows. Changed: what `RandomHandFlip` changes; so hand_type says right. Added:
-    mirrored.
+    Required keys: img, hand_type, keypoints (1, 21, 3), flip_indices; of a picture without ground truth img and
+    flip_indices, whose `hand_side` says which hand it shows. Changed: what `RandomHandFlip` changes; so hand_type says
+    right. Added: mirrored.
 
     Raises:
         ValueError: The sample has 42 joints, does not say which hand it is, or the crop has been made already.
@@ -100,19 +100,19 @@ class MirrorLeftHand(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class RotateCameraJoints(BaseTransform):
+class RotateKeypoints3D(BaseTransform):
     """Turn `keypoints_cam` as the crop was turned, for targets in 3D: about the optical axis, or the line of sight.
 
     It is exact, also for crops beside the principal point: the turned joints project to `transformed_keypoints` with
     the principal point moved as any other point of the image. (fx and fy must be equal; a camera whose differ sees no
     rigid motion in a turned image.) With `view_rotation` (see `AddViewRotation`) the joints are first turned by it, to
-    a camera that looks at the crop's centre, and only what lies there projects to where the crop shows it. For
+    a camera that looks at the crop's center, and only what lies there projects to where the crop shows it. For
     training: focal and principal_pt stay those of the image.
 
     Required keys: keypoints_cam. Read if there: view_rotation (3, 3); bbox_rotation (1,) in degrees, as
-    `RandomBoxJitter` draws it: the box turns clockwise in the image (y down), and so the content of the crop
-    counter-clockwise; or cube_rotation, as `RandomCubeTurn` draws it: the content turns counter-clockwise. (Its scale
-    is no matter for targets up to scale.)
+    `RandomHandBBoxTransform` draws it: the box turns clockwise in the image (y down), and so the content of the crop
+    counter-clockwise; or cube_rotation, as `RandomRotateScale3D` draws it: the content turns counter-clockwise. (Its
+    scale is no matter for targets up to scale.)
     """
 
     def transform(self, results: dict) -> dict:
@@ -129,17 +129,17 @@ class RotateCameraJoints(BaseTransform):
 
 @TRANSFORMS.register_module()
 class AddViewRotation(BaseTransform):
-    """Add the rotation to a camera that looks at the centre of the crop, for joints along its axes.
+    """Add the rotation to a camera that looks at the center of the crop, for joints along its axes.
 
     A crop does not tell where in the image it lies. Seen by a wide lens, one and the same crop is a hand before the
     camera or a hand at its side, turned by as many degrees as lie between the two; no network can tell. So let it learn
-    joints along the line of sight: in training `RotateCameraJoints` turns them by this rotation, and `DetNetHead` turns
+    joints along the line of sight: in training `RotateKeypoints3D` turns them by this rotation, and `DetNetHead` turns
     predictions back, for which it needs the meta key `view_rotation`. It belongs into both pipelines or into none.
 
-    Stands behind `GetBBoxCenterScale` and `RandomBoxJitter`. Required keys: bbox_center (1, 2), focal (2,) and
+    Stands behind `GetBBoxCenterScale` and `RandomHandBBoxTransform`. Required keys: bbox_center (1, 2), focal (2,) and
     principal_pt (2,), in px of the image. Added: view_rotation (3, 3), R X in the turned camera's frame, the smallest
-    rotation that takes the ray through the crop's centre to the optical axis. Of a picture without truth and without a
-    camera, nothing is added: its joints are along the line of sight.
+    rotation that takes the ray through the crop's center to the optical axis. Of a picture without ground truth and
+    without a camera, nothing is added: its joints are along the line of sight.
 
     Raises:
         ValueError: One of these keys is not there.
@@ -147,7 +147,7 @@ class AddViewRotation(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Work the rotation out."""
-        if not has_truth(results) and not {"focal", "principal_pt"} & results.keys():
+        if not has_gt(results) and not {"focal", "principal_pt"} & results.keys():
             return results
         missing = [key for key in ("bbox_center", "focal", "principal_pt") if key not in results]
         if missing:
@@ -155,8 +155,8 @@ class AddViewRotation(BaseTransform):
                 f"AddViewRotation: expected a camera and a box in the sample, got no {', '.join(missing)} "
                 "(bbox_center comes from GetBBoxCenterScale)"
             )
-        centre = back_project(results["bbox_center"][0], 1.0, results["focal"], results["principal_pt"])
-        results["view_rotation"] = rotation_to_optical_axis(centre)
+        center = back_project(results["bbox_center"][0], 1.0, results["focal"], results["principal_pt"])
+        results["view_rotation"] = rotation_to_optical_axis(center)
         return results
 
     def __repr__(self) -> str:
@@ -168,8 +168,8 @@ class AddBoneLength(BaseTransform):
     """Add the true length of a bone in mm as `bone_length` (1,), which scales the predictions of `DetNetHead`.
 
     Where one of the bone's ends is not annotated, there is no scale, and so no error in mm: `bone_length` and all of
-    `keypoints_visible` become 0, as for a hand without a root. A picture without truth gets the `bone_length` that it
-    says (see `dfmamba.datasets.transforms.own_pictures`), or that of a hand of 180 mm, with a warning.
+    `keypoints_visible` become 0, as for a hand without a root. A picture without ground truth gets the `bone_length`
+    that it says (see `dfmamba.datasets.transforms.own_pictures`), or that of a hand of 180 mm, with a warning.
 
     Args:
         bone: The two joints, as in the codec.
@@ -189,7 +189,7 @@ class AddBoneLength(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Measure the bone; arrays are replaced, not written to."""
-        if not has_truth(results):
+        if not has_gt(results):
             results["bone_length"] = self._said_length(results.get("bone_length"))
             return results
         joints, visible = results["keypoints_cam"], results["keypoints_visible"]
@@ -205,7 +205,7 @@ class AddBoneLength(BaseTransform):
         return results
 
     def _said_length(self, said_mm: ArrayLike | None) -> NDArray[np.float32]:
-        """Return the length (1,) in mm for a picture without truth."""
+        """Return the length (1,) in mm for a picture without ground truth."""
         if said_mm is None and self.bone == USUAL_BONE:
             warn_once(
                 f"bone_length: nobody says how large the hand is; {'-'.join(self.bone)} is taken for "

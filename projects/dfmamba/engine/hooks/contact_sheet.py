@@ -1,4 +1,4 @@
-"""Overlays of some test samples on one sheet: prediction coloured by finger, truth in black."""
+"""Overlays of some test samples on one sheet: prediction coloured by finger, ground truth in black."""
 
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ from dfmamba.engine.report import is_synthetic
 from dfmamba.evaluation.functional import joint_errors, root_align
 from dfmamba.skeleton import Skeleton, skeleton_with
 from dfmamba.visualization.contact_sheet import make_contact_sheet, save_image
-from dfmamba.visualization.overlay import draw_skeleton, draw_truth, to_rgb
+from dfmamba.visualization.overlay import draw_gt, draw_skeleton, to_rgb
 
 
 @HOOKS.register_module()
 class ContactSheetHook(Hook):
-    """Write `contact_sheet.png` in the work folder after a test: what the network saw, its prediction, the truth.
+    """Write `contact_sheet.png` in the work folder after a test: network input, prediction, ground truth.
 
     Shown are `num_samples` samples, spread evenly over the test set, each as the crop that went into the network, with
     the joints that are annotated. The caption has the image and the mean root-relative error over its joints in mm.
@@ -77,7 +77,7 @@ class ContactSheetHook(Hook):
 
 
 def draw_sample(image: torch.Tensor, sample: Any, tile_px: int, bgr: bool = True) -> tuple[NDArray[np.uint8], str]:
-    """Draw one sample's prediction and truth on its network input.
+    """Draw one sample's prediction and ground truth on its network input.
 
     Args:
         image: (C, H, W) network input, C is 3 or 1.
@@ -91,15 +91,15 @@ def draw_sample(image: torch.Tensor, sample: Any, tile_px: int, bgr: bool = True
         The tile (tile_px, tile_px, 3) RGB and its caption.
     """
     predicted = _numpy(sample.pred_instances.keypoints)[0]
-    truth = _numpy(sample.gt_instances.keypoints)[0]
-    valid = _numpy(sample.gt_instances.keypoints_visible).reshape(len(truth), -1)[:, 0] > 0
-    skeleton = skeleton_with(len(truth))
+    gt = _numpy(sample.gt_instances.keypoints)[0]
+    valid = _numpy(sample.gt_instances.keypoints_visible).reshape(len(gt), -1)[:, 0] > 0
+    skeleton = skeleton_with(len(gt))
     if sample.metainfo.get("mirrored", False):
         image = image.flip(-1)
     picture = to_rgb(_numpy(image).transpose(1, 2, 0), bgr)
     enlarged = cv2.resize(picture, (tile_px, tile_px), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
-    # The truth first and broader: where both coincide it stays visible as a black rim around the prediction.
-    tile = draw_truth(enlarged, _to_tile(truth[:, :2], sample, tile_px), valid, skeleton)
+    # The ground truth first and broader: where both coincide it stays visible as a black rim around the prediction.
+    tile = draw_gt(enlarged, _to_tile(gt[:, :2], sample, tile_px), valid, skeleton)
     predicted_px = _to_tile(predicted[:, :2], sample, tile_px)
     tile = draw_skeleton(tile, predicted_px, valid, skeleton, outline=None, thickness=2, radius=3)
     error_mm = root_relative_error_mm(sample, predicted, valid, skeleton)
@@ -118,8 +118,8 @@ def root_relative_error_mm(sample: Any, predicted: NDArray, valid: NDArray, skel
     joints = _predicted_in_space(sample, predicted)
     if joints is None:
         return None
-    truth, roots = _numpy(sample.gt_instances.keypoints_cam)[0], skeleton.root_of_joint
-    return float(joint_errors(root_align(joints, roots), root_align(truth, roots))[valid].mean())
+    gt, roots = _numpy(sample.gt_instances.keypoints_cam)[0], skeleton.root_of_joint
+    return float(joint_errors(root_align(joints, roots), root_align(gt, roots))[valid].mean())
 
 
 def _predicted_in_space(sample: Any, predicted: NDArray) -> NDArray | None:
@@ -143,8 +143,8 @@ def _name(sample: Any) -> str:
 def _to_tile(points_px: NDArray, sample: Any, tile_px: int) -> NDArray:
     """Take px of the original image to px of the tile: the inverse of what mmpose does with a prediction."""
     info = sample.metainfo
-    centre, scale = (np.asarray(info[key]).reshape(-1)[:2] for key in ("input_center", "input_scale"))
-    return ((points_px - centre) / scale + 0.5) * tile_px
+    center, scale = (np.asarray(info[key]).reshape(-1)[:2] for key in ("input_center", "input_scale"))
+    return ((points_px - center) / scale + 0.5) * tile_px
 
 
 def _numpy(values: Any) -> NDArray:

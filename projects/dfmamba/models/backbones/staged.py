@@ -239,9 +239,9 @@ def fix_size_for_inductor(images: Tensor) -> None:
     """Have `torch.compile` take height and width of images for constants where free ones would be its end.
 
     On a CPU, inductor of torch 2.11 prefers channels-last for the 4-D views that the backward pass needs, and compares
-    expressions of free sizes to order their strides: "TypeError: cannot determine truth value of Relational" from
-    `get_stride_order`, which it gives no `shape_env`. With constants each image size is compiled by itself. Call it in
-    training only: whether a model is being exported, with free sizes, cannot be asked here
+    expressions of free sizes to order their strides: "TypeError: cannot determine truth value of Relational"
+    from `get_stride_order`, which it gives no `shape_env`. With constants each image size is compiled by itself. Call
+    it in training only: whether a model is being exported, with free sizes, cannot be asked here
     (`torch.compiler.is_exporting` is always true under the compiler).
     """
     if torch.compiler.is_dynamo_compiling() and torch.is_grad_enabled() and images.device.type == "cpu":

@@ -74,7 +74,7 @@ class A2JHead(BaseHead):
           `learnable_anchors` makes them a parameter, trained through every layer (released: through the first only).
         - The 6 `bbox_embed_anchor` MLPs (792,588 weights) are left out: their output is never used.
         - The last linear layer of each offset MLP starts with bias 0 and a hundredth of Xavier's weights: joints start
-          at the centre of the anchors. Released: a leftover of DETR starts most offsets of the first layer at -512.
+          at the center of the anchors. Released: a leftover of DETR starts most offsets of the first layer at -512.
         - Offsets are scaled by (width, height, depth_bins) instead of 256, and the anchors likewise: the same at 256.
         - No padding masks and valid ratios: the crops of a batch have one size, so they change nothing.
         - The anchor loss has beta = 1 on z too, as in the code (the paper says 3).

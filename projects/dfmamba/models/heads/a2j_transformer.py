@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..layers.deformable_attention import DeformableAttention, Levels
-from ..layers.position_encoding import anchor_encoding, image_encoding, pixel_centres
+from ..layers.position_encoding import anchor_encoding, image_encoding, pixel_centers
 
 
 def mlp(in_channels: int, hidden_channels: int, out_channels: int, num_layers: int) -> nn.Sequential:
@@ -189,14 +189,14 @@ class A2JTransformer(nn.Module):
         pixels = torch.cat([feat.flatten(2).transpose(1, 2) for feat in feats], dim=1)
         if self.level_embedding is None:
             return pixels, levels
-        centres = [pixel_centres(height, width, like=anchors) for height, width in levels.sizes]
+        centers = [pixel_centers(height, width, like=anchors) for height, width in levels.sizes]
         position = torch.cat(
             [
-                image_encoding(level_centres, self.embed_dims) + embedding
-                for level_centres, embedding in zip(centres, self.level_embedding, strict=True)
+                image_encoding(level_centers, self.embed_dims) + embedding
+                for level_centers, embedding in zip(centers, self.level_embedding, strict=True)
             ]
         )
-        reference = torch.cat(centres)
+        reference = torch.cat(centers)
         for layer in self.encoder:
             pixels = layer(pixels, position, reference, levels)
         return pixels, levels

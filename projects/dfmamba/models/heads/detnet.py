@@ -74,8 +74,8 @@ class DetNetHead(BaseHead):
         heatmap_loss_weight: Weight of `loss_heatmap`.
         delta_loss_weight: Weight of `loss_delta`.
         location_loss_weight: Weight of `loss_location`.
-        bone_length: Length of the reference bone in mm where the truth is not known, such as in pictures of one's own;
-            None reads the meta key `bone_length` (made by `AddBoneLength`).
+        bone_length: Length of the reference bone in mm where the ground truth is not known, such as in pictures of
+            one's own; None reads the meta key `bone_length` (made by `AddBoneLength`).
         decoder: Config of the codec (`DetNetCodec`); only training works without.
         init_cfg: mmengine's initialisation config.
 
@@ -156,7 +156,7 @@ class DetNetHead(BaseHead):
                 keypoints (1, K, 3): x, y in crop px, z in mm relative to the predicted wrist.
                 keypoint_scores (1, K): Heights of the peaks.
                 keypoints_cam (1, K, 3): mm relative to the predicted wrist (NYU: to the codec's root), along the
-                    camera's axes, with the reference bone as long as the truth's.
+                    camera's axes, with the reference bone as long as the ground truth's.
                 keypoints_scale_free (1, K, 3): The same with the reference bone as unit.
 
         Raises:

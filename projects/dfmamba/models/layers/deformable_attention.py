@@ -32,7 +32,7 @@ class Levels(NamedTuple):
 def sample_and_sum(values: Tensor, sizes: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
     """Read each level bilinearly at the given points and sum the readings with weights.
 
-    A level spans [0, 1] in both directions, so that pixel (row i, column j) has its centre at ((j + 0.5) / width,
+    A level spans [0, 1] in both directions, so that pixel (row i, column j) has its center at ((j + 0.5) / width,
     (i + 0.5) / height); outside the level there are zeros.
 
     Args:

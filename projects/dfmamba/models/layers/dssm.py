@@ -16,7 +16,7 @@ from .ssm import SSM
 class DSSM(SSM):
     """Deformable state-space model: the scan reads its input at learned points around every position (Eq. 3).
 
-    It starts as a plain SSM: offsets 0, and weight 1 at the centre anchor only.
+    It starts as a plain SSM: offsets 0, and weight 1 at the center anchor only.
 
     Args:
         channels: Channels of the tokens.
@@ -58,7 +58,7 @@ class DSSM(SSM):
         self.reset_sampling()
 
     def reset_sampling(self) -> None:
-        """Start undeformed: offsets 0, weight 1 at the centre anchor and 0 elsewhere."""
+        """Start undeformed: offsets 0, weight 1 at the center anchor and 0 elsewhere."""
         with torch.no_grad():
             for layer in (self.offset_proj, self.weight_proj):
                 nn.init.zeros_(layer.weight)

@@ -23,8 +23,8 @@ def sine_encoding(positions: Tensor, channels: int) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
 
 
-def pixel_centres(height: int, width: int, like: Tensor) -> Tensor:
-    """Return the centres of all pixels, row by row, as (x, y) with the map spanning [0, 1].
+def pixel_centers(height: int, width: int, like: Tensor) -> Tensor:
+    """Return the centers of all pixels, row by row, as (x, y) with the map spanning [0, 1].
 
     Args:
         height: Rows of the feature map.
@@ -39,9 +39,9 @@ def pixel_centres(height: int, width: int, like: Tensor) -> Tensor:
     return torch.stack([x.expand(height, width), y[:, None].expand(height, width)], dim=-1).flatten(0, 1)
 
 
-def image_encoding(centres: Tensor, channels: int) -> Tensor:
-    """Encode `pixel_centres` (..., 2), given as (x, y): (..., channels), y in the first half."""
-    x, y = centres.unbind(-1)
+def image_encoding(centers: Tensor, channels: int) -> Tensor:
+    """Encode `pixel_centers` (..., 2), given as (x, y): (..., channels), y in the first half."""
+    x, y = centers.unbind(-1)
     return torch.cat([sine_encoding(y, channels // 2), sine_encoding(x, channels // 2)], dim=-1)
 
 

@@ -57,11 +57,11 @@ class JointTable:
     Attributes:
         ids: What tells the samples apart, numbers or texts.
         joints_mm: (N, J, 3), in the order of `dfmamba.skeleton`.
-        valid: (N, J), which joints of a truth are annotated; all of a prediction.
+        valid: (N, J), which joints of a ground truth are annotated; all of a prediction.
         fields: What else a protocol reads, by name, each (N, ...).
         source: File name, for messages.
-        has_every_record: Of a truth: no record of the data set's annotation is left out, not even one without a valid
-            joint (InterHand2.6M's handedness accuracy counts them).
+        has_every_record: Of a ground truth: no record of the data set's annotation is left out, not even one without a
+            valid joint (InterHand2.6M's handedness accuracy counts them).
     """
 
     ids: Sequence[int | str]
@@ -91,14 +91,14 @@ class Protocol:
     Attributes:
         prefix: Of the names of its metrics in an evaluation.
         skeleton: The joints.
-        score: From prediction and truth, row by row, to scores.
+        score: From prediction and ground truth, row by row, to scores.
         description: Name, source, alignment, unit, averages, valid joints, thresholds; repeated in result files.
         title: Of the table.
         table: Row to column to the name of a metric, which may be empty; the rows together give the order of columns.
         main: The published number, and what `constant` is compared with.
         constant: The same number for the best constant pose.
         notes: Metrics below the table where there are any, label to name.
-        ignores_unknown: Predictions of samples that the truth does not have are left out (images without a hand,
+        ignores_unknown: Predictions of samples that the ground truth does not have are left out (images without a hand,
             records without a valid joint); else they are an error.
         of_frames: The same for tables of frames, where this one is for tables of camera images (AssemblyHands).
         doubts: From predictions and ground truth of the same samples to what looks wrong about the predictions and why,
@@ -117,31 +117,31 @@ class Protocol:
     notes: Mapping[str, str] = field(default_factory=dict)
     ignores_unknown: bool = False
     of_frames: "Protocol | None" = None
-    doubts: Callable[[JointTable, JointTable], Mapping[str, str | None]] = lambda pred, truth: {}
-    doubt_about_gt: Callable[[JointTable], str | None] = lambda truth: None
+    doubts: Callable[[JointTable, JointTable], Mapping[str, str | None]] = lambda pred, gt: {}
+    doubt_about_gt: Callable[[JointTable], str | None] = lambda gt: None
 
 
-def root_relative_errors(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike) -> Errors:
+def root_relative_errors(pred: ArrayLike, gt: ArrayLike, valid: ArrayLike) -> Errors:
     """Return errors with each hand's own wrist subtracted; a hand without a valid wrist does not count.
 
     Args:
         pred: (N, 21 or 42, 3).
-        truth: (N, 21 or 42, 3).
+        gt: (N, 21 or 42, 3).
         valid: (N, 21 or 42).
     """
-    roots = skeleton_with(np.shape(truth)[1]).root_of_joint
-    return Errors(joint_errors(root_align(pred, roots), root_align(truth, roots)), require_roots(valid, roots))
+    roots = skeleton_with(np.shape(gt)[1]).root_of_joint
+    return Errors(joint_errors(root_align(pred, roots), root_align(gt, roots)), require_roots(valid, roots))
 
 
-def constant_pose_errors(truth: ArrayLike, valid: ArrayLike) -> Errors:
-    """Return the root-relative errors of the best constant pose, fitted on the truth of these very samples.
+def constant_pose_errors(gt: ArrayLike, valid: ArrayLike) -> Errors:
+    """Return the root-relative errors of the best constant pose, fitted on the ground truth of these very samples.
 
     Args:
-        truth: (N, 21 or 42, 3).
+        gt: (N, 21 or 42, 3).
         valid: (N, 21 or 42).
     """
-    roots = skeleton_with(np.shape(truth)[1]).root_of_joint
-    relative, mask = root_align(truth, roots), require_roots(valid, roots)
+    roots = skeleton_with(np.shape(gt)[1]).root_of_joint
+    relative, mask = root_align(gt, roots), require_roots(valid, roots)
     pose = np.broadcast_to(best_constant_pose(relative, mask), relative.shape)
     return Errors(joint_errors(pose, relative), mask)
 
@@ -162,10 +162,10 @@ def require_joints(valid: ArrayLike, *joints: int) -> NDArray[np.bool_]:
     return mask & mask[:, list(joints)].all(axis=1, keepdims=True)
 
 
-def bone_scaled_errors(pred: ArrayLike, truth: ArrayLike, valid: ArrayLike) -> Errors:
+def bone_scaled_errors(pred: ArrayLike, gt: ArrayLike, valid: ArrayLike) -> Errors:
     """Return root-relative errors (hands, 21) after S2DHand's scale; hands without a valid middle1 do not count."""
-    scaled = scale_to_bone(pred, truth, SCALE_BONE)
-    return root_relative_errors(scaled, truth, require_joints(valid, *SCALE_BONE))
+    scaled = scale_to_bone(pred, gt, SCALE_BONE)
+    return root_relative_errors(scaled, gt, require_joints(valid, *SCALE_BONE))
 
 
 def count_rows(errors: Errors) -> int:

@@ -7,12 +7,12 @@ import pytest
 from matplotlib.axes import Axes
 
 import dfmamba.evaluation.units
-from dfmamba.datasets.nyu.doubts import doubt_about_nyu_truth
+from dfmamba.datasets.nyu.doubts import doubt_about_nyu_gt
 from dfmamba.datasets.nyu.results import read_nyu_text
 from dfmamba.evaluation import PROTOCOLS, score_dexycb, score_nyu
 from dfmamba.evaluation.curves import draw_curves
-from dfmamba.evaluation.scores import Curve, JointTable
-from dfmamba.evaluation.scoring import match, score_tables
+from dfmamba.evaluation.protocol import Curve, JointTable
+from dfmamba.evaluation.score_tables import match, score_tables
 from dfmamba.evaluation.units import doubt_about_mm, median_bone
 from dfmamba.geometry import NYU_COORDINATES
 
@@ -30,105 +30,105 @@ def one_hand(rng, samples=6):
 
 
 def make_tables(rng, samples=6):
-    truth = one_hand(rng, samples)
-    valid = np.ones(truth.shape[:2], dtype=bool)
-    pred = truth + rng.normal(scale=5, size=truth.shape)
+    gt = one_hand(rng, samples)
+    valid = np.ones(gt.shape[:2], dtype=bool)
+    pred = gt + rng.normal(scale=5, size=gt.shape)
     ids = [3 * number for number in range(samples)]
-    return JointTable(ids, pred, valid, source="pred.txt"), JointTable(ids, truth, valid, source="truth.txt")
+    return JointTable(ids, pred, valid, source="pred.txt"), JointTable(ids, gt, valid, source="gt.txt")
 
 
 def test_rows_are_matched_by_id(rng):
-    pred, truth = make_tables(rng)
-    scores, notes = score_tables("dexycb", pred.rows([4, 1, 0, 5, 3, 2]), truth)
-    assert scores.metrics == score_dexycb(pred.joints_mm, truth.joints_mm).metrics
+    pred, gt = make_tables(rng)
+    scores, notes = score_tables("dexycb", pred.rows([4, 1, 0, 5, 3, 2]), gt)
+    assert scores.metrics == score_dexycb(pred.joints_mm, gt.joints_mm).metrics
     assert notes == []
 
 
 def test_tables_stay_as_they_are(rng):
-    pred, truth = make_tables(rng)
+    pred, gt = make_tables(rng)
     with pytest.raises(FrozenInstanceError):
         pred.source = "other"
-    part = replace(truth, has_every_record=True).rows([2, 0])
-    assert (part.ids, part.source, part.has_every_record) == ([6, 0], "truth.txt", False)
-    np.testing.assert_array_equal(part.joints_mm, truth.joints_mm[[2, 0]])
-    assert replace(truth, has_every_record=True).rows(range(6)).has_every_record
+    part = replace(gt, has_every_record=True).rows([2, 0])
+    assert (part.ids, part.source, part.has_every_record) == ([6, 0], "gt.txt", False)
+    np.testing.assert_array_equal(part.joints_mm, gt.joints_mm[[2, 0]])
+    assert replace(gt, has_every_record=True).rows(range(6)).has_every_record
 
 
 def test_missing_samples(rng):
-    pred, truth = make_tables(rng)
-    with pytest.raises(ValueError, match=r"pred.txt: 2 of 6 samples of truth.txt missing: 0, 12. .*--partial"):
-        score_tables("dexycb", pred.rows([1, 2, 3, 5]), truth)
-    scores, notes = score_tables("dexycb", pred.rows([1, 2, 3, 5]), truth, partial=True)
-    assert scores.metrics == score_dexycb(pred.joints_mm[[1, 2, 3, 5]], truth.joints_mm[[1, 2, 3, 5]]).metrics
-    assert notes == ["left out: pred.txt: 2 of 6 samples of truth.txt missing: 0, 12"]
+    pred, gt = make_tables(rng)
+    with pytest.raises(ValueError, match=r"pred.txt: 2 of 6 samples of gt.txt missing: 0, 12. .*--partial"):
+        score_tables("dexycb", pred.rows([1, 2, 3, 5]), gt)
+    scores, notes = score_tables("dexycb", pred.rows([1, 2, 3, 5]), gt, partial=True)
+    assert scores.metrics == score_dexycb(pred.joints_mm[[1, 2, 3, 5]], gt.joints_mm[[1, 2, 3, 5]]).metrics
+    assert notes == ["left out: pred.txt: 2 of 6 samples of gt.txt missing: 0, 12"]
 
 
 def test_unknown_samples(rng):
-    pred, truth = make_tables(rng)
-    with pytest.raises(ValueError, match=r"pred.txt: 1 samples that truth.txt does not have: 6. To score"):
-        match(pred, truth.rows([0, 1, 3, 4, 5]))
-    scores, notes = score_tables("dexycb", pred, truth.rows([0, 1, 3, 4, 5]))  # there: an image without a hand
+    pred, gt = make_tables(rng)
+    with pytest.raises(ValueError, match=r"pred.txt: 1 samples that gt.txt does not have: 6. To score"):
+        match(pred, gt.rows([0, 1, 3, 4, 5]))
+    scores, notes = score_tables("dexycb", pred, gt.rows([0, 1, 3, 4, 5]))  # there: an image without a hand
     assert scores.metrics["hands"] == 5
-    assert notes == ["left out: pred.txt: 1 samples that truth.txt does not have: 6"]
+    assert notes == ["left out: pred.txt: 1 samples that gt.txt does not have: 6"]
 
 
 def test_no_sample_in_common(rng):
-    pred, truth = make_tables(rng)
+    pred, gt = make_tables(rng)
     other = JointTable([str(identity) for identity in pred.ids], pred.joints_mm, pred.valid, source="pred.txt")
     with pytest.raises(
         ValueError,
-        match=r"expected ids as in truth.txt, such as 0, 3, 6, 9, 12, ..., got none of "
+        match=r"expected ids as in gt.txt, such as 0, 3, 6, 9, 12, ..., got none of "
         r"them, but '0', '3'",
     ):
-        match(other, truth, partial=True)
+        match(other, gt, partial=True)
 
 
 def test_hands_that_were_not_predicted(rng):
-    truth = np.concatenate([one_hand(rng), one_hand(rng)], axis=1)
+    gt = np.concatenate([one_hand(rng), one_hand(rng)], axis=1)
     ids, valid = list("abcdef"), np.ones((6, 42), dtype=bool)
     there = valid.copy()
     there[2, :21] = there[4, 21:] = False
-    tables = JointTable(ids, truth + 1, there, source="p"), JointTable(ids, truth, valid, source="t")
+    tables = JointTable(ids, gt + 1, there, source="p"), JointTable(ids, gt, valid, source="t")
     with pytest.raises(ValueError, match="p: hands of 2 samples of t were not predicted: 'c', 'e'"):
         score_tables("assemblyhands", *tables)
     scores, notes = score_tables("assemblyhands", *tables, partial=True)
     assert scores.metrics["hands_per_frame"] == 10
     assert len(notes) == 1
-    unneeded = JointTable(ids, truth, there, source="t")  # neither are they in the truth
+    unneeded = JointTable(ids, gt, there, source="t")  # neither are they in the ground truth
     assert score_tables("assemblyhands", tables[0], unneeded)[1] == []
 
 
 def test_rhp_the_wrong_hand(rng):
     """RHD has the left hand first, we the right one: who mixes that up predicts hands that are not asked for."""
-    truth, pred = np.zeros((2, 42, 3)), np.zeros((2, 42, 3))
-    truth[:, 21:] = one_hand(rng, 2)
-    pred[:, :21] = truth[:, 21:]
+    gt, pred = np.zeros((2, 42, 3)), np.zeros((2, 42, 3))
+    gt[:, 21:] = one_hand(rng, 2)
+    pred[:, :21] = gt[:, 21:]
     left, right = np.arange(42) >= 21, np.arange(42) < 21
     tables = (
         JointTable([1, 2], pred, np.tile(right, (2, 1)), source="p"),
-        JointTable([1, 2], truth, np.tile(left, (2, 1)), source="t"),
+        JointTable([1, 2], gt, np.tile(left, (2, 1)), source="t"),
     )
     with pytest.raises(ValueError, match="p: hands of 2 samples of t were not predicted: 1, 2"):
         score_tables("rhp", *tables)
 
 
 def test_root_relative_predictions(rng):
-    pred, truth = make_tables(rng)
+    pred, gt = make_tables(rng)
     relative = JointTable(pred.ids, pred.joints_mm - pred.joints_mm[:, [20]], pred.valid, source="pred.txt")
     said = replace(relative, fields={"root_relative": np.ones(len(pred.ids), dtype=bool)})
-    scores, notes = score_tables("dexycb", said, truth)
+    scores, notes = score_tables("dexycb", said, gt)
     metrics = scores.metrics
     assert "MPJPE_abs_macro_mm" not in metrics
     assert notes == []
-    taken, notes = score_tables("dexycb", relative, truth)
+    taken, notes = score_tables("dexycb", relative, gt)
     assert taken.metrics["MPJPE_abs_macro_mm"] > 500
     assert notes == [
         "pred.txt: the predictions may not be absolute: in 100% of the samples the wrist is in the origin."
         " Are they relative to it? Then say --root-relative"
     ]
-    assert score_tables("dexycb", pred, truth)[1] == []
+    assert score_tables("dexycb", pred, gt)[1] == []
     assert metrics["MPJPE_rr_macro_mm"] == pytest.approx(
-        score_tables("dexycb", pred, truth)[0].metrics["MPJPE_rr_macro_mm"]
+        score_tables("dexycb", pred, gt)[0].metrics["MPJPE_rr_macro_mm"]
     )
 
 
@@ -144,12 +144,12 @@ def test_examples_in_docstrings():
 @pytest.mark.parametrize(("factor", "hint"), [(0.001, "Are they in metres?"), (1e-6, "were expected.")])
 def test_metres_are_noticed(rng, factor, hint):
     """RHD's pickles and DexYCB's labels are in metres, their result files in mm."""
-    pred, truth = make_tables(rng)
-    small = JointTable(truth.ids, truth.joints_mm * factor, truth.valid, source="truth.txt")
-    with pytest.raises(ValueError, match=rf"truth.txt: expected joints in mm, but the median bone is .*{hint[:-1]}"):
+    pred, gt = make_tables(rng)
+    small = JointTable(gt.ids, gt.joints_mm * factor, gt.valid, source="gt.txt")
+    with pytest.raises(ValueError, match=rf"gt.txt: expected joints in mm, but the median bone is .*{hint[:-1]}"):
         score_tables("dexycb", pred, small)
     wrong = JointTable(pred.ids, pred.joints_mm * factor, pred.valid, source="pred.txt")
-    _, notes = score_tables("dexycb", wrong, truth)
+    _, notes = score_tables("dexycb", wrong, gt)
     assert "pred.txt: the predictions may not be in mm" in notes[0]
     assert notes[0].endswith(hint)
 
@@ -193,10 +193,10 @@ def test_bones_of_one_to_a_thousand_mm_are_possible(length, hint):
 def test_which_protocols_have_records_that_are_no_samples(name, rng):
     """InterHand2.6M, RHP and DexYCB have records without a hand or a joint; of the others each one is expected."""
     count = PROTOCOLS[name].skeleton.num_joints
-    truth = np.tile(one_hand(rng, 4), (1, 2, 1))[:, :count]
+    gt = np.tile(one_hand(rng, 4), (1, 2, 1))[:, :count]
     fields = {"hand_type": np.ones((4, 2), dtype=bool)}
     tables = [
-        JointTable([1, 2, 3, 4], truth + shift, np.ones((4, count), dtype=bool), fields, name)
+        JointTable([1, 2, 3, 4], gt + shift, np.ones((4, count), dtype=bool), fields, name)
         for shift, name in ((1, "p"), (0, "t"))
     ]
     if name in ("nyu", "assemblyhands"):
@@ -212,10 +212,10 @@ def test_which_protocols_have_records_that_are_no_samples(name, rng):
 
 
 def nyu_tables(rng, tmp_path, coordinates, noise=8, samples=30):
-    """A hand's truth, and predictions that are written in some coordinates and read as u v d."""
-    centre = rng.uniform([-150, -120, 650], [150, 120, 800], (samples, 1, 3))
-    truth = centre + rng.normal(scale=35, size=(samples, 14, 3))
-    pred = truth + rng.normal(scale=noise, size=truth.shape)
+    """A hand's ground truth, and predictions that are written in some coordinates and read as u v d."""
+    center = rng.uniform([-150, -120, 650], [150, 120, 800], (samples, 1, 3))
+    gt = center + rng.normal(scale=35, size=(samples, 14, 3))
+    pred = gt + rng.normal(scale=noise, size=gt.shape)
     values = {
         "uvd": [320, 240, 0] + pred * [588.03, 587.07, 1] / np.where([True, True, False], pred[..., 2:], 1),
         "xyz": pred * [1, -1, 1],
@@ -224,14 +224,14 @@ def nyu_tables(rng, tmp_path, coordinates, noise=8, samples=30):
     path = tmp_path / "pred.txt"
     path.write_text("\n".join(" ".join(map(str, row)) for row in values.reshape(samples, -1)) + "\n")
     valid = np.ones((samples, 14), dtype=bool)
-    return path, JointTable(range(1, samples + 1), truth, valid, source="truth.mat")
+    return path, JointTable(range(1, samples + 1), gt, valid, source="gt.mat")
 
 
 @pytest.mark.parametrize("written", NYU_COORDINATES)
 @pytest.mark.parametrize("read", NYU_COORDINATES)
 def test_coordinates_that_were_taken_for_others_are_noticed(written, read, rng, tmp_path):
-    path, truth = nyu_tables(rng, tmp_path, written)
-    scores, notes = score_tables("nyu", read_nyu_text(path, read), truth)
+    path, gt = nyu_tables(rng, tmp_path, written)
+    scores, notes = score_tables("nyu", read_nyu_text(path, read), gt)
     error = scores.metrics["mean_error_abs_mm"]
     if read == written:
         assert error < 20
@@ -244,20 +244,20 @@ def test_coordinates_that_were_taken_for_others_are_noticed(written, read, rng, 
 
 
 def test_bad_predictions_are_only_bad(rng, tmp_path):
-    path, truth = nyu_tables(rng, tmp_path, "uvd", noise=80)
-    scores, notes = score_tables("nyu", read_nyu_text(path), truth)
+    path, gt = nyu_tables(rng, tmp_path, "uvd", noise=80)
+    scores, notes = score_tables("nyu", read_nyu_text(path), gt)
     assert scores.metrics["mean_error_abs_mm"] > 100
     assert notes == []
 
 
-def test_a_truth_in_space_that_was_read_as_uvd_is_refused(rng, tmp_path):
-    path, truth = nyu_tables(rng, tmp_path, "xyz")
+def test_a_gt_in_space_that_was_read_as_uvd_is_refused(rng, tmp_path):
+    path, gt = nyu_tables(rng, tmp_path, "xyz")
     with pytest.raises(
         ValueError,
         match=r"pred.txt: expected u v d of joints, but \d+% of the points lie outside of "
         r"the image .640 x 480 px.. Are they x y z",
     ):
-        score_tables("nyu", truth, read_nyu_text(path))
+        score_tables("nyu", gt, read_nyu_text(path))
 
 
 @pytest.mark.parametrize(
@@ -269,9 +269,9 @@ def test_some_joints_may_lie_outside_of_the_image(axis, value, counts):
     uvd = np.tile([320.0, 240.0, 700.0], (10, 14, 1))
     to_camera, _ = NYU_COORDINATES["uvd"]
     uvd[0, :, axis] = value  # 14 of 140 points
-    assert doubt_about_nyu_truth(to_camera(uvd)) is None
+    assert doubt_about_nyu_gt(to_camera(uvd)) is None
     uvd[1, 0, axis] = value
-    doubt = doubt_about_nyu_truth(to_camera(uvd))
+    doubt = doubt_about_nyu_gt(to_camera(uvd))
     assert (doubt is not None) == counts
     assert not counts or doubt.startswith("11% of the points lie outside of the image (640 x 480 px)")
 
@@ -280,8 +280,8 @@ def test_some_joints_may_lie_outside_of_the_image(axis, value, counts):
 
 
 def test_curves_are_drawn(tmp_path, rng):
-    truth = rng.normal(size=(9, 14, 3))
-    scores = score_nyu(truth + rng.normal(scale=20, size=truth.shape), truth)
+    gt = rng.normal(size=(9, 14, 3))
+    scores = score_nyu(gt + rng.normal(scale=20, size=gt.shape), gt)
     empty = {"nothing": Curve(np.arange(3.0), np.full(3, np.nan))}
     draw_curves(tmp_path / "new" / "one.png", {"a": scores.curves}, "One")
     draw_curves(tmp_path / "two.svg", {"a": scores.curves, "b": scores.curves, "c": empty}, "Two")
