@@ -6,7 +6,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -143,9 +143,13 @@ def time_once(function: Callable[[torch.Tensor], object], images: torch.Tensor) 
     return (time.perf_counter() - start) * 1e3 / len(images)
 
 
-def time_in_turns(functions: dict, images: dict[str, torch.Tensor], rounds: int) -> dict:
+def time_in_turns(
+    functions: Mapping[tuple[str, Setting], Callable[[torch.Tensor], object]],
+    images: Mapping[str, torch.Tensor],
+    rounds: int,
+) -> dict[tuple[str, Setting], list[float]]:
     """Return the times of every function, taken in turns after a round that warms up. Keys are (model, setting)."""
-    times: dict = {key: [] for key in functions}
+    times: dict[tuple[str, Setting], list[float]] = {key: [] for key in functions}
     for number in range(rounds + 1):
         for key, function in functions.items():
             elapsed = time_once(function, images[key[1].dtype])
@@ -221,7 +225,7 @@ def _measure(plan: Plan, threads: int, batch: int) -> list[Row]:
         for dtype in plan.dtypes
     }
     cost: dict[str, tuple[float, float]] = {}
-    functions: dict[tuple[str, Setting], Callable] = {}
+    functions: dict[tuple[str, Setting], Callable[[torch.Tensor], object]] = {}
     for name in plan.models:
         model = build(name, plan.size)
         cost[name] = count_parameters(model) / 1e6, count_multiply_adds(model, (3, plan.size, plan.size)) / 1e9

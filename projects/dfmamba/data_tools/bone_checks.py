@@ -102,7 +102,7 @@ def typical_lengths_mm(skeleton: Skeleton) -> NDArray[np.float64]:
     return np.array([by_name[skeleton.names[child]] for child, _ in skeleton.bones], dtype=np.float64)
 
 
-def measure_bones(joints_mm: NDArray, valid: NDArray[np.bool_], skeleton: Skeleton = ONE_HAND) -> Bones:
+def measure_bones(joints_mm: NDArray[np.float64], valid: NDArray[np.bool_], skeleton: Skeleton = ONE_HAND) -> Bones:
     """Return the median bones of hands (n, K, 3), whose joints are valid or not (n, K)."""
     child, parent = np.array(skeleton.bones).T
     lengths = np.linalg.norm(joints_mm[:, child] - joints_mm[:, parent], axis=-1)
@@ -115,7 +115,7 @@ def measure_bones(joints_mm: NDArray, valid: NDArray[np.bool_], skeleton: Skelet
     return Bones(tuple(skeleton.names[joint] for joint in child), median, ratio / scale)
 
 
-def find_other_order(joints_mm: NDArray, valid: NDArray[np.bool_]) -> str:
+def find_other_order(joints_mm: NDArray[np.float64], valid: NDArray[np.bool_]) -> str:
     """Say what is mixed up in hands (n, 21, 3); an empty text where the canonical order fits best."""
     misfit = measure_bones(joints_mm, valid).misfit
     fits = {
@@ -126,7 +126,7 @@ def find_other_order(joints_mm: NDArray, valid: NDArray[np.bool_]) -> str:
     return best if GOOD_FIT < misfit < np.inf and fits[best] * WORSE_FIT < misfit else ""
 
 
-def bends_to_the_left(joints_mm: NDArray, valid: NDArray[np.bool_]) -> NDArray[np.float64]:
+def bends_to_the_left(joints_mm: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return how far the tips of hands (n, 21, 3) are in front of the palm of a left hand, in lengths of the palm.
 
     The palm's normal is (index1 - wrist) x (pinky1 - wrist), which points out of the palm of a right hand in our frame
@@ -134,7 +134,7 @@ def bends_to_the_left(joints_mm: NDArray, valid: NDArray[np.bool_]) -> NDArray[n
     NaN for fewer than two of them, or without a palm.
     """
 
-    def at(name: str) -> NDArray:
+    def at(name: str) -> NDArray[np.float64]:
         return np.where(valid, 1, np.nan)[:, HAND_JOINTS.index(name), None] * joints_mm[:, HAND_JOINTS.index(name)]
 
     wrist, palm = at("wrist"), at("index1") - at("wrist")
@@ -147,7 +147,9 @@ def bends_to_the_left(joints_mm: NDArray, valid: NDArray[np.bool_]) -> NDArray[n
     return bend
 
 
-def count_wrong_bends(joints_mm: NDArray, valid: NDArray[np.bool_], is_left: NDArray[np.bool_]) -> tuple[int, int]:
+def count_wrong_bends(
+    joints_mm: NDArray[np.float64], valid: NDArray[np.bool_], is_left: NDArray[np.bool_]
+) -> tuple[int, int]:
     """Return of how many hands (n, 21, 3) the fingers bend backwards, and of how many they bend at all."""
     with np.errstate(invalid="ignore", divide="ignore"):
         bend = np.where(is_left, 1, -1) * bends_to_the_left(joints_mm, valid)

@@ -90,7 +90,7 @@ def fit_tile(image: Image, tile_px: int) -> tuple[Image, Array]:
     return np.asarray(tile, dtype=np.uint8), to_tile
 
 
-def _box_corners(box_xyxy: NDArray, maps: tuple[Array, Array] | None) -> Array | None:
+def _box_corners(box_xyxy: Array, maps: tuple[Array, Array] | None) -> Array | None:
     """Return the corners (4, 2) of a box, moved as some points were moved; None where these are too few to tell."""
     corners: Array = box_xyxy[[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2).astype(np.float64)
     if maps is None:

@@ -61,7 +61,7 @@ class SplitReport:
 class Progress:
     """What `check_split` tells while it works; this one keeps it to itself."""
 
-    def waiting(self, what: str) -> AbstractContextManager:
+    def waiting(self, what: str) -> AbstractContextManager[object]:
         """Return a context in which something of unknown length happens."""
         return nullcontext()
 

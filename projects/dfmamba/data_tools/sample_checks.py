@@ -229,7 +229,9 @@ def _projected(samples: Samples) -> NDArray[np.floating]:
     return project(points, samples.focal, samples.principal_pt)
 
 
-def _gap_finding(name: str, what: str, samples: Samples, gap_px: NDArray, limit_px: float, allowed: float) -> Finding:
+def _gap_finding(
+    name: str, what: str, samples: Samples, gap_px: NDArray[np.float64], limit_px: float, allowed: float
+) -> Finding:
     """Judge distances (n, K) between points that should coincide; NaN where there is nothing to compare."""
     known = samples.valid & np.isfinite(gap_px)
     if not known.any():
@@ -358,7 +360,7 @@ def _unreadable_finding(unreadable: Sequence[str], total: int, blank: int) -> Fi
     )
 
 
-def _size_finding(samples: Samples, sizes: NDArray, expected: NDArray) -> Finding:
+def _size_finding(samples: Samples, sizes: NDArray[np.int64], expected: NDArray[np.int64]) -> Finding:
     known = (sizes > 0).all(axis=1) & (expected > 0).all(axis=1)
     wrong = known & (sizes != expected).any(axis=1)
     if wrong.any():

@@ -16,13 +16,13 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import platformdirs
-from filelock import AcquireReturnProxy, FileLock, Timeout
+from filelock import FileLock, Timeout
 from mmengine.logging import MMLogger
 from numpy.typing import NDArray
 
@@ -54,7 +54,7 @@ class AnnotationColumns:
         TypeError: A column holds something else, or its name is not one of letters, digits and underscores.
     """
 
-    columns: dict[str, NDArray]
+    columns: dict[str, NDArray[Any]]
     skipped: dict[str, int]
 
     def __post_init__(self) -> None:
@@ -65,7 +65,7 @@ class AnnotationColumns:
                 raise TypeError(f"column {name!r}: expected numbers or bytes, got {column.dtype}")
 
 
-def cache_folder(cache_dir: str | os.PathLike | None = None) -> Path:
+def cache_folder(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     """Return the folder of all indices; the module's text says how it is chosen."""
     chosen = cache_dir or os.environ.get("DFMAMBA_CACHE_DIR") or platformdirs.user_cache_dir("dfmamba", appauthor=False)
     return Path(chosen).expanduser().absolute() / f"annotation_index_v{FORMAT_VERSION}"
@@ -77,7 +77,7 @@ def open_index(
     sources: Sequence[Path],
     build: Callable[[], AnnotationColumns],
     options: Mapping[str, str | int | float | bool],
-    cache_dir: str | os.PathLike | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
     verify: bool | None = None,
 ) -> Index:
     """Return the index of these sources; build it if it is not in the cache yet, or damaged there.
@@ -144,7 +144,7 @@ def _map_if_whole(place: Path, verify: bool | None) -> tuple[Index | None, str]:
         return None, str(error)
 
 
-def _acquire(place: Path) -> AcquireReturnProxy | None:
+def _acquire(place: Path) -> AbstractContextManager[object] | None:
     """Wait for the lock of an index, which a `with` frees; return None where the cache folder cannot be written.
 
     The latter is logged as a warning. The operating system frees the lock of a process that was killed.

@@ -92,7 +92,7 @@ class CheckedPipeline(Compose):
         ImageError: A part of it is missing, see `check_decoded_image`.
     """
 
-    def __call__(self, data: dict) -> Any:
+    def __call__(self, data: dict[str, Any]) -> Any:
         """Return what the last transform returns; None as soon as one returns None."""
         path, is_loaded = data["img_path"], "img" in data
         for transform in self.transforms:
@@ -148,7 +148,7 @@ class HandDataset(BaseDataset):
     EXPECTED_LAYOUT: ClassVar[str] = ""  # what `data_root` should hold, 5 to 8 lines, shown when a file is missing
     LOSSLESS_IMAGES: ClassVar[bool] = False  # whether the bytes of the images are numbers, see `check_lossless`
     _fully_initialized: bool = False
-    _metainfo: dict
+    _metainfo: dict[str, Any]
     _pickled_metainfo: bytes  # what goes into every sample; copied five times faster than by `copy.deepcopy`
 
     def __init__(
@@ -156,13 +156,13 @@ class HandDataset(BaseDataset):
         data_root: str = "",
         ann_file: str = "",
         data_prefix: Mapping[str, str] | None = None,
-        pipeline: Sequence[dict | Callable] = (),
+        pipeline: Sequence[dict[str, Any] | Callable[[dict[str, Any]], Any]] = (),
         sample_interval: int = 1,
         indices: int | Sequence[int] | None = None,
         test_mode: bool = False,
         lazy_init: bool = False,
         max_refetch: int = 1000,
-        metainfo: dict | None = None,
+        metainfo: dict[str, Any] | None = None,
         faulty: str = "raise",
         missing_images: str = "raise",
         cache_dir: str | None = None,
@@ -443,7 +443,11 @@ class HandDataset(BaseDataset):
         return self.skipped_samples.count(self.rows)
 
     def find_image_error(
-        self, img_path: str, record: int, image_size: Sequence[int] | NDArray = UNKNOWN_SIZE, decode: bool = False
+        self,
+        img_path: str,
+        record: int,
+        image_size: Sequence[int] | NDArray[np.integer] = UNKNOWN_SIZE,
+        decode: bool = False,
     ) -> Exception | None:
         """Return an error that names file and record if an image cannot be used.
 
@@ -541,7 +545,7 @@ class HandDataset(BaseDataset):
         )
 
     @classmethod
-    def _load_metainfo(cls, metainfo: Mapping | None = None) -> dict:
+    def _load_metainfo(cls, metainfo: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return parse_pose_metainfo(dict(metainfo or cls.METAINFO))
 
 

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def read_coco(
-    path: Path, object_hook: Callable[[dict], Any], record_errors: RecordErrorPolicy
+    path: Path, object_hook: Callable[[dict[str, Any]], Any], record_errors: RecordErrorPolicy
 ) -> tuple[dict[int, Any], dict[int, Any]]:
     """Return images and annotations of a file, each by its id.
 

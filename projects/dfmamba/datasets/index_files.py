@@ -43,7 +43,7 @@ class Index:
 
     def __init__(
         self,
-        columns: Mapping[str, NDArray],
+        columns: Mapping[str, NDArray[Any]],
         skipped: Mapping[str, int],
         digest: str,
         folder: Path | None = None,
@@ -55,7 +55,7 @@ class Index:
         for column in self.columns.values():
             column.setflags(write=False)
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         if self.folder is not None:
             return map_index, (self.folder, False)
         return Index, (self.columns, self.skipped, self.digest)
@@ -91,7 +91,7 @@ class _StoredColumn(NamedTuple):
     crc32: int
 
 
-def digest_of_columns(columns: Mapping[str, NDArray]) -> str:
+def digest_of_columns(columns: Mapping[str, NDArray[Any]]) -> str:
     """Return hexadecimal digits that change with the name, type, shape or any entry of a column."""
     sha = hashlib.sha256()
     for name, column in sorted(columns.items()):
@@ -105,7 +105,7 @@ def is_column_name(name: object) -> bool:
     return isinstance(name, str) and _COLUMN_NAME.fullmatch(name) is not None
 
 
-def write_index(place: Path, columns: Mapping[str, NDArray], manifest: Mapping[str, Any]) -> None:
+def write_index(place: Path, columns: Mapping[str, NDArray[Any]], manifest: Mapping[str, Any]) -> None:
     """Write the files of an index into an empty folder, to the disk for good.
 
     Args:
@@ -236,7 +236,7 @@ def _crc32_of(file: BinaryIO) -> int:
     return crc32
 
 
-def _write_column(path: Path, column: NDArray) -> _StoredColumn:
+def _write_column(path: Path, column: NDArray[Any]) -> _StoredColumn:
     """Write a column; return its entry of the manifest, whose checksum is that of the memory, not of the file."""
     start = io.BytesIO()
     np.lib.format.write_array_header_1_0(
@@ -263,7 +263,7 @@ def _write_file(path: Path, *parts: bytes | memoryview) -> None:
         os.fchmod(file.fileno(), 0o444)
 
 
-def _bytes_of(column: NDArray) -> memoryview:
+def _bytes_of(column: NDArray[Any]) -> memoryview:
     """Return the bytes of an array in C order."""
     return np.ascontiguousarray(column).reshape(-1).view(np.uint8).data
 

@@ -14,10 +14,10 @@ class LookupTable:
         make_row: Called as `make_row(record, *key)` for a new key; `record` is the record to name in errors.
     """
 
-    def __init__(self, make_row: Callable[..., tuple]) -> None:
+    def __init__(self, make_row: Callable[..., tuple[Any, ...]]) -> None:
         self.make_row = make_row
         self.index: dict[tuple[Hashable, ...], int] = {}
-        self.rows: list[tuple] = []
+        self.rows: list[tuple[Any, ...]] = []
 
     def row_of(self, record: object, *key: Hashable) -> int:
         """Return the number of the row with this key; errors of `make_row` pass, and no row is made."""
@@ -27,6 +27,6 @@ class LookupTable:
             number = self.index[key] = len(self.rows) - 1
         return number
 
-    def column(self, number: int, *shape: int, dtype: Any = np.float64) -> NDArray:
+    def column(self, number: int, *shape: int, dtype: Any = np.float64) -> NDArray[Any]:
         """Return one entry of all rows, (rows, *shape)."""
         return np.array([row[number] for row in self.rows], dtype=dtype).reshape(len(self.rows), *shape)

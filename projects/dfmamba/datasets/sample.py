@@ -88,7 +88,7 @@ def build_sample(
     }
 
 
-def build_one_of_two(side: int, joints_cam_mm: NDArray, valid: NDArray[np.bool_], **entries: Any) -> dict[str, Any]:
+def build_one_of_two(side: int, joints_cam_mm: Array, valid: NDArray[np.bool_], **entries: Any) -> dict[str, Any]:
     """Return a sample of one hand in the two-hand order; the other hand's joints are not valid, its root depth is 0.
 
     Args:
@@ -122,7 +122,7 @@ def lift(keypoints: ArrayLike, abs_depth_mm: ArrayLike, focal_px: ArrayLike, pri
     return back_project(points[:, :2], points[:, 2] + depth, focal_px, principal_point_px)
 
 
-def mirror(results: dict) -> None:
+def mirror(results: dict[str, Any]) -> None:
     """Mirror the sample; arrays are replaced, not written to."""
     last_column = results["img"].shape[1] - 1
     order = list(results["flip_indices"])
@@ -187,7 +187,7 @@ def mirror_back(sample: "PoseDataSample") -> "PoseDataSample":
     return sample
 
 
-def _mirror_field(name: str, values: NDArray, width: int) -> NDArray:
+def _mirror_field(name: str, values: NDArray[Any], width: int) -> NDArray[Any]:
     """Return the mirrored values of a field of the instances; fields without coordinates stay as they are."""
     if name in CAMERA_SPACE:
         return values * np.array([-1, 1, 1], dtype=values.dtype)
@@ -196,7 +196,7 @@ def _mirror_field(name: str, values: NDArray, width: int) -> NDArray:
     return mirror_box(values, width) if name == "bboxes" else values
 
 
-def take_hand(results: dict, side: int) -> None:
+def take_hand(results: dict[str, Any], side: int) -> None:
     """Keep the 21 joints of one hand of a sample with 42; arrays are replaced, not written to."""
     joints = hand_slice(side)
     for key in ("keypoints", "keypoints_cam", "keypoints_visible"):
@@ -238,18 +238,18 @@ def put_hand_back(sample: "PoseDataSample") -> "PoseDataSample":
     return sample
 
 
-def _among_two_hands(values: NDArray, joints: slice, axis: int) -> NDArray:
+def _among_two_hands(values: NDArray[Any], joints: slice, axis: int) -> NDArray[Any]:
     """Return values of one hand's joints along an axis at their place among 42, with 0 for the others."""
     before, after = joints.start, TWO_HANDS.num_joints - ONE_HAND.num_joints - joints.start
     return np.pad(values, [(before, after) if axis == number else (0, 0) for number in range(values.ndim)])
 
 
-def turn_to_view(joints_mm: NDArray, info: Mapping[str, Any]) -> NDArray:
+def turn_to_view(joints_mm: Array, info: Mapping[str, Any]) -> Array:
     """Turn joints (..., 3) to a camera that looks at the crop's center: R X, R the (3, 3) `view_rotation` if any."""
     return joints_mm @ info["view_rotation"].T if "view_rotation" in info else joints_mm
 
 
-def turn_back(joints_mm: NDArray, info: Mapping[str, Any]) -> NDArray:
+def turn_back(joints_mm: Array, info: Mapping[str, Any]) -> Array:
     """Undo `turn_to_view`: R^T X of each joint."""
     if "view_rotation" not in info:
         return joints_mm

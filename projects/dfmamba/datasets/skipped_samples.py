@@ -34,7 +34,7 @@ class SkippedSamples:
     def __init__(self, num_rows: int) -> None:
         self.marks = _share(torch.zeros(num_rows, dtype=torch.uint8))
 
-    def __setstate__(self, state: dict) -> None:
+    def __setstate__(self, state: dict[str, torch.Tensor]) -> None:
         self.marks = _share(state["marks"])
 
     def add(self, row: int, reason: str) -> int:

@@ -104,7 +104,7 @@ def _digest_listing(folder: Path, now_ns: int) -> str:
     return sha.hexdigest()
 
 
-def _describe_entry(entry: os.DirEntry, now_ns: int) -> tuple[str | int, ...]:
+def _describe_entry(entry: os.DirEntry[str], now_ns: int) -> tuple[str | int, ...]:
     """Return what of a file goes into the digest of its folder."""
     status = entry.stat()
     times = status.st_mtime_ns, status.st_ctime_ns

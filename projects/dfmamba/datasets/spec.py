@@ -15,6 +15,7 @@ This module and the `spec.py` files import nothing but the standard library: wha
 use, so that scoring a file needs no mmpose and reading a data set draws no pictures.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -125,7 +126,7 @@ class DatasetSpec:
         return resolve_name(self.results_name)
 
     @property
-    def write(self) -> Callable:
+    def write(self) -> Callable[..., Counter[tuple[str, str]] | None]:
         """The writer of synthetic sets."""
         return resolve_name(_required(self, self.writer))
 

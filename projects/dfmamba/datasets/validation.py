@@ -75,7 +75,10 @@ class Fact:
 
 
 def keep_sound(
-    records: NDArray | Sequence[object], facts: Iterable[Fact], record_errors: RecordErrorPolicy, skipped: Counter[str]
+    records: NDArray[Any] | Sequence[object],
+    facts: Iterable[Fact],
+    record_errors: RecordErrorPolicy,
+    skipped: Counter[str],
 ) -> NDArray[np.bool_]:
     """Return which records pass all facts; the first fact that a record fails decides what becomes of it.
 
@@ -125,7 +128,7 @@ class Hands:
 
     def __init__(
         self,
-        joints_of: Callable[[slice], NDArray],
+        joints_of: Callable[[slice], NDArray[np.floating]],
         valid: NDArray[np.bool_],
         skeleton: Skeleton,
         origins: Sequence[int],
@@ -286,7 +289,10 @@ def camera_facts(
 
 
 def pose_facts(
-    path: Path, rotation: NDArray, place_mm: NDArray, name_of: Callable[[int], object] = lambda row: ""
+    path: Path,
+    rotation: NDArray[np.floating],
+    place_mm: NDArray[np.floating],
+    name_of: Callable[[int], object] = lambda row: "",
 ) -> list[Fact]:
     """Return what should be true of the poses of C cameras.
 
@@ -313,14 +319,14 @@ def pose_facts(
 
 
 @np.errstate(invalid="ignore", over="ignore")
-def are_rotations(matrices: NDArray) -> NDArray[np.bool_]:
+def are_rotations(matrices: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Say which matrices (..., 3, 3) turn and do nothing else, to the precision of printed numbers."""
     gap = np.abs(matrices @ np.swapaxes(matrices, -1, -2) - np.eye(3)).max(axis=(-2, -1))
     unit = gap <= ROTATION_TOLERANCE  # False for NaN
     return unit & (np.linalg.det(np.where(unit[..., None, None], matrices, 0)) > 0)
 
 
-def describe_rotation(matrix: NDArray) -> str:
+def describe_rotation(matrix: NDArray[np.floating]) -> str:
     """Say what is wrong with a matrix (3, 3) that is no rotation."""
     if not np.isfinite(matrix).all():
         return "a matrix that is not finite"
@@ -332,7 +338,9 @@ def describe_rotation(matrix: NDArray) -> str:
     return "a matrix that mirrors (determinant -1)" if determinant < 0 else "a matrix with skewed axes"
 
 
-def pinhole_of_matrix(path: Path, record: object, matrix: NDArray) -> tuple[NDArray, NDArray]:
+def pinhole_of_matrix(
+    path: Path, record: object, matrix: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return focal lengths (2,) and principal point (2,) in px of an intrinsic matrix (3, 3); see `camera_facts`.
 
     Raises:
@@ -350,7 +358,7 @@ def pinhole_of_matrix(path: Path, record: object, matrix: NDArray) -> tuple[NDAr
 
 def box_fact(
     path: Path | Callable[[int], Path],
-    boxes_xywh: NDArray,
+    boxes_xywh: NDArray[np.floating],
     expected: str = "a 'bbox' [x, y, w, h] in px with positive w and h",
 ) -> Fact:
     """Return whether boxes (N, 4) have an area and are of a sane size."""

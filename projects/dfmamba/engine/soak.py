@@ -19,7 +19,6 @@ import torch
 from dfmamba.engine.checkpoint_file import open_checkpoint
 from dfmamba.engine.checkpoint_folder import BEST_PREFIX, newest_checkpoint
 from dfmamba.engine.runner import ReproducibleRunner
-from dfmamba.io import atomic
 
 WRITE_STAGES = ("half written", "before the rename", "after the rename")
 CLOCK_WORDS = ("time", "memory", "eta")  # parts of the names of scalars that no two runs share
@@ -131,7 +130,7 @@ def _kill_in_write(number: int, stage: str) -> None:
         calls[0] -= 1
         real_sync(handle)
 
-    atomic.os.fsync = sync  # type: ignore[assignment]
+    os.fsync = sync  # type: ignore[assignment]  # `atomic` syncs numbers of files, no objects with one
 
 
 def _signal_after(iteration: int, number: int) -> None:

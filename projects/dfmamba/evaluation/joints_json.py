@@ -26,7 +26,7 @@ from dfmamba.io.text_lines import check_unique
 
 FORMAT, VERSION = "dfmamba joints", 1
 HEADER = {"format": FORMAT, "version": VERSION, "unit": "mm", "frame": "camera: x right, y down, z forward"}
-Fields = dict[str, NDArray]
+Fields = dict[str, NDArray[Any]]
 
 
 def is_joints_json(path: str | Path) -> bool:
@@ -37,7 +37,9 @@ def is_joints_json(path: str | Path) -> bool:
         return FORMAT.encode() in file.read(200)
 
 
-def joints_and_valid(path: Path, place: str, sample: dict, count: int) -> tuple[NDArray, NDArray[np.bool_]]:
+def joints_and_valid(
+    path: Path, place: str, sample: dict[str, Any], count: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the joints (count, 3) of a sample, and which are valid (count,): all, if it does not say."""
     joints = numbers_of(path, place, "joints", sample.get("joints"), (count, 3))
     if "valid" not in sample:
@@ -45,12 +47,14 @@ def joints_and_valid(path: Path, place: str, sample: dict, count: int) -> tuple[
     return joints, mask_of(path, place, "valid", sample["valid"], (count,))
 
 
-def read_joints(path: Path, place: str, sample: dict, count: int) -> tuple[NDArray, NDArray[np.bool_], Fields]:
+def read_joints(
+    path: Path, place: str, sample: dict[str, Any], count: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], Fields]:
     """Return the joints (count, 3) of a sample, which are valid (count,), and nothing else."""
     return *joints_and_valid(path, place, sample, count), {}
 
 
-def write_joints(joints: NDArray, valid: NDArray[np.bool_], fields: Fields, gt: bool) -> dict[str, Any]:
+def write_joints(joints: NDArray[np.floating], valid: NDArray[np.bool_], fields: Fields, gt: bool) -> dict[str, Any]:
     """Return a sample for JSON, in mm with four digits after the point; of ground truth with the valid joints."""
     return ({"valid": valid.astype(int).tolist()} if gt else {}) | {"joints": joints.round(4).tolist()}
 
@@ -69,8 +73,10 @@ class JointsJSON:
 
     protocol: str
     joint_names: tuple[str, ...]
-    read_sample: Callable[[Path, str, dict, int], tuple[NDArray, NDArray, Fields]] = read_joints
-    write_sample: Callable[[NDArray, NDArray, Fields, bool], dict[str, Any]] = write_joints
+    read_sample: Callable[[Path, str, dict[str, Any], int], tuple[NDArray[np.float64], NDArray[np.bool_], Fields]] = (
+        read_joints
+    )
+    write_sample: Callable[[NDArray[np.floating], NDArray[np.bool_], Fields, bool], dict[str, Any]] = write_joints
 
     def read(self, path: str | Path) -> JointTable:
         """Read a file.

@@ -71,7 +71,7 @@ class HandMetric(BaseMetric):
         """The protocol by which this metric scores."""
         return spec.data_set(self.data_set_name).protocol
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Store the joints of each sample."""
         count = self.protocol.skeleton.num_joints
         for sample in data_samples:
@@ -87,7 +87,7 @@ class HandMetric(BaseMetric):
                 }
             )
 
-    def read_prediction(self, sample: Mapping) -> NDArray[np.floating]:
+    def read_prediction(self, sample: Mapping[str, Any]) -> NDArray[np.floating]:
         """Return the predicted joints in camera space, (K, 3) in mm."""
         count = self.protocol.skeleton.num_joints
         if "keypoints_cam" in sample["pred_instances"]:
@@ -100,11 +100,11 @@ class HandMetric(BaseMetric):
             self.array(sample, "principal_pt", (2,)),
         )
 
-    def read_root_depth(self, sample: Mapping) -> NDArray[np.floating]:
+    def read_root_depth(self, sample: Mapping[str, Any]) -> NDArray[np.floating]:
         """Return the depth in mm that each joint is lifted with, (K,)."""
         return self.array(sample, "root_depth", (self.protocol.skeleton.num_joints,))
 
-    def read_fields(self, sample: Mapping) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+    def read_fields(self, sample: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
         """Return what the protocol or its result file needs beside the joints, of ground truth and prediction."""
         return {}, {}
 
@@ -133,7 +133,7 @@ class HandMetric(BaseMetric):
             raise ValueError(f"{type(self).__name__}: {name}: expected shape (1, {str(shape)[1:]}, got {array.shape}")
         return array.reshape(shape)
 
-    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+    def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
         """Score all samples together; write the files."""
         pred, gt = self.make_tables(results)
         scores = self.protocol.score(pred, gt)
@@ -147,7 +147,7 @@ class HandMetric(BaseMetric):
             logger.info(f"{type(self).__name__}: details written to {Path(self.details_file).absolute()}")
         return scores.metrics
 
-    def make_tables(self, results: list[dict]) -> tuple[JointTable, JointTable]:
+    def make_tables(self, results: list[dict[str, Any]]) -> tuple[JointTable, JointTable]:
         """Return the predictions and the ground truth of all samples."""
         shape = (len(results), self.protocol.skeleton.num_joints)
         ids = [result["id"] for result in results]

@@ -6,7 +6,7 @@ from pathlib import Path
 TEMPORARY_SUFFIX = ".tmp"
 
 
-def write_atomically(path: str | os.PathLike, content: bytes | memoryview | str) -> None:
+def write_atomically(path: str | os.PathLike[str], content: bytes | memoryview | str) -> None:
     """Write a file beside its place, bring it to the disk, and rename it; missing folders are made.
 
     At every moment `path` is what it was before or the whole new file, even if the process or the machine dies.
@@ -36,7 +36,7 @@ def write_atomically(path: str | os.PathLike, content: bytes | memoryview | str)
     _sync_folder(path.parent)
 
 
-def remove_leftovers(folder: str | os.PathLike, pattern: str = "*") -> None:
+def remove_leftovers(folder: str | os.PathLike[str], pattern: str = "*") -> None:
     """Remove what killed processes left beside the files of a folder whose names match a pattern."""
     for leftover in Path(folder).glob(f"{pattern}.*{TEMPORARY_SUFFIX}"):
         if leftover.name.removesuffix(TEMPORARY_SUFFIX).rpartition(".")[2].isdigit():

@@ -11,7 +11,7 @@ import re
 import reprlib
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any, BinaryIO
 
@@ -67,7 +67,7 @@ class _PlainLoader(yaml.SafeLoader):
             if not isinstance(key, yaml.ScalarNode):
                 raise ContentError("a key that is not a single value")
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Return a mapping."""
         mapping = super().construct_mapping(node, deep)
         if len(mapping) < len(node.value):
@@ -76,7 +76,7 @@ class _PlainLoader(yaml.SafeLoader):
         return mapping
 
 
-def _make_tuple(loader: _PlainLoader, node: yaml.SequenceNode) -> tuple:
+def _make_tuple(loader: _PlainLoader, node: yaml.SequenceNode) -> tuple[Any, ...]:
     return tuple(loader.construct_sequence(node, deep=True))
 
 
@@ -104,7 +104,7 @@ def read_yaml(path: Path) -> Any:
             raise broken_file(path, "a YAML file of plain data", " ".join(str(error).split())) from error
 
 
-def read_npz(path: Path, names: Iterable[str] | None = None) -> dict[str, NDArray]:
+def read_npz(path: Path, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
     """Read arrays of an `.npz` file: real numbers, flags and texts; all others, such as objects (pickles), are refused.
 
     Args:
@@ -129,7 +129,7 @@ def read_npz(path: Path, names: Iterable[str] | None = None) -> dict[str, NDArra
             raise broken_file(path, "a complete .npz file of plain arrays", error) from error
 
 
-def read_mat(path: Path, names: Iterable[str] | None = None) -> dict[str, NDArray]:
+def read_mat(path: Path, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
     """Read arrays of a MATLAB file (before version 7.3); cells, structures, objects and complex numbers are refused.
 
     Args:
@@ -163,7 +163,7 @@ def _check_names(names: Iterable[str]) -> None:
         raise ContentError(f"the array {repeated!r} twice")
 
 
-def _plain_array(name: str, array: Any) -> NDArray:
+def _plain_array(name: str, array: Any) -> NDArray[Any]:
     """Return an array of real numbers, flags or texts."""
     if not isinstance(array, np.ndarray) or array.dtype.hasobject:
         raise ContentError(f"the variable {name!r}, which is a cell, structure or object")

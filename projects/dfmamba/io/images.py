@@ -16,7 +16,7 @@ that ends in its last scan, nor for one in CMYK.
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
@@ -132,7 +132,7 @@ def check_image_file(path: str | Path) -> ImageHeader:
     return header
 
 
-def check_image_size(path: str | Path, header: ImageHeader, expected: Sequence[int] | NDArray) -> None:
+def check_image_size(path: str | Path, header: ImageHeader, expected: Sequence[int] | NDArray[np.integer]) -> None:
     """Refuse an image of another size than (width, height) in px, that of the annotations; 0 for unknown.
 
     Raises:
@@ -169,7 +169,7 @@ def check_lossless(path: str | Path, header: ImageHeader) -> None:
         )
 
 
-def check_image_content(path: str | Path) -> NDArray:
+def check_image_content(path: str | Path) -> NDArray[Any]:
     """Return the decoded image as it lies in the file (not turned); refuse one that is damaged or cut short inside.
 
     Raises:
@@ -194,7 +194,7 @@ def check_image_content(path: str | Path) -> NDArray:
     return image
 
 
-def check_decoded_image(path: str | Path, image: NDArray) -> None:
+def check_decoded_image(path: str | Path, image: NDArray[Any]) -> None:
     """Refuse a JPEG of which a part is missing, once it has been decoded (H, W) or (H, W, C); see the module's text.
 
     Only a picture with the grey of missing parts in a corner is looked at again.

@@ -27,7 +27,7 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return entries
 
 
-def load_json(file: TextIO, object_hook: Callable[[dict], Any] | None = None) -> Any:
+def load_json(file: TextIO, object_hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
     """Read JSON; `object_hook` may replace each dictionary as soon as it is read.
 
     Raises:
@@ -39,7 +39,7 @@ def load_json(file: TextIO, object_hook: Callable[[dict], Any] | None = None) ->
     return json.load(file, object_pairs_hook=lambda pairs: object_hook(unique_keys(pairs)))
 
 
-def read_json(path: Path, object_hook: Callable[[dict], Any] | None = None) -> Any:
+def read_json(path: Path, object_hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
     """Read a JSON file; `object_hook` may replace each dictionary as soon as it is read.
 
     Raises:

@@ -110,7 +110,7 @@ class RecordDecoder:
         decoder: Knows the type of the objects, a struct. Digits in quotes will do for numbers where it is not strict.
     """
 
-    def __init__(self, path: Path, what: str, decoder: msgspec.json.Decoder) -> None:
+    def __init__(self, path: Path, what: str, decoder: msgspec.json.Decoder[Any]) -> None:
         self.path, self.what, self.decoder = path, what, decoder
         names = [re.escape(field.encode_name.encode()) for field in msgspec.structs.fields(decoder.type)]
         self._keys = re.compile(rb'"(' + b"|".join(names) + rb')"\s*:|\\')

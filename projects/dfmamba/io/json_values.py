@@ -11,7 +11,7 @@ from dfmamba.io.numbers import NotNumbersError, plain_array
 from dfmamba.io.record_errors import place_error
 
 
-def shrink(record: dict, key: str) -> dict:
+def shrink(record: dict[str, Any], key: str) -> dict[str, Any]:
     """Turn the nested lists of an entry into an array, a tenth of their memory, as soon as they have been read."""
     if isinstance(record.get(key), list):
         with contextlib.suppress(NotNumbersError):  # reported with its sample, by numbers_of

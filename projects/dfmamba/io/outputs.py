@@ -8,7 +8,7 @@ from pathlib import Path
 from dfmamba.errors import UserError
 
 
-def check_output_file(option: str, path: str | os.PathLike) -> Path:
+def check_output_file(option: str, path: str | os.PathLike[str]) -> Path:
     """Return the path of a file that can be written; it is not made, nor are the folders that it lacks.
 
     Args:
@@ -28,7 +28,7 @@ def check_output_file(option: str, path: str | os.PathLike) -> Path:
     return file
 
 
-def check_output_folder(option: str, path: str | os.PathLike) -> Path:
+def check_output_folder(option: str, path: str | os.PathLike[str]) -> Path:
     """Return the path of a folder that can be written; it is not made.
 
     Raises:

@@ -32,7 +32,7 @@ class PlainUnpickler(_PythonUnpickler):
         content: The pickle.
     """
 
-    dispatch: ClassVar[dict[int, Callable]] = dict(_PythonUnpickler.dispatch)
+    dispatch: ClassVar[dict[int, Callable[["PlainUnpickler"], None]]] = dict(_PythonUnpickler.dispatch)
 
     def __init__(self, content: bytes) -> None:
         super().__init__(BytesIO(content), encoding="latin1")  # Python 2 wrote the bytes of arrays as texts
@@ -106,7 +106,7 @@ CONTAINER_OPCODES = {
 }
 
 
-def _charged(load: Callable, num_bytes: int) -> Callable:
+def _charged(load: Callable[[PlainUnpickler], None], num_bytes: int) -> Callable[[PlainUnpickler], None]:
     """Return an opcode's function that also counts what it makes."""
 
     def load_and_charge(unpickler: PlainUnpickler) -> None:
@@ -142,7 +142,7 @@ def _plain_keys(keys: Iterable[Any]) -> list[Any]:
     return keys
 
 
-def _plain_pairs(items: Any) -> tuple[list, list]:
+def _plain_pairs(items: Any) -> tuple[list[Any], list[Any]]:
     """Return keys and values of an ordered dictionary's items."""
     keys, values = [key for key, _ in items], [value for _, value in items]
     _check_new({}, keys)
@@ -185,7 +185,7 @@ class _PickledDtype:
         if self.dtype.kind not in PLAIN_KINDS or self.dtype.itemsize > 2**16:
             raise pickle.UnpicklingError(f"an array of the type {code!r}, which is not plain data of real numbers")
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, order, *parts = state
         if any(part is not None for part in parts[:3]):
             raise pickle.UnpicklingError("an array of structures, which is not plain data")
@@ -195,7 +195,7 @@ class _PickledDtype:
 class _PickledArray(np.ndarray):
     """An array whose state in a pickle holds a `_PickledDtype`."""
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         *_, shape, dtype, is_fortran, data = state
         array = _plain_array(_as_bytes(data), dtype, shape, "F" if is_fortran else "C")
         whole = (1, array.shape, array.dtype, bool(is_fortran), array.tobytes("A"))
@@ -212,7 +212,7 @@ def _as_bytes(text: str | bytes, encoding: str = "latin1") -> bytes:
     return text.encode("latin1" if encoding == "latin1" else "utf-8")
 
 
-def _plain_array(data: Any, dtype: _PickledDtype, shape: tuple[int, ...], order: str = "C") -> NDArray:
+def _plain_array(data: Any, dtype: _PickledDtype, shape: tuple[int, ...], order: str = "C") -> NDArray[Any]:
     """Return a view of bytes as an array."""
     return np.frombuffer(data, dtype=dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
 

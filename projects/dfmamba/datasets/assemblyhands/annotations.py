@@ -87,7 +87,7 @@ def is_annotated(world_mm: ArrayLike) -> NDArray[np.bool_]:
     return (np.asarray(world_mm) != 1).any(axis=-1)
 
 
-def large_enough(boxes_xyxy: ArrayLike) -> NDArray:
+def large_enough(boxes_xyxy: ArrayLike) -> NDArray[np.float64]:
     """Enlarge boxes (..., 4) xyxy in px about their center so that the crop around each has at least 100 px.
 
     Sides below 100 / 1.75 px become that long; then the crop, the long side times 1.75, is the toolkit's.
@@ -136,7 +136,7 @@ def parse_assemblyhands(
         Path(invalid_file) if invalid_file is not None else None,
         record_errors,
     )
-    rows: list[tuple] = []
+    rows: list[tuple[Any, ...]] = []
     skipped: Counter[str] = Counter()
     for number in tqdm(records.numbers, desc=f"reading {Path(data_file).name}", delay=2, disable=None):
         try:
@@ -166,7 +166,7 @@ def parse_assemblyhands(
     return AnnotationColumns(columns, dict(skipped) | record_errors.skipped)
 
 
-def _camera_facts(records: "_Records", columns: Mapping[str, NDArray]) -> list[Fact]:
+def _camera_facts(records: "_Records", columns: Mapping[str, NDArray[Any]]) -> list[Fact]:
     """Return what should be true of the records' cameras."""
 
     def camera_of(row: int) -> str:
@@ -181,7 +181,7 @@ def _camera_facts(records: "_Records", columns: Mapping[str, NDArray]) -> list[F
     return [*(fact.of_rows(image) for fact in poses), *(fact.of_rows(columns["camera"][image]) for fact in cameras)]
 
 
-def _box_facts(records: "_Records", columns: Mapping[str, NDArray]) -> list[Fact]:
+def _box_facts(records: "_Records", columns: Mapping[str, NDArray[Any]]) -> list[Fact]:
     """Return what should be true of the records' boxes and image sizes."""
     boxes, size = columns["bbox_xyxy"], columns["image_size"][columns["image"]]
     meets = (np.minimum(boxes[:, 2:], size) > np.maximum(boxes[:, :2], 0)).all(axis=1)
@@ -201,7 +201,7 @@ def _box_facts(records: "_Records", columns: Mapping[str, NDArray]) -> list[Fact
     ]
 
 
-def joints_in_camera(columns: Mapping[str, NDArray], rows: int | slice) -> NDArray[np.floating]:
+def joints_in_camera(columns: Mapping[str, NDArray[Any]], rows: int | slice) -> NDArray[np.floating]:
     """Return the joints of the records' hands in camera space, (21, 3) in mm of a row, or (n, 21, 3) of a slice."""
     image, side = columns["image"][rows], columns["side"][rows]
     joints = np.arange(NUM_HAND_JOINTS) + side[..., None].astype(np.intp) * NUM_HAND_JOINTS
@@ -248,7 +248,7 @@ class _Records:
             record, self.images.row_of(record, get_integer(path, record, annotation, "image_id")), boxes, flags
         )
 
-    def hand(self, annotation: Annotation, side: int) -> tuple:
+    def hand(self, annotation: Annotation, side: int) -> tuple[int, int, int, NDArray[np.bool_], NDArray[np.float64]]:
         """Return annotation id, image, side, validity and box of one hand.
 
         Raises:
@@ -274,7 +274,9 @@ class _Records:
             get_array(self.data_path, record, annotation.boxes, SIDES[side], (4,)),
         )
 
-    def _image(self, record: object, image_id: int) -> tuple:
+    def _image(
+        self, record: object, image_id: int
+    ) -> tuple[int, str, int, tuple[int, int], int, int, NDArray[np.float64], NDArray[np.float64]]:
         """Return id, file name, frame index, size, camera, frame, rotation and translation of an image."""
         path, image = self.data_path, self.listed.get(image_id)
         if image is None:
@@ -293,14 +295,18 @@ class _Records:
             *self._extrinsics(record, sequence, frame_key(frame_idx), camera),
         )
 
-    def _camera(self, record: object, sequence: str, camera: str) -> tuple:
+    def _camera(
+        self, record: object, sequence: str, camera: str
+    ) -> tuple[str, str, NDArray[np.float64], NDArray[np.float64]]:
         """Return name, sequence, focal lengths and principal point of a camera."""
         path, name = self.calib_path, calibration_name(camera)
         table = get_key(path, record, get_key(path, record, self.calibration, sequence, "the sequence"), "intrinsics")
         matrix = get_array(path, record, table, name, (3, 3), "an entry in 'intrinsics' for the camera")
         return camera, sequence, *pinhole_of_matrix(path, record, matrix)
 
-    def _extrinsics(self, record: object, sequence: str, frame: str, camera: str) -> tuple[NDArray, NDArray]:
+    def _extrinsics(
+        self, record: object, sequence: str, frame: str, camera: str
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return rotation (3, 3) and translation (3,) in mm, world to camera, of a camera in a frame."""
         path, name = self.calib_path, calibration_name(camera)
         table = get_key(path, record, get_key(path, record, self.calibration, sequence, "the sequence"), "extrinsics")
@@ -308,7 +314,7 @@ class _Records:
         matrix = get_array(path, record, frames, name, (3, 4), "an entry in 'extrinsics' for the camera")
         return matrix[:, :3], matrix[:, 3]
 
-    def _frame(self, record: object, sequence: str, frame: str) -> tuple:
+    def _frame(self, record: object, sequence: str, frame: str) -> tuple[NDArray[np.float64]]:
         """Return the world coordinates of a frame, (42, 3) in mm; keys that we do not know are ignored."""
         path = self.joint_path
         frames = get_key(path, record, self.joints, sequence, "the sequence")
@@ -316,7 +322,7 @@ class _Records:
         return (get_two_hands(path, record, entry, "world_coord", 3),)
 
 
-def _shrink(entry: dict) -> dict:
+def _shrink(entry: dict[str, Any]) -> dict[str, Any]:
     """Turn nested lists of numbers into arrays, a tenth of their size, as soon as they have been read."""
     entry.pop("keypoints", None)  # the projection of `world_coord`, and by far the largest part
     for key, value in entry.items():
@@ -339,7 +345,7 @@ def _read_invalid(path: Path) -> set[tuple[str, int]]:
     return hands
 
 
-def _columns(rows: list[tuple], records: _Records) -> dict[str, NDArray]:
+def _columns(rows: list[tuple[Any, ...]], records: _Records) -> dict[str, NDArray[Any]]:
     """Return the columns that `parse_assemblyhands` names."""
     annotation_id, image, side, valid, box = zip(*rows, strict=True) if rows else ((),) * 5
     images, cameras, frames = records.images, records.cameras, records.frames

@@ -56,7 +56,7 @@ class AssemblyHandsDataset(HandDataset):
         ValueError: An argument or a record is faulty, see `parse_assemblyhands`.
     """
 
-    METAINFO: ClassVar[dict] = mmpose_metainfo(TWO_HANDS, "assemblyhands", joint_colors(TWO_HANDS))
+    METAINFO: ClassVar[dict[str, Any]] = mmpose_metainfo(TWO_HANDS, "assemblyhands", joint_colors(TWO_HANDS))
     EXPECTED_LAYOUT: ClassVar[str] = """\
   annotations/{split}/assemblyhands_{split}_ego_data_v1-1.json    {split} = train, val or test
   annotations/{split}/assemblyhands_{split}_ego_calib_v1-1.json

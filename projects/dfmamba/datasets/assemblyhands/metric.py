@@ -1,6 +1,7 @@
 """AssemblyHands' protocol as an mmengine metric."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from mmpose.registry import METRICS
@@ -28,7 +29,7 @@ class AssemblyHandsMPJPE(HandMetric):
     default_prefix = "assemblyhands"
     data_set_name = "assemblyhands"
 
-    def read_fields(self, sample: Mapping) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+    def read_fields(self, sample: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
         """Return frame, camera and hand, for the result file."""
         if not self.result_file:
             return {}, {}

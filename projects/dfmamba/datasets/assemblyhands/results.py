@@ -36,7 +36,7 @@ from dfmamba.io.record_errors import place_error
 from dfmamba.skeleton import FROM_DEXYCB, NUM_HAND_JOINTS, TWO_HANDS
 
 NOT_PREDICTED = (0, -1, 1)
-Entry = tuple[str, str, NDArray, NDArray]  # id, camera, joints (J, 3), mask (J,)
+Entry = tuple[str, str, NDArray[np.float64], NDArray[np.bool_]]  # id, camera, joints (J, 3), mask (J,)
 
 
 def read_assemblyhands_json(path: str | Path, *, by_camera: bool = False) -> JointTable:
@@ -67,7 +67,7 @@ def read_assemblyhands_json(path: str | Path, *, by_camera: bool = False) -> Joi
     return JointTable(list(ids), np.array(joints), np.array(valid), fields, source=str(path))
 
 
-def _shrink(record: dict) -> dict:
+def _shrink(record: dict[str, Any]) -> dict[str, Any]:
     """Make arrays of the joints as soon as they have been read; in HANDS 2024's files they are the entries."""
     for key, value in record.items():
         if isinstance(value, list) and len(value) in (NUM_HAND_JOINTS, TWO_HANDS.num_joints):
@@ -117,7 +117,7 @@ def _dictionary(path: Path, place: str, value: Any, what: str) -> dict[str, Any]
     return value
 
 
-def _joints(path: Path, place: str, value: Any, count: int) -> tuple[NDArray, NDArray[np.bool_]]:
+def _joints(path: Path, place: str, value: Any, count: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return joints (count, 3), and a mask (count,) without the hands that are not there."""
     joints = numbers_of(path, place, "world_coord", value, (count, 3))
     hands = joints.reshape(-1, NUM_HAND_JOINTS * 3)
@@ -125,7 +125,7 @@ def _joints(path: Path, place: str, value: Any, count: int) -> tuple[NDArray, ND
     return joints, np.repeat(~absent, NUM_HAND_JOINTS)
 
 
-def camera_to_world(joints_mm: NDArray, extrinsic: NDArray) -> NDArray[np.floating]:
+def camera_to_world(joints_mm: NDArray[np.floating], extrinsic: NDArray[np.floating]) -> NDArray[np.floating]:
     """Move joints (J, 3) from the camera to the world, mm; the extrinsic (3, 4) [R|t] goes from world to camera."""
     return move_rigidly(joints_mm, *invert_rigid(extrinsic[:, :3], extrinsic[:, 3]))
 
@@ -138,7 +138,7 @@ def write_assemblyhands_json(path: str | Path, table: JointTable) -> None:
         table: Ids `<recording>/<frame>`, which may occur several times; world frame, mm; `valid` says which hand. With
             the field `camera` (N,), what each camera's images gave is written, too.
     """
-    recordings: dict[str, dict] = defaultdict(dict)
+    recordings: dict[str, dict[str, Any]] = defaultdict(dict)
     for identity, rows in _group(table.ids).items():
         recording, frame = identity.rsplit("/", 1)
         recordings[recording][frame] = {"world_coord": _mean(table, rows)}

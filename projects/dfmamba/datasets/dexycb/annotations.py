@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,17 +77,17 @@ class Rows(NamedTuple):
     bbox_xywh: NDArray[np.float32]
 
 
-def tip_first_wrist_last(joints: NDArray) -> NDArray:
+def tip_first_wrist_last(joints: NDArray[np.floating]) -> NDArray[np.floating]:
     """Turn DexYCB's joints (21, ...), the wrist first and fingers from the base, into canonical order."""
     return joints[list(FROM_DEXYCB)]
 
 
-def has_hand(joints: NDArray) -> bool:
+def has_hand(joints: NDArray[np.floating]) -> bool:
     """Return whether joints, as they are in the label file, are joints: -1 everywhere stands for no hand."""
     return not (joints == NO_HAND).all()
 
 
-def box_of_hand_pixels(segmentation: NDArray) -> NDArray[np.floating] | None:
+def box_of_hand_pixels(segmentation: NDArray[np.integer]) -> NDArray[np.floating] | None:
     """Return the box (x, y, w, h) in px of the pixels of the hand in a mask of classes (H, W); None without any."""
     rows, columns = np.nonzero(segmentation == HAND_CLASS)
     if len(rows) == 0:
@@ -202,8 +202,10 @@ def _check(
 
 
 def _side_tables(
-    recordings: Sequence[Recording], selection: Selection, cameras: Sequence[tuple[NDArray, NDArray]]
-) -> dict[str, NDArray]:
+    recordings: Sequence[Recording],
+    selection: Selection,
+    cameras: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]],
+) -> dict[str, NDArray[Any]]:
     """Return the columns about recordings and cameras."""
     return {
         "sequence_name": np.array([recording.name.encode() for recording in recordings], dtype=np.bytes_),
@@ -264,7 +266,7 @@ def read_view(view: View) -> Labels:
     return labels
 
 
-def _read_label(path: Path, frame: int, box: str) -> tuple[NDArray, NDArray]:
+def _read_label(path: Path, frame: int, box: str) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Return joints (21, 3) in mm, in canonical order, and the box (x, y, w, h) in px of one image."""
     arrays = read_npz(path, ("joint_3d", "joint_2d") if box == "joints" else ("joint_3d", "seg"))
     joints_m = get_array(path, frame, arrays, "joint_3d", (1, NUM_HAND_JOINTS, 3))[0]
@@ -273,7 +275,7 @@ def _read_label(path: Path, frame: int, box: str) -> tuple[NDArray, NDArray]:
     joints_mm = metres_to_mm(tip_first_wrist_last(joints_m))
     if box == "joints":
         points = get_array(path, frame, arrays, "joint_2d", (1, NUM_HAND_JOINTS, 2))[0]
-        box_xywh: NDArray | None = tight_box(points, np.ones(NUM_HAND_JOINTS), BOX_ENLARGEMENT)
+        box_xywh: NDArray[np.floating] | None = tight_box(points, np.ones(NUM_HAND_JOINTS), BOX_ENLARGEMENT)
     else:
         segmentation = get_key(path, frame, arrays, "seg")
         if segmentation.ndim != 2 or segmentation.dtype.kind not in "ui":

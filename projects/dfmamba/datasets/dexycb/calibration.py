@@ -34,7 +34,7 @@ def intrinsics_file(root: Path, serial: str) -> Path:
     return path
 
 
-def read_intrinsics(path: Path) -> tuple[NDArray, NDArray]:
+def read_intrinsics(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return focal lengths (2,) and principal point (2,) in px of a colour camera.
 
     Raises:
@@ -52,7 +52,7 @@ def _require(record: str, facts: Sequence[Fact]) -> None:
     keep_sound([record], facts, RecordErrorPolicy("raise"), Counter())
 
 
-def read_extrinsics(path: Path, serial: str) -> tuple[NDArray, NDArray]:
+def read_extrinsics(path: Path, serial: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return rotation (3, 3) and translation (3,) in metres from a camera to the world, R X + t.
 
     The world is the frame of the `master` camera. `geometry.invert_rigid` gives the way from the world to the camera.

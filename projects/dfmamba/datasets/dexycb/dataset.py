@@ -66,7 +66,7 @@ class DexYCBDataset(HandDataset):
     # The toolkit's issue tracker; images without a hand count too. Nobody has published how the others divide.
     PUBLISHED_RECORDS: ClassVar[dict[str, int]] = {"s0 train": 465_504}
     UNCOUNTED: ClassVar[frozenset[str]] = frozenset({EMPTY_RECORDING})
-    METAINFO: ClassVar[dict] = mmpose_metainfo(ONE_HAND, "dexycb", joint_colors(ONE_HAND))
+    METAINFO: ClassVar[dict[str, Any]] = mmpose_metainfo(ONE_HAND, "dexycb", joint_colors(ONE_HAND))
     EXPECTED_LAYOUT: ClassVar[str] = """\
   20200709-subject-01/ ... 20201022-subject-10/               10 subjects, 100 recordings each
   <subject>/<recording>/meta.yml                              <recording> such as 20200709_141754

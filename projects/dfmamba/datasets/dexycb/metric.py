@@ -32,6 +32,6 @@ class DexYCBMPJPE(HandMetric):
         super().__init__(**arguments)
         self.pred_frame = pred_frame
 
-    def read_fields(self, sample: Mapping) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+    def read_fields(self, sample: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
         """Return whether the prediction is root-relative."""
         return {}, {"root_relative": np.array(True)} if self.pred_frame == "root_relative" else {}

@@ -41,7 +41,7 @@ PARSER_VERSION = 3  # another number makes old indices useless
 HAND_TYPES = {"right": (True, False), "left": (False, True), "interacting": (True, True)}  # (right, left)
 CHUNK = 50_000  # so many records are Python objects at a time
 
-Columns = dict[str, NDArray]
+Columns = dict[str, NDArray[Any]]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_LENGTH, pattern=r"^[^\0]*$")]  # without NUL
@@ -174,7 +174,7 @@ def _decode(
     raws: Sequence[msgspec.Raw],
     record_errors: RecordErrorPolicy,
     check: Callable[[Any], Any],
-) -> Iterator[list]:
+) -> Iterator[list[Any]]:
     """Yield lists of `CHUNK` objects; `check` gives what is kept of an object, or raises a ValueError."""
     decoder = RecordDecoder(path, what, msgspec.json.Decoder(type_, strict=False))
     chunk = []
@@ -310,9 +310,9 @@ def _join_images(path: Path, columns: Columns, images: Columns, record_errors: R
 def _join_side_table(
     columns: Columns,
     second: NDArray[np.integer],
-    read_row: Callable[[int, int, int], tuple],
+    read_row: Callable[[int, int, int], tuple[Any, ...]],
     record_errors: RecordErrorPolicy,
-) -> tuple[Columns, NDArray[np.int32], list[tuple]]:
+) -> tuple[Columns, NDArray[np.int32], list[tuple[Any, ...]]]:
     """Make one row of a side table for each pair of `capture` and `second` (N,).
 
     Args:
@@ -328,7 +328,7 @@ def _join_side_table(
     keys, first, key_of = np.unique(
         (columns["capture"].astype(np.int64) << 32) + second, return_index=True, return_inverse=True
     )
-    rows: list[tuple] = []
+    rows: list[tuple[Any, ...]] = []
     errors: dict[int, ValueError] = {}
     row_of_key = np.full(len(keys), -1, dtype=np.int32)
     for number, (key, record) in enumerate(zip(keys.tolist(), columns["annotation_id"][first], strict=True)):
@@ -347,7 +347,7 @@ def _join_cameras(
     """Turn `camera` into the row of a side table, which is the second value."""
     captures = read_json_as(path, dict[str, Any])
 
-    def read_row(record: int, capture: int, number: int) -> tuple:
+    def read_row(record: int, capture: int, number: int) -> tuple[Any, ...]:
         tables = get_key(path, record, captures, str(capture), "the capture")
         row = []
         for name, shape in {"camrot": (3, 3), "campos": (3,), "focal": (2,), "princpt": (2,)}.items():
@@ -371,7 +371,7 @@ def _join_frames(path: Path, columns: Columns, record_errors: RecordErrorPolicy)
     """Add the column `frame`; the second value is the world coordinates (frames, 42, 3) that it refers to, in mm."""
     captures = read_json_as(path, dict[str, dict[str, msgspec.Raw]])
 
-    def read_row(record: int, capture: int, frame: int) -> tuple:
+    def read_row(record: int, capture: int, frame: int) -> tuple[NDArray[np.float32]]:
         text = get_key(
             path, record, get_key(path, record, captures, str(capture), "the capture"), str(frame), "the frame"
         )
@@ -383,7 +383,7 @@ def _join_frames(path: Path, columns: Columns, record_errors: RecordErrorPolicy)
     return columns | {"frame": row}, world_mm
 
 
-def joints_in_camera(columns: Mapping[str, NDArray], rows: int | slice) -> NDArray[np.floating]:
+def joints_in_camera(columns: Mapping[str, NDArray[Any]], rows: int | slice) -> NDArray[np.floating]:
     """Return the joints of records in camera space, (42, 3) in mm for a row, or (n, 42, 3) for a slice of rows."""
     camera = columns["camera"][rows]
     return world_to_camera(

@@ -54,7 +54,7 @@ class InterHand26MDataset(HandDataset):
 
     # The home page, v1.0, 5 frames a second, human and machine annotation together, as in the paper.
     PUBLISHED_RECORDS: ClassVar[dict[str, int]] = {"train": 1_361_062, "val": 380_125, "test": 849_160}
-    METAINFO: ClassVar[dict] = mmpose_metainfo(TWO_HANDS, "interhand26m", joint_colors(TWO_HANDS))
+    METAINFO: ClassVar[dict[str, Any]] = mmpose_metainfo(TWO_HANDS, "interhand26m", joint_colors(TWO_HANDS))
     EXPECTED_LAYOUT: ClassVar[str] = """\
   annotations/{split}/InterHand2.6M_{split}_data.json           {split} = train, val or test
   annotations/{split}/InterHand2.6M_{split}_camera.json

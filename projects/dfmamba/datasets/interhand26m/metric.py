@@ -1,6 +1,7 @@
 """InterHand2.6M's protocol as an mmengine metric."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from mmpose.registry import METRICS
@@ -33,23 +34,23 @@ class InterHandMPJPE(HandMetric):
     default_prefix = "interhand"
     data_set_name = "interhand26m"
 
-    def read_root_depth(self, sample: Mapping) -> NDArray[np.floating]:
+    def read_root_depth(self, sample: Mapping[str, Any]) -> NDArray[np.floating]:
         """Return the depth in mm of each joint's root, (42,)."""
         return np.repeat(self.array(sample, "abs_depth", (2,)), TWO_HANDS.num_joints // 2)
 
-    def read_fields(self, sample: Mapping) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+    def read_fields(self, sample: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
         """Return the labelled hands; the predicted wrists and hands where there are any."""
         gt = {"hand_type": self.array(sample, "hand_type", (2,)) > 0}
         if "hand_type_valid" in sample:
             gt["hand_type_valid"] = self.array(sample, "hand_type_valid", (1,))[0] > 0
-        pred: dict[str, NDArray] = {}
+        pred: dict[str, NDArray[Any]] = {}
         if "rel_root_depth" in sample["pred_instances"]:
             pred["roots_mm"] = self._lift_wrists(sample)
         if "hand_type" in sample["pred_instances"]:
             pred["handedness"] = self.array(sample["pred_instances"], "hand_type", (2,))
         return gt, pred
 
-    def _lift_wrists(self, sample: Mapping) -> NDArray[np.floating]:
+    def _lift_wrists(self, sample: Mapping[str, Any]) -> NDArray[np.floating]:
         """Return right and left wrist in camera space, (2, 3), for MRRPE."""
         wrists = self.array(sample["pred_instances"], "keypoints", (TWO_HANDS.num_joints, 3))[list(TWO_HANDS.roots)]
         return lift_wrists(

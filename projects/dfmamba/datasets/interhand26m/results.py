@@ -21,7 +21,9 @@ from dfmamba.skeleton import TWO_HANDS
 HAND_TYPES = {"right": (True, False), "left": (False, True), "interacting": (True, True)}  # (right, left)
 
 
-def _read_sample(path: Path, place: str, sample: dict, count: int) -> tuple[NDArray, NDArray, Fields]:
+def _read_sample(
+    path: Path, place: str, sample: dict[str, Any], count: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], Fields]:
     """Return joints (42, 3), valid (42,) and the fields of a sample."""
     joints, valid = joints_and_valid(path, place, sample, count)
     fields: Fields = {}
@@ -41,7 +43,7 @@ def _read_sample(path: Path, place: str, sample: dict, count: int) -> tuple[NDAr
     return joints, valid, fields
 
 
-def _write_sample(joints: NDArray, valid: NDArray[np.bool_], fields: Fields, gt: bool) -> dict[str, Any]:
+def _write_sample(joints: NDArray[np.floating], valid: NDArray[np.bool_], fields: Fields, gt: bool) -> dict[str, Any]:
     """Return a sample for JSON, in mm with four digits after the point."""
     sample = write_joints(joints, valid, fields, gt)
     for name, field in {"handedness": "handedness", "roots": "roots_mm"}.items():

@@ -5,6 +5,7 @@ Facts: an excerpt of the official file. Its boxes are made from the annotated on
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ def parse_rootnet(path: str | Path, record_errors: RecordErrorPolicy | None = No
     )
     ids, boxes, depths = ids[sound], boxes[sound], depths[sound]
     center, size = boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:] / ROOTNET_ENLARGEMENT
-    columns: dict[str, NDArray] = {
+    columns: dict[str, NDArray[Any]] = {
         "annotation_id": ids,
         "bbox_xywh": np.concatenate([center - size / 2, size], axis=1).astype(np.float32),
         "abs_depth_mm": depths.astype(np.float32),

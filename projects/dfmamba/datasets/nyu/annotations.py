@@ -7,6 +7,7 @@ and depth in mm (`joint_uvd`), and in mm with y UP (`joint_xyz`). Everybody eval
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,7 +38,7 @@ NEAR_MM, FAR_MM = 50.0, 300.0  # of a center from the mean of the joints: no dou
 PALM = NYU_14.names.index("palm")
 
 
-def cube_box(center_uvd: ArrayLike, half_mm: float) -> NDArray:
+def cube_box(center_uvd: ArrayLike, half_mm: float) -> NDArray[np.float64]:
     """Return the image box [x0, y0, x1, y1] (..., 4) in px of what lies within `half_mm` of the center (..., 3).
 
     Left, right, top and bottom at the center's depth: half_mm f / d to each side of its u, v.
@@ -91,10 +92,10 @@ def parse_nyu(
     """
     joint_file, record_errors = Path(joint_file), record_errors or RecordErrorPolicy()
     joints = _read_joints(joint_file, gt, camera)
-    joints_cam: NDArray = nyu_uvd_to_camera(joints) if gt == "joint_uvd" else flip_y(joints)
+    joints_cam: NDArray[np.floating] = nyu_uvd_to_camera(joints) if gt == "joint_uvd" else flip_y(joints)
     center_path, there = joint_file, np.ones(len(joints), dtype=bool)
     if center_file is None:
-        center_uvd: NDArray = camera_to_nyu_uvd(joints_cam.mean(axis=1))
+        center_uvd: NDArray[np.floating] = camera_to_nyu_uvd(joints_cam.mean(axis=1))
     else:
         center_path = Path(center_file)
         if center_path.suffix.lower() == ".txt":
@@ -135,7 +136,7 @@ def _read_joints(path: Path, gt: str, camera: int) -> NDArray[np.float64]:
     return points[camera - 1][:, NYU_14_OF_36].astype(np.float64)
 
 
-def _read_a2j_centers(path: Path, num_frames: int, joint_file: Path) -> tuple[NDArray, NDArray[np.bool_]]:
+def _read_a2j_centers(path: Path, num_frames: int, joint_file: Path) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the centers (N, 3) in px, px, mm, and which of them are there (N,): all."""
     centers = _read_array(path, CENTER_KEY)
     if centers.shape not in ((num_frames, 1, 3), (num_frames, 3)):
@@ -148,7 +149,9 @@ def _read_a2j_centers(path: Path, num_frames: int, joint_file: Path) -> tuple[ND
     return centers.reshape(num_frames, 3).astype(np.float64), np.ones(num_frames, dtype=bool)
 
 
-def _read_text_centers(path: Path, joint_file: Path, true_centers: NDArray) -> tuple[NDArray, NDArray[np.bool_]]:
+def _read_text_centers(
+    path: Path, joint_file: Path, true_centers: NDArray[np.floating]
+) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
     """Return the centers (N, 3) in px, px, mm, NaN where the file has none, and which of them are there (N,).
 
     Lines of three numbers do not say whether they are xyz or uvd; the true ones (N, 3), in camera space, do.
@@ -172,7 +175,7 @@ def _read_text_centers(path: Path, joint_file: Path, true_centers: NDArray) -> t
     return camera_to_nyu_uvd(NYU_COORDINATES[name][0](centers)), there
 
 
-def _read_array(path: Path, key: str) -> NDArray:
+def _read_array(path: Path, key: str) -> NDArray[Any]:
     """Return a numeric array of a .mat file."""
     array = read_mat(path, [key])[key]  # `joint_names` is a cell, which is not read
     if array.dtype.kind not in "iuf":
@@ -180,7 +183,7 @@ def _read_array(path: Path, key: str) -> NDArray:
     return array
 
 
-def _meets_image(center_uvd: NDArray, half_mm: float) -> NDArray[np.bool_]:
+def _meets_image(center_uvd: NDArray[np.floating], half_mm: float) -> NDArray[np.bool_]:
     """Say for which centers (N, 3) at least `MIN_BOX_PX` of the box around it are in the image, each way."""
     meets = np.isfinite(in_float32(center_uvd)).all(axis=1) & (in_float32(center_uvd[:, 2]) >= MIN_DEPTH_MM)
     boxes, last = cube_box(center_uvd[meets], half_mm), np.array(NYU_IMAGE_SIZE) - 1

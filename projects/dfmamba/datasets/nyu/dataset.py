@@ -60,7 +60,7 @@ class NYUDataset(HandDataset):
     """
 
     PUBLISHED_RECORDS: ClassVar[dict[str, int]] = {"train": 72_757, "test": 8_252}  # the official reader
-    METAINFO: ClassVar[dict] = mmpose_metainfo(NYU_14, "nyu", joint_colors(NYU_14))
+    METAINFO: ClassVar[dict[str, Any]] = mmpose_metainfo(NYU_14, "nyu", joint_colors(NYU_14))
     LOSSLESS_IMAGES: ClassVar[bool] = True
     EXPECTED_LAYOUT: ClassVar[str] = """\
   {split}/joint_data.mat                 {split} = train or test

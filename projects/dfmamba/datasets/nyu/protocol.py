@@ -51,7 +51,7 @@ def score_nyu(pred: ArrayLike, gt: ArrayLike, valid: ArrayLike | None = None) ->
     return Scores(metrics, curves, {"all": joint_details(errors)})
 
 
-def _constant_pose_errors(gt: NDArray, valid: NDArray[np.bool_]) -> NDArray[np.floating]:
+def _constant_pose_errors(gt: NDArray[np.floating], valid: NDArray[np.bool_]) -> NDArray[np.floating]:
     """Return the errors (N, 14) of the best constant pose around the mean of each frame's true valid joints."""
     mask = valid[..., None]
     center = np.where(mask, gt, 0).sum(axis=1, keepdims=True) / mask.sum(axis=1, keepdims=True)

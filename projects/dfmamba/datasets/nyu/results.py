@@ -67,7 +67,7 @@ def read_nyu_text(path: str | Path, coordinates: str = "uvd") -> JointTable:
     return nyu_table(_count_from_1(path, list(frames), front), np.array(rows), coordinates, str(path))
 
 
-def nyu_table(frames: Sequence[int | str], points: NDArray, coordinates: str, source: str) -> JointTable:
+def nyu_table(frames: Sequence[int | str], points: NDArray[np.floating], coordinates: str, source: str) -> JointTable:
     """Return a table of points (N, 14, 3); unless they are u v d, its field `coordinates` (N,) says what they were."""
     joints = NYU_COORDINATES[coordinates][0](points)
     fields = {} if coordinates == "uvd" else {"coordinates": np.full(len(joints), coordinates)}

@@ -114,22 +114,22 @@ def image_name(number: int) -> str:
     return f"{number:05d}.png"
 
 
-def right_hand_first(joints: NDArray) -> NDArray:
+def right_hand_first(joints: NDArray[Any]) -> NDArray[Any]:
     """Turn RHD's 42 joints (42, ...), left hand first, into canonical order, right hand first."""
     return joints[list(FROM_RHD)]
 
 
-def wrist_last(joints: NDArray) -> NDArray:
+def wrist_last(joints: NDArray[Any]) -> NDArray[Any]:
     """Turn one hand of RHD (21, ...), wrist first, into canonical order."""
     return joints[list(FROM_RHD_HAND)]
 
 
-def seen_flags(flags: NDArray) -> NDArray[np.bool_]:
+def seen_flags(flags: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Turn RHD's flags, 1 for a joint that is visible and 0 for one that is hidden or outside, into bool."""
     return flags > 0
 
 
-def side_with_most_pixels(mask: NDArray) -> int:
+def side_with_most_pixels(mask: NDArray[np.integer]) -> int:
     """Return the hand with more pixels in RHD's mask of class numbers (H, W); the right one if they are equal."""
     pixels = {side: np.count_nonzero((mask >= first) & (mask <= last)) for side, (first, last) in MASK_CLASSES.items()}
     return LEFT if pixels[LEFT] > pixels[RIGHT] else RIGHT
@@ -193,7 +193,7 @@ def parse_rhp(
     records: _Annotations | _Frames = (
         _Annotations(path, hand, record_errors) if is_coco(path) else _Frames(path, hand, mask_folder, record_errors)
     )
-    parts: list[dict[str, NDArray]] = []
+    parts: list[dict[str, NDArray[Any]]] = []
     reach_mm: list[NDArray[np.float32]] = []
     skipped: Counter[str] = Counter()
     for rows in _read_chunks(path, records, validity, record_errors, skipped):
@@ -211,10 +211,10 @@ def _read_chunks(
     validity: str,
     record_errors: RecordErrorPolicy,
     skipped: Counter[str],
-) -> Iterator[dict[str, NDArray]]:
+) -> Iterator[dict[str, NDArray[Any]]]:
     """Yield the columns of up to `CHUNK` records at a time, at least once; lengths still in float64."""
 
-    def columns_of(rows: list[tuple]) -> dict[str, NDArray]:
+    def columns_of(rows: list[tuple[Any, ...]]) -> dict[str, NDArray[Any]]:
         return {
             name: np.array([row[number] for row in rows], dtype=np.float64 if type_ is np.float32 else type_).reshape(
                 len(rows), *shape
@@ -222,7 +222,7 @@ def _read_chunks(
             for number, (name, (shape, type_)) in enumerate(COLUMNS.items())
         }
 
-    rows: list[tuple] = []
+    rows: list[tuple[Any, ...]] = []
     for number in tqdm(records.numbers, desc=f"reading {path.name}", delay=2, disable=None):
         try:
             rows.append(_make_row(records.read(number), validity))
@@ -237,7 +237,7 @@ def _read_chunks(
 
 
 def _check(
-    path: Path, rows: dict[str, NDArray], record_errors: RecordErrorPolicy, skipped: Counter[str]
+    path: Path, rows: dict[str, NDArray[Any]], record_errors: RecordErrorPolicy, skipped: Counter[str]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """Return which rows (n,) are sound, and the reach of their hands in mm."""
     joints = rows["joints_cam_mm"]
@@ -338,7 +338,7 @@ class _Frames:
         return side_with_most_pixels(mask)
 
 
-def read_mask(path: Path) -> NDArray:
+def read_mask(path: Path) -> NDArray[Any]:
     """Read a mask of class numbers, (H, W).
 
     Raises:
@@ -411,7 +411,7 @@ class _Annotations:
         return seen_flags(get_array(self.path, record, annotation, "keypoints", (NUM_HAND_JOINTS, 3))[:, 2])
 
 
-def _shrink(record: dict) -> dict:
+def _shrink(record: dict[str, Any]) -> dict[str, Any]:
     """Turn the nested lists of an annotation into arrays, an eighth of their size, as soon as they have been read."""
     for key in ("joint_cam", "joint_img", "joint_valid", "keypoints"):
         if isinstance(record.get(key), list):
@@ -420,14 +420,16 @@ def _shrink(record: dict) -> dict:
     return record
 
 
-def _box_of_joints(points_px: NDArray, seen: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.floating]:
+def _box_of_joints(
+    points_px: NDArray[np.floating], seen: NDArray[np.bool_], valid: NDArray[np.bool_]
+) -> NDArray[np.floating]:
     """Return the box (4,) of the seen joints; of the wrist as well, where a single joint is seen."""
     box = tight_box(points_px, seen, BOX_ENLARGEMENT)
     return box if (box[2:] > 0).all() else tight_box(points_px, valid, BOX_ENLARGEMENT)
 
 
 @np.errstate(all="ignore")  # of faulty records, which are told apart afterwards
-def _make_row(hand: Hand, validity: str) -> tuple:
+def _make_row(hand: Hand, validity: str) -> tuple[Any, ...]:
     """Return the entries of a record in the order of `COLUMNS`, with a box."""
     seen = hand.seen if validity == "visible" else np.ones_like(hand.seen)
     if not np.delete(seen, WRIST).any():

@@ -62,7 +62,7 @@ class RHPDataset(HandDataset):
     """
 
     PUBLISHED_RECORDS: ClassVar[dict[str, int]] = {"train": 41_258, "test": 2_728}  # the official reader
-    METAINFO: ClassVar[dict] = mmpose_metainfo(TWO_HANDS, "rhp", joint_colors(TWO_HANDS))
+    METAINFO: ClassVar[dict[str, Any]] = mmpose_metainfo(TWO_HANDS, "rhp", joint_colors(TWO_HANDS))
     EXPECTED_LAYOUT: ClassVar[str] = """\
   training/anno_training.pickle            evaluation/anno_evaluation.pickle
   training/color/00000.png                 evaluation/color/00000.png

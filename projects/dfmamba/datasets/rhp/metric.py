@@ -1,6 +1,7 @@
 """RHD's protocols as an mmengine metric."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from mmpose.registry import METRICS
@@ -21,7 +22,7 @@ class RHPEPE(HandMetric):
     default_prefix = "rhp"
     data_set_name = "rhp"
 
-    def read_fields(self, sample: Mapping) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+    def read_fields(self, sample: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
         """Return which hand it is, for the result file; and all its joints, for hand3d's numbers."""
         hand = self.array(sample, "hand_type", (2,)) > 0
         if "all_joints_cam" not in sample or "joints_seen" not in sample:

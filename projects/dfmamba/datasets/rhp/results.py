@@ -19,7 +19,9 @@ from dfmamba.io.record_errors import place_error
 from dfmamba.skeleton import ONE_HAND, SIDES, TWO_HANDS, hand_slice
 
 
-def _read_sample(path: Path, place: str, sample: dict, count: int) -> tuple[NDArray, NDArray, Fields]:
+def _read_sample(
+    path: Path, place: str, sample: dict[str, Any], count: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], Fields]:
     """Return joints (42, 3), of which 21 are 0, valid (42,), and which hand it is; all its joints if they are known."""
     if sample.get("hand") not in SIDES:
         raise place_error(path, place, f"a 'hand' among {SIDES}", repr(sample.get("hand")))
@@ -33,7 +35,7 @@ def _read_sample(path: Path, place: str, sample: dict, count: int) -> tuple[NDAr
     return joints, valid, fields
 
 
-def _write_sample(joints: NDArray, valid: NDArray[np.bool_], fields: Fields, gt: bool) -> dict[str, Any]:
+def _write_sample(joints: NDArray[np.floating], valid: NDArray[np.bool_], fields: Fields, gt: bool) -> dict[str, Any]:
     """Return a sample for JSON, in mm with four digits after the point."""
     part, sample = slice(None), dict[str, Any]()
     if "hand_type" in fields:

@@ -12,6 +12,8 @@ so the 2.5D targets stay right. But `keypoints_cam` is not turned, and mmpose's 
 `RandomHandBBoxTransform` are for training only. The flip keeps everything consistent, 3D included.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -51,7 +53,7 @@ class RandomHandFlip(BaseTransform):
         """Decide whether to flip."""
         return bool(np.random.rand() < self.prob)  # noqa: NPY002, mmengine seeds numpy's global generator
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Flip or not; arrays are replaced, not written to."""
         if "transformed_keypoints" in results:
             raise ValueError("RandomHandFlip: expected a place before TopdownAffine in the pipeline, got one after it")
@@ -97,7 +99,7 @@ class RandomHandBBoxTransform(BaseTransform):
         self.rotation_deg, self.rotation_prob = rotation_deg, rotation_prob
 
     @cache_randomness
-    def _draw(self) -> tuple[NDArray, float, float]:
+    def _draw(self) -> tuple[NDArray[np.float64], float, float]:
         """Draw shift (2,) as a part of the side, factor on the side, and rotation in degrees."""
         random = np.random  # the global generator, which mmengine seeds in every worker
         shift = random.uniform(-self.shift, self.shift, 2)
@@ -106,7 +108,7 @@ class RandomHandBBoxTransform(BaseTransform):
         rotation = self.rotation_deg * np.clip(random.randn(), -2, 2) if rotate else 0.0
         return shift, factor, rotation
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Change the box."""
         shift, factor, rotation = self._draw()
         side = results["bbox_scale"].max(axis=-1, keepdims=True)
@@ -140,11 +142,11 @@ class RandomColorScale(BaseTransform):
         self.low, self.high = low, high
 
     @cache_randomness
-    def _draw(self, channels: int) -> NDArray:
+    def _draw(self, channels: int) -> NDArray[np.float64]:
         """Draw the gains (channels,)."""
         return np.random.uniform(self.low, self.high, channels)  # noqa: NPY002, mmengine seeds numpy's global generator
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Change `img` (H, W, C)."""
         img = results["img"]
         gains = self._draw(img.shape[-1])
@@ -167,7 +169,7 @@ class MaskBlankImage(BaseTransform):
     For training, after the crop; A2J-Transformer does so where the sum over an image in 0..1 is below 1e-4.
     """
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Set `keypoints_visible` to 0 where the sum over `img` (0..255) is below 255e-4."""
         img, limit = results["img"], 255e-4
         if img.max() < limit and img.sum(dtype=np.float64) < limit:  # nearly always the first, quick question decides

@@ -15,6 +15,7 @@ samples that went through it are for training only. All the others keep the way 
 """
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,7 +31,7 @@ from dfmamba.io.images import ImageError, check_image_file, check_image_size, ch
 A2J_MEAN_MM, A2J_STD_MM = -0.66877532422628, 28.329582076876047  # of the clipped cube, from A2J's nyu_{mean,std}.npy
 
 
-def decode_depth(image_bgr: NDArray) -> NDArray[np.float32]:
+def decode_depth(image_bgr: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Turn an NYU image (H, W, 3) uint8, as OpenCV reads it, into depth in mm (H, W); 0 means no reading.
 
     Green is the high byte, blue the low one and red is not used: d = 256 G + B.
@@ -39,7 +40,7 @@ def decode_depth(image_bgr: NDArray) -> NDArray[np.float32]:
     return 256 * green + blue
 
 
-def clip_to_cube(depth_mm: NDArray, center_mm: float, half_mm: float) -> NDArray:
+def clip_to_cube(depth_mm: NDArray[Any], center_mm: float, half_mm: float) -> NDArray[Any]:
     """Return depth relative to the center; 0 where it is `half_mm` or more away from it, so holes (0 mm) are 0 too."""
     relative = depth_mm - center_mm
     return np.where(np.abs(relative) < half_mm, relative, 0).astype(depth_mm.dtype)
@@ -65,14 +66,14 @@ class LoadNYUDepth(BaseTransform):
     def __init__(self, image_size: tuple[int, int] = NYU_IMAGE_SIZE) -> None:
         self.image_size = (int(image_size[0]), int(image_size[1]))
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Read the image of a sample."""
         depth = self._convert(results["img"]) if "img" in results else self._read(Path(results["img_path"]))
         results["img"] = depth
         results["img_shape"] = results["ori_shape"] = depth.shape[:2]
         return results
 
-    def _convert(self, image: NDArray) -> NDArray[np.float32]:
+    def _convert(self, image: NDArray[Any]) -> NDArray[np.float32]:
         """Return the depth (H, W, 1) in mm of an image that is read already."""
         is_coded = image.dtype == np.uint8 and image.shape[2:] == (3,)
         is_depth = image.dtype.kind in "fui" and image.dtype != np.uint8 and image.shape[2:] in ((), (1,))
@@ -90,7 +91,7 @@ class LoadNYUDepth(BaseTransform):
         header = check_image_file(path)  # before its pixels: a wrong header could ask for any amount of memory
         check_lossless(path, header)
         check_image_size(path, header, self.image_size)
-        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        image: NDArray[Any] | None = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if image is None:
             raise ImageError(
                 f"{path}: expected a complete {header.kind} file, got one that cannot be decoded. "
@@ -126,11 +127,11 @@ class RandomDepthBoxJitter(BaseTransform):
         self.pixels = pixels
 
     @cache_randomness
-    def _draw(self) -> NDArray:
+    def _draw(self) -> NDArray[np.int64]:
         """Draw the moves (4,) in px."""
         return np.random.randint(-self.pixels, self.pixels, 4)  # noqa: NPY002, mmengine seeds the global generator
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Change the box."""
         results["bbox"] = (results["bbox"] + self._draw()).astype(np.float32)
         return results
@@ -171,7 +172,7 @@ class RandomRotateScale3D(BaseTransform):
         rotation = random.randint(-self.rotation_deg, self.rotation_deg)
         return float(rotation), float(random.uniform(self.scale[0], self.scale[1]))
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Note the turn and the scale."""
         results["cube_rotation"], results["cube_scale"] = self._draw()
         return results
@@ -219,7 +220,7 @@ class CropDepthCube(BaseTransform):
         self.input_size = (int(input_size[0]), int(input_size[1]))
         self.half_depth_mm, self.mean, self.std = half_depth_mm, mean, std
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Make the crop."""
         box = self._clamp(results)
         scale = results.get("cube_scale", 1.0)
@@ -246,7 +247,7 @@ class CropDepthCube(BaseTransform):
         return results
 
     @staticmethod
-    def _center_depth(results: dict) -> float:
+    def _center_depth(results: dict[str, Any]) -> float:
         """Return the depth of the cube's center in mm."""
         if has_gt(results):
             return float(results["root_depth"][0])
@@ -259,7 +260,7 @@ class CropDepthCube(BaseTransform):
         return float(depth)
 
     @staticmethod
-    def _clamp(results: dict) -> NDArray[np.float64]:
+    def _clamp(results: dict[str, Any]) -> NDArray[np.float64]:
         """Return the box [x0, y0, x1, y1] (4,) as far as it lies in the image."""
         height, width = results["img"].shape[:2]
         box = results["bbox"][0].astype(np.float64)
@@ -271,7 +272,7 @@ class CropDepthCube(BaseTransform):
             )
         return clamped
 
-    def _warp(self, box: NDArray, rotation_deg: float, scale: float) -> NDArray[np.float64]:
+    def _warp(self, box: NDArray[np.float64], rotation_deg: float, scale: float) -> NDArray[np.float64]:
         """Return the affine map (2, 3) from image px to crop px: stretch, then turn and scale about the middle."""
         size = np.array(self.input_size, dtype=np.float64)
         stretch = size / (box[2:] - box[:2])
@@ -327,7 +328,7 @@ class RandomDepthErasing(BaseTransform):
                 return slice(top, top + rows), slice(left, left + columns)
         return None
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Erase or not; `img` is replaced, not written to."""
         place = self._draw(*results["img"].shape[:2])
         if place is not None:

@@ -12,6 +12,7 @@ A sample of a data set without its ground truth stays an error: it has a number,
 """
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from mmengine.logging import MMLogger
@@ -21,7 +22,7 @@ from dfmamba.skeleton import RIGHT, SIDES
 JOINTS = {"keypoints", "keypoints_cam"}
 
 
-def has_gt(results: dict) -> bool:
+def has_gt(results: dict[str, Any]) -> bool:
     """Tell a data set's sample, which has joints, from a picture of one's own, which has none.
 
     Raises:
@@ -36,12 +37,12 @@ def has_gt(results: dict) -> bool:
     return is_there
 
 
-def count_joints(results: dict) -> int:
+def count_joints(results: dict[str, Any]) -> int:
     """Return K, the number of joints of a sample's joint set."""
     return results["keypoints"].shape[1] if has_gt(results) else len(results["flip_indices"])
 
 
-def add_hand_type(results: dict) -> None:
+def add_hand_type(results: dict[str, Any]) -> None:
     """Add `hand_type` (1, 2) to a picture without ground truth, from its `hand_side`; others stay as they are.
 
     Raises:

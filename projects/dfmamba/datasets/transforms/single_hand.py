@@ -15,6 +15,8 @@ The contract of `datasets/base.py` holds behind `ToSingleHand` and `MirrorLeftHa
 A test pipeline takes pictures without ground truth, too: see `dfmamba.datasets.transforms.own_pictures`.
 """
 
+from typing import Any
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpose.registry import TRANSFORMS
@@ -45,7 +47,7 @@ class ToSingleHand(BaseTransform):
         ValueError: The sample has both hands or none, or neither 21 nor 42 joints.
     """
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Take the joints of one hand; arrays are replaced, not written to."""
         num_joints = count_joints(results)
         results["one_of_two_hands"] = num_joints != ONE_HAND.num_joints
@@ -81,7 +83,7 @@ class MirrorLeftHand(BaseTransform):
         ValueError: The sample has 42 joints, does not say which hand it is, or the crop has been made already.
     """
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Mirror the sample if its hand is a left one; arrays are replaced, not written to."""
         num_joints, cropped = count_joints(results), "transformed_keypoints" in results
         if num_joints != ONE_HAND.num_joints or cropped:
@@ -115,7 +117,7 @@ class RotateKeypoints3D(BaseTransform):
     scale is no matter for targets up to scale.)
     """
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Turn the joints; the array is replaced, not written to."""
         angle = results.get("bbox_rotation", results.get("cube_rotation", 0.0))
         joints = results["keypoints_cam"]
@@ -145,7 +147,7 @@ class AddViewRotation(BaseTransform):
         ValueError: One of these keys is not there.
     """
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Work the rotation out."""
         if not has_gt(results) and not {"focal", "principal_pt"} & results.keys():
             return results
@@ -187,7 +189,7 @@ class AddBoneLength(BaseTransform):
         self.bone, self.num_joints = tuple(bone), num_joints
         self.ends = [names.index(joint) for joint in bone]
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Measure the bone; arrays are replaced, not written to."""
         if not has_gt(results):
             results["bone_length"] = self._said_length(results.get("bone_length"))
