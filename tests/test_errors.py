@@ -12,9 +12,9 @@ import pytest
 from torch.utils.data import DataLoader, Dataset
 
 import dfmamba.errors
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.errors import DataError, StoppedError, UserError, message_for_user, run_tool
 from dfmamba.geometry import look_at
-from dfmamba.io.record_errors import RecordErrorPolicy
 
 TREE = "no such folder: /data\nExpected below data_root:\n  annotations/\n  images/"
 

@@ -8,6 +8,8 @@ from dexycb_fixture import write_dexycb
 from interhand_fixture import contents, write_annotations, write_images
 from rhp_fixture import write_rhp
 
+import dfmamba.register  # noqa: F401, fills mmpose's registries with ours
+
 REAL_SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "interhand26m"
 
 

@@ -6,7 +6,7 @@ from assemblyhands_fixture import FIRST, contents, open_assemblyhands, paths, wr
 from file_changes import set_at
 
 from dfmamba.datasets import parse_assemblyhands
-from dfmamba.io.record_errors import RecordErrorPolicy
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 
 
 def of_image(key, value):

@@ -14,9 +14,9 @@ from PIL import Image
 
 from dfmamba.datasets import HandDataset
 from dfmamba.datasets.annotation_index import AnnotationColumns
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.datasets.skipped_samples import IMAGE_DAMAGED, IMAGE_MISSING
 from dfmamba.io.images import ImageError, ImageSizeError
-from dfmamba.io.record_errors import RecordErrorPolicy
 from dfmamba.skeleton import ONE_HAND, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
 

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import scipy.io
 
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.io import files, plain_pickle
 from dfmamba.io.files import (
     check_relative_path,
@@ -35,7 +36,6 @@ from dfmamba.io.files import (
 )
 from dfmamba.io.json_files import read_json
 from dfmamba.io.json_records import RecordDecoder, decode_entry, read_json_as
-from dfmamba.io.record_errors import RecordErrorPolicy
 
 
 def refused(read, path, content, message):

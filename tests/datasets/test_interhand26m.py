@@ -17,7 +17,7 @@ import dfmamba.codecs  # registers A2JCodec for the base config
 import dfmamba.io.files
 from dfmamba.datasets import InterHand26MDataset, parse_interhand26m
 from dfmamba.datasets.interhand26m.annotations import joints_in_camera
-from dfmamba.io.record_errors import RecordErrorPolicy
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.skeleton import LEFT, RIGHT, TWO_HANDS, hand_slice
 from dfmamba.visualization.colors import FINGER_COLORS
 

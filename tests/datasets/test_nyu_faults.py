@@ -16,7 +16,7 @@ from nyu_fixture import (
 )
 
 from dfmamba.datasets import parse_nyu
-from dfmamba.io.record_errors import RecordErrorPolicy
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 import dfmamba.datasets.rhp.annotations
 import dfmamba.datasets.validation
 from dfmamba.datasets.dexycb.recordings import Selection, list_meta_files
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.datasets.validation import (
     MAX_DISTANCE_MM,
     Fact,
@@ -27,7 +28,6 @@ from dfmamba.datasets.validation import (
     pose_facts,
     side_fact,
 )
-from dfmamba.io.record_errors import RecordErrorPolicy
 from dfmamba.skeleton import ONE_HAND, TWO_HANDS
 
 PATH = Path("annotations.json")

@@ -52,6 +52,7 @@ from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from numpy.typing import NDArray
 
 from dfmamba.datasets.annotation_index import AnnotationColumns, Index, open_index
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.datasets.skipped_samples import (
     IMAGE_DAMAGED,
     IMAGE_MISSING,
@@ -68,7 +69,6 @@ from dfmamba.io.images import (
     check_image_size,
     check_lossless,
 )
-from dfmamba.io.record_errors import RecordErrorPolicy
 from dfmamba.io.regular_files import check_regular
 
 LOGGED_FAULTS = 5  # faulty images that are named in the log, of each data set

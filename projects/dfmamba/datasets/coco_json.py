@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.io.files import get_integer, get_key
 from dfmamba.io.json_files import read_json
-from dfmamba.io.record_errors import RecordErrorPolicy, record_error
+from dfmamba.io.record_errors import record_error
 
 T = TypeVar("T")
 

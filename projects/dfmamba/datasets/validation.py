@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.io.files import MAX_IMAGE_PIXELS, get_array, get_key
-from dfmamba.io.record_errors import RecordErrorPolicy, record_error
+from dfmamba.io.record_errors import record_error
 from dfmamba.skeleton import NUM_HAND_JOINTS, SIDES, TWO_HANDS, Skeleton, hand_slice
 
 TYPICAL_REACH_MM = 180.0  # wrist to the tip of the middle finger

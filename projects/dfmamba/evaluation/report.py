@@ -27,11 +27,11 @@ def format_scores(protocol: Protocol, metrics: Mapping[str, Any]) -> str:
     >>> from dfmamba.evaluation import PROTOCOLS
     >>> print(format_scores(PROTOCOLS["interhand26m"], {"interhand/MPJPE_rr_macro_all_mm": 8.104,
     ...     "interhand/constant_pose_macro_all_mm": 20.26, "interhand/samples_all": 12, "interhand/MRRPE_mm": 31.0}))
-    root-relative MPJPE, mm          macro  micro  constant-pose baseline  samples
-    single                               -      -              -        -
-    two                                  -      -              -        -
-    all                               8.10      -          20.26       12
-    MRRPE, mm                        31.00
+    root-relative MPJPE, mm                   macro  micro  constant-pose baseline  samples
+    single                                        -      -                       -        -
+    two                                           -      -                       -        -
+    all                                        8.10      -                   20.26       12
+    MRRPE, mm                                 31.00
     better than the constant-pose baseline      60%
     """
     values = {name.rsplit("/", 1)[-1]: value for name, value in metrics.items()}

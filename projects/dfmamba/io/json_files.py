@@ -50,6 +50,8 @@ def read_json(path: Path, object_hook: Callable[[dict[str, Any]], Any] | None = 
     with open_text(path) as file:
         try:
             return load_json(file, object_hook)
+        except RepeatedKeyError as error:
+            raise DataError(f"{path}: expected each key once, got {error}") from error
         except DataError:  # of the hook
             raise
         except (ValueError, RecursionError) as error:  # JSON, UTF-8, or a number of more digits than Python takes

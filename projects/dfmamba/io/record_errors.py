@@ -1,13 +1,9 @@
-"""Errors that name a file and a place in it, and what happens to a faulty record: raise, or count and go on."""
+"""Errors that name a file and a place in it."""
 
 from pathlib import Path
 
-from mmengine.logging import MMLogger
-
 from dfmamba.errors import DataError
 from dfmamba.io.limits import ContentError
-
-RECORD_ERROR_POLICIES = ("raise", "skip")
 
 
 def place_error(path: Path, place: object, expected: str, got: object) -> DataError:
@@ -27,16 +23,13 @@ def broken_file(path: Path, expected: str, error: object) -> DataError:
 
 
 def require_file(path: Path) -> None:
-    """Refuse a path where no file is.
+    """Refuse a path where nothing is.
 
     Raises:
         FileNotFoundError: Nothing is there.
-        DataError: A folder or a device is there.
     """
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path}")
-    if not path.is_file():
-        raise DataError(f"{path}: expected a file, got {'a folder' if path.is_dir() else 'no regular file'}")
 
 
 def require_parts(*paths: Path) -> None:
@@ -48,36 +41,3 @@ def require_parts(*paths: Path) -> None:
     for path in paths:
         if not path.is_file():
             raise FileNotFoundError(f"no such file: {path} (one of the annotation files of a split)")
-
-
-class RecordErrorPolicy:
-    """What happens to faulty records: the error is raised, or counted and the first few logged.
-
-    Args:
-        policy: 'raise' or 'skip'.
-        reason: The name under which they are counted.
-        logged: So many are logged.
-
-    Raises:
-        ValueError: There is no such policy.
-    """
-
-    def __init__(self, policy: str = "raise", reason: str = "faulty record", logged: int = 5) -> None:
-        if policy not in RECORD_ERROR_POLICIES:
-            raise ValueError(f"faulty: expected one of {RECORD_ERROR_POLICIES}, got {policy!r}")
-        self.policy, self.reason, self.logged = policy, reason, logged
-        self.count = 0
-
-    def add(self, error: Exception) -> None:
-        """Raise the error of a faulty record, or count it."""
-        if self.policy == "raise":
-            raise error
-        self.count += 1
-        if self.count <= self.logged:
-            more = "; further ones are only counted" if self.count == self.logged else ""
-            MMLogger.get_current_instance().warning(f"skipped a {self.reason}: {error}{more}")
-
-    @property
-    def skipped(self) -> dict[str, int]:
-        """The count by reason, as `AnnotationColumns.skipped` wants it; empty without faults."""
-        return {self.reason: self.count} if self.count else {}

@@ -11,6 +11,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from dfmamba.errors import DataError
+
 MAX_FILE_BYTES = 16 * 2**30  # all annotations of InterHand2.6M together have 3 GB
 MAX_TEXT_BYTES = 2**28  # of a text that is read as a whole; the longest official list has 5 MB
 KINDS = {
@@ -65,9 +67,9 @@ def _open_without_waiting(path: str, flags: int) -> int:
 def _check_status(path: str | Path, status: os.stat_result, max_bytes: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = next((name for is_kind, name in KINDS.items() if is_kind(status.st_mode)), "something else")
-        raise ValueError(f"{path}: expected a file, got {kind}")
+        raise DataError(f"{path}: expected a file, got {kind}")
     if status.st_size > max_bytes:
-        raise ValueError(f"{path}: expected a file of at most {max_bytes} bytes, got {status.st_size}")
+        raise DataError(f"{path}: expected a file of at most {max_bytes} bytes, got {status.st_size}")
 
 
 def read_bytes(path: str | Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from dfmamba.io.numbers import NotNumbersError, parse_plain_numbers
 from dfmamba.io.record_errors import place_error, require_file
+from dfmamba.io.regular_files import open_text
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -21,7 +22,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     empty = 0
     number = 0
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        with open_text(path) as file:
             for number, line in enumerate(file, start=1):
                 if not line.strip():
                     empty = empty or number

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from dfmamba.datasets.annotation_index import AnnotationColumns
 from dfmamba.datasets.coco_json import read_coco
 from dfmamba.datasets.lookup_table import LookupTable
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.datasets.validation import (
     Fact,
     Hands,
@@ -37,7 +38,7 @@ from dfmamba.datasets.validation import (
 from dfmamba.geometry import move_rigidly, xyxy_to_xywh
 from dfmamba.io.files import check_relative_path, get_array, get_integer, get_key, get_text, shorten
 from dfmamba.io.json_files import read_json
-from dfmamba.io.record_errors import RecordErrorPolicy, record_error
+from dfmamba.io.record_errors import record_error
 from dfmamba.io.regular_files import read_text
 from dfmamba.skeleton import NUM_HAND_JOINTS, ONE_HAND, SIDES, TWO_HANDS, WRIST, hand_slice
 

@@ -17,8 +17,8 @@ from dfmamba.datasets.assemblyhands.annotations import (
 )
 from dfmamba.datasets.base import HandDataset
 from dfmamba.datasets.image_points import read_coco_points
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.datasets.sample import build_one_of_two
-from dfmamba.io.record_errors import RecordErrorPolicy
 from dfmamba.skeleton import TWO_HANDS, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
 

@@ -18,10 +18,11 @@ from tqdm import tqdm
 from dfmamba.datasets.annotation_index import AnnotationColumns
 from dfmamba.datasets.dexycb.calibration import intrinsics_file, read_intrinsics
 from dfmamba.datasets.dexycb.recordings import Recording, Selection, count_empty, read_recordings
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.datasets.validation import Hands, Skip, box_fact, check_typical_reach, in_float32, keep_sound
 from dfmamba.geometry import metres_to_mm, tight_box
 from dfmamba.io.files import get_array, get_key, read_npz
-from dfmamba.io.record_errors import RecordErrorPolicy, record_error
+from dfmamba.io.record_errors import record_error
 from dfmamba.skeleton import FROM_DEXYCB, NUM_HAND_JOINTS, ONE_HAND
 
 PARSER_VERSION = 2  # another number makes old indices useless

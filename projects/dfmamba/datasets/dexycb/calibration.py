@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.datasets.validation import Fact, camera_facts, keep_sound, pose_facts
 from dfmamba.geometry import metres_to_mm
 from dfmamba.io.files import get_array, get_key, read_yaml
-from dfmamba.io.record_errors import RecordErrorPolicy
 
 
 def intrinsics_path(root: Path, serial: str) -> Path:

@@ -23,10 +23,10 @@ from dfmamba.datasets.dexycb.annotations import (
 from dfmamba.datasets.dexycb.calibration import intrinsics_file, intrinsics_path
 from dfmamba.datasets.dexycb.recordings import Selection, list_meta_files
 from dfmamba.datasets.dexycb.splits import SEQUENCES_PER_SUBJECT, SERIALS, SUBJECTS, get_split
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.datasets.sample import build_sample
 from dfmamba.geometry import xywh_to_xyxy
 from dfmamba.io.files import read_npz
-from dfmamba.io.record_errors import RecordErrorPolicy
 from dfmamba.skeleton import ONE_HAND, SIDES, WRIST, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dfmamba.datasets.annotation_index import AnnotationColumns
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.datasets.validation import (
     ONE_HAND_HINT,
     Fact,
@@ -34,7 +35,7 @@ from dfmamba.datasets.validation import (
 from dfmamba.geometry import world_to_camera
 from dfmamba.io.files import MAX_NAME_LENGTH, check_relative_path, get_array, get_key
 from dfmamba.io.json_records import RecordDecoder, decode_entry, read_json_as
-from dfmamba.io.record_errors import RecordErrorPolicy, record_error
+from dfmamba.io.record_errors import record_error
 from dfmamba.skeleton import NUM_HAND_JOINTS, TWO_HANDS
 
 PARSER_VERSION = 3  # another number makes old indices useless

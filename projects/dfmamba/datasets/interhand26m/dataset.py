@@ -13,9 +13,9 @@ from dfmamba.datasets.base import HandDataset
 from dfmamba.datasets.interhand26m.annotations import HAND_TYPES, PARSER_VERSION, joints_in_camera, parse_interhand26m
 from dfmamba.datasets.interhand26m.rootnet import PARSER_VERSION as ROOTNET_PARSER_VERSION
 from dfmamba.datasets.interhand26m.rootnet import parse_rootnet
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.datasets.sample import build_sample
 from dfmamba.geometry import xywh_to_xyxy
-from dfmamba.io.record_errors import RecordErrorPolicy
 from dfmamba.skeleton import TWO_HANDS, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
 

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfmamba.datasets.annotation_index import AnnotationColumns
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.datasets.validation import Fact, box_fact, first_of_each, in_float32, keep_sound
 from dfmamba.io.files import get_array, get_integer
 from dfmamba.io.json_files import read_json
-from dfmamba.io.record_errors import RecordErrorPolicy, record_error
+from dfmamba.io.record_errors import record_error
 
 PARSER_VERSION = 2  # another number makes old indices useless
 ROOTNET_ENLARGEMENT = 1.25  # RootNet's boxes come after InterNet's crop rule: already square, already enlarged by this

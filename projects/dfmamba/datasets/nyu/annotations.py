@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dfmamba.datasets.annotation_index import AnnotationColumns
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.datasets.validation import MIN_DEPTH_MM, Fact, Hands, check_typical_reach, in_float32, keep_sound
 from dfmamba.geometry import (
     NYU_COORDINATE_NAMES,
@@ -26,7 +27,7 @@ from dfmamba.geometry import (
     other_nyu_coordinates,
 )
 from dfmamba.io.files import read_mat
-from dfmamba.io.record_errors import RecordErrorPolicy, record_error
+from dfmamba.io.record_errors import record_error
 from dfmamba.io.regular_files import read_text
 from dfmamba.skeleton import NYU_14, NYU_14_OF_36, NYU_36_NAMES
 

@@ -17,10 +17,10 @@ from dfmamba.datasets.nyu.annotations import (
     depth_file_name,
     parse_nyu,
 )
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.datasets.sample import build_sample
 from dfmamba.geometry import NYU_FOCAL, NYU_IMAGE_SIZE, NYU_PRINCIPAL_POINT, camera_to_nyu_uvd, flip_y
 from dfmamba.io.files import read_mat
-from dfmamba.io.record_errors import RecordErrorPolicy
 from dfmamba.skeleton import NYU_14, NYU_14_OF_36, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
 
@@ -87,7 +87,7 @@ class NYUDataset(HandDataset):
         if camera not in range(1, NUM_CAMERAS + 1):
             raise ValueError(f"camera: expected 1 to {NUM_CAMERAS}, got {camera!r}")
         if gt not in GT_KINDS:
-            raise ValueError(f"ground truth: expected one of {GT_KINDS}, got {gt!r}")
+            raise ValueError(f"gt: expected one of {GT_KINDS}, got {gt!r}")
         if camera != 1 and centers != "joints":
             raise ValueError(
                 f"centers: expected 'joints' with camera={camera}, for the files' centers are those of "

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from dfmamba.datasets.nyu.annotations import parse_nyu
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.evaluation.protocol import JointTable
-from dfmamba.io.record_errors import RecordErrorPolicy
 
 
 def read_nyu_gt(joint_file: str | Path) -> JointTable:

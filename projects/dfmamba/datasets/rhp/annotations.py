@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from dfmamba.datasets.annotation_index import AnnotationColumns
 from dfmamba.datasets.coco_json import by_id, read_coco
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.datasets.validation import (
     Hands,
     Skip,
@@ -39,7 +40,7 @@ from dfmamba.io.files import (
     read_pickle,
     shorten,
 )
-from dfmamba.io.record_errors import RecordErrorPolicy, record_error
+from dfmamba.io.record_errors import record_error
 from dfmamba.skeleton import (
     FROM_RHD,
     FROM_RHD_HAND,

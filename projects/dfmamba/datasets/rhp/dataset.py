@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dfmamba.datasets.annotation_index import Index
 from dfmamba.datasets.base import HandDataset
 from dfmamba.datasets.image_points import read_coco_points
+from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.datasets.rhp.annotations import (
     PARSER_VERSION,
     check_choices,
@@ -22,7 +23,6 @@ from dfmamba.datasets.rhp.annotations import (
 from dfmamba.datasets.sample import build_one_of_two
 from dfmamba.geometry import xywh_to_xyxy
 from dfmamba.io.files import read_pickle
-from dfmamba.io.record_errors import RecordErrorPolicy
 from dfmamba.skeleton import NUM_HAND_JOINTS, TWO_HANDS, hand_slice, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
 

@@ -1,0 +1,38 @@
+"""What happens to a faulty record: raise, or count and go on."""
+
+from mmengine.logging import MMLogger
+
+RECORD_ERROR_POLICIES = ("raise", "skip")
+
+
+class RecordErrorPolicy:
+    """What happens to faulty records: the error is raised, or counted and the first few logged.
+
+    Args:
+        policy: 'raise' or 'skip'.
+        reason: The name under which they are counted.
+        logged: So many are logged.
+
+    Raises:
+        ValueError: There is no such policy.
+    """
+
+    def __init__(self, policy: str = "raise", reason: str = "faulty record", logged: int = 5) -> None:
+        if policy not in RECORD_ERROR_POLICIES:
+            raise ValueError(f"faulty: expected one of {RECORD_ERROR_POLICIES}, got {policy!r}")
+        self.policy, self.reason, self.logged = policy, reason, logged
+        self.count = 0
+
+    def add(self, error: Exception) -> None:
+        """Raise the error of a faulty record, or count it."""
+        if self.policy == "raise":
+            raise error
+        self.count += 1
+        if self.count <= self.logged:
+            more = "; further ones are only counted" if self.count == self.logged else ""
+            MMLogger.get_current_instance().warning(f"skipped a {self.reason}: {error}{more}")
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """The count by reason, as `AnnotationColumns.skipped` wants it; empty without faults."""
+        return {self.reason: self.count} if self.count else {}
