@@ -18,6 +18,36 @@ def own_cache(tmp_path_factory):
         os.environ["DFMAMBA_CACHE_DIR"] = before
 
 
+@pytest.fixture(scope="session")
+def synthetic_set(tmp_path_factory):
+    """Return a function that gives the folder of a small SYNTHETIC set, by the name of its data set.
+
+    It is drawn once in a run, whichever process needs it first, and for reading only.
+    """
+    counts = {
+        "interhand26m": {"train": 2, "val": 2, "test": 3},
+        "rhp": {"train": 2, "test": 2},
+        "nyu": {"train": 2, "test": 1},
+        "dexycb": {"train": 8, "val": 8, "test": 8},
+        "assemblyhands": {"train": 2, "val": 2},
+    }
+    of_worker = tmp_path_factory.getbasetemp()
+    of_run = of_worker.parent if "PYTEST_XDIST_WORKER" in os.environ else of_worker
+
+    def folder_of(name):
+        from filelock import FileLock
+
+        from dfmamba.datasets.spec import data_set
+
+        folder = of_run / "synthetic" / name
+        folder.parent.mkdir(exist_ok=True)
+        with FileLock(f"{folder}.lock"):  # the writers do nothing where their set is there already
+            data_set(name).write(folder, counts[name], seed=0, view_spread_deg=30)
+        return folder
+
+    return folder_of
+
+
 @pytest.fixture
 def log(caplog):
     """Catch what goes to mmengine's logger, which does not propagate."""

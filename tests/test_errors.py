@@ -68,6 +68,7 @@ class Failing(Dataset):
         return self.work()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 1])
 @pytest.mark.parametrize("name", CASES)
 def test_the_message_is_that_of_the_first_error(name, num_workers):

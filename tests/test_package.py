@@ -32,6 +32,7 @@ def test_the_import_loads_nothing_else_and_parts_come_at_their_first_use():
     assert loaded == ["['dfmamba']", "dfmamba.geometry", "dfmamba.io", "False"]
 
 
+@pytest.mark.slow
 def test_the_operators_are_there_after_a_plain_import():
     assert run("import dfmamba; print(dfmamba.ops.dssm.__name__)") == ["dssm"]
 

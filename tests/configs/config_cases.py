@@ -7,27 +7,21 @@ from mmpose.registry import DATASETS
 
 import dfmamba.register  # noqa: F401
 import list_configs
-from dfmamba.synthesis.assemblyhands import write_assemblyhands
-from dfmamba.synthesis.dexycb import write_dexycb
-from dfmamba.synthesis.interhand26m import write_interhand26m
-from dfmamba.synthesis.nyu import write_nyu
-from dfmamba.synthesis.rhp import write_rhp
+from dfmamba.datasets.spec import data_sets
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
 LEAVES = [path for path in list_configs.leaves() if path.parent.name != "mixing"]  # those: test_mixing.py
-WRITERS = {
-    "InterHand26MDataset": (write_interhand26m, {"train": 4, "val": 4, "test": 4}),
-    "RHPDataset": (write_rhp, {"train": 4, "test": 4}),
-    "NYUDataset": (write_nyu, {"train": 4, "test": 4}),
-    "DexYCBDataset": (write_dexycb, {"train": 16, "val": 16, "test": 16}),
-    "AssemblyHandsDataset": (write_assemblyhands, {"train": 8, "val": 8}),
-}
 
 
 def named(path):
     """Return a config's name below configs/."""
     return str(path.relative_to(CONFIGS))
+
+
+def data_set_of(adapter):
+    """Return the name of the data set that a class loads."""
+    return next(name for name, spec in data_sets().items() if any(one.endswith(f":{adapter}") for one in spec.adapters))
 
 
 def build_dataset(cfg, dataloader, synthetic_set):
@@ -39,7 +33,7 @@ def build_dataset(cfg, dataloader, synthetic_set):
         for key in ("type", "split", "pipeline", "test_mode", "setup", "ann_file", "centers")
         if key in config and not (config.type == "InterHand26MDataset" and key == "ann_file")
     }
-    return DATASETS.build({**kept, "data_root": str(synthetic_set(config.type))})
+    return DATASETS.build({**kept, "data_root": str(synthetic_set(data_set_of(config.type)))})
 
 
 def batch_of(cfg, dataloader, synthetic_set, model):

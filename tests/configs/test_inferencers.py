@@ -18,6 +18,8 @@ from dfmamba.io.images import ImageError
 from dfmamba.skeleton import NYU_14, ONE_HAND, SIDES, TWO_HANDS
 from dfmamba.visualization.colors import joint_colors
 
+pytestmark = pytest.mark.slow
+
 SKELETONS = {skeleton.num_joints: skeleton for skeleton in (ONE_HAND, TWO_HANDS, NYU_14)}
 DEMOS = [path for path in LEAVES if path.parent.name == "demo"]
 # The others take the same pipelines, which run for every config, and differ in the backbone alone (test_configs.py).
@@ -82,10 +84,7 @@ def test_a_picture_becomes_the_same_input_as_the_sample_with_gt(path, is_loaded,
         assert "keypoints" not in got["data_samples"].gt_instances
 
 
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, id=named(path), marks=() if path in DEMOS else pytest.mark.slow) for path in BY_INTERFACE],
-)
+@pytest.mark.parametrize("path", BY_INTERFACE, ids=named)
 def test_every_interface_predicts_what_the_model_predicts_with_the_gt_beside_it(path, synthetic_set, tmp_path):
     torch.manual_seed(0)
     model = init_model(str(path), device="cpu")
@@ -154,7 +153,6 @@ def test_the_model_knows_names_links_colours_and_mirror_images_of_its_joints(pat
     np.testing.assert_array_equal(meta["keypoint_colors"], joint_colors(skeleton))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("path", MIXED, ids=named)
 def test_df_mamba_under_mmposes_heads_predicts_and_draws(path, tmp_path):
     image = str(tmp_path / "noise.png")

@@ -19,37 +19,20 @@ from dfmamba.data_tools.sample_checks import OK, WARNING, WRONG
 from dfmamba.datasets import InterHand26MDataset
 from dfmamba.engine.config import load_config
 from dfmamba.engine.errors import ConfigError
-from dfmamba.synthesis.assemblyhands import write_assemblyhands
-from dfmamba.synthesis.dexycb import write_dexycb
-from dfmamba.synthesis.interhand26m import write_interhand26m
-from dfmamba.synthesis.nyu import write_nyu
 from dfmamba.synthesis.output import NOTE
 from dfmamba.synthesis.rhp import write_rhp
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
-SETS = {  # writer, number of images of the split that the config tests on
-    "interhand": (write_interhand26m, {"test": 3}),
-    "rhp": (write_rhp, {"test": 2}),
-    "nyu": (write_nyu, {"test": 1}),
-    "dexycb": (write_dexycb, {"test": 8}),
-    "assemblyhands": (write_assemblyhands, {"val": 2}),
-}
+SETS = ("interhand", "rhp", "nyu", "dexycb", "assemblyhands")  # as the configs are named
 every_set = pytest.mark.parametrize("name", SETS)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """Return a function that gives the folder of a small set, written once."""
-    folders = {}
-
-    def folder_of(name):
-        if name not in folders:
-            write, counts = SETS[name]
-            folders[name] = tmp_path_factory.mktemp(name) / "set"
-            write(folders[name], counts, seed=0, view_spread_deg=30)
-        return folders[name]
-
-    return folder_of
+@pytest.fixture
+def whole(synthetic_set):
+    """Return a function that gives the folder of a small set, for reading only."""
+    return lambda name: synthetic_set("interhand26m" if name == "interhand" else name)
 
 
 @pytest.fixture
@@ -332,7 +315,6 @@ def test_another_order_of_joints_is_found(copied):
     assert "Is it fingers from base to tip" in problems["order of joints"]
 
 
-@pytest.mark.slow
 def test_swapped_sides_are_found(tmp_path):
     root = tmp_path / "rhp"
     write_rhp(root, {"test": 10}, seed=0)
@@ -412,7 +394,8 @@ def test_the_tool(copied, tmp_path, capsys):
     spec = importlib.util.spec_from_file_location("check_data", ROOT / "tools" / "check_data.py")
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    root = copied("assemblyhands")  # without the training split
+    root = copied("assemblyhands")
+    shutil.rmtree(root / "annotations" / "train")
     arguments = {
         "config": str(ROOT / "configs" / "dfmamba_assemblyhands.py"),
         "samples": 0,

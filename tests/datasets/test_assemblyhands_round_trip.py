@@ -12,6 +12,8 @@ from dfmamba.geometry import back_project
 from dfmamba.skeleton import LEFT, RIGHT, hand_slice
 from dfmamba.synthesis import assemblyhands
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):

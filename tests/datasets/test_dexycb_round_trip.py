@@ -15,6 +15,8 @@ from dfmamba.geometry import back_project, move_rigidly
 from dfmamba.skeleton import ONE_HAND
 from dfmamba.synthesis import dexycb, dexycb_plan
 
+pytestmark = pytest.mark.slow
+
 SERIALS = ("836212060125", "839512060362", "840412060917")  # three of the eight cameras, for speed
 OFFICIAL = [
     "wrist",

@@ -304,6 +304,7 @@ def test_files_are_read_only(opener):
         assert path.stat().st_mode & 0o777 == 0o444, path
 
 
+@pytest.mark.slow
 def test_file_cut_short_while_it_is_mapped(tmp_path):
     """Reading it would kill the process by SIGBUS, so it runs in another one."""
     program = f"""

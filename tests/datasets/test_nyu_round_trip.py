@@ -13,6 +13,8 @@ from dfmamba.evaluation.protocol import JointTable
 from dfmamba.geometry import back_project
 from dfmamba.synthesis import nyu
 
+pytestmark = pytest.mark.slow
+
 EVALUATED = [0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32]  # of the 36, as A2J and V2V-PoseNet list them
 PINKY_TIP, THUMB_TIP, PALM = 0, 8, 13  # among the 14
 CENTERS, V2V_CENTERS = "nyu_center_test.mat", "center_test_refined.txt"

@@ -13,6 +13,8 @@ from dfmamba.geometry import back_project
 from dfmamba.skeleton import LEFT, RIGHT, TWO_HANDS, hand_slice
 from dfmamba.synthesis import rhp
 
+pytestmark = pytest.mark.slow
+
 # RHD's order: the left wrist, the left thumb from the tip to the base, ..., then the right hand.
 OFFICIAL = {
     f"{side}_{name}": start + place

@@ -130,6 +130,7 @@ def build(value):
     registries[0].build(value)
 
 
+@pytest.mark.slow
 @of_language("python config")
 def test_config_is_loaded_and_its_model_takes_an_image(block, tmp_path):
     """A head with other channels than the backbone's can be built, but not called."""

@@ -30,6 +30,7 @@ def trained(toy_config) -> ReproducibleRunner:
     return train(toy_config, "trained")
 
 
+@pytest.mark.slow
 def test_the_loss_curve_is_a_picture_with_curves_in_it(trained):
     picture = cv2.imread(f"{trained.work_dir}/loss_curve.png")
     assert picture.shape[0] > 500  # two panels
@@ -45,6 +46,7 @@ def test_the_checkpoint_opens_with_plain_torch_load(trained):
     assert checkpoint["message_hub"]["runtime_info"]["steps_of_validation"] == [4]
 
 
+@pytest.mark.slow
 def test_resuming_gives_the_same_weights_as_not_stopping(toy_config, tmp_path):
     toy_config.train_cfg.max_epochs = 4
     toy_config.default_hooks.checkpoint.max_keep_ckpts = -1

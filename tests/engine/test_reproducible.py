@@ -125,6 +125,7 @@ sys.exit(3)  # `batches` is still there
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_does_not_wait_for_workers_that_are_deaf_to_sigterm():
     script = LEAVES_WITH_WORKERS.format(folder=str(Path(__file__).parent))
     done = subprocess.run([sys.executable, "-c", script], timeout=60, check=False, capture_output=True)

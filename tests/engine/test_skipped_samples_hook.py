@@ -103,6 +103,7 @@ def hub_of(path):
     return torch.load(path, weights_only=True)["message_hub"]["runtime_info"][KEY]
 
 
+@pytest.mark.slow
 def test_one_line_after_each_epoch_and_at_the_end(config):
     runner, log = train(config, "whole")
     assert log.count(f" - training: {LEFT_OUT}\n") == 2
@@ -114,6 +115,7 @@ def test_one_line_after_each_epoch_and_at_the_end(config):
     assert part["rows"] == {IMAGE_MISSING: list(MISSING), IMAGE_DAMAGED: list(DAMAGED)}
 
 
+@pytest.mark.slow
 def test_a_training_that_leaves_nothing_out_says_so_once(config):
     good = sorted(set(range(19)) - {*MISSING, *DAMAGED})
     _, log = train(config, "good", **{"train_dataloader.dataset.indices": good})
@@ -133,6 +135,7 @@ def test_resumed_training_goes_on_counting(config, files):
     assert "the whole training: 4 of 18 samples left out: image cut short, damaged or of an unknown format 4\n" in log
 
 
+@pytest.mark.slow
 def test_checkpoint_in_the_midst_of_an_epoch_has_the_marks(config):
     config.train_cfg = {"by_epoch": False, "max_iters": 5, "val_interval": 100}
     config.param_scheduler = None

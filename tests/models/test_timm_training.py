@@ -87,6 +87,7 @@ def test_parts_can_be_frozen(name):
     assert any(key.startswith("stages.1.") for key in changed)
 
 
+@pytest.mark.slow
 @every_nano
 def test_the_loop_of_timms_training_script(name, tmp_path):
     """Train on SYNTHETIC images, noise in two brightnesses, with warm-up, clipping, an average and checkpoints."""

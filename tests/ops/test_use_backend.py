@@ -99,6 +99,7 @@ def test_tasks_that_end_in_another_order_leave_nothing_behind(best):
     assert runs_on() == best
 
 
+@pytest.mark.slow
 @needs_extension
 def test_compiled_code_follows():
     torch._dynamo.reset()

@@ -12,6 +12,8 @@ from dfmamba.synthesis.assemblyhands import hand_box, plan_split, write_assembly
 from dfmamba.synthesis.assemblyhands_headset import HEADSETS
 from dfmamba.synthesis.output import LIST, NOTE
 
+pytestmark = pytest.mark.slow
+
 WRISTS = {"right": 20, "left": 41}
 BLOCKS = {"right": slice(0, 21), "left": slice(21, 42)}
 SUFFIX = "_mono10bit"
@@ -231,7 +233,6 @@ def test_plan(tmp_path, split, images, sequences):
     assert len({(frame.sequence, frame.frame_idx) for frame in frames}) == len(frames)
 
 
-@pytest.mark.slow
 def test_same_seed_same_bytes_with_one_and_two_workers(tmp_path):
     for workers in (1, 2):
         write_assemblyhands(tmp_path / str(workers), {"train": 9, "val": 3}, seed=5, workers=workers)

@@ -13,6 +13,8 @@ from dfmamba.synthesis.dexycb_plan import SERIALS, SUBJECTS, plan_split
 from dfmamba.synthesis.objects import YCB_OBJECTS, signed_distance
 from dfmamba.synthesis.output import LIST, NOTE
 
+pytestmark = pytest.mark.slow
+
 # wrist, then thumb to little finger, each from the base to the tip, as the toolkit names them
 FINGERTIPS, KNUCKLES = (4, 8, 12, 16, 20), (1, 5, 9, 13, 17)
 SKIN_MM = 25.0  # between a joint and the surface before it
@@ -261,7 +263,6 @@ def test_a_large_plan_uses_every_recording_once(tmp_path):
     assert len({recording.name for recording in plans["train"]}) == 800
 
 
-@pytest.mark.slow
 def test_same_seed_same_bytes_with_one_and_two_workers(tmp_path):
     for workers in (1, 2):
         write_dexycb(tmp_path / str(workers), {"val": 16}, seed=5, workers=workers)

@@ -10,6 +10,8 @@ import pytest
 from dfmamba.synthesis.interhand26m import write_interhand26m
 from dfmamba.synthesis.output import LIST, NOTE
 
+pytestmark = pytest.mark.slow
+
 ROOTS = (20, 41)
 
 
@@ -188,7 +190,6 @@ def test_note_says_synthetic(dataset):
     assert "--train 16 --test 32 --seed 0" in note
 
 
-@pytest.mark.slow
 def test_same_seed_same_bytes_with_one_and_two_workers(tmp_path):
     for workers in (1, 2):
         write_interhand26m(tmp_path / str(workers), {"train": 4, "val": 2, "test": 4}, seed=5, workers=workers)

@@ -11,6 +11,7 @@ def run(*arguments):
     return subprocess.run([sys.executable, TOOL, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_writes_says_what_and_does_nothing_twice(tmp_path):
     command = ("interhand26m", "--out", tmp_path / "set", "--num", 10, "--seed", 3, "--workers", 1)
     first = run(*command)
@@ -37,6 +38,7 @@ def test_needs_one_kind_of_count(arguments):
     assert "--num N" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layout", "count", "annotation"),
     [

@@ -12,6 +12,8 @@ from dfmamba.synthesis.nyu import CENTER, SIZE, encode_depth, nyu_points, wall_d
 from dfmamba.synthesis.output import LIST, NOTE
 from dfmamba.synthesis.scene import Camera
 
+pytestmark = pytest.mark.slow
+
 EVALUATED = [0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32]  # of the 36, as A2J and V2V-PoseNet list them
 NAMES = [
     "_".join((finger, knuckle, end))

@@ -14,6 +14,8 @@ import pytest
 from dfmamba.synthesis.output import LIST, NOTE
 from dfmamba.synthesis.rhp import encode_depth, prominent_side, write_rhp
 
+pytestmark = pytest.mark.slow
+
 # RHD's order, as its README tells: the left wrist, then each finger from the tip to the palm; then the right hand.
 LEFT_WRIST, RIGHT_WRIST = 0, 21
 REAL = Path(__file__).parents[3] / "shared" / "data" / "rhd" / "test_rhd.json"

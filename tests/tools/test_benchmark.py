@@ -10,6 +10,8 @@ from PIL import Image
 
 from dfmamba.models.backbones import DFMamba
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -67,6 +67,7 @@ def in_space(points):
     return np.stack([points[:, 0], points[:, 2], -points[:, 1]], axis=-1)
 
 
+@pytest.mark.slow
 def test_the_hand_in_space_is_below_the_image(case, tmp_path):
     _, visualizer, points, scores = case
     flat, space = make_sample(points, scores), make_sample(in_space(points), scores)

@@ -226,6 +226,7 @@ print("works")
 """
 
 
+@pytest.mark.slow
 def test_torch_alone_is_enough():
     done = subprocess.run([sys.executable, "-c", TORCH_ALONE], capture_output=True, text=True)
     assert done.stdout.strip() == "works", done.stderr

@@ -168,6 +168,7 @@ def test_bfloat16_autocast(backbone):
         assert (feature - exact).abs().mean() < 0.05  # maps of unit variance
 
 
+@pytest.mark.slow
 @both
 def test_compiles_in_one_graph(backbone):
     torch.manual_seed(0)
@@ -221,6 +222,7 @@ print("works")
 """
 
 
+@pytest.mark.slow
 def test_torch_alone_is_enough():
     done = subprocess.run([sys.executable, "-c", TORCH_ALONE], capture_output=True, text=True)
     assert done.stdout.strip() == "works", done.stderr
