@@ -9,7 +9,6 @@ import pytest
 import compare
 from dfmamba.engine.errors import ConfigError
 from dfmamba.evaluation import comparison
-from dfmamba.synthesis.interhand26m import write_interhand26m
 
 ROOT = Path(__file__).parents[2]
 NANO, PLAIN = (
@@ -66,14 +65,13 @@ def test_only_models_may_differ(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_small_comparison_from_training_to_report(tmp_path, monkeypatch, capsys):
-    write_interhand26m(tmp_path / "data", {"train": 16, "val": 8, "test": 16}, seed=0, view_spread_deg=30)
+def test_a_small_comparison_from_training_to_report(synthetic_set, tmp_path, monkeypatch, capsys):
     options = [
-        f"{loader}.dataset.data_root={tmp_path / 'data'}"
+        f"{loader}.dataset.data_root={synthetic_set('interhand26m')}"
         for loader in ("train_dataloader", "val_dataloader", "test_dataloader")
     ]
     options += [
-        "train_dataloader.batch_size=8",
+        "train_dataloader.batch_size=2",
         "train_cfg.max_epochs=1",
         "train_dataloader.num_workers=0",
         "test_dataloader.num_workers=0",
