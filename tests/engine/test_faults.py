@@ -12,7 +12,7 @@ from dfmamba.engine.memory_table import memory_growth, read_memory
 
 def test_faults_are_of_all_kinds_and_within_the_training():
     rng = random.Random(0)
-    faults = [draw_fault(rng, took_s=20.0, num_steps=15, state_bytes=10_000, num_writes=13) for _ in range(300)]
+    faults = [draw_fault(rng, took_s=20.0, num_steps=15, state_bytes=10_000, num_writes=13) for _ in range(1000)]
     assert {fault.write for fault in faults} == {None, *range(13)}
     assert {fault.stage for fault in faults if fault.write is not None} == set(WRITE_STAGES)
     assert {fault.at_iter for fault in faults} == {None, *range(1, 16)}
