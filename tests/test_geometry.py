@@ -6,7 +6,6 @@ from scipy.spatial.transform import Rotation
 
 from dfmamba.geometry import (
     back_project,
-    camera_to_world,
     fit_affine,
     invert_rigid,
     look_at,
@@ -16,7 +15,6 @@ from dfmamba.geometry import (
     move_rigidly,
     project,
     rotation_to_optical_axis,
-    square_box,
     tight_box,
     turn_about_optical_axis,
     world_to_camera,
@@ -46,7 +44,6 @@ def test_world_to_camera_subtracts_the_center_before_it_turns():
     # R (X - c): (3, 2, 1) - (1, 2, 0) = (2, 0, 1), turned to (0, 2, 1); R X + t would give (-1, 5, 1)
     moved = world_to_camera([3.0, 2.0, 1.0], QUARTER_TURN, [1.0, 2.0, 0.0])
     assert moved.tolist() == [0.0, 2.0, 1.0]
-    assert camera_to_world(moved, QUARTER_TURN, [1.0, 2.0, 0.0]).tolist() == [3.0, 2.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -77,8 +74,6 @@ def test_rigid_motion_turns_before_it_shifts():
 def test_boxes_by_hand():
     assert xywh_to_xyxy([[1.0, 2.0, 3.0, 4.0]]).tolist() == [[1.0, 2.0, 4.0, 6.0]]
     assert xyxy_to_xywh([[1.0, 2.0, 4.0, 6.0]]).tolist() == [[1.0, 2.0, 3.0, 4.0]]
-    # center (30, 20), long side 40, times 1.25
-    assert square_box([10.0, 10.0, 40.0, 20.0], enlarge=1.25).tolist() == [5.0, -5.0, 50.0, 50.0]
 
 
 def test_tight_box_counts_valid_points_only():

@@ -11,173 +11,30 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # idle threads of OpenMP do
 
 import argparse
 import json
-import multiprocessing
 import platform
-import statistics
 import tempfile
-import time
-from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 
 import cv2
 import mmpose
-import numpy as np
-import psutil
 import torch
-from mmengine.config import Config
-from mmengine.registry import DefaultScope
-from mmpose.datasets import InterHand3DDataset
-from torch.utils.data import DataLoader, Dataset
 
-import dfmamba.codecs  # noqa: F401, registers the codec of our configuration
 from command_line import add_common_arguments, launch, whole_number
-from dfmamba.datasets import InterHand26MDataset
+from dfmamba.benchmark.data_timing import measure_opening, measure_pipelines, measure_workers
+from dfmamba.benchmark.processes import in_new_process
 from dfmamba.io.outputs import check_output_folder
 from dfmamba.synthesis.interhand26m import write_interhand26m
 from dfmamba.synthesis.interhand26m_records import write_interhand26m_records
 
 ROOT = Path(__file__).parents[1]
-OURS = ROOT / "configs/_base_/datasets/interhand26m.py"
-THEIRS = (
-    Path(mmpose.__file__).parent
-    / ".mim/configs/hand_3d_keypoint/internet/interhand3d/internet_res50_4xb16-20e_interhand3d-256x256.py"
-)
+CONFIGS = {  # with the pipelines
+    "dfmamba": ROOT / "configs/_base_/datasets/interhand26m.py",
+    "mmpose": Path(mmpose.__file__).parent
+    / ".mim/configs/hand_3d_keypoint/internet/interhand3d/internet_res50_4xb16-20e_interhand3d-256x256.py",
+}
 RECORDS_COMPARED, RECORDS_FULL = 100_000, 1_361_062  # the latter is the size of the real training split
 READERS = ("no data", "dfmamba", "mmpose")
-
-
-def open_data(reader, folder, cache, pipeline=()):
-    """Open the training split with our reader or mmpose's."""
-    if reader == "dfmamba":
-        return InterHand26MDataset("train", str(folder), cache_dir=str(cache), pipeline=pipeline)
-    files = {
-        key: f"annotations/train/InterHand2.6M_train_{name}.json"
-        for key, name in (("ann_file", "data"), ("camera_param_file", "camera"), ("joint_file", "joint_3d"))
-    }
-    return InterHand3DDataset(**files, data_root=str(folder), data_prefix={"img": "images/train"}, pipeline=pipeline)
-
-
-def megabytes(process=None):
-    """Return memory of a process: private (USS), and with its share of what is shared (PSS)."""
-    info = (process or psutil.Process()).memory_full_info()
-    return {"uss_mb": info.uss / 1e6, "pss_mb": info.pss / 1e6}
-
-
-def peak_mb():
-    """Return the largest resident memory since `clear_peak`."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024 / 1e6
-
-
-def clear_peak():
-    """Let `peak_mb` start anew."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def measure_opening(reader, folder, cache, reads):
-    """Open the records, then read some in random order; memory is what is added to that of the imports."""
-    before = megabytes()["uss_mb"]
-    clear_peak()
-    resident, start, start_cpu = peak_mb(), time.perf_counter(), time.process_time()
-    dataset = open_data(reader, folder, cache)
-    row = {
-        "reader": reader,
-        "records": len(dataset),
-        "seconds": time.perf_counter() - start,
-        "cpu_seconds": time.process_time() - start_cpu,
-        "mb": megabytes()["uss_mb"] - before,
-        "peak_mb": peak_mb() - resident,
-    }
-    numbers = np.random.default_rng(0).integers(len(dataset), size=reads).tolist()
-    start = time.perf_counter()
-    for number in numbers:
-        dataset.get_data_info(number)
-    return row | {"samples_per_s": reads / (time.perf_counter() - start), "mb_read": megabytes()["uss_mb"] - before}
-
-
-class Records(Dataset):
-    """Reads records and returns nothing of them."""
-
-    def __init__(self, dataset, length):
-        self.dataset, self.length = dataset, length
-
-    def __len__(self):
-        return self.length
-
-    def __getitem__(self, number):
-        if self.dataset is not None:
-            self.dataset.get_data_info(number)
-        return 0
-
-
-def measure_workers(reader, folder, cache, workers, reads, length):
-    """Read with forked workers; memory is that of all processes while they wait."""
-    others = psutil.Process().children()
-    dataset = None if reader == "no data" else open_data(reader, folder, cache)
-    length = length if dataset is None else len(dataset)
-    numbers = np.random.default_rng(0).integers(length, size=reads).tolist()
-    loader = DataLoader(
-        Records(dataset, length),
-        batch_size=64,
-        sampler=numbers,
-        num_workers=workers,
-        persistent_workers=True,
-        multiprocessing_context="fork",
-    )
-    for _ in loader:
-        pass
-    start = time.perf_counter()
-    for _ in loader:
-        pass
-    seconds = time.perf_counter() - start
-    parent = megabytes()
-    children = [megabytes(process) for process in psutil.Process().children() if process not in others]
-    return {
-        "reader": reader,
-        "records": length,
-        "workers": len(children),
-        "samples_per_s": reads / seconds,
-        "worker_uss_mb": statistics.mean(child["uss_mb"] for child in children),
-        "all_pss_mb": parent["pss_mb"] + sum(child["pss_mb"] for child in children),
-    }
-
-
-def measure_pipelines(folder, cache, rounds):
-    """Load and augment all images with each pipeline in turn, on one core; return the median samples a second."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-    datasets = {}
-    with DefaultScope.overwrite_default_scope("mmpose"):
-        for reader, path in (("dfmamba", OURS), ("mmpose", THEIRS)):
-            steps = Config.fromfile(path).train_pipeline
-            datasets[f"{reader}, with its targets"] = open_data(reader, folder, cache, steps)
-            steps = [step for step in steps if step.type != "GenerateTarget"]
-            datasets[f"{reader}, images only"] = open_data(reader, folder, cache, steps)
-    rates = {name: [] for name in datasets}
-    for _ in range(rounds + 1):  # the first one warms up
-        for name, dataset in datasets.items():
-            start, start_cpu = time.perf_counter(), time.process_time()
-            for number in range(len(dataset)):
-                dataset[number]
-            rates[name].append(
-                (len(dataset) / (time.perf_counter() - start), len(dataset) / (time.process_time() - start_cpu))
-            )
-    return [
-        {
-            "pipeline": name,
-            "samples_per_s": statistics.median(wall for wall, _ in values[1:]),
-            "samples_per_cpu_s": statistics.median(cpu for _, cpu in values[1:]),
-        }
-        for name, values in rates.items()
-    ]
-
-
-def in_new_process(function, *arguments):
-    """Call the function in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
 
 
 def measure_all(work, args):
@@ -195,7 +52,7 @@ def measure_all(work, args):
             loaders.append(in_new_process(measure_workers, reader, folder, cache, args.workers, args.reads, records))
             print(json.dumps(loaders[-1]), flush=True)
     write_interhand26m(work / "images", {"train": args.images}, seed=0)
-    pipelines = in_new_process(measure_pipelines, work / "images", work / "cache-images", args.rounds)
+    pipelines = in_new_process(measure_pipelines, CONFIGS, work / "images", work / "cache-images", args.rounds)
     return {"openings": openings, "loaders": loaders, "pipelines": pipelines}
 
 

@@ -100,11 +100,6 @@ def world_to_camera(points: ArrayLike, rotation: ArrayLike, camera_center: Array
     return (np.asarray(points) - np.asarray(camera_center)) @ np.swapaxes(np.asarray(rotation), -1, -2)
 
 
-def camera_to_world(points: ArrayLike, rotation: ArrayLike, camera_center: ArrayLike) -> Array:
-    """Invert `world_to_camera`: R^T X + c."""
-    return np.asarray(points) @ np.asarray(rotation) + np.asarray(camera_center)
-
-
 def look_at(center: ArrayLike, target: ArrayLike, roll_deg: float = 0.0) -> Array:
     """Return the rotation (3, 3) from a world whose y points down to a camera at `center` that looks at `target`.
 
@@ -183,17 +178,6 @@ def tight_box(points_px: ArrayLike, valid: ArrayLike, enlarge: float = 1.0) -> A
     low, high = points.min(axis=0), points.max(axis=0)
     size = (high - low) * enlarge
     return np.concatenate([(low + high) / 2 - size / 2, size])
-
-
-def square_box(box_xywh: ArrayLike, enlarge: float = 1.0) -> Array:
-    """Enlarge the short side of a box (x, y, w, h) about its center to a square, then both sides by a factor.
-
-    InterNet's crop (datasets that use it: InterHand2.6M and RHD with 1.25, AssemblyHands with 1.75).
-    """
-    box = np.asarray(box_xywh, dtype=np.float64)
-    center = box[..., :2] + box[..., 2:] / 2
-    side = box[..., 2:].max(axis=-1, keepdims=True) * enlarge
-    return np.concatenate([center - side / 2, side, side], axis=-1)
 
 
 def fit_affine(source: ArrayLike, target: ArrayLike) -> Array:

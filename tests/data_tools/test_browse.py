@@ -1,6 +1,5 @@
 """Pictures of samples: joints and box lie where the pipeline moved the pixels to; the tool writes a sheet."""
 
-import importlib.util
 from argparse import Namespace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from dexycb_fixture import open_dexycb, write_dexycb
 from interhand_fixture import contents, write_annotations, write_images
 from mmengine.registry import init_default_scope
 
+import browse_dataset
 from dfmamba.data_tools.browse import draw_results, fit_tile, run_pipeline
 from dfmamba.data_tools.check import build_dataset
 from dfmamba.engine.config import load_config
@@ -149,9 +149,6 @@ def test_a_pipeline_without_a_crop_is_refused(tmp_path):
 
 @pytest.mark.parametrize("raw", [True, False])
 def test_the_tool(raw, tmp_path):
-    spec = importlib.util.spec_from_file_location("browse_dataset", ROOT / "tools" / "browse_dataset.py")
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
     write_nyu(tmp_path)
     out = tmp_path / "out" / "sheet.png"
     arguments = {
@@ -163,5 +160,5 @@ def test_the_tool(raw, tmp_path):
         "seed": 0,
         "cfg_options": [f"data_root={tmp_path}", "test_dataloader.dataset.centers=joints"],
     }
-    tool.browse(Namespace(**arguments))
+    browse_dataset.browse(Namespace(**arguments))
     assert cv2.imread(str(out)).shape[1] > 2 * 320

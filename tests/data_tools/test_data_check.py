@@ -1,6 +1,5 @@
 """check_data on small SYNTHETIC sets in all five layouts: whole ones pass, and what is wrong is named."""
 
-import importlib.util
 import json
 import pickle
 import shutil
@@ -14,6 +13,7 @@ import scipy.io
 import yaml
 from PIL import Image
 
+import check_data
 from dfmamba.data_tools.check import Progress, build_dataset, check_split, datasets_of
 from dfmamba.data_tools.sample_checks import OK, WARNING, WRONG
 from dfmamba.datasets import InterHand26MDataset
@@ -391,9 +391,6 @@ def test_datasets_of_a_config():
 
 
 def test_the_tool(copied, tmp_path, capsys):
-    spec = importlib.util.spec_from_file_location("check_data", ROOT / "tools" / "check_data.py")
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
     root = copied("assemblyhands")
     shutil.rmtree(root / "annotations" / "train")
     arguments = {
@@ -402,7 +399,7 @@ def test_the_tool(copied, tmp_path, capsys):
         "cfg_options": [f"data_root={root}"],
         "json": tmp_path / "out" / "check.json",
     }
-    assert tool.check(Namespace(**arguments)) == 1
+    assert check_data.check(Namespace(**arguments)) == 1
     printed = capsys.readouterr().out
     assert "MISSING" in printed
     assert "Something is wrong with: train" in printed
@@ -410,7 +407,7 @@ def test_the_tool(copied, tmp_path, capsys):
     assert content["wrong"] == ["train"]
     assert content["splits"][1]["fingerprint"] in printed
     arguments["cfg_options"].append("train_dataloader.dataset.split=val")
-    assert tool.check(Namespace(**arguments)) == 0
+    assert check_data.check(Namespace(**arguments)) == 0
     assert "train, val, test: AssemblyHandsDataset" in capsys.readouterr().out
 
 

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from dexycb_fixture import (
     SELECTION,
     SEQUENCES_PER_SUBJECT,
@@ -29,17 +28,15 @@ from dfmamba.datasets.dexycb.annotations import (
     parse_dexycb,
     tip_first_wrist_last,
 )
-from dfmamba.datasets.dexycb.calibration import read_extrinsics
 from dfmamba.datasets.dexycb.dataset import DexYCBDataset
 from dfmamba.datasets.dexycb.recordings import side_of_mano
 from dfmamba.datasets.dexycb.results import read_dexycb_text
 from dfmamba.datasets.transforms.augmentation import RandomHandFlip
 from dfmamba.evaluation import DexYCBMPJPE, score_dexycb
-from dfmamba.geometry import back_project, invert_rigid, move_rigidly
+from dfmamba.geometry import back_project, move_rigidly
 from dfmamba.skeleton import LEFT, ONE_HAND, RIGHT
 
 REPOSITORY = Path(__file__).parents[2]
-NAN = float("nan")
 
 
 # ---- the conversions
@@ -101,36 +98,6 @@ def test_box_of_hand_pixels():
     assert box_of_hand_pixels(segmentation) is None
     segmentation[[100, 139], [50, 69]] = 255
     assert box_of_hand_pixels(segmentation).tolist() == [50, 100, 20, 40]
-
-
-def test_extrinsics_lead_from_the_camera_to_the_world(tmp_path):
-    """A turn by 90 degrees and a shift; the file has Python's tuples, as the official ones."""
-    path = tmp_path / "extrinsics.yml"
-    matrix = (0.0, -1.0, 0.0, 0.5, 1.0, 0.0, 0.0, 0.25, 0.0, 0.0, 1.0, -1.0)
-    path.write_text(yaml.dump({"extrinsics": {"836212060125": matrix, "apriltag": matrix}, "master": "836212060125"}))
-    assert "!!python/tuple" in path.read_text()
-    rotation, translation = read_extrinsics(path, "836212060125")
-    world = move_rigidly([[0.1, 0.2, 0.9]], rotation, translation)
-    np.testing.assert_allclose(world, [[-0.2 + 0.5, 0.1 + 0.25, 0.9 - 1.0]])
-    np.testing.assert_allclose(move_rigidly(world, *invert_rigid(rotation, translation)), [[0.1, 0.2, 0.9]])
-
-
-@pytest.mark.parametrize(
-    ("matrix", "message"),
-    [
-        ([1.0] * 12, "record 836212060125: expected a rotation .* got a singular matrix"),
-        ([-1.0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0], "a matrix that mirrors"),
-        ([1.0, 0, 0, NAN, 0, 1, 0, 0, 0, 0, 1, 0], "a camera within 100000 mm"),
-        ([1.0] * 9, r"shape \(12,\)"),
-        (None, "the camera '836212060125'"),
-    ],
-)
-def test_faulty_extrinsics(tmp_path, matrix, message):
-    path = tmp_path / "extrinsics.yml"
-    path.write_text(yaml.safe_dump({"extrinsics": {"836212060125": matrix} if matrix else {}}))
-    with pytest.raises(ValueError, match=message) as error:
-        read_extrinsics(path, "836212060125")
-    assert str(path) in str(error.value)
 
 
 # ---- the samples

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import yaml
 
-from dfmamba.datasets.dexycb.calibration import read_extrinsics
 from dfmamba.datasets.dexycb.dataset import DexYCBDataset
 from dfmamba.datasets.dexycb.results import read_dexycb_text, write_dexycb_text
 from dfmamba.evaluation import score_dexycb
@@ -79,11 +78,12 @@ def test_cameras_see_one_hand(root):
     """Each camera's joints, moved to the world by its extrinsics (R X + t, camera to world), are the same hand."""
     samples = samples_of(dataset_at(root))
     name = yaml.safe_load((Path(samples[0]["img_path"]).parents[1] / "meta.yml").read_text())["extrinsics"]
-    path = root / f"calibration/extrinsics_{name}/extrinsics.yml"
+    text = (root / f"calibration/extrinsics_{name}/extrinsics.yml").read_text()
+    extrinsics = yaml.load(text, yaml.FullLoader)["extrinsics"]  # tuples, as the official files have them
     world = []
     for sample in samples:
-        rotation, translation_m = read_extrinsics(path, sample["camera"])
-        world.append(move_rigidly(sample["keypoints_cam"][0], rotation, 1000 * translation_m))
+        matrix = np.reshape(extrinsics[sample["camera"]], (3, 4))
+        world.append(move_rigidly(sample["keypoints_cam"][0], matrix[:, :3], 1000 * matrix[:, 3]))
     assert np.abs(samples[0]["keypoints_cam"] - samples[1]["keypoints_cam"]).max() > 50
     np.testing.assert_allclose(world[1], world[0], atol=0.01)
     np.testing.assert_allclose(world[2], world[0], atol=0.01)

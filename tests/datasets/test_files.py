@@ -603,22 +603,22 @@ def test_no_file(tmp_path, name):
 def test_faults_are_raised_or_counted():
     with pytest.raises(ValueError, match="broken"):
         RecordErrorPolicy().add(ValueError("broken"))
-    faults = RecordErrorPolicy("skip", "odd record", logged=2)
+    faults = RecordErrorPolicy("skip")
     assert faults.skipped == {}
     for number in range(5):
         faults.add(ValueError(f"broken {number}"))
-    assert faults.skipped == {"odd record": 5}
+    assert faults.skipped == {"faulty record": 5}
     with pytest.raises(ValueError, match=r"faulty: expected one of \('raise', 'skip'\), got 'ignore'"):
         RecordErrorPolicy("ignore")
 
 
 def test_only_the_first_faults_are_logged(log):
-    faults = RecordErrorPolicy("skip", logged=2)
-    for number in range(5):
+    faults = RecordErrorPolicy("skip")
+    for number in range(8):
         faults.add(ValueError(f"broken {number}"))
     assert "broken 0" in log.text
-    assert "broken 1; further ones are only counted" in log.text
-    assert "broken 2" not in log.text
+    assert "broken 4; further ones are only counted" in log.text
+    assert "broken 5" not in log.text
 
 
 @pytest.mark.parametrize(("value", "result"), [(5, 5), ("5", 5), (True, 1), (-7, -7)])

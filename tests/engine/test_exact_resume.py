@@ -7,7 +7,8 @@ import pytest
 import torch
 from training_case import OPTIONS, TOY, finish, train
 
-from dfmamba.engine.soak import WRITE_STAGES, Fault, differences, find_unreadable
+from dfmamba.engine.faults import WRITE_STAGES, Fault
+from dfmamba.engine.soak import differences, find_unreadable
 
 pytestmark = pytest.mark.slow
 LOOPS = {

@@ -5,7 +5,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from dfmamba.engine.soak import Fault, run_in_child
+from dfmamba.engine.faults import Fault, run_in_child
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = ROOT / "tests" / "engine" / "toy_config.py"

@@ -1,13 +1,13 @@
 """tools/benchmark.py measures what its table says, for every kind of model, and says what does not run."""
 
 import csv
-import importlib
 import re
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+import benchmark
 from dfmamba.models.backbones import DFMamba
 
 pytestmark = pytest.mark.slow
@@ -18,14 +18,12 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Run the tool; return the rows of its CSV file."""
-    monkeypatch.syspath_prepend(ROOT / "tools")  # its processes import it by name
-    tool = importlib.import_module("benchmark")
 
     def call(*arguments):
         monkeypatch.setattr(
             "sys.argv", ["benchmark", *arguments, "--threads", "1", "--rounds", "2", "--out", str(tmp_path)]
         )
-        tool.main()
+        benchmark.main()
         with (tmp_path / "benchmark.csv").open() as file:
             return list(csv.DictReader(file))
 

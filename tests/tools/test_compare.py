@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import compare
+from dfmamba.engine.comparison_runs import load_configs
 from dfmamba.engine.errors import ConfigError
 from dfmamba.evaluation import comparison
 
@@ -58,10 +59,10 @@ def test_only_models_may_differ(tmp_path):
     unfair = tmp_path / "unfair.py"
     unfair.write_text(f"_base_ = ['{NANO}']\noptim_wrapper = dict(optimizer=dict(lr=1e-2))\n")
     with pytest.raises(ConfigError, match=r"differs from .* in optim_wrapper\.optimizer\.lr: 0\.01 and 0\.0015"):
-        compare.load_configs([NANO, unfair], [])
+        load_configs([NANO, unfair], [])
     with pytest.raises(ConfigError, match="different file names"):
-        compare.load_configs([NANO, NANO], [])
-    assert len(compare.load_configs(sorted((ROOT / "configs" / "comparison").glob("*.py")), [])) >= 4
+        load_configs([NANO, NANO], [])
+    assert len(load_configs(sorted((ROOT / "configs" / "comparison").glob("*.py")), [])) >= 4
 
 
 @pytest.mark.slow

@@ -1,16 +1,13 @@
 """tools/run_demo.py: what it knows of the demos is what their configs say."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 
+import run_demo
 from dfmamba.engine.config import load_config
 
 ROOT = Path(__file__).parents[2]
-specification = importlib.util.spec_from_file_location("run_demo", ROOT / "tools" / "run_demo.py")
-run_demo = importlib.util.module_from_spec(specification)
-specification.loader.exec_module(run_demo)
 
 
 @pytest.mark.parametrize("layout", run_demo.DEMOS)

@@ -1,6 +1,5 @@
 """tools/score.py as a user calls it: tables, files, messages; and that it needs neither torch nor mmpose."""
 
-import importlib.util
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ import rhp_fixture
 import scipy.io
 
 import dfmamba.datasets.rhp.results as rhp_results
+import score
 from dfmamba.datasets import data_set
 from dfmamba.datasets.nyu.results import read_nyu_text
 from dfmamba.datasets.rhp.ground_truth import read_rhp_gt
@@ -26,9 +26,6 @@ from dfmamba.synthesis.output import NOTE
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "tools" / "score.py"
-spec = importlib.util.spec_from_file_location("score_tool", SCRIPT)
-tool = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(tool)
 
 
 def write_files(name, folder, count=20):
@@ -66,7 +63,7 @@ EXPECTED = {
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_scoring_two_files(name, tmp_path, capsys):
     gt, pred = write_files(name, tmp_path)
-    tool.main([name, "--pred", str(pred), "--gt", str(gt), "--out", str(tmp_path / "out")])
+    score.main([name, "--pred", str(pred), "--gt", str(gt), "--out", str(tmp_path / "out")])
     printed = capsys.readouterr().out
     protocol = PROTOCOLS[name].of_frames or PROTOCOLS[name]  # a file by frame
     assert protocol.title in printed
@@ -111,7 +108,7 @@ def test_rhds_own_annotation_without_masks(tmp_path, capsys):
     assert "tools/score.py --hand most_visible" in run_with_error(capsys, "rhp", "--pred", pred, "--gt", path)
     gt = tmp_path / "gt.json"
     rhp_results.JOINTS_JSON.write(gt, read_rhp_gt(path, hand="most_visible"), gt=True)
-    tool.main(["rhp", "--pred", str(gt), "--gt", str(path), "--hand", "most_visible", "--out", str(tmp_path)])
+    score.main(["rhp", "--pred", str(gt), "--gt", str(path), "--hand", "most_visible", "--out", str(tmp_path)])
     metrics = json.loads((tmp_path / "scores.json").read_text())["results"]["gt"]["metrics"]
     assert metrics["hands"] == metrics["hands_hand3d"] == 3
     assert metrics["EPE_hand3d_mean_mm"] == pytest.approx(0, abs=1e-3)
@@ -127,7 +124,7 @@ def test_nyu_in_other_coordinates(tmp_path, capsys):
     arguments = ["nyu", "--gt", str(gt), "--out", str(tmp_path / "out"), "--pred"]
 
     def mean_error(*more):
-        tool.main([*arguments, *map(str, more)])
+        score.main([*arguments, *map(str, more)])
         (result,) = json.loads((tmp_path / "out" / "scores.json").read_text())["results"].values()
         return result["metrics"]["mean_error_abs_mm"]
 
@@ -145,7 +142,7 @@ def test_nyu_in_other_coordinates(tmp_path, capsys):
 
 def test_several_results_come_into_one_picture(tmp_path, capsys):
     gt, pred = write_files("dexycb", tmp_path)
-    tool.main(["dexycb", "--root-relative", "--pred", str(pred), str(gt), "--gt", str(gt), "--out", str(tmp_path)])
+    score.main(["dexycb", "--root-relative", "--pred", str(pred), str(gt), "--gt", str(gt), "--out", str(tmp_path)])
     content = json.loads((tmp_path / "scores.json").read_text())
     assert list(content["results"]) == ["dexycb_pred", "dexycb_gt"]
     assert content["results"]["dexycb_gt"]["metrics"]["MPJPE_rr_macro_mm"] == pytest.approx(0, abs=1e-9)
@@ -155,17 +152,17 @@ def test_several_results_come_into_one_picture(tmp_path, capsys):
 def test_synthetic_data_is_named(tmp_path, capsys):
     gt, pred = write_files("nyu", tmp_path)
     arguments = ["nyu", "--pred", str(pred), "--gt", str(gt), "--out", str(tmp_path / "out")]
-    tool.main(arguments)
+    score.main(arguments)
     assert "SYNTHETIC" not in capsys.readouterr().out
     (tmp_path / NOTE).write_text("made up")
-    tool.main(arguments)
+    score.main(arguments)
     assert capsys.readouterr().out.startswith("SYNTHETIC data: not comparable with published results\n")
     assert json.loads((tmp_path / "out" / "scores.json").read_text())["synthetic"] is True
 
 
 def run_with_error(capsys, *arguments):
     with pytest.raises(SystemExit) as stop:
-        tool.main([str(argument) for argument in arguments])
+        score.main([str(argument) for argument in arguments])
     assert stop.value.code == 2
     return capsys.readouterr().err
 
@@ -201,7 +198,7 @@ def test_a_users_mistake_is_one_message(tmp_path, capsys):
 def test_partial_says_what_is_left_out(tmp_path, capsys):
     gt, pred = write_files("nyu", tmp_path)
     pred.write_text("".join(pred.read_text().splitlines(keepends=True)[:-3]))
-    tool.main(["nyu", "--pred", str(pred), "--gt", str(gt), "--out", str(tmp_path / "out"), "--partial"])
+    score.main(["nyu", "--pred", str(pred), "--gt", str(gt), "--out", str(tmp_path / "out"), "--partial"])
     assert f"NOTE: left out: {pred}: 3 of 20 samples" in capsys.readouterr().out
     result = json.loads((tmp_path / "out" / "scores.json").read_text())["results"]["nyu_pred"]
     assert len(result["notes"]) == 1

@@ -7,22 +7,18 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from multiprocessing import get_context
-from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import nn
 
 from dfmamba.benchmark.models import build, label
+from dfmamba.benchmark.processes import clear_peak, in_new_process, resident_kib
 from dfmamba.models.cost import count_multiply_adds, count_parameters
 from dfmamba.models.folding import fold_for_inference
 
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**32)}  # glibc; bytes
-Result = TypeVar("Result")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 RUNTIMES = ("eager", "folded", "compiled", "graph")
 
@@ -158,18 +154,6 @@ def time_in_turns(
     return times
 
 
-def in_new_process(function: Callable[..., Result], *arguments: object) -> Result:
-    """Return what a function returns in a process that has done nothing before."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as executor:
-        return executor.submit(function, *arguments).result()
-
-
-def resident_mb(field: str) -> float:
-    """Return a line of /proc/self/status in MB: VmRSS now, VmHWM at its highest."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
-    return int(line.split()[1]) / 1024
-
-
 @torch.no_grad()
 def memory_of_forward(name: str, size: int, setting: Setting, device: str) -> float:
     """Return the MB that weights and a forward pass need at most; to be called in a new process."""
@@ -179,18 +163,18 @@ def memory_of_forward(name: str, size: int, setting: Setting, device: str) -> fl
     nn.Conv2d(3, 8, 3)(torch.randn(1, 3, 32, 32))  # the libraries load with the first use
     with torch.device("meta"):
         build(name, size)
-    before = resident_mb("VmRSS")
+    before = resident_kib("VmRSS")
     function = prepare(build(name, size), setting, images)
     gc.collect()  # the model that was copied
     if images.is_cuda:
         torch.cuda.reset_peak_memory_stats()
     else:
-        Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again
+        clear_peak()
     for _ in range(2):
         function(images)
     if images.is_cuda:
         return torch.cuda.max_memory_allocated() / 2**20
-    return resident_mb("VmHWM") - before
+    return (resident_kib("VmHWM") - before) / 1024
 
 
 def measure(plan: Plan) -> list[Row]:

@@ -45,14 +45,13 @@ def run_pipeline(dataset: HandDataset, number: int, raw: bool) -> dict[str, Any]
     return results
 
 
-def draw_results(results: Mapping[str, Any], tile_px: int, raw: bool, bgr: bool = True) -> tuple[Image, str]:
+def draw_results(results: Mapping[str, Any], tile_px: int, raw: bool) -> tuple[Image, str]:
     """Draw joints, bones, sides and box of a sample on its image.
 
     Args:
         results: Of `run_pipeline`.
         tile_px: Side of the tile.
         raw: As given to `run_pipeline`.
-        bgr: Whether colour images are BGR.
 
     Returns:
         The tile (tile_px, tile_px, 3) RGB, and a caption of two lines.
@@ -60,7 +59,7 @@ def draw_results(results: Mapping[str, Any], tile_px: int, raw: bool, bgr: bool 
     joints = results["keypoints" if raw else "transformed_keypoints"][0, :, :2].astype(np.float64)
     source = results["keypoints"][0, :, :2].astype(np.float64)
     valid = np.reshape(results["keypoints_visible"], -1)[: len(joints)] > 0
-    tile, to_tile = fit_tile(to_rgb(np.asarray(results["img"]), bgr), tile_px)
+    tile, to_tile = fit_tile(to_rgb(np.asarray(results["img"])), tile_px)
     corners = _box_corners(results["bbox"][0], None if raw else (source[valid], joints[valid]))
     if corners is not None:
         outline = np.round(transform_points(corners, to_tile) * 16).astype(np.int32)

@@ -3,6 +3,8 @@
 from mmengine.logging import MMLogger
 
 RECORD_ERROR_POLICIES = ("raise", "skip")
+FAULTY = "faulty record"  # the name under which they are counted
+MAX_LOGGED = 5
 
 
 class RecordErrorPolicy:
@@ -10,17 +12,15 @@ class RecordErrorPolicy:
 
     Args:
         policy: 'raise' or 'skip'.
-        reason: The name under which they are counted.
-        logged: So many are logged.
 
     Raises:
         ValueError: There is no such policy.
     """
 
-    def __init__(self, policy: str = "raise", reason: str = "faulty record", logged: int = 5) -> None:
+    def __init__(self, policy: str = "raise") -> None:
         if policy not in RECORD_ERROR_POLICIES:
             raise ValueError(f"faulty: expected one of {RECORD_ERROR_POLICIES}, got {policy!r}")
-        self.policy, self.reason, self.logged = policy, reason, logged
+        self.policy = policy
         self.count = 0
 
     def add(self, error: Exception) -> None:
@@ -28,11 +28,11 @@ class RecordErrorPolicy:
         if self.policy == "raise":
             raise error
         self.count += 1
-        if self.count <= self.logged:
-            more = "; further ones are only counted" if self.count == self.logged else ""
-            MMLogger.get_current_instance().warning(f"skipped a {self.reason}: {error}{more}")
+        if self.count <= MAX_LOGGED:
+            more = "; further ones are only counted" if self.count == MAX_LOGGED else ""
+            MMLogger.get_current_instance().warning(f"skipped a {FAULTY}: {error}{more}")
 
     @property
     def skipped(self) -> dict[str, int]:
         """The count by reason, as `AnnotationColumns.skipped` wants it; empty without faults."""
-        return {self.reason: self.count} if self.count else {}
+        return {FAULTY: self.count} if self.count else {}

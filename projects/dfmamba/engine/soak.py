@@ -1,14 +1,9 @@
-"""Trainings under faults: killed, stopped, out of disk; and whether what comes of them equals an undisturbed one.
+"""Trainings under faults, and whether what comes of them equals an undisturbed one bit by bit."""
 
-Each training runs in a forked child of a process that has imported everything, so a start takes no time.
-"""
-
-import os
-import resource
-import signal
-import sys
+import functools
+import json
+import random
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,164 +13,150 @@ import torch
 
 from dfmamba.engine.checkpoint_file import open_checkpoint
 from dfmamba.engine.checkpoint_folder import BEST_PREFIX, newest_checkpoint
-from dfmamba.engine.runner import ReproducibleRunner
+from dfmamba.engine.errors import UserError
+from dfmamba.engine.faults import Fault, draw_fault, run_in_child
+from dfmamba.engine.memory_table import record_memory
 
-WRITE_STAGES = ("half written", "before the rename", "after the rename")
 CLOCK_WORDS = ("time", "memory", "eta")  # parts of the names of scalars that no two runs share
+TRAIN_IMAGES, TEST_IMAGES, BROKEN_IMAGES = 40, 8, 2
+EPOCHS, BATCH = 3, 8
+NUM_WRITES = 13  # of files, in such a training
 
 
 @dataclass(frozen=True)
-class Fault:
-    """What happens to a training.
+class Outcome:
+    """What came of a training under faults.
 
     Attributes:
-        name: For the table.
-        at_s: Seconds after the start of the child at which it gets `signal_number`.
-        signal_number: That signal.
-        at_iter: Iteration after which it sends itself `signal_number`.
-        write: Number of the atomic write, from 0, in which it is killed; None for none.
-        stage: Where in that write, one of `WRITE_STAGES`.
-        max_file_bytes: Files cannot become longer, as on a full disk.
+        name: Of the training's folder.
+        faults: What happened at each start.
+        codes: The exit code of each start.
+        found: What is wrong; empty if it equals the undisturbed training.
     """
 
     name: str
-    at_s: float | None = None
-    at_iter: int | None = None
-    signal_number: int = signal.SIGKILL
-    write: int | None = None
-    stage: str = WRITE_STAGES[0]
-    max_file_bytes: int | None = None
+    faults: list[str]
+    codes: list[int]
+    found: list[str]
 
 
-def run_in_child(
-    work: Callable[[], None],
-    log: Path,
-    fault: Fault | None = None,
-    limit_s: float = 600.0,
-    before: Callable[[], None] | None = None,
-) -> int:
-    """Call `work` in a forked child and return its exit code, -N if signal N ended it.
+class Soak:
+    """Trainings in one folder, on SYNTHETIC hands.
 
     Args:
-        work: What to do; a `SystemExit` gives the exit code.
-        log: File that both output streams are appended to.
-        fault: What happens to it.
-        limit_s: After so long it is killed.
-        before: Called in the child first.
-
-    Raises:
-        TimeoutError: It took longer.
+        folder: For data, trainings and logs.
+        seed: Of the faults.
+        config: What is trained.
+        call_tool: Runs a tool in this process: its name, then its arguments.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    child = os.fork()
-    if child == 0:
-        _run_and_exit(work, log, fault, before)
-    start, sent = time.monotonic(), False
-    while True:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        passed = time.monotonic() - start
-        if fault is not None and fault.at_s is not None and passed >= fault.at_s and not sent:
-            os.kill(child, fault.signal_number)
-            sent = True
-        if passed > limit_s:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            raise TimeoutError(f"a training took more than {limit_s:g} s, see {log}")
-        time.sleep(0.005)
 
+    def __init__(self, folder: Path, seed: int, config: Path, call_tool: Callable[..., None]) -> None:
+        self.folder, self.config, self.call_tool = folder, config, call_tool
+        self.rng = random.Random(seed)
+        self.num_steps = EPOCHS * (TRAIN_IMAGES // BATCH)
 
-def _run_and_exit(work: Callable[[], None], log: Path, fault: Fault | None, before: Callable[[], None] | None) -> None:
-    """Do the work of a child and end it, whatever happens."""
-    code = 1
-    try:
-        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        sys.stdout, sys.stderr = (open(handle, "w", buffering=1, closefd=False) for handle in (1, 2))  # noqa: SIM115
-        torch.set_num_threads(1)  # the threads of a process do not come along in a fork, and OpenMP would wait for them
-        if before is not None:
-            before()
-        if fault is not None and fault.write is not None:
-            _kill_in_write(fault.write, fault.stage)
-        if fault is not None and fault.at_iter is not None:
-            _signal_after(fault.at_iter, fault.signal_number)
-        if fault is not None and fault.max_file_bytes is not None:
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that writing fails with an error
-            resource.setrlimit(resource.RLIMIT_FSIZE, (fault.max_file_bytes, fault.max_file_bytes))
-        work()
-        code = 0
-    except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    def prepare(self) -> float:
+        """Make the data and the undisturbed training; return how long a training takes, in seconds."""
+        self._make_data()
+        images = sorted((self.folder / "data" / "images" / "train").rglob("*.jpg"))
+        for image in images[:: len(images) // BROKEN_IMAGES][:BROKEN_IMAGES]:
+            image.write_bytes(image.read_bytes()[:2000])
+        start = time.monotonic()
+        self._require(self._train("undisturbed"), "undisturbed")
+        self.took_s = time.monotonic() - start
+        self.metrics = self._test("undisturbed")
+        self.state_bytes = (self.folder / "undisturbed" / f"epoch_{EPOCHS}.pth").stat().st_size
+        return self.took_s
 
+    def disturb(self, name: str) -> Outcome:
+        """Train under faults, each with the probability of one half after the first, until it ends; compare."""
+        work_dir = self.folder / name
+        faults: list[str] = []
+        codes: list[int] = []
+        found: list[str] = []
+        for start in range(50):
+            fault = None
+            if start == 0 or (start < 5 and self.rng.random() < 0.5):
+                fault = draw_fault(self.rng, self.took_s, self.num_steps, self.state_bytes, NUM_WRITES)
+            had_state = (work_dir / "last_checkpoint").exists()
+            codes.append(self._train(name, "--resume", fault=fault))
+            faults.append(fault.name if fault else "undisturbed")
+            if work_dir.exists():
+                found += find_unreadable(work_dir, had_state)
+            if codes[-1] == 1 or (fault is None and codes[-1] != 0):  # 1: an error that nobody has foreseen
+                found.append(f"exit code {codes[-1]}, see {work_dir}.log")
+            if codes[-1] == 0 or found:
+                break
+        if not found:
+            found = differences(self.folder / "undisturbed", work_dir)
+            found += [] if self._test(name) == self.metrics else ["tools/test.py: other metrics"]
+        return Outcome(name, faults, codes, found)
 
-def _kill_in_write(number: int, stage: str) -> None:
-    """Make this process kill itself in one of its atomic writes, which sync the file and then the folder."""
-    calls = [2 * number + (stage == WRITE_STAGES[2])]
-    real_sync = os.fsync
+    def measure_memory(self, steps: int) -> Path:
+        """Train in small batches; return a table of the memory of the training and its workers."""
+        self._make_data()
+        table, every = self.folder / "memory.csv", max(1, steps // 200)
+        epochs = -(-steps // (TRAIN_IMAGES // 2))
+        interval = max(1, epochs // 20)
+        arguments = self._train_arguments("memory", epochs=epochs, batch=2, interval=interval)
+        before = functools.partial(record_memory, table, every)
+        self._require(self._run("memory", "train", *arguments, before=before, limit_s=24 * 3600), "memory")
+        return table
 
-    def sync(handle: int) -> None:
-        if calls[0] == 0:
-            if stage == WRITE_STAGES[0]:
-                os.ftruncate(handle, os.fstat(handle).st_size // 2)
-            os.kill(os.getpid(), signal.SIGKILL)
-        calls[0] -= 1
-        real_sync(handle)
+    def _make_data(self) -> None:
+        """Write the SYNTHETIC images."""
+        out, counts = str(self.folder / "data"), ("--train", str(TRAIN_IMAGES), "--test", str(TEST_IMAGES))
+        self._require(self._run("data", "make_dataset", "interhand26m", "--out", out, *counts, "--seed", "0"), "data")
 
-    os.fsync = sync  # type: ignore[assignment]  # `atomic` syncs numbers of files, no objects with one
+    def _train(self, name: str, *arguments: str, fault: Fault | None = None) -> int:
+        """Train; return the exit code."""
+        return self._run(name, "train", *self._train_arguments(name), *arguments, fault=fault)
 
+    def _train_arguments(self, name: str, **settings: int) -> list[str]:
+        return [str(self.config), "--work-dir", str(self.folder / name), *self._config_options(**settings)]
 
-def _signal_after(iteration: int, number: int) -> None:
-    """Make the training of this process send itself a signal, once it has taken so many steps."""
-    _after_each_step(lambda runner: os.kill(os.getpid(), number) if runner.iter == iteration else None)
+    def _test(self, name: str) -> str:
+        """Test the last checkpoint; return the metrics as text."""
+        out, checkpoint = self.folder / f"{name}.json", self.folder / name / f"epoch_{EPOCHS}.pth"
+        folder = str(self.folder / f"{name}_test")
+        options = ("--out", str(out), "--work-dir", folder, "--num-overlays", "0", *self._config_options())
+        self._require(self._run(name, "test", str(self.config), str(checkpoint), *options), name)
+        return json.dumps(json.loads(out.read_text())["metrics"])
 
+    def _config_options(self, epochs: int = EPOCHS, batch: int = BATCH, interval: int = 1) -> tuple[str, ...]:
+        """Return what is changed in the config; validations and checkpoints come after every `interval` epochs."""
+        return (
+            "--cfg-options",
+            f"data_root={self.folder / 'data'}",
+            f"train_cfg.max_epochs={epochs}",
+            f"train_cfg.val_interval={interval}",
+            f"train_dataloader.batch_size={batch}",
+            f"default_hooks.checkpoint.interval={interval}",
+            "default_hooks.checkpoint.save_best=interhand/MPJPE_rr_macro_all_mm",
+            "train_dataloader.dataset.faulty=skip",
+        )
 
-def record_memory(table: Path, every: int) -> None:
-    """Make the training of this process note its memory and its workers' in a CSV file, every so many steps."""
-    table.write_text("step,training MiB,workers MiB\n")
+    def _run(
+        self,
+        name: str,
+        tool: str,
+        *arguments: str,
+        fault: Fault | None = None,
+        before: Callable[[], None] | None = None,
+        limit_s: float = 1800.0,
+    ) -> int:
+        """Run a tool in a child; its output goes into `<name>.log`."""
+        work = functools.partial(self.call_tool, tool, *arguments)
+        return run_in_child(work, self.folder / f"{name}.log", fault, limit_s, before)
 
-    def record(runner: ReproducibleRunner) -> None:
-        if runner.iter % every == 0:
-            workers = [int(path.name) for path in Path("/proc").glob("[0-9]*") if _parent_of(path) == os.getpid()]
-            with table.open("a") as file:
-                file.write(f"{runner.iter},{_own_mib(os.getpid()):.1f},{sum(map(_own_mib, workers)):.1f}\n")
+    def _require(self, code: int, name: str) -> None:
+        """Stop where something fails that no fault explains.
 
-    _after_each_step(record)
-
-
-def _after_each_step(act: Callable[[ReproducibleRunner], None]) -> None:
-    """Make the trainings of this process call a function where they look for signals: after each step."""
-    real_check = ReproducibleRunner.stop_if_asked
-
-    def check(self: ReproducibleRunner, saved: Path | None = None) -> None:
-        act(self)
-        real_check(self, saved)
-
-    ReproducibleRunner.stop_if_asked = check  # type: ignore[method-assign]
-
-
-def _parent_of(process: Path) -> int:
-    try:
-        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:  # it has ended
-        return -1
-
-
-def _own_mib(process: int) -> float:
-    """Return the memory of a process that it shares with no other, in MiB; 0 if it has ended."""
-    try:
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+        Raises:
+            UserError: `code` is not 0.
+        """
+        if code != 0:
+            raise UserError(f"{name} ended with exit code {code} without a fault, see {self.folder / name}.log")
 
 
 def find_unreadable(folder: Path, had_state: bool) -> list[str]:

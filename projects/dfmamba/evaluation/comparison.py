@@ -1,7 +1,7 @@
 """Trained models against each other on one test set: mean errors with intervals, thirds by hidden joints, conclusions.
 
-Used by `tools/compare.py`. A ground truth here is a dict: `joints` (N, 42, 3) in mm, `valid` (N, 42), `sequence` (N,),
-numbers from 0.
+Used by `tools/compare.py`. A ground truth here is a dict: `ids` of the N samples, `joints` (N, 42, 3) in mm, `valid`
+(N, 42), `sequence` (N,), numbers from 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfmamba.evaluation.confidence import Interval, bootstrap, interval_over_seeds, sum_by_sequence
+from dfmamba.evaluation.functional import joint_errors, root_align
 from dfmamba.evaluation.occlusion import hidden_share
+from dfmamba.evaluation.protocol import JointTable
 from dfmamba.skeleton import TWO_HANDS
 
 THIRDS = ("fewest hidden joints", "middle", "most hidden joints")
@@ -22,6 +24,27 @@ def occlusion_thirds(gt: Mapping[str, NDArray[Any]]) -> list[tuple[NDArray[np.in
     share = hidden_share(gt["joints"], gt["valid"], TWO_HANDS)
     order = np.argsort(share, kind="stable")
     return [(rows, float(np.nanmean(share[rows]))) for rows in np.array_split(order, len(THIRDS))]
+
+
+def root_relative_errors(predictions: Sequence[JointTable], gt: Mapping[str, Any]) -> NDArray[np.floating]:
+    """Return the errors of one config, (seeds, N, 42) in mm, relative to the wrist of the joint's own hand.
+
+    Args:
+        predictions: For each seed, all samples of the ground truth, in any order.
+        gt: See the module's text.
+    """
+    aligned_gt = root_align(gt["joints"], TWO_HANDS.root_of_joint)
+    errors = []
+    for table in predictions:
+        row = {sample: number for number, sample in enumerate(table.ids)}
+        pred = table.joints_mm[[row[sample] for sample in gt["ids"]]]
+        errors.append(joint_errors(root_align(pred, TWO_HANDS.root_of_joint), aligned_gt))
+    return np.array(errors)
+
+
+def with_valid_root(valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which joints have a root-relative error, (N, 42): they and their wrists are valid."""
+    return valid & valid[:, list(TWO_HANDS.root_of_joint)]
 
 
 def summarise(

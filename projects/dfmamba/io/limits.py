@@ -21,13 +21,13 @@ class ContentError(DataError):
 CONTAINERS = (list, tuple, set, frozenset, dict)
 
 
-def check_expansion(value: Any, max_items: int = MAX_ITEMS, max_depth: int = MAX_DEPTH) -> None:
+def check_expansion(value: Any, max_items: int = MAX_ITEMS) -> None:
     """Refuse a value of plain containers that is too large when each item counts as often as it is named.
 
     Each container is looked at once, so the time is that of the memory it really takes.
 
     Raises:
-        ContentError: There are more than `max_items`, containers nested deeper than `max_depth`, or one that contains
+        ContentError: There are more than `max_items`, containers nested deeper than `MAX_DEPTH`, or one that contains
             itself.
     """
     items: dict[int, int] = {}  # of the containers that are done, by identity
@@ -39,8 +39,8 @@ def check_expansion(value: Any, max_items: int = MAX_ITEMS, max_depth: int = MAX
             waiting.pop()
         elif id(container) not in open_:
             open_.add(id(container))
-            if len(open_) > max_depth:
-                raise ContentError(f"expected at most {max_depth} containers in one another, got more")
+            if len(open_) > MAX_DEPTH:
+                raise ContentError(f"expected at most {MAX_DEPTH} containers in one another, got more")
             inner = [child for child in children_of(container) if isinstance(child, CONTAINERS)]
             if any(id(child) in open_ for child in inner):
                 raise ContentError("expected plain data, got a container that contains itself")

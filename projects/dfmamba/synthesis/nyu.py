@@ -56,7 +56,6 @@ LAYOUT = Layout(
     generation=1,
 )
 SIZE = (480, 640)  # height and width of the images
-NUM_CAMERAS = 3
 FIRST_PERSON_SHARE = 2440 / 8252  # of the real test split
 # Center of the hand in camera 1, u px, v px, depth mm: rounded mean, deviation, least and greatest of A2J's centers.
 CENTER = np.array([[283.0, 278.0, 896.0], [60.0, 39.0, 112.0], [161.0, 154.0, 617.0], [435.0, 389.0, 1105.0]])

@@ -21,8 +21,6 @@ def make_contact_sheet(
     tiles: Sequence[NDArray[np.uint8]],
     captions: Sequence[str],
     title: str = "",
-    columns: int | None = None,
-    legend: bool = True,
     only_gt: bool = False,
 ) -> NDArray[np.uint8]:
     """Lay out tiles row by row, each with its caption below it.
@@ -31,8 +29,6 @@ def make_contact_sheet(
         tiles: (H, W, 3) uint8 RGB images, all of one size.
         captions: One a tile; lines are split at line breaks, and shortened in the middle where they are too wide.
         title: Line above everything.
-        columns: Tiles in a row; None makes the sheet about square.
-        legend: Whether to show the colours of fingers and ground truth.
         only_gt: The tiles show no prediction, and the colours are those of the true joints.
 
     Returns:
@@ -48,18 +44,17 @@ def make_contact_sheet(
             f"{len(tiles)} tiles of sizes {sorted(sizes)} and {len(captions)} captions"
         )
     height, width, _ = tiles[0].shape
-    columns = min(columns or math.ceil(math.sqrt(len(tiles))), len(tiles))
+    columns = math.ceil(math.sqrt(len(tiles)))  # about square
     rows = math.ceil(len(tiles) / columns)
     font, title_font = _font(FONT_PX), _font(TITLE_PX)
     line_px = FONT_PX + 4
     caption_px = max(len(caption.splitlines()) for caption in captions) * line_px
     cell = (width + GAP_PX, height + caption_px + GAP_PX)
-    top = GAP_PX + (TITLE_PX + 8 if title else 0) + (line_px + 4 if legend else 0)
+    top = GAP_PX + (TITLE_PX + 8 if title else 0) + line_px + 4
     sheet = PilImage.new("RGB", (GAP_PX + columns * cell[0], top + rows * cell[1]), BACKGROUND)
     pen = ImageDraw.Draw(sheet)
     pen.text((GAP_PX, GAP_PX // 2), _shorten(title, title_font, sheet.width - 2 * GAP_PX), TEXT, title_font)
-    if legend:
-        _draw_legend(pen, GAP_PX, top - line_px - 6, font, only_gt)
+    _draw_legend(pen, GAP_PX, top - line_px - 6, font, only_gt)
     for number, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
         x, y = GAP_PX + number % columns * cell[0], top + number // columns * cell[1]
         sheet.paste(PilImage.fromarray(tile), (x, y))

@@ -100,26 +100,6 @@ def draw_gt(image: Image, points_px: ArrayLike, valid: ArrayLike, skeleton: Skel
     return draw_skeleton(image, points_px, valid, skeleton, black, outline=OUTLINE_COLOR, thickness=4, radius=5)
 
 
-def crop_tile(image: Image, box_xywh: ArrayLike, size: int, enlarge: float = 1.25) -> tuple[Image, Array]:
-    """Cut the square around a box out of an image, scaled to a tile; what lies outside the image is dark grey.
-
-    Args:
-        image: (H, W, 3) uint8.
-        box_xywh: (4,) x, y, w, h in px.
-        size: Side of the tile in px.
-        enlarge: Factor on the longer side of the box.
-
-    Returns:
-        The tile (size, size, 3), and the (2, 3) matrix that takes image px to tile px (see `transform_points`).
-    """
-    x, y, w, h = np.asarray(box_xywh, dtype=np.float64)
-    side = max(w, h, 1.0) * enlarge
-    scale = size / side
-    to_tile = np.array([[scale, 0, size / 2 - scale * (x + w / 2)], [0, scale, size / 2 - scale * (y + h / 2)]])
-    tile = cv2.warpAffine(image, to_tile, (size, size), flags=cv2.INTER_LINEAR, borderValue=(40, 40, 40))
-    return np.asarray(tile, dtype=np.uint8), to_tile
-
-
 def transform_points(points_px: ArrayLike, matrix: ArrayLike) -> Array:
     """Apply a (2, 3) matrix to points (..., 2)."""
     matrix = np.asarray(matrix)

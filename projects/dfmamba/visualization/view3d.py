@@ -22,7 +22,6 @@ def render_views(
     joints_mm: ArrayLike,
     valid: ArrayLike,
     skeleton: Skeleton,
-    gt_mm: ArrayLike | None = None,
     title: str = "",
     unit_xy: str = "mm",
 ) -> NDArray[np.uint8]:
@@ -32,7 +31,6 @@ def render_views(
         joints_mm: (J, 3) camera-space joints, absolute or root-relative: x right, y down, z away from the camera.
         valid: (J,) which joints are drawn.
         skeleton: Joint set with J joints; colours are by finger.
-        gt_mm: (J, 3) true joints in the same frame, drawn thin and black.
         title: Line above everything.
         unit_xy: Unit of x and y, "px" where they are those of the image; z is in mm in any case.
 
@@ -46,17 +44,13 @@ def render_views(
     if not shown.any():
         raise ValueError("valid: expected at least one valid joint, got none")
     joints = _to_plot_axes(joints_mm)
-    gt = None if gt_mm is None else _to_plot_axes(gt_mm)
-    everything = joints[shown] if gt is None else np.concatenate([joints[shown], gt[shown]])
-    low, high = everything.min(axis=0) - 10, everything.max(axis=0) + 10
+    low, high = joints[shown].min(axis=0) - 10, joints[shown].max(axis=0) + 10
     figure = Figure(figsize=(13.5, 5), dpi=100)
     canvas = FigureCanvasAgg(figure)
     figure.suptitle(title)
     for number, (name, elevation, azimuth, zoom) in enumerate(VIEWS):
         axes = figure.add_subplot(1, len(VIEWS), number + 1, projection="3d", proj_type="ortho")
-        if gt is not None:
-            _draw(axes, gt, shown, skeleton, ["black"] * skeleton.num_joints, 1.0, 6)
-        _draw(axes, joints, shown, skeleton, [tuple(np.array(c) / 300) for c in joint_colors(skeleton)], 2.5, 18)
+        _draw(axes, joints, shown, skeleton)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]), title=name)
         axes.set_box_aspect(high - low, zoom=zoom)
         axes.view_init(elev=elevation, azim=azimuth)
@@ -71,13 +65,12 @@ def _to_plot_axes(joints_mm: ArrayLike) -> Array:
     return np.stack([joints[:, 0], joints[:, 2], -joints[:, 1]], axis=1)
 
 
-def _draw(
-    axes, joints: Array, shown: NDArray[np.bool_], skeleton: Skeleton, colors: list, width: float, size: float
-) -> None:
+def _draw(axes, joints: Array, shown: NDArray[np.bool_], skeleton: Skeleton) -> None:
+    colors = [tuple(np.array(color) / 300) for color in joint_colors(skeleton)]
     for child, parent in skeleton.bones:
         if shown[child] and shown[parent]:
-            axes.plot(*joints[[child, parent]].T, color=colors[child], linewidth=width, solid_capstyle="round")
-    axes.scatter(*joints[shown].T, c=[colors[j] for j in np.flatnonzero(shown)], s=size, depthshade=False)
+            axes.plot(*joints[[child, parent]].T, color=colors[child], linewidth=2.5, solid_capstyle="round")
+    axes.scatter(*joints[shown].T, c=[colors[j] for j in np.flatnonzero(shown)], s=18, depthshade=False)
 
 
 def _label(axes, elevation: int, azimuth: int, unit_xy: str) -> None:

@@ -1,7 +1,6 @@
-"""The calibration files of DexYCB: intrinsics of the cameras, and where the cameras stood.
+"""The calibration files of DexYCB: intrinsics of the cameras.
 
-Facts: the data set's toolkit. The labels are in each camera's own frame, so the adapter needs the intrinsics alone; the
-extrinsics bring the cameras of a recording together, as checks and pictures of several views do.
+Facts: the data set's toolkit. The labels are in each camera's own frame, so the adapter needs no extrinsics.
 """
 
 from collections import Counter
@@ -12,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfmamba.datasets.record_error_policy import RecordErrorPolicy
-from dfmamba.datasets.validation import Fact, camera_facts, keep_sound, pose_facts
-from dfmamba.geometry import metres_to_mm
+from dfmamba.datasets.validation import Fact, camera_facts, keep_sound
 from dfmamba.io.files import get_array, get_key, read_yaml
 
 
@@ -50,22 +48,3 @@ def read_intrinsics(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64
 def _require(record: str, facts: Sequence[Fact]) -> None:
     """Raise the error of a fact about one camera that does not hold."""
     keep_sound([record], facts, RecordErrorPolicy("raise"), Counter())
-
-
-def read_extrinsics(path: Path, serial: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return rotation (3, 3) and translation (3,) in metres from a camera to the world, R X + t.
-
-    The world is the frame of the `master` camera. `geometry.invert_rigid` gives the way from the world to the camera.
-
-    Args:
-        path: `calibration/extrinsics_<name>/extrinsics.yml`; `<name>` is in a recording's `meta.yml`.
-        serial: The camera.
-
-    Raises:
-        ValueError: The file is no YAML of plain data and tuples, lacks the camera, or the matrix is no rigid motion.
-    """
-    table = get_key(path, "-", read_yaml(path), "extrinsics")
-    matrix = get_array(path, serial, table, serial, (12,), "the camera").reshape(3, 4)
-    rotation, translation = matrix[:, :3], matrix[:, 3]
-    _require(serial, pose_facts(path, rotation[None], metres_to_mm(translation)[None]))
-    return rotation, translation

@@ -1,0 +1,130 @@
+"""The trainings of a comparison of models: configs that differ in nothing else, each run once for every seed."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpose.registry import DATASETS
+
+from dfmamba.engine.config import flatten, load_config
+from dfmamba.engine.errors import ConfigError
+from dfmamba.engine.report import data_fingerprint
+
+SAME = ("train_dataloader", "test_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "test_evaluator")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One config trained with one seed."""
+
+    config: Path
+    seed: int
+    folder: Path
+
+    @property
+    def predictions(self) -> Path:
+        """The result file."""
+        return self.folder / "predictions.json"
+
+    @property
+    def receipt(self) -> Path:
+        """What was run, written when it has ended."""
+        return self.folder / "run.json"
+
+
+def load_configs(paths: Sequence[Path], options: Sequence[str]) -> list[Config]:
+    """Return the configs.
+
+    Raises:
+        ConfigError: Two have one name, or they differ in more than the model; names the first difference.
+    """
+    names = [path.stem for path in paths]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"expected configs with different file names, got {', '.join(names)}")
+    configs = [load_config(path, options) for path in paths]
+    first, rules = configs[0], flatten(configs[0])
+    for path, config in zip(paths[1:], configs[1:], strict=True):
+        other = flatten(config)
+        for key in sorted(rules.keys() | other.keys()):
+            values = other.get(key), rules.get(key)
+            is_leaf = not any(isinstance(value, dict | list) for value in values)
+            if key.split(".")[0] in SAME and is_leaf and values[0] != values[1]:
+                raise ConfigError(
+                    f"{path} differs from {first.filename} in {key}: {values[0]!r} and "
+                    f"{values[1]!r}. The comparison is between models; all the rest must be the same."
+                )
+    return configs
+
+
+def run_digest(config: Config, seed: int, options: Sequence[str]) -> str:
+    """Return digits that change with whatever decides about a run."""
+    return hashlib.sha256(json.dumps([config.pretty_text, seed, list(options)]).encode()).hexdigest()[:16]
+
+
+def train_and_test(run: Run, digest: str, options: Sequence[str], threads: int, tools: Path) -> float | None:
+    """Train and test in processes of their own, and write the receipt.
+
+    Args:
+        run: What is run.
+        digest: Of its settings, see `run_digest`.
+        options: What is changed in the config, as after `--cfg-options`.
+        threads: Of the CPU.
+        tools: The folder with `train.py` and `test.py`.
+
+    Returns:
+        How long the training took, in seconds; None where the receipt says that the same has been run.
+
+    Raises:
+        ConfigError: A tool failed; its log is named.
+    """
+    if run.receipt.exists() and json.loads(run.receipt.read_text())["fingerprint"] == digest:
+        return None
+    run.folder.mkdir(parents=True, exist_ok=True)
+    common = ["--work-dir", str(run.folder), "--cfg-options", *options, f"randomness.seed={run.seed}"]
+    start = time.monotonic()
+    _call(run, threads, tools / "train.py", "--no-validate", *common)
+    seconds = time.monotonic() - start
+    checkpoint = (run.folder / "last_checkpoint").read_text().strip()
+    _call(run, threads, tools / "test.py", checkpoint, *common, f"test_evaluator.result_file={run.predictions}")
+    run.receipt.write_text(json.dumps({"fingerprint": digest, "training_s": round(seconds, 1), "threads": threads}))
+    return seconds
+
+
+def _call(run: Run, threads: int, tool: Path, *arguments: str) -> None:
+    """Call a tool with the config and these arguments; its output goes into a log in the run's folder."""
+    log = run.folder / f"{tool.stem}.log"
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
+    command = [sys.executable, str(tool), str(run.config), *arguments]
+    with log.open("w") as file:
+        code = subprocess.call(command, stdout=file, stderr=subprocess.STDOUT, env=environment)
+    if code:
+        raise ConfigError(f"tools/{tool.name} {run.config} failed (exit code {code}); see {log}")
+
+
+def read_gt(config: Config) -> dict[str, Any]:
+    """Return the ground truth of the test set of a config, as `dfmamba.evaluation.comparison` takes it.
+
+    Its `source` is what the data say of themselves, see `data_fingerprint`.
+    """
+    init_default_scope(config.default_scope)
+    dataset = DATASETS.build({**config.test_dataloader.dataset, "pipeline": []})
+    samples = [dataset.get_data_info(number) for number in range(len(dataset))]
+    names = [sample["seq_name"] for sample in samples]
+    numbers = {name: number for number, name in enumerate(sorted(set(names)))}
+    return {
+        "ids": [sample["id"] for sample in samples],
+        "joints": np.concatenate([sample["keypoints_cam"] for sample in samples]),
+        "valid": np.concatenate([sample["keypoints_visible"] for sample in samples]) > 0,
+        "sequence": np.array([numbers[name] for name in names]),
+        "source": data_fingerprint(dataset),
+    }
