@@ -1,11 +1,12 @@
 # make demo: set everything up and run the main job.    make test: set everything up and run the tests.
+# make quick: the tests of a minute.
 # Another Python: make demo PYTHON=python3.11
 # Without PYTHON, the one that .venv was made with, or python3.
 PYTHON ?= $(shell cat .venv/dfmamba-python 2>/dev/null || echo python3)
 RUN := .venv/bin/python
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: setup ext demo test check clean
+.PHONY: setup ext demo test quick check clean
 
 setup:
 	@$(PYTHON) tools/setup_env.py
@@ -16,6 +17,12 @@ ext: setup
 
 test: setup ext
 	$(RUN) -m pytest -n 2 --dist loadfile --cov --cov-report=term-missing:skip-covered --cov-fail-under=90 --durations=15
+
+# Operators, layers, heads, codecs, protocols, parsers, readers, geometry: about a minute.
+QUICK := tests/test_geometry.py tests/test_numbers.py tests/test_skeleton.py tests/benchmark tests/codecs tests/datasets \
+	tests/evaluation tests/io tests/models/heads tests/models/layers tests/models/necks tests/ops
+quick: setup ext
+	$(RUN) -m pytest -q -n 2 --dist loadfile -m "not slow" $(QUICK)
 
 check: setup
 	$(RUN) -m ruff check .

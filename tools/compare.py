@@ -50,7 +50,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def execute_all(runs: Sequence[tuple["Run", "Config"]], options: Sequence[str], jobs: int, threads: int) -> None:
-    """Train and test each run with its config, so many at a time, and say which are done."""
+    """Train and test each run with its config, a number of them at a time, and say which are done."""
     from dfmamba.engine.comparison_runs import run_digest, train_and_test
 
     def execute(run: "Run", config: "Config") -> None:

@@ -37,7 +37,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
             "--view-spread",
             type=real_number(0, 180),
             metavar="DEG",
-            help="an easier set: cameras and hands within about so many degrees of the front (default: all around)",
+            help="an easier set: cameras and hands within about this angle of the front (default: all around)",
         )
         layout.add_argument(
             "--workers",

@@ -35,7 +35,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--train", type=whole_number(1), help="training images (default: the demo's own, see docs/demos.md)"
     )
-    parser.add_argument("--test", type=whole_number(1), help="test images (default: likewise)")
+    parser.add_argument("--test", type=whole_number(1), help="test images (default: the demo's own)")
     parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of the data (default: 0)")
     parser.add_argument("--work-dir", help="where results go (default: work_dirs/<name of the config>)")
     add_common_arguments(parser)

@@ -136,7 +136,7 @@ def install(venv_dir, log_path):
             if code != 0:
                 with open(log_path) as written:
                     sys.stderr.write("".join(written.readlines()[-25:]))
-                how = "failed" if code > 0 else "was ended by signal %d (9: often for want of memory)" % -code
+                how = "failed" if code > 0 else "was ended by signal %d (9: often for lack of memory)" % -code
                 stop("the step '%s' %s; the whole log is %s" % (title, how, log_path))
             print("setup:     done in %.0f s" % (time.time() - start), flush=True)
 
@@ -155,7 +155,7 @@ def main():
             if file.read() == wanted:
                 return
     if os.path.realpath(sys.prefix) == os.path.realpath(venv_dir):
-        stop("it is out of date and cannot be made anew by its own Python. Name another: make PYTHON=python3.11 ...")
+        stop("it is out of date and cannot be renewed by its own Python. Name another: make PYTHON=python3.11 ...")
     check_compiler()
     install(venv_dir, os.path.join(os.path.dirname(venv_dir), "setup.log"))
     # The Makefile takes this Python from now on: python3 may be another one, for which all would be installed again.

@@ -40,7 +40,7 @@ def parse_args() -> argparse.Namespace:
         type=whole_number(0),
         default=0,
         metavar="N",
-        help="instead of faults, train so many steps and plot the memory in use (default: 0, faults)",
+        help="instead of faults, train for this number of steps and plot the memory in use (default: 0, faults)",
     )
     add_common_arguments(parser)
     return parser.parse_args()
@@ -53,7 +53,7 @@ def call_tool(name: str, *arguments: str) -> None:
 
 
 def report_memory(case: "Soak", steps: int) -> str:
-    """Train so many steps and draw the memory; return a line about it."""
+    """Train for a number of steps and draw the memory; return a line about it."""
     from dfmamba.engine.memory_table import memory_growth, read_memory
     from dfmamba.visualization.memory_curve import draw_memory
 

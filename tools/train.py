@@ -19,7 +19,7 @@ def parse_args() -> argparse.Namespace:
         nargs="?",
         const="auto",
         metavar="CHECKPOINT",
-        help="go on from a checkpoint; without a path from the last one in the work folder (default: start anew)",
+        help="go on from a checkpoint; without a path from the last one in the work folder (default: begin a new one)",
     )
     parser.add_argument("--amp", action="store_true", help="train in mixed precision, needs a GPU (default: off)")
     parser.add_argument("--no-validate", action="store_true", help="do not validate while training (default: validate)")

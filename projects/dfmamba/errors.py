@@ -97,7 +97,7 @@ def message_for_user(error: BaseException) -> str | None:
         return f"out of memory: {reason}. Try a smaller batch_size, or fewer num_workers."
     if _is_dead_worker(error):
         return (
-            f"a worker process died: {text.splitlines()[0]} Most often the system ended it for want of memory: "
+            f"a worker process died: {text.splitlines()[0]} Most often the system ended it for lack of memory: "
             "try fewer workers (train_dataloader.num_workers, or --workers) or a smaller batch_size."
         )
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] != "dfmamba":

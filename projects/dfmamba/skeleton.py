@@ -150,7 +150,7 @@ def hand_slice(side: int) -> slice:
 
 
 def skeleton_with(num_joints: int) -> Skeleton:
-    """Return the skeleton with so many joints: one hand (21), two (42) or NYU's 14.
+    """Return the skeleton with this number of joints: one hand (21), two (42) or NYU's 14.
 
     Raises:
         ValueError: There is no skeleton with that number of joints.

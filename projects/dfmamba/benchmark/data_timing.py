@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ Row = dict[str, str | int | float]
 
 
 def open_data(
-    reader: str, folder: Path, cache: Path, pipeline: Sequence[dict] = ()
+    reader: str, folder: Path, cache: Path, pipeline: Sequence[dict[str, Any]] = ()
 ) -> HandDataset | InterHand3DDataset:
     """Open the training split with our reader or mmpose's.
 
@@ -74,7 +75,7 @@ def measure_opening(reader: str, folder: Path, cache: Path, reads: int) -> Row:
     return row | {"samples_per_s": reads / (time.perf_counter() - start), "mb_read": megabytes()["uss_mb"] - before}
 
 
-class Records(Dataset):
+class Records(Dataset[None]):
     """Reads records and returns nothing of them."""
 
     def __init__(self, dataset: HandDataset | InterHand3DDataset | None, length: int) -> None:

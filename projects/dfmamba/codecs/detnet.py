@@ -31,7 +31,7 @@ class DetNetCodec(BaseKeypointCodec):
         num_joints: K, 21, or 14 for NYU's joints (where root and bone must be set).
 
     Raises:
-        ValueError: There is no hand with so many joints, no joint of that name, or the bone has no length.
+        ValueError: There is no hand with this number of joints, no joint of that name, or the bone has no length.
     """
 
     auxiliary_encode_keys = {"keypoints_cam"}  # noqa: RUF012, mmpose's interface

@@ -123,7 +123,7 @@ class HandDataset(BaseDataset):
         data_prefix: `img` is the folder of the images.
         pipeline: Transforms.
         sample_interval: Use every so-many-th sample.
-        indices: Truncate after that: the first so many samples (the last, if negative), or the samples with these
+        indices: Truncate after that: that many first samples (the last, if negative), or the samples with these
             numbers. It is logged.
         test_mode: Fail where a pipeline returns no sample, instead of taking another one.
         lazy_init: Do not read the annotations yet.
@@ -362,7 +362,7 @@ class HandDataset(BaseDataset):
 
     @force_full_init
     def get_subset_(self, indices: int | Sequence[int]) -> None:
-        """Keep only the samples that `indices` names (an integer: the first so many)."""
+        """Keep only the samples that `indices` names (an integer: that many from the start)."""
         self.rows = self._select(indices)
         self._metainfo = self._metainfo | {"data_source": self._source_with_fingerprint()}
 

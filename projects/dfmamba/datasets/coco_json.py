@@ -53,7 +53,7 @@ def by_id(
 
     Args:
         path: The file, for messages.
-        what: What the ids are, likewise.
+        what: What the ids are, for messages.
         values: The values.
         record_errors: What happens to values without an id, and to those whose id was there before.
         id_of: Gives the id of a value, from its position and itself; raises a ValueError where there is none.

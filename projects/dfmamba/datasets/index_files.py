@@ -71,7 +71,7 @@ class Index:
         It takes a microsecond or two; a file that is cut between this and the reading is not noticed.
 
         Raises:
-            ValueError: It is so.
+            ValueError: It is.
         """
         for name, mapped in self._maps.items():
             if mapped.size() < len(mapped):
@@ -203,7 +203,7 @@ def _checked(name: str, entry: Mapping[str, Any]) -> _StoredColumn:
     for length in column.shape:
         size *= length
     if column.offset + size != column.bytes:
-        raise ValueError(f"a column {name!r} of {entry}, which does not take so many bytes")
+        raise ValueError(f"a column {name!r} of {entry}, which does not take this number of bytes")
     return column
 
 

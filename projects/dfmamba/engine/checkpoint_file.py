@@ -53,7 +53,7 @@ class _History:
 
 
 def _stand_ins() -> list[Any]:
-    """Return what the names in files of mmengine stand for, made anew for each file."""
+    """Return what the names in files of mmengine stand for, built for each file."""
     named = {
         **plain_globals(),
         "mmengine.logging.history_buffer.HistoryBuffer": _History,
@@ -154,7 +154,7 @@ def _refuse_damaged_archive(path: Path) -> None:
     """Refuse a file that is empty or whose checksums are wrong; torch does not look at these.
 
     Raises:
-        ConfigError: It is so.
+        ConfigError: It is.
     """
     if path.stat().st_size == 0:
         raise ConfigError(f"{path}: not a whole checkpoint: the file is empty")

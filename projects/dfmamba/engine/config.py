@@ -58,7 +58,7 @@ FACTORY_KEYS = {
     "worker_init_fn",
 }
 PATH_KEYS = ("root", "dir", "file", "path", "from")  # keys that end so name files: digits are a name there
-# What lies below is no affair of the registries: `type` is data there, or names a class or function of another library.
+# What lies below does not concern the registries: `type` is data there, or names something of another library.
 FREE_KEYS = {"metainfo", "init_kwargs", "nms"}
 FREE_TYPES = {"Albumentation"}
 

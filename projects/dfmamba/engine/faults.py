@@ -156,7 +156,7 @@ def _kill_in_write(number: int, stage: str) -> None:
 
 
 def _signal_after(iteration: int, number: int) -> None:
-    """Make the training of this process send itself a signal, once it has taken so many steps."""
+    """Make the training of this process send itself a signal, after this number of steps."""
     after_each_step(lambda runner: os.kill(os.getpid(), number) if runner.iter == iteration else None)
 
 

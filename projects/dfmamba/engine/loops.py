@@ -13,7 +13,7 @@ VALIDATED_AT = "last_validation_iter"  # in the message hub: how many steps the 
 
 
 def skip_batches(dataloader: DataLoader, count: int) -> None:
-    """Make the next pass over a loader begin after so many batches, without loading them.
+    """Make the next pass over a loader begin after a number of batches, without loading them.
 
     Raises:
         ConfigError: The batches are made by a batch sampler of another kind than torch's own.
@@ -124,7 +124,7 @@ class ExactIterLoop(_ExactSteps, IterBasedTrainLoop):
         return self.runner.model
 
     def _skip_trained(self) -> None:
-        """Go to where the data stood; a sampler that ends has been started anew after each pass."""
+        """Go to where the data stood; a sampler that ends has been started again after each pass."""
         if self._iter == 0:
             return
         sampler = self.dataloader.sampler

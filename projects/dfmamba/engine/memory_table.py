@@ -10,7 +10,7 @@ from dfmamba.engine.runner import ReproducibleRunner
 
 
 def record_memory(table: Path, every: int) -> None:
-    """Make the training of this process note its memory and its workers' in a CSV file, every so many steps."""
+    """Make the training of this process note its memory and its workers' in a CSV file, every few steps."""
     table.write_text("step,training MiB,workers MiB\n")
 
     def record(runner: ReproducibleRunner) -> None:

@@ -73,7 +73,7 @@ class SeededSampler(Sampler):
         return hasattr(self.sampler, "skip")
 
     def skip(self, num_samples: int) -> None:
-        """Begin the next pass after so many samples."""
+        """Begin the next pass after a number of samples."""
         self.first = num_samples
 
     def set_epoch(self, epoch: int) -> None:

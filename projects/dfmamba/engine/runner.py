@@ -95,7 +95,9 @@ class ReproducibleRunner(Runner):
         if self._resume and source is None:
             source = newest_checkpoint(self.work_dir)
             if source is None:
-                self.logger.info(f"no checkpoint in {self.work_dir} to go on from: the training starts anew")
+                self.logger.info(
+                    f"no checkpoint in {self.work_dir} to go on from: the training starts from the beginning"
+                )
         if source is not None and self._resume:
             self.resume(str(source))
         elif source is not None:

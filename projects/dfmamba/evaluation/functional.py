@@ -327,7 +327,7 @@ def mrrpe(
     Args:
         pred_right: (N, 3), predicted right wrists in camera space; InterNet's depths are those of `lift_wrists`
             (`dfmamba.datasets.interhand26m.protocol`).
-        pred_left: (N, 3), predicted left wrists, likewise.
+        pred_left: (N, 3), predicted left wrists.
         gt_right: (N, 3).
         gt_left: (N, 3).
         valid: (N,), samples of two hands with both wrists annotated.

@@ -167,7 +167,7 @@ class HandMetric(BaseMetric):
         )
 
     def has_every_record(self, count: int) -> bool:
-        """Say whether these samples, so many, are every record of the annotation, also those without a valid joint."""
+        """Say whether this number of samples is every record of the annotation, also those without a valid joint."""
         return False
 
     def for_result_file(self, pred: JointTable) -> JointTable:

@@ -10,7 +10,7 @@ from dfmamba.datasets.spec import data_set
 from dfmamba.evaluation.protocol import JointTable, Protocol, Scores
 from dfmamba.evaluation.units import doubt_about_mm
 
-NAMED = 5  # so many ids are named in a message
+NAMED = 5  # ids named in a message
 
 
 class Pair(NamedTuple):

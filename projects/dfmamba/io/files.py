@@ -173,7 +173,7 @@ def _plain_array(name: str, array: Any) -> NDArray[Any]:
 
 
 MAT_COMPRESSED, MAT_HEADER_BYTES = 15, 128
-INFLATION = 1032  # zlib makes so many bytes of one at most
+INFLATION = 1032  # zlib makes at most this many bytes of one
 PIECE_BYTES = 2**16
 
 
@@ -214,7 +214,7 @@ def check_relative_path(path: Path, record: object, name: str) -> str:
 
     Args:
         path: The annotation file, for the message.
-        record: The record, likewise.
+        record: The record, for the message.
         name: The name, with `/`, or with `\` as tools for Windows write it.
 
     Raises:

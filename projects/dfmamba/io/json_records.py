@@ -106,7 +106,7 @@ class RecordDecoder:
 
     Args:
         path: The file, for messages.
-        what: "an image", likewise.
+        what: "an image", for messages.
         decoder: Knows the type of the objects, a struct. Digits in quotes will do for numbers where it is not strict.
     """
 

@@ -26,7 +26,7 @@ _PythonUnpickler: Any = pickle._Unpickler
 class PlainUnpickler(_PythonUnpickler):
     """Loads numbers, texts, plain containers and numpy's arrays; every other name is refused.
 
-    What a pickle may call is made anew for each call, so that a pickle cannot change it for the next one.
+    What a pickle may call is built for each call, so that a pickle cannot change it for the next one.
 
     Args:
         content: The pickle.
@@ -157,7 +157,7 @@ def _check_new(mapping: Any, keys: list[Any]) -> None:
 
 
 def plain_globals() -> dict[str, Any]:
-    """Return all that a pickle of plain data may name, and what stands for it: inert functions of ours, made anew."""
+    """Return all that a pickle of plain data may name, and what stands for it: inert functions, new ones each time."""
     return {
         "numpy.ndarray": "ndarray",  # only ever the first argument of `_reconstruct`
         "numpy.dtype": lambda code, *_: _PickledDtype(code),

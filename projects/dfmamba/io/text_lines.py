@@ -67,7 +67,7 @@ def check_unique(path: Path, place: str, identity: int | str, seen: dict[int | s
 
     Args:
         path: The file, for the message.
-        place: Where this sample is, likewise.
+        place: Where this sample is, for the message.
         identity: Its id.
         seen: The ids so far and their places; the new one is added.
 

@@ -15,7 +15,7 @@ from .layers.gated_block import GatedBlock
 
 # Classes of torchvision, timm and mmpose in which the output of conv1 goes to bn1, and so on.
 _RESNET_PARTS = {"ResNet", "BasicBlock", "Bottleneck"}
-_TYPICAL_TOKENS = 256  # oneDNN chooses the layout of packed weights for about so many rows
+_TYPICAL_TOKENS = 256  # oneDNN chooses the layout of packed weights for about this number of rows
 
 
 def fold_for_inference(model: nn.Module) -> nn.Module:

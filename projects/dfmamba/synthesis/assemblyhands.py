@@ -357,7 +357,7 @@ def write_assemblyhands(
             truth.
         seed: Not negative.
         view_spread_deg: None: forearms roll by up to 110 degrees to both sides. A smaller number makes an easier set:
-            they roll by up to so many degrees from thumb up.
+            they roll by up to this angle from thumb up.
         workers: Number of processes.
         overwrite: See `output.prepare_folder`.
         on_images: Called with the number of new images, for a progress bar.

@@ -26,7 +26,7 @@ def _dull(colours: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _noise(size: tuple[int, int], cells: int, rng: np.random.Generator) -> np.ndarray:
-    """Return smooth noise (height, width) in 0..1 with about so many bumps along a side."""
+    """Return smooth noise (height, width) in 0..1 with about this number of bumps along a side."""
     return cv2.resize(rng.random((cells, cells)), (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
 
 

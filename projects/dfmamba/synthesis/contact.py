@@ -13,7 +13,7 @@ from dfmamba.synthesis.poses import FAMILIES, neutral_angles, sample_angles
 
 SELF_OVERLAP_MM = 3.0  # soft tissue: how far parts of one hand may press into each other
 TOUCH_GAP_MM = 1.0  # two hands count as touching when the capsules are this close; they never overlap
-PINCH_DRAWS, PINCH_MM = 512, 12.0  # a pinch is the best of so many draws; distance between the tip joints in it
+PINCH_DRAWS, PINCH_MM = 512, 12.0  # a pinch is the best of this number of draws; distance between the tip joints in it
 _STEPS = 17  # of a movement that is tried at once; two rounds leave 1/256 of the way
 
 

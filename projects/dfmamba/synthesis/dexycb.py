@@ -332,7 +332,7 @@ def write_dexycb(
         num_images: Images for each split of s0, in multiples of 8: all cameras see every frame.
         seed: Not negative.
         view_spread_deg: None: cameras stand on all sides but behind the person. A number makes an easier set: they
-            stand within about so many degrees to both sides of the person's front.
+            stand within about this angle to both sides of the person's front.
         workers: Number of processes.
         overwrite: See `output.prepare_folder`.
         on_images: Called with the number of new images, for a progress bar.

@@ -280,7 +280,7 @@ def write_interhand26m(
         num_images: Images for each of `SPLITS`; a split that is missing or 0 is not written.
         seed: Not negative.
         view_spread_deg: None: cameras stand all around, and hands turn every way. A number makes an easier set: cameras
-            stand within so many degrees to both sides of the front, and hands turn away from it with this deviation.
+            stand within this angle to both sides of the front, and hands turn away from it with this deviation.
         workers: Number of processes.
         overwrite: See `output.prepare_folder`.
         on_images: Called with the number of new images, for a progress bar.

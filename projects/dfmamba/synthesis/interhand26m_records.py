@@ -16,7 +16,7 @@ from dfmamba.synthesis.output import NOTE
 
 CAMERAS, FRAMES_PER_CAPTURE, FRAMES_PER_SEQUENCE, FRAME_GAP = 80, 700, 20, 18
 HAND_TYPES = ("right", "left", "interacting")  # in turn, frame after frame
-PARTLY_VALID_PERIOD = 4  # one record of so many lacks some joints, each with the probability below
+PARTLY_VALID_PERIOD = 4  # one record in this many lacks some joints, each with the probability below
 INVALID_PROBABILITY = 0.1
 
 

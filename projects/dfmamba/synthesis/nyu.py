@@ -298,7 +298,7 @@ def write_nyu(
             colour and a rendered image.
         seed: Not negative.
         view_spread_deg: None: forearms turn about their length as far as they can. A number makes an easier set: they
-            turn by so many degrees at most.
+            turn by at most this angle in degrees.
         workers: Number of processes.
         overwrite: See `output.prepare_folder`.
         on_images: Called with the number of new frames, for a progress bar.

@@ -18,7 +18,7 @@ from dfmamba import __version__
 NOTE = "SYNTHETIC.txt"
 LIST = "SYNTHETIC.files.txt"  # what a writer has written into the folder, and may delete from it
 STAGE = "UNFINISHED"  # the folder in which a set grows until it is complete
-STAGE_NOTE = "SYNTHETIC data that is not complete yet. The same command makes the set anew.\n"
+STAGE_NOTE = "SYNTHETIC data that is not complete yet. The same command makes the set again.\n"
 SPLITS = ("train", "val", "test")
 PURPOSES = ("subject", "cameras", "frame", "picture", "plan", "sensor")  # new ones at the end: the place is a seed
 

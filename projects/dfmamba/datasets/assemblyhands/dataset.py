@@ -44,11 +44,11 @@ class AssemblyHandsDataset(HandDataset):
         split: 'train', 'val' or 'test'.
         data_root: The folder with `annotations` and `images`.
         ann_file: `..._ego_data_v1-1.json`, relative to `data_root`.
-        calib_file: `..._ego_calib_v1-1.json`, likewise.
-        joint_file: `..._joint_3d_v1-1.json`, likewise.
-        invalid_file: `invalid_<split>_ego.txt`, likewise, to leave out the hands that it names; none by default, for
-            the toolkit makes it by rules that hold here anyway.
-        data_prefix: `dict(img=...)`, the folder of the images, likewise.
+        calib_file: `..._ego_calib_v1-1.json`, in the same way.
+        joint_file: `..._joint_3d_v1-1.json`, in the same way.
+        invalid_file: `invalid_<split>_ego.txt`, in the same way, to leave out the hands that it names; none by default,
+            for the toolkit makes it by rules that hold here anyway.
+        data_prefix: `dict(img=...)`, the folder of the images, in the same way.
         **kwargs: See `HandDataset`.
 
     Raises:

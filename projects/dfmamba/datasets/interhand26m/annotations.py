@@ -40,7 +40,7 @@ from dfmamba.skeleton import NUM_HAND_JOINTS, TWO_HANDS
 
 PARSER_VERSION = 3  # another number makes old indices useless
 HAND_TYPES = {"right": (True, False), "left": (False, True), "interacting": (True, True)}  # (right, left)
-CHUNK = 50_000  # so many records are Python objects at a time
+CHUNK = 50_000  # records that are Python objects at a time
 
 Columns = dict[str, NDArray[Any]]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]

@@ -37,9 +37,9 @@ class InterHand26MDataset(HandDataset):
         split: 'train', 'val' or 'test'.
         data_root: The folder with `annotations` and `images`.
         ann_file: `..._data.json`, relative to `data_root`.
-        camera_file: `..._camera.json`, likewise.
-        joint_file: `..._joint_3d.json`, likewise.
-        data_prefix: `dict(img=...)`, the folder of the images, likewise.
+        camera_file: `..._camera.json`, in the same way.
+        joint_file: `..._joint_3d.json`, in the same way.
+        data_prefix: `dict(img=...)`, the folder of the images, in the same way.
         root_depth: 'gt' (`abs_depth` is the true depth of the wrists), or a RootNet result file relative to `data_root`
             (`abs_depth` and `bbox` come from it; records that it lacks are skipped and counted).
         hand_types: Only samples of these types.

@@ -68,7 +68,7 @@ class NYUDataset(HandDataset):
   {split}/depth_1_0000002.png
   ...
   nyu_center_{split}.mat                 A2J's centers, only for centers=<this path>
-  center_{split}_refined.txt             V2V-PoseNet's centers, likewise"""
+  center_{split}_refined.txt             V2V-PoseNet's centers, the same format"""
 
     def __init__(
         self,

@@ -49,7 +49,7 @@ def doubt_about_nyu_coordinates(joints: ArrayLike, gt: ArrayLike, coordinates: s
 
     Args:
         joints: (N, 14, 3), in our camera frame.
-        gt: (N, 14, 3), likewise.
+        gt: (N, 14, 3), in the same frame.
         coordinates: How `joints` were read, one of `dfmamba.geometry.NYU_COORDINATES`.
     """
     values = NYU_COORDINATES[coordinates][1](joints).reshape(-1, 3)

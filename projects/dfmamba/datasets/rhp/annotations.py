@@ -56,7 +56,7 @@ from dfmamba.skeleton import (
 
 PARSER_VERSION = 3  # another number makes old indices useless
 IMAGE_SIZE = (320, 320)  # width, height in px, of the set's own images
-CHUNK = 1000  # so many records are checked at a time, so that a faulty one is named soon: masks take long to read
+CHUNK = 1000  # records checked at a time, so that a faulty one is named soon: masks take long to read
 HAND_CHOICES = ("prominent", "most_pixels", "most_visible", "right", "left")
 VALIDITIES = ("visible", "annotated")
 BOX_ENLARGEMENT = 1.2  # of the tight box of the valid joints, as in the published JSON files
@@ -266,7 +266,7 @@ def check_choices(path: str | Path, hand: str, validity: str) -> None:
     """Refuse unknown choices, and choosing a hand by a rule where the file has chosen already.
 
     Raises:
-        ValueError: It is so.
+        ValueError: It is.
     """
     if hand not in HAND_CHOICES:
         raise ValueError(f"hand: expected one of {HAND_CHOICES}, got {hand!r}")

@@ -49,8 +49,8 @@ class RHPDataset(HandDataset):
         split: 'train' (`training`) or 'test' (`evaluation`).
         data_root: The folder with `training` and `evaluation`.
         ann_file: Annotation file, relative to `data_root`; by default the split's pickle.
-        data_prefix: `dict(img=..., mask=...)`, the folders of the images and of the masks, likewise; by default the
-            official ones. Masks are read only for `hand='most_pixels'`, which is also 'prominent' for the pickles.
+        data_prefix: `dict(img=..., mask=...)`, the folders of the images and of the masks, in the same way; by default
+            the official ones. Masks are read only for `hand='most_pixels'`, which is also 'prominent' for the pickles.
         hand: 'prominent', 'most_pixels', 'most_visible', 'right' or 'left', see `parse_rhp`.
         validity: 'visible' or 'annotated', see `parse_rhp`. hand3d's `eval_full.py` counts visible joints, its
             `eval3d.py` all, 'annotated'.

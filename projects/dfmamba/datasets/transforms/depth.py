@@ -292,7 +292,7 @@ class RandomDepthErasing(BaseTransform):
     """Set a random rectangle of the crop to 0, the mean of the normalised depth (Zhong et al., Random Erasing, 2017).
 
     The rectangle's area is uniform in `area` as a part of the crop's, its height over its width uniform in `aspect` to
-    1 / `aspect`; one that does not fit is drawn anew, `TRIES` times at most.
+    1 / `aspect`; one that does not fit is drawn again, `TRIES` times at most.
 
     Args:
         prob: Probability of a rectangle.

@@ -175,7 +175,7 @@ class AddBoneLength(BaseTransform):
 
     Args:
         bone: The two joints, as in the codec.
-        num_joints: Likewise, of one hand.
+        num_joints: The same, of one hand.
 
     Raises:
         ValueError: There is no joint of that name, the sample has another number of joints, or a picture's

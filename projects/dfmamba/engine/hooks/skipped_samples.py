@@ -61,7 +61,7 @@ class SkippedSamplesHook(Hook):
         self._report(runner, "test", _parts(runner.test_dataloader), always=False)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Save what this process has left out in the midst of an epoch, too."""
+        """Save what this process has left out in the middle of an epoch, too."""
         if self._training:
             checkpoint["message_hub"]["runtime_info"][KEY] = _describe(self._training)
 

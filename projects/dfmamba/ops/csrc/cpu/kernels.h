@@ -31,7 +31,7 @@ struct ScanArgs {
   const T* delta;   // (batch, length, channels)
   const T* A;       // (channels, states)
   const T* B;       // (batch, length, states), row_B numbers from token to token
-  const T* C;       // (batch, length, states), row_C likewise
+  const T* C;       // (batch, length, states), row_C too
   const T* D;       // (channels,)
   const T* bias;    // (channels,)
   const T* skip;    // (batch, length, channels): what D multiplies
