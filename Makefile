@@ -16,13 +16,13 @@ ext: setup
 	@PATH=$(CURDIR)/.venv/bin:$$PATH $(RUN) setup.py -q build_ext --inplace
 
 test: setup ext
-	$(RUN) -m pytest -n 2 --dist loadfile --cov --cov-report=term-missing:skip-covered --cov-fail-under=90 --durations=15
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --cov --cov-report=term-missing:skip-covered --cov-fail-under=90 --durations=15
 
 # Operators, layers, heads, codecs, protocols, parsers, readers, geometry: about a minute.
 QUICK := tests/test_geometry.py tests/test_numbers.py tests/test_skeleton.py tests/benchmark tests/codecs tests/datasets \
 	tests/evaluation tests/io tests/models/heads tests/models/layers tests/models/necks tests/ops
 quick: setup ext
-	$(RUN) -m pytest -q -n 2 --dist loadfile -m "not slow" $(QUICK)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 --dist loadfile -m "not slow" $(QUICK)
 
 check: setup
 	$(RUN) -m ruff check .
