@@ -81,9 +81,9 @@ def report_faults(case: "Soak", minutes: float) -> int:
     while not runs or time.monotonic() < end:
         outcome = case.disturb(f"run{runs}")
         faults, codes = "; ".join(outcome.faults), ", ".join(map(str, outcome.codes))
-        verdict = "\n".join(outcome.found) or "equal"
-        console.print(f"{outcome.name}: {faults}: exit codes {codes}: {verdict}", highlight=False)
-        table.add_row(faults, codes, outcome.name, verdict)
+        conclusion = "\n".join(outcome.found) or "equal"
+        console.print(f"{outcome.name}: {faults}: exit codes {codes}: {conclusion}", highlight=False)
+        table.add_row(faults, codes, outcome.name, conclusion)
         runs, equal = runs + 1, equal + (not outcome.found)
     console.print(table)
     console.print(f"{equal} of {runs} trainings equal the undisturbed one")

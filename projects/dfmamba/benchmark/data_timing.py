@@ -75,7 +75,7 @@ def measure_opening(reader: str, folder: Path, cache: Path, reads: int) -> Row:
     return row | {"samples_per_s": reads / (time.perf_counter() - start), "mb_read": megabytes()["uss_mb"] - before}
 
 
-class Records(Dataset[None]):
+class Records(Dataset[int]):
     """Reads records and returns nothing of them."""
 
     def __init__(self, dataset: HandDataset | InterHand3DDataset | None, length: int) -> None:
