@@ -55,7 +55,7 @@ def render_views(
         axes.set_box_aspect(high - low, zoom=zoom)
         axes.view_init(elev=elevation, azim=azimuth)
         _label(axes, elevation, azimuth, unit_xy)
-    figure.subplots_adjust(left=0.03, right=0.96, bottom=0.05, top=0.86, wspace=0.12)
+    figure.subplots_adjust(left=0.03, right=0.96, bottom=0.09, top=0.86, wspace=0.12)
     canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3]
 

@@ -1,0 +1,7 @@
+"""Hands in pictures: `HandPoseInferencer` and what it gives."""
+
+from dfmamba.apis.inferencer import Camera, HandPoseInferencer
+from dfmamba.apis.pictures import Picture, read_pictures
+from dfmamba.apis.results import Detection, HandJoints, PictureHands
+
+__all__ = ["Camera", "Detection", "HandJoints", "HandPoseInferencer", "Picture", "PictureHands", "read_pictures"]

@@ -1,0 +1,205 @@
+"""`HandPoseInferencer`, beside mmpose's `inference_topdown` and cases worked out by hand."""
+
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmpose.apis import inference_topdown, init_model
+from pycocotools.coco import COCO
+
+from dfmamba.apis import Camera, HandPoseInferencer
+from dfmamba.errors import message_for_user
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMOS = ROOT / "configs" / "demo"
+BOX = [60, 40, 260, 200]
+SAID = {"dexycb": {"hand_side": "left", "bone_length_mm": 90.0}, "nyu": {"center_depth_mm": 700.0}}
+
+
+def picture(seed=0, height=240, width=320):
+    return np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def checkpoint_of(tmp_path_factory):
+    """Return a function that gives a checkpoint with random weights for a demo's config."""
+    folder = tmp_path_factory.mktemp("weights")
+
+    def write(name):
+        path = folder / f"{name}.pth"
+        if not path.exists():
+            torch.manual_seed(0)
+            model = init_model(str(DEMOS / f"dfmamba_{name}_demo.py"), device="cpu")
+            torch.save({"state_dict": model.state_dict(), "meta": {"dataset_meta": model.dataset_meta}}, path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def load(checkpoint_of):
+    return lambda name, **options: HandPoseInferencer(
+        DEMOS / f"dfmamba_{name}_demo.py", checkpoint_of(name), device="cpu", **{**SAID.get(name, {}), **options}
+    )
+
+
+@pytest.mark.parametrize("name", ["interhand", "rhp", "nyu", "dexycb", "assemblyhands"])
+def test_joints_are_those_of_mmposes_interface(name, load, checkpoint_of):
+    image = picture(0, 480, 640) if name == "nyu" else picture()
+    found = load(name)(image, [BOX])[0]
+    model = init_model(str(DEMOS / f"dfmamba_{name}_demo.py"), str(checkpoint_of(name)), device="cpu")
+    said = {"hand_side": "left", "bone_length": 90.0} if name == "dexycb" else {}
+    model.dataset_meta = {**model.dataset_meta, **said, **({"center_depth": 700.0} if name == "nyu" else {})}
+    theirs = inference_topdown(model, image, [BOX])[0].pred_instances
+    hands = found.hands
+    kept = theirs.keypoints[0]
+    if len(kept) == 42:
+        kept = np.concatenate([kept[21 * n : 21 * n + 21] for n in (0, 1) if theirs.hand_type[0, n] > 0])
+    joints = np.concatenate([np.column_stack([hand.keypoints_px, hand.depth_mm]) for hand in hands])
+    np.testing.assert_allclose(joints, kept, rtol=1e-3, atol=1e-2)
+    sides = {"interhand": ["right", "left"], "rhp": ["right", "left"], "nyu": [None], "dexycb": ["left"]}
+    assert [hand.side for hand in hands] == sides.get(name, ["right"])
+    assert [hand.side_is_assumed for hand in hands] == [name in ("dexycb", "assemblyhands")] * len(hands)
+    assert {hand.root for hand in hands} == {"center" if name == "nyu" else "wrist"}
+    assert [hand.keypoints_mm is not None for hand in hands] == [name in ("dexycb", "assemblyhands")] * len(hands)
+
+
+@pytest.mark.parametrize("depths", [(800.0, 900.0), 700.0])
+def test_a_camera_takes_joints_into_space(depths, load):
+    camera = Camera((500.0, 400.0), (160.0, 120.0), depths)
+    right, left = load("interhand")(picture(), [BOX], camera=camera)[0].hands
+    for hand, root_mm in zip((right, left), np.broadcast_to(depths, 2), strict=True):
+        z = root_mm + hand.depth_mm
+        x, y = (hand.keypoints_px[:, 0] - 160) * z / 500, (hand.keypoints_px[:, 1] - 120) * z / 400
+        np.testing.assert_allclose(hand.keypoints_cam_mm, np.column_stack([x, y, z]), rtol=1e-4)
+        np.testing.assert_allclose(hand.keypoints_mm, hand.keypoints_cam_mm - hand.keypoints_cam_mm[20], atol=1e-3)
+
+
+def box_of(hands):
+    """Return the box of all joints, 1.2 times as large, at least 48 px, inside the picture."""
+    points = np.concatenate([hand.keypoints_px for hand in hands])
+    middle, half = (points.min(0) + points.max(0)) / 2, np.maximum(np.ptp(points, axis=0) * 0.6, 24)
+    return [*np.maximum(middle - half, 0), *np.minimum(middle + half, (320, 240))]
+
+
+def test_without_a_box_the_second_look_is_at_the_joints_of_the_first(load):
+    inferencer = load("interhand")
+    first = inferencer(picture(), [[0, 0, 320, 240]])[0]
+    again = inferencer(picture())[0]
+    np.testing.assert_allclose(again.detections[0].box, box_of(first.hands), atol=0.1)
+
+
+def test_frames_of_a_video_begin_at_the_joints_of_the_frame_before(load, tmp_path):
+    writer = cv2.VideoWriter(str(tmp_path / "v.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (320, 240))
+    for seed in range(3):
+        writer.write(picture(seed))
+    writer.release()
+    frames = load("interhand")(tmp_path / "v.avi")
+    assert [one.picture.name for one in frames] == ["v.avi#0", "v.avi#1", "v.avi#2"]
+    for before, after in pairwise(frames):
+        np.testing.assert_allclose(after.detections[0].box, box_of(before.hands), atol=0.1)
+
+
+def test_batches_and_boxes_of_each_picture_change_nothing(load):
+    inferencer = load("interhand")
+    boxes = [[BOX], np.zeros((0, 4)), [[*BOX, 0.5], [0, 0, 100, 100, 0.25]]]
+    pictures = [picture(seed) for seed in range(3)]
+    together = inferencer(pictures, boxes)
+    alone = [inferencer(one, box, batch_size=1)[0] for one, box in zip(pictures, boxes, strict=True)]
+    assert [len(one.detections) for one in together] == [1, 0, 2]
+    assert [one.score for one in together[2].detections] == [0.5, 0.25]
+    for a, b in zip(together, alone, strict=True):
+        for hand, other in zip(a.hands, b.hands, strict=True):
+            np.testing.assert_allclose(hand.keypoints_px, other.keypoints_px, rtol=1e-3, atol=1e-2)
+    found = inferencer(pictures, lambda pixels: [[0, 0, pixels.shape[1] / 2, 240]])
+    np.testing.assert_allclose([one.detections[0].box for one in found], [[0, 0, 160, 240]] * 3)
+
+
+def test_results_are_written_with_names_and_units(load, tmp_path):
+    found = load("interhand")(picture(), [BOX])[0]
+    content = json.loads(json.dumps(found.to_json()))
+    hand = content["detections"][0]["hands"][1]
+    assert (hand["side"], hand["joint_names"][20], hand["keypoints_mm"]) == ("left", "wrist", None)
+    assert content["units"]["depth_mm"].startswith("mm behind the root joint")
+    np.testing.assert_allclose(hand["keypoints_px"], found.hands[1].keypoints_px)
+
+    coco = found.to_coco(image_id=7, first_id=5)
+    names = list(found.hands[0].joint_names)
+    categories = [{"id": 1, "name": "hand", "keypoints": names, "skeleton": []}]
+    (tmp_path / "coco.json").write_text(json.dumps({**coco, "categories": categories}))
+    read = COCO(str(tmp_path / "coco.json"))
+    assert read.getAnnIds(imgIds=[7]) == [5, 6]
+    points = np.reshape(read.loadAnns(6)[0]["keypoints"], (21, 3))
+    np.testing.assert_allclose(points[:, :2], found.hands[1].keypoints_px)
+
+    path = found.save(tmp_path / "new" / "drawing.png")
+    height, width = cv2.imread(str(path)).shape[:2]
+    assert height > 3 * 240
+    assert width > 320
+
+
+WRONG = {
+    "box without area": (lambda run: run(picture(), [[5, 5, 5, 50]]), "box x0, y0, x1, y1 of at least one pixel"),
+    "box beside the picture": (lambda run: run(picture(), [[400, 0, 500, 50]]), "in a picture of 320x240 px"),
+    "box of NaN": (lambda run: run(picture(), [[0, 0, np.nan, 50]]), "finite x0, y0, x1, y1"),
+    "box of three": (lambda run: run(picture(), [[0, 0, 5]]), r"got shape \(1, 3\)"),
+    "boxes of one picture for two": (lambda run: run([picture()] * 2, [BOX]), "a list with one array for each picture"),
+    "boxes for three": (lambda run: run([picture()] * 2, [[BOX], [BOX, BOX], [BOX]]), "each of 2 pictures, got 3"),
+    "batch of none": (lambda run: run(picture(), batch_size=0), "batch_size: expected 1 or more, got 0"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_mistake_in_a_call_is_one_message(case, load):
+    call, message = WRONG[case]
+    with pytest.raises(ValueError, match=message) as error:
+        call(load("interhand"))
+    assert message_for_user(error.value) is not None
+
+
+def test_a_mistake_at_the_start_is_one_message(checkpoint_of, tmp_path):
+    config = DEMOS / "dfmamba_interhand_demo.py"
+    text = tmp_path / "text.pth"
+    text.write_text("no checkpoint")
+    cases = [
+        ({"config": tmp_path / "none.py"}, "no such file|none.py"),
+        ({"checkpoint": tmp_path / "none.pth"}, "no checkpoint"),
+        ({"checkpoint": text}, "text.pth: not a whole checkpoint"),
+        ({"checkpoint": checkpoint_of("rhp"), "config": DEMOS / "dfmamba_dexycb_demo.py"}, "does not fit the model"),
+        ({"precision": "float8"}, "precision: expected one of float32, bfloat16, float16"),
+        ({"hand_side": "both"}, "hand_side: expected right or left"),
+    ]
+    for arguments, message in cases:
+        arguments = {"config": config, "checkpoint": checkpoint_of("interhand"), **arguments}
+        with pytest.raises((ValueError, OSError), match=message) as error:
+            HandPoseInferencer(arguments.pop("config"), arguments.pop("checkpoint"), **arguments)
+        assert message_for_user(error.value) is not None, message
+
+
+@pytest.mark.slow
+def test_the_tool_writes_a_drawing_and_joints_for_each_picture(checkpoint_of, tmp_path):
+    for seed in range(2):
+        cv2.imwrite(str(tmp_path / f"{seed}.png"), picture(seed))
+    (tmp_path / "text.jpg").write_text("no picture")
+    tool, out = [sys.executable, str(ROOT / "tools" / "predict.py")], tmp_path / "out"
+    model = ["--config", str(DEMOS / "dfmamba_interhand_demo.py"), "--checkpoint", str(checkpoint_of("interhand"))]
+    command = [*tool, str(tmp_path), *model, "--out", str(out), "--box", *map(str, BOX)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr  # the third is no picture; what came before it is kept
+    assert "tools/predict.py: " in done.stderr
+    assert "text.jpg: expected an image" in done.stderr
+    assert sorted(path.name for path in out.iterdir()) == [
+        "00001_0.png.json",
+        "00001_0.png.png",
+        "00002_1.png.json",
+        "00002_1.png.png",
+    ]
+    content = json.loads((out / "00002_1.png.json").read_text())
+    assert content["picture"] == "1.png"
+    assert len(content["detections"][0]["hands"]) == 2
