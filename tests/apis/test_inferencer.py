@@ -14,6 +14,7 @@ from mmpose.apis import inference_topdown, init_model
 from pycocotools.coco import COCO
 
 from dfmamba.apis import Camera, HandPoseInferencer
+from dfmamba.engine.config import load_config
 from dfmamba.errors import message_for_user
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,6 +80,24 @@ def test_a_camera_takes_joints_into_space(depths, load):
         x, y = (hand.keypoints_px[:, 0] - 160) * z / 500, (hand.keypoints_px[:, 1] - 120) * z / 400
         np.testing.assert_allclose(hand.keypoints_cam_mm, np.column_stack([x, y, z]), rtol=1e-4)
         np.testing.assert_allclose(hand.keypoints_mm, hand.keypoints_cam_mm - hand.keypoints_cam_mm[20], atol=1e-3)
+
+
+def test_hands_that_are_not_there_are_left_out(tmp_path):
+    """The last layer's bias alone says: a right hand with a probability of 0.9, a left one with 0.1."""
+    config = DEMOS / "dfmamba_interhand_demo.py"
+    option = ["model.head.presence_loss_weight=1.0", "model.test_cfg.flip_test=False"]
+    state = init_model(load_config(config, option), device="cpu").state_dict()
+    weight, bias = [name for name in state if "hand_presence" in name][-2:]
+    state[weight], state[bias] = torch.zeros_like(state[weight]), torch.tensor([np.log(9), -np.log(9)]).float()
+    torch.save({"state_dict": state, "meta": {}}, tmp_path / "weights.pth")
+
+    def hands(**options):
+        run = HandPoseInferencer(config, tmp_path / "weights.pth", device="cpu", cfg_options=option, **options)
+        return [(hand.side, round(hand.presence, 4)) for hand in run(picture(), [BOX])[0].hands]
+
+    assert hands() == [("right", 0.9)]
+    assert hands(min_presence=0.05) == [("right", 0.9), ("left", 0.1)]
+    assert hands(min_presence=0.95) == []
 
 
 def box_of(hands):

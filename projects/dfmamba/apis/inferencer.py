@@ -62,6 +62,7 @@ class HandPoseInferencer:
         hand_side: For models of one hand: 'right' or 'left'.
         bone_length_mm: For DetNet's: length of the bone wrist-middle1; 86 mm is taken where nothing is said.
         center_depth_mm: For NYU's: depth of the hand's center.
+        min_presence: Hands that are less probable are left out, where the model says how probable they are.
         precision: 'float32', or 'bfloat16' or 'float16', in which a GPU is faster.
         compiled: Compile the model with torch.compile, for many pictures on a GPU.
         cfg_options: What is changed in the config, `KEY=VALUE`.
@@ -81,6 +82,7 @@ class HandPoseInferencer:
         hand_side: str | None = None,
         bone_length_mm: float | None = None,
         center_depth_mm: float | None = None,
+        min_presence: float = 0.5,
         precision: str = "float32",
         compiled: bool = False,
         cfg_options: Sequence[str] = (),
@@ -104,6 +106,8 @@ class HandPoseInferencer:
         self.reads_files = config.test_dataloader.dataset.pipeline[0]["type"] != "LoadImage"  # depth, with checks
         self.pipeline = Compose(config.test_dataloader.dataset.pipeline)
         self.hand_side = hand_side or SIDES[RIGHT]
+        self.min_presence = min_presence
+        self.says_presence = getattr(model.head, "hand_presence", None) is not None
         model = model.to(self.device).eval()
         if self.device.type == "cpu" and self.precision is None:
             model = fold_for_inference(model)
@@ -211,22 +215,33 @@ class HandPoseInferencer:
         if camera is not None and camera.root_depth_mm is not None:
             depths = np.broadcast_to(camera.root_depth_mm, len(SIDES))
             absolute = lift(joints, depths, camera.focal_px, camera.principal_point_px)
-        blocks: list[tuple[str | None, bool, slice]]
+        blocks: list[tuple[str | None, bool, float | None, slice]]
         is_one_of_two = sample.metainfo.get("one_of_two_hands", False)
         if len(joints) == TWO_HANDS.num_joints:
-            there = [side for side in range(len(SIDES)) if found.hand_type[0, side] > 0]
-            blocks = [(SIDES[side], bool(is_one_of_two), hand_slice(side)) for side in there]
+            presence = [float(probability) for probability in found.hand_type[0]]
+            least = self.min_presence if self.says_presence else 1.0
+            blocks = [
+                (side, bool(is_one_of_two), probability if self.says_presence else None, hand_slice(number))
+                for number, (side, probability) in enumerate(zip(SIDES, presence, strict=True))
+                if probability >= least
+            ]
         else:
-            side_name = self.hand_side if len(joints) == ONE_HAND.num_joints else None
-            blocks = [(side_name, side_name is not None, slice(None))]
+            side = self.hand_side if len(joints) == ONE_HAND.num_joints else None
+            blocks = [(side, side is not None, None, slice(None))]
         return tuple(
-            _hand(side, is_assumed, joints[block], scores[block], _part(relative, block), _part(absolute, block))
-            for side, is_assumed, block in blocks
+            _hand(side, assumed, presence, joints[part], scores[part], _part(relative, part), _part(absolute, part))
+            for side, assumed, presence, part in blocks
         )
 
 
 def _hand(
-    side: str | None, is_assumed: bool, joints: Array, scores: Array, relative: Array | None, absolute: Array | None
+    side: str | None,
+    is_assumed: bool,
+    presence: float | None,
+    joints: Array,
+    scores: Array,
+    relative: Array | None,
+    absolute: Array | None,
 ) -> HandJoints:
     skeleton = skeleton_with(len(joints))
     if relative is None and absolute is not None and skeleton.roots:
@@ -234,7 +249,7 @@ def _hand(
     return HandJoints(
         side=side,
         side_is_assumed=is_assumed,
-        presence=None,
+        presence=presence,
         skeleton=skeleton,
         root=skeleton.names[skeleton.roots[0]] if skeleton.roots else "center",
         keypoints_px=_float32(joints[:, :2]),
@@ -276,7 +291,9 @@ def _boxes_around(detections: Sequence[Detection], size: tuple[int, int]) -> Arr
 
 
 def _box_of(hands: Sequence[HandJoints], size: tuple[int, int]) -> Array:
-    """Return the box (5,) around joints, larger by `BOX_SCALE`, cut to the picture; the whole one if none is inside."""
+    """Return the box (5,) around joints, larger by `BOX_SCALE`, cut to the picture; the whole picture without any."""
+    if not hands:
+        return np.array([0, 0, *size, 1], dtype=np.float32)
     points = np.concatenate([hand.keypoints_px for hand in hands])
     low, high = points.min(axis=0), points.max(axis=0)
     center, half = (low + high) / 2, np.maximum((high - low) / 2 * BOX_SCALE, MIN_BOX_PX / 2)

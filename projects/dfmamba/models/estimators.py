@@ -29,9 +29,9 @@ class HandPoseEstimator(TopdownPoseEstimator):
     joints again, prediction and ground truth: they are of the image on disk, in the joint order of the data set.
 
     For pictures without ground truth (see `dfmamba.datasets.transforms.own_pictures`) the predictions also have what
-    mmpose's `Hand3DInferencer` reads: `hand_type` (1, 2), 1 for each block of 21 joints that is predicted, which says
-    nothing about the hand's side where the joint set is of one hand; and `rel_root_depth` (1,), which no picture tells:
-    0, so z stays relative to the root of the joint's own hand.
+    mmpose's `Hand3DInferencer` reads: `hand_type` (1, 2), the head's probabilities or 1 for each block of 21 joints
+    that is predicted, which says nothing about the hand's side where the joint set is of one hand; and `rel_root_depth`
+    (1,), which no picture tells: 0, so z stays relative to the root of the joint's own hand.
 
     Args:
         backbone: Config of the backbone.
@@ -87,9 +87,10 @@ class HandPoseEstimator(TopdownPoseEstimator):
 
 def _add_hand_fields(sample: PoseDataSample) -> None:
     """Add what mmpose's `Hand3DInferencer` reads to the prediction on a picture without ground truth."""
-    is_of_two = sample.metainfo.get("one_of_two_hands", False)
-    there = sample.metainfo["hand_type"] if is_of_two else np.ones((1, len(SIDES)))
-    sample.pred_instances.hand_type = np.asarray(there, dtype=np.float32)
+    if "hand_type" not in sample.pred_instances:  # the head does not say
+        is_of_two = sample.metainfo.get("one_of_two_hands", False)
+        there = sample.metainfo["hand_type"] if is_of_two else np.ones((1, len(SIDES)))
+        sample.pred_instances.hand_type = np.asarray(there, dtype=np.float32)
     sample.pred_instances.rel_root_depth = np.zeros(1, dtype=np.float32)
 
 

@@ -249,6 +249,62 @@ class TestLoss:
         assert history[-1]["error_xy_px"] < 3
 
 
+class TestHandPresence:
+    """The hands that are there, right and left, from the mean of the last map."""
+
+    @pytest.fixture
+    def head(self):
+        return tiny_head(num_joints=42, presence_loss_weight=2.0)
+
+    @staticmethod
+    def samples(make_samples, hands, valid=(1, 1)):
+        found = make_samples(2, num_joints=42)
+        for sample, there, may_be_used in zip(found, hands, valid, strict=True):
+            sample.set_metainfo(
+                {
+                    "hand_type": np.array([there], dtype=np.float32),
+                    "hand_type_valid": np.array([may_be_used], dtype=np.float32),
+                    "flip_indices": [*range(21, 42), *range(21)],
+                }
+            )
+        return found
+
+    def logits(self, head, feats):
+        first, last = (layer for layer in head.hand_presence.modules() if isinstance(layer, nn.Linear))
+        return last(first(feats[-1].mean((2, 3))).relu())
+
+    def test_loss_by_hand(self, head, make_samples):
+        feats, hands = feature_maps(), [[1, 0], [1, 1]]
+        p = torch.sigmoid(self.logits(head, feats))
+        right = -torch.log(torch.stack([p[0, 0], 1 - p[0, 1], p[1, 0], p[1, 1]]))
+        loss = head.loss(feats, self.samples(make_samples, hands))["loss_presence"]
+        torch.testing.assert_close(loss, 2 * right.mean())
+        loss = head.loss(feats, self.samples(make_samples, hands, valid=(0, 1)))["loss_presence"]
+        torch.testing.assert_close(loss, 2 * right[2:].mean())
+        assert head.loss(feats, self.samples(make_samples, hands, valid=(0, 0)))["loss_presence"] == 0
+
+    def test_predictions_have_probabilities(self, head, make_samples):
+        feats, mirrored = feature_maps(), feature_maps(seed=1)
+        samples = self.samples(make_samples, [[1, 0], [1, 1]])
+        found = [one.hand_type for one in head.predict(feats, samples)]
+        expected = torch.sigmoid(self.logits(head, feats))
+        np.testing.assert_allclose(np.concatenate(found), expected.detach(), rtol=1e-5)
+        found = [one.hand_type for one in head.predict([feats, mirrored], samples, {"flip_test": True})]
+        swapped = torch.sigmoid(self.logits(head, mirrored))[:, [1, 0]]
+        np.testing.assert_allclose(np.concatenate(found), ((expected + swapped) / 2).detach(), rtol=1e-5)
+
+    def test_is_off_by_default(self, make_samples):
+        head = tiny_head(num_joints=42)
+        assert not [name for name, _ in head.named_parameters() if "presence" in name]
+        assert "hand_type" not in head.predict(feature_maps(), make_samples(2, num_joints=42))[0]
+
+    def test_mistakes(self, head, make_samples):
+        with pytest.raises(ValueError, match="presence_loss_weight: expected 0 for a head of 21 joints"):
+            tiny_head(num_joints=21, presence_loss_weight=1.0)
+        with pytest.raises(ValueError, match="hand_type: expected it among the meta keys"):
+            head.loss(feature_maps(), make_samples(2, num_joints=42))
+
+
 class TestShapesAndTypes:
     @pytest.mark.parametrize("channels", [(8,), (8, 12), (4, 8, 12)])
     @pytest.mark.parametrize("num_extra_levels", [0, 1, 2])

@@ -14,8 +14,11 @@ from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.structures import PoseDataSample
 from torch import Tensor, nn
 
+from dfmamba.skeleton import TWO_HANDS
+
 from .a2j_losses import anchor_loss, assignment_loss, regression_loss
 from .a2j_transformer import A2JTransformer, mlp
+from .hand_presence import HandPresence
 
 Features = Sequence[Tensor]
 
@@ -100,11 +103,15 @@ class A2JHead(BaseHead):
         regression_loss_weight: Weight of `loss_regression`.
         assignment_loss_weight: Weight of `loss_assignment`, which is not part of A2J-Transformer and off by default: it
             teaches each joint its nearest anchors, and so shortens a training from scratch.
+        presence_loss_weight: Weight of `loss_presence`. Above 0, which is not part of A2J-Transformer, the head of two
+            hands also learns which of them are there (`HandPresence`), and predictions have `hand_type` (1, 2),
+            probabilities of a right and a left hand.
         decoder: Config of the codec (`A2JCodec`); only training works without.
         init_cfg: mmengine's initialisation config.
 
     Raises:
-        ValueError: The codec's crop or bins differ from the head's, or `embed_dims` does not fit.
+        ValueError: The codec's crop or bins differ from the head's, `embed_dims` does not fit, or the presence of hands
+            is asked of a joint set that is not of two.
     """
 
     anchors: Tensor
@@ -133,6 +140,7 @@ class A2JHead(BaseHead):
         anchor_loss_weight: float = 1.0,
         regression_loss_weight: float = 3.0,
         assignment_loss_weight: float = 0.0,
+        presence_loss_weight: float = 0.0,
         decoder: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
@@ -160,6 +168,12 @@ class A2JHead(BaseHead):
             feedforward_channels=feedforward_channels,
             dropout=dropout,
         )
+        if presence_loss_weight and num_joints != TWO_HANDS.num_joints:
+            raise ValueError(
+                f"presence_loss_weight: expected 0 for a head of {num_joints} joints, which are of one hand"
+            )
+        self.presence_loss_weight = presence_loss_weight
+        self.hand_presence = HandPresence(in_channels[-1], embed_dims) if presence_loss_weight else None
         layers = range(num_decoder_layers)
         self.offset_mlps = nn.ModuleList(offset_mlp(embed_dims, num_joints) for _ in layers)
         self.weight_mlps = nn.ModuleList(mlp(embed_dims, embed_dims, num_joints, num_layers=3) for _ in layers)
@@ -237,17 +251,32 @@ class A2JHead(BaseHead):
             test_cfg: `flip_test=True` averages with the prediction on the mirrored images.
 
         Returns:
-            For every sample `keypoints` (1, J, 3) and `keypoint_scores` (1, J), both numpy.
+            For every sample `keypoints` (1, J, 3) and `keypoint_scores` (1, J), both numpy; with
+            `presence_loss_weight` also `hand_type` (1, 2).
         """
         if not (test_cfg or {}).get("flip_test", False):
-            return self.decode(self.forward(feats))
+            return self._with_presence(self.decode(self.forward(feats)), feats)
         images, mirrored_images = feats
         joints, scores = self.forward(images)
         flip_indices = list(batch_data_samples[0].metainfo["flip_indices"])
         mirrored_joints, mirrored_scores = (out[:, flip_indices] for out in self.forward(mirrored_images))
         # mirroring the tensor moves pixel x to width - 1 - x
         mirrored_joints[..., 0] = self.volume[0] - 1 - mirrored_joints[..., 0]
-        return self.decode(((joints + mirrored_joints) / 2, (scores + mirrored_scores) / 2))
+        predictions = self.decode(((joints + mirrored_joints) / 2, (scores + mirrored_scores) / 2))
+        return self._with_presence(predictions, images, mirrored_images)
+
+    def _with_presence(
+        self, predictions: list[InstanceData], feats: Features, mirrored_feats: Features | None = None
+    ) -> list[InstanceData]:
+        """Add the hands' probabilities to predictions; with the mirrored images' maps, the mean of both."""
+        if self.hand_presence is None:
+            return predictions
+        presence = self.hand_presence(feats).sigmoid()
+        if mirrored_feats is not None:
+            presence = (presence + self.hand_presence(mirrored_feats).sigmoid().flip(1)) / 2
+        for prediction, of_sample in zip(predictions, presence.detach().cpu().numpy(), strict=True):
+            prediction.hand_type = of_sample[None]
+        return predictions
 
     def loss(
         self, feats: Features, batch_data_samples: list[PoseDataSample], train_cfg: dict[str, Any] | None = None
@@ -260,9 +289,9 @@ class A2JHead(BaseHead):
             train_cfg: Unused, part of mmpose's interface.
 
         Returns:
-            `loss_anchor` and `loss_regression`, weighted, and `loss_assignment` if it is on; and to watch, detached, of
-            the last layer: `error_xy_px`, the mean distance in the plane in crop px, and with a codec `error_z_mm`, the
-            mean absolute depth error.
+            `loss_anchor` and `loss_regression`, weighted, `loss_assignment` and `loss_presence` if they are on; and to
+            watch, detached, of the last layer: `error_xy_px`, the mean distance in the plane in crop px, and with a
+            codec `error_z_mm`, the mean absolute depth error.
         """
         targets = torch.cat([sample.gt_instance_labels.keypoint_labels for sample in batch_data_samples])
         joint_weights = torch.cat([sample.gt_instance_labels.keypoint_weights for sample in batch_data_samples])
@@ -280,6 +309,8 @@ class A2JHead(BaseHead):
         if self.assignment_loss_weight:
             loss = assignment_loss(anchor_weights, self.anchors, targets, joint_weights, sigma=self.anchor_stride / 2)
             losses["loss_assignment"] = self.assignment_loss_weight * loss
+        if self.hand_presence is not None:
+            losses["loss_presence"] = self.presence_loss_weight * self.hand_presence.loss(feats, batch_data_samples)
         return losses | self._errors(joints[-1].detach(), targets, joint_weights)
 
     def _errors(self, joints: Tensor, targets: Tensor, weights: Tensor) -> dict[str, Tensor]:
