@@ -40,6 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--root-depth", type=real_number(0), metavar="MM", help="depth of the wrists; with --camera: joints in space"
     )
+    parser.add_argument("--smooth", action="store_true", help="smooth the joints of videos (default: off)")
     parser.add_argument("--batch-size", type=whole_number(1), default=8, help="boxes at a time (default: 8)")
     parser.add_argument("--device", help="such as cpu or cuda:0 (default: a GPU where there is one)")
     parser.add_argument("--no-drawings", action="store_true", help="write JSON only (default: off)")
@@ -53,7 +54,7 @@ def parse_args() -> argparse.Namespace:
 
 def predict(args: argparse.Namespace) -> None:
     """Write a drawing and a JSON file for each picture, as soon as it is done."""
-    from dfmamba.apis import Camera, HandPoseInferencer
+    from dfmamba.apis import Camera, HandPoseInferencer, OneEuro
     from dfmamba.io.atomic import write_atomically
     from dfmamba.io.outputs import check_output_folder
 
@@ -66,7 +67,9 @@ def predict(args: argparse.Namespace) -> None:
     boxes = None if args.box is None else lambda pixels: [args.box]
     args.out.mkdir(parents=True, exist_ok=True)
     count = 0
-    for count, found in enumerate(inferencer.stream(source, boxes, camera=camera, batch_size=args.batch_size), 1):
+    smoothing = OneEuro() if args.smooth else None
+    results = inferencer.stream(source, boxes, camera=camera, batch_size=args.batch_size, smoothing=smoothing)
+    for count, found in enumerate(results, 1):
         name = f"{count:05d}_{re.sub('[^A-Za-z0-9._#-]', '_', found.picture.name)}"
         write_atomically(args.out / f"{name}.json", json.dumps(found.to_json(), indent=1))
         if not args.no_drawings:

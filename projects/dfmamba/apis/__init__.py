@@ -3,5 +3,15 @@
 from dfmamba.apis.inferencer import Camera, HandPoseInferencer
 from dfmamba.apis.pictures import Picture, read_pictures
 from dfmamba.apis.results import Detection, HandJoints, PictureHands
+from dfmamba.apis.smoothing import OneEuro
 
-__all__ = ["Camera", "Detection", "HandJoints", "HandPoseInferencer", "Picture", "PictureHands", "read_pictures"]
+__all__ = [
+    "Camera",
+    "Detection",
+    "HandJoints",
+    "HandPoseInferencer",
+    "OneEuro",
+    "Picture",
+    "PictureHands",
+    "read_pictures",
+]

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dfmamba.apis.pictures import Picture, Source, read_pictures
 from dfmamba.apis.results import Array, Detection, HandJoints, PictureHands
+from dfmamba.apis.smoothing import HandSmoother, OneEuro
 from dfmamba.datasets.sample import lift
 from dfmamba.engine.checkpoint_file import open_checkpoint, require_checkpoint
 from dfmamba.engine.config import load_config
@@ -122,9 +123,10 @@ class HandPoseInferencer:
         *,
         camera: Camera | None = None,
         batch_size: int = 8,
+        smoothing: OneEuro | None = None,
     ) -> list[PictureHands]:
         """Return the hands of all pictures; arguments and errors are those of `stream`."""
-        return list(self.stream(source, boxes, camera=camera, batch_size=batch_size))
+        return list(self.stream(source, boxes, camera=camera, batch_size=batch_size, smoothing=smoothing))
 
     def stream(
         self,
@@ -133,6 +135,7 @@ class HandPoseInferencer:
         *,
         camera: Camera | None = None,
         batch_size: int = 8,
+        smoothing: OneEuro | None = None,
     ) -> Iterator[PictureHands]:
         """Yield the hands of one picture after the other.
 
@@ -142,6 +145,7 @@ class HandPoseInferencer:
                 picture; or a function that takes the pixels (BGR) and returns them. None looks at the whole picture.
             camera: Of all pictures.
             batch_size: Boxes that go through the model together, at most.
+            smoothing: Of the joints in videos, such as `OneEuro()`.
 
         Raises:
             FileNotFoundError, DataError, ImageError: See `read_pictures`.
@@ -151,6 +155,7 @@ class HandPoseInferencer:
             raise UserError(f"batch_size: expected 1 or more, got {batch_size}")
         before: PictureHands | None = None
         count = 0
+        smooth = HandSmoother(smoothing) if smoothing else None
         for read in _groups(((picture, picture.read()) for picture in read_pictures(source)), batch_size):
             group, pixels = [picture for picture, _ in read], [image for _, image in read]
             sizes = [(one.shape[1], one.shape[0]) for one in pixels]
@@ -171,7 +176,7 @@ class HandPoseInferencer:
             second = self._detect(group, pixels, [one for one in wanted if one is not None], camera, batch_size)
             for picture, size, detections in zip(group, sizes, second, strict=True):
                 before = PictureHands(picture, size, detections)
-                yield before
+                yield smooth(before) if smooth else before
             count += len(group)
         if isinstance(boxes, Sequence) and not _is_of_one_picture(boxes) and len(boxes) != count:
             raise UserError(f"boxes: expected one array for each of {count} pictures, got {len(boxes)}")

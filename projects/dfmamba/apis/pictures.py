@@ -16,6 +16,7 @@ from dfmamba.io.images import check_image_content, check_image_file
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v")
 PATTERN_SIGNS = "*?["
+USUAL_RATE_HZ = 30.0  # of cameras that do not say
 Source = str | Path | int | NDArray[Any]
 
 
@@ -28,12 +29,14 @@ class Picture:
         path: Of an image file; None for arrays and frames.
         pixels: (H, W, 3) uint8 BGR, or depth (H, W) in mm; None for a file, which the model's pipeline reads itself.
         is_frame: It follows the picture before it in a video.
+        time_s: Of a frame, from the beginning of the video; None for other pictures.
     """
 
     name: str
     path: Path | None = None
     pixels: NDArray[Any] | None = None
     is_frame: bool = False
+    time_s: float | None = None
 
     def read(self) -> NDArray[Any]:
         """Return the pixels: BGR, turned as the file says, or depth.
@@ -107,12 +110,12 @@ def _of_files(files: Sequence[Path], where_none: str) -> Iterator[Picture]:
 def _frames(source: str | int, name: str) -> Iterator[Picture]:
     video = cv2.VideoCapture(source)
     try:
-        number = 0
+        number, rate_hz = 0, video.get(cv2.CAP_PROP_FPS) or USUAL_RATE_HZ
         while True:
             is_there, pixels = video.read()
             if not is_there:
                 break
-            yield Picture(f"{name}#{number}", pixels=np.asarray(pixels), is_frame=number > 0)
+            yield Picture(f"{name}#{number}", pixels=np.asarray(pixels), is_frame=number > 0, time_s=number / rate_hz)
             number += 1
     finally:
         video.release()
