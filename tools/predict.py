@@ -17,8 +17,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "pictures", nargs="+", help="images, videos, folders or patterns; a number is that of a camera, until Ctrl+C"
     )
-    parser.add_argument("--config", required=True, help="config file of the model")
-    parser.add_argument("--checkpoint", required=True, help="checkpoint file (.pth) of that config")
+    parser.add_argument(
+        "--config", help="config file of the model, or a folder of tools/pack_model.py (default: the model in the box)"
+    )
+    parser.add_argument("--checkpoint", help="checkpoint file (.pth) of that config; a packed model has its own")
     parser.add_argument(
         "--out", type=Path, default=Path("predictions"), help="folder for results (default: predictions)"
     )

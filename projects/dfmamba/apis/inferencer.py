@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from mmpose.apis import init_model
 from mmpose.structures import PoseDataSample
 from numpy.typing import ArrayLike, NDArray
 
+from dfmamba.apis.packed_model import open_packed_model
 from dfmamba.apis.pictures import Picture, Source, read_pictures
 from dfmamba.apis.results import Array, Detection, HandJoints, PictureHands
 from dfmamba.apis.smoothing import HandSmoother, OneEuro
@@ -57,8 +59,9 @@ class HandPoseInferencer:
     joints of the frame before.
 
     Args:
-        config: A config file of this repository, or its content.
-        checkpoint: What `tools/train.py` has written for it; None leaves random weights, for tests of the way alone.
+        config: A config file of this repository, or its content; or a folder that `tools/pack_model.py` has written,
+            which has its own weights. None takes the model in the box.
+        checkpoint: What `tools/train.py` has written for the config; None leaves random weights, for tests alone.
         device: 'cpu', 'cuda', 'cuda:1'; None takes a GPU where torch sees one.
         hand_side: For models of one hand: 'right' or 'left'.
         bone_length_mm: For DetNet's: length of the bone wrist-middle1; 86 mm is taken where nothing is said.
@@ -70,13 +73,14 @@ class HandPoseInferencer:
 
     Raises:
         FileNotFoundError: There is no such config or checkpoint.
+        DataError: A packed model is damaged.
         ConfigError: The config is wrong, or the checkpoint belongs to another one.
         UserError: An argument is not usable.
     """
 
     def __init__(
         self,
-        config: str | os.PathLike[str] | Config,
+        config: str | os.PathLike[str] | Config | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         *,
         device: str | None = None,
@@ -92,11 +96,18 @@ class HandPoseInferencer:
             raise UserError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
         if hand_side not in (None, *SIDES):
             raise UserError(f"hand_side: expected {' or '.join(SIDES)}, got {hand_side!r}")
+        if config is None and checkpoint is not None:
+            raise UserError(f"config: expected that of the checkpoint {checkpoint}, got none")
+        packed = None
+        if config is None or (not isinstance(config, Config) and Path(config).is_dir()):
+            packed = open_packed_model() if config is None else open_packed_model(Path(config))
+            config, checkpoint = packed.config, packed.weights
+        self.card = None if packed is None else packed.card
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.precision = PRECISIONS[precision]
-        config = copy.deepcopy(config) if isinstance(config, Config) else load_config(config, cfg_options)
+        settings = copy.deepcopy(config) if isinstance(config, Config) else load_config(config, cfg_options)
         content = None if checkpoint is None else open_checkpoint(require_checkpoint(os.fspath(checkpoint)))
-        model = init_model(config, None, device="cpu")
+        model = init_model(settings, None, device="cpu")
         if content is None:
             MMLogger.get_current_instance().warning("no checkpoint: the weights are random, the joints mean nothing")
         else:
@@ -104,8 +115,8 @@ class HandPoseInferencer:
             model.dataset_meta = content.get("meta", {}).get("dataset_meta") or model.dataset_meta
         said = {"hand_side": hand_side, "bone_length": bone_length_mm, "center_depth": center_depth_mm}
         self.metainfo = {**model.dataset_meta, **{key: value for key, value in said.items() if value is not None}}
-        self.reads_files = config.test_dataloader.dataset.pipeline[0]["type"] != "LoadImage"  # depth, with checks
-        self.pipeline = Compose(config.test_dataloader.dataset.pipeline)
+        self.reads_files = settings.test_dataloader.dataset.pipeline[0]["type"] != "LoadImage"  # depth, with checks
+        self.pipeline = Compose(settings.test_dataloader.dataset.pipeline)
         self.hand_side = hand_side or SIDES[RIGHT]
         self.min_presence = min_presence
         self.says_presence = getattr(model.head, "hand_presence", None) is not None

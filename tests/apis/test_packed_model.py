@@ -1,0 +1,81 @@
+"""A packed model gives the joints of its config and checkpoint, and a damaged one is refused."""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmpose.apis import init_model
+
+import pack_model
+from dfmamba.apis import HandPoseInferencer
+from dfmamba.apis.packed_model import CARD, WEIGHTS, open_packed_model
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "configs" / "demo" / "dfmamba_interhand_demo.py"
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    """Return the folder of a model with random weights, and the checkpoint that it was made of."""
+    folder = tmp_path_factory.mktemp("packed")
+    torch.manual_seed(0)
+    model = init_model(str(CONFIG), device="cpu")
+    checkpoint, result = folder / "epoch_1.pth", folder / "result.json"
+    meta = {"dataset_meta": model.dataset_meta}
+    torch.save({"state_dict": model.state_dict(), "meta": meta, "optimizer": {"state": [0.0] * 1000}}, checkpoint)
+    result.write_text(json.dumps({"metrics": {"interhand/MPJPE_mm": 47.25, "interhand/AUC": 0.5}}))
+    pack_model.pack(
+        Namespace(
+            config=str(CONFIG),
+            checkpoint=str(checkpoint),
+            result=result,
+            name="nano",
+            trained_on="nothing",
+            errors=["interhand/AUC", "interhand/MPJPE_mm"],
+            out=folder / "model",
+            cfg_options=[],
+        )
+    )
+    return folder / "model", checkpoint
+
+
+def test_it_predicts_what_its_config_and_checkpoint_predict(packed):
+    folder, checkpoint = packed
+    picture = np.random.default_rng(0).integers(0, 255, (100, 100, 3), dtype=np.uint8)
+    ours = HandPoseInferencer(folder, device="cpu")
+    expected = HandPoseInferencer(CONFIG, checkpoint, device="cpu")(picture)[0].hands
+    for hand, other in zip(ours(picture)[0].hands, expected, strict=True):
+        np.testing.assert_array_equal(hand.keypoints_px, other.keypoints_px)
+    assert ours.card["errors"] == {"interhand/AUC": "0.5000", "interhand/MPJPE_mm": "47.2 mm"}
+
+
+def test_the_card_says_what_it_is_and_weights_are_without_the_optimizer(packed):
+    folder, _ = packed
+    assert open_packed_model(folder).describe().startswith("nano: trained on nothing; interhand/AUC 0.5000, ")
+    assert set(torch.load(folder / WEIGHTS)) == {"state_dict", "meta"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: (folder / CARD).unlink(), "no such file: .*card.json"),
+        (lambda folder: (folder / CARD).write_text("{}"), "expected the card of a model, got none of date, errors"),
+        (lambda folder: (folder / WEIGHTS).unlink(), "weights.pth: expected the file with SHA-256 .*, got no file"),
+        (lambda folder: (folder / "config.py").write_text(""), "config.py: expected the file .* got e3b0c44298fc"),
+    ],
+)
+def test_a_damaged_one_is_refused(packed, tmp_path, change, message):
+    import shutil
+
+    folder = shutil.copytree(packed[0], tmp_path / "model")
+    change(folder)
+    with pytest.raises((ValueError, OSError), match=message):
+        HandPoseInferencer(folder, device="cpu")
+
+
+def test_a_checkpoint_wants_a_config(packed):
+    with pytest.raises(ValueError, match="config: expected that of the checkpoint"):
+        HandPoseInferencer(None, packed[1])
