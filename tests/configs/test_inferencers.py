@@ -22,12 +22,8 @@ pytestmark = pytest.mark.slow
 
 SKELETONS = {skeleton.num_joints: skeleton for skeleton in (ONE_HAND, TWO_HANDS, NYU_14)}
 DEMOS = [path for path in LEAVES if path.parent.name == "demo"]
-# The others take the same pipelines, which run for every config, and differ in the backbone alone (test_configs.py).
-BY_INTERFACE = [
-    path
-    for path in LEAVES
-    if path.parent == CONFIGS or path in DEMOS or (path.parent.name == "baselines" and path.stem.endswith("_interhand"))
-]
+# Baselines and ablations have the pipelines, the head and the joints of the main configs: test_configs.py.
+BY_INTERFACE = [path for path in LEAVES if path.parent == CONFIGS or path in DEMOS]
 MIXED = [path for path in list_configs.leaves() if path.parent.name == "mixing" and "retinanet" not in path.name]
 
 
@@ -66,7 +62,7 @@ def picture(info, meta, is_loaded):
 
 
 @pytest.mark.parametrize("is_loaded", [False, True], ids=["path", "array"])
-@pytest.mark.parametrize("path", LEAVES, ids=named)
+@pytest.mark.parametrize("path", BY_INTERFACE, ids=named)
 def test_a_picture_becomes_the_same_input_as_the_sample_with_gt(path, is_loaded, synthetic_set):
     cfg = load_config(path)
     init_default_scope("mmpose")

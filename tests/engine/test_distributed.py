@@ -136,38 +136,6 @@ def test_the_end_of_one_process_ends_the_run(tmp_path, how, rank):
 
 
 @pytest.mark.slow
-def test_the_metrics_of_all_protocols_do_not_depend_on_the_number_of_processes(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import json, os, sys\n"
-        "from torch import distributed\n"
-        "from mmengine.dataset import DefaultSampler\n"
-        "from mmpose.registry import METRICS\n"
-        "from test_all_metrics import NUM_JOINTS, make_samples\n"
-        "if 'RANK' in os.environ: distributed.init_process_group('gloo')\n"
-        "found = {}\n"
-        "for name in NUM_JOINTS:\n"
-        "    samples = make_samples(name, count=7)\n"
-        "    metric = METRICS.build({'type': name})\n"
-        "    for number in DefaultSampler(samples, shuffle=False, round_up=False):\n"
-        "        metric.process(None, [samples[number]])\n"
-        "    found[name] = metric.evaluate(len(samples))\n"
-        "if os.environ.get('RANK', '0') == '0': print('FOUND', json.dumps(found, default=float))\n"
-        "if distributed.is_initialized(): distributed.destroy_process_group()\n"
-    )
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "projects"), str(ROOT / "tests" / "evaluation")])}
-    found = []
-    for start in ([], TORCHRUN):
-        done = subprocess.run(
-            [sys.executable, *start, str(script)], env=env, cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        found.append(re.search(r"FOUND (.*)", done.stdout)[1])
-    assert len(json.loads(found[0])) == 5
-    assert found[0] == found[1]
-
-
-@pytest.mark.slow
 def test_the_end_of_a_run_does_not_hang(tmp_path):
     """Freed by the model's wrapper, the group hung once in some hundred runs; here it ends 300 times."""
     script = tmp_path / "script.py"

@@ -115,9 +115,9 @@ def test_it_installs_once_and_notes_its_python(set_up, tmp_path):
     assert (tmp_path / ".venv" / "dfmamba-python").read_text() == sys.executable
 
 
-def test_an_environment_does_not_make_itself_anew(set_up, tmp_path, monkeypatch):
+def test_an_environment_does_not_renew_itself(set_up, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
-    with pytest.raises(SystemExit, match="cannot be made anew by its own Python"):
+    with pytest.raises(SystemExit, match="cannot be renewed by its own Python"):
         setup_env.main()
     assert set_up == []
 

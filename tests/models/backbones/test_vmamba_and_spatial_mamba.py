@@ -168,17 +168,6 @@ def test_bfloat16_autocast(backbone):
         assert (feature - exact).abs().mean() < 0.05  # maps of unit variance
 
 
-@pytest.mark.slow
-@both
-def test_compiles_in_one_graph(backbone):
-    torch.manual_seed(0)
-    model, x = backbone("nano").eval(), torch.randn(1, 3, 32, 32)
-    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
-    with torch.no_grad():
-        for feature, expected in zip(compiled(x), model(x), strict=True):
-            torch.testing.assert_close(feature, expected)
-
-
 WRONG = {
     "arch": ({"arch": "tinny"}, "arch: expected one of nano, tiny.*got 'tinny'"),
     "missing": ({"arch": {"dims": (8, 8, 8, 8)}}, "arch: lacks depths, expand"),
