@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 from mmpose.apis import init_model
+from mmpose.registry import DATASETS
 
 import pack_model
 from dfmamba.apis import HandPoseInferencer
 from dfmamba.apis.packed_model import CARD, WEIGHTS, open_packed_model
+from dfmamba.engine.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs" / "demo" / "dfmamba_interhand_demo.py"
@@ -64,7 +67,7 @@ def test_the_card_says_what_it_is_and_weights_are_without_the_optimizer(packed):
         (lambda folder: (folder / CARD).unlink(), "no such file: .*card.json"),
         (lambda folder: (folder / CARD).write_text("{}"), "expected the card of a model, got none of date, errors"),
         (lambda folder: (folder / WEIGHTS).unlink(), "weights.pth: expected the file with SHA-256 .*, got no file"),
-        (lambda folder: (folder / "config.py").write_text(""), "config.py: expected the file .* got e3b0c44298fc"),
+        (lambda folder: (folder / "config.json").write_text(""), "config.json: expected the file .* got e3b0c44298fc"),
     ],
 )
 def test_a_damaged_one_is_refused(packed, tmp_path, change, message):
@@ -74,6 +77,25 @@ def test_a_damaged_one_is_refused(packed, tmp_path, change, message):
     change(folder)
     with pytest.raises((ValueError, OSError), match=message):
         HandPoseInferencer(folder, device="cpu")
+
+
+def test_the_model_in_the_box_finds_synthetic_hands(synthetic_set):
+    """With the true boxes: less than two thirds as far from the joints as the middle of the box is."""
+    config = load_config(CONFIG, {"data_root": str(synthetic_set("interhand26m"))})
+    init_default_scope("mmpose")
+    dataset = DATASETS.build({**config.test_dataloader.dataset, "pipeline": []})
+    inferencer = HandPoseInferencer(device="cpu")
+    assert "SYNTHETIC" in inferencer.card["trained_on"]
+    assert all("mm" in error for error in inferencer.card["errors"].values())
+    ours, middles = [], []
+    for number in range(len(dataset)):
+        sample = dataset.get_data_info(number)
+        hands = inferencer(sample["img_path"], sample["bbox"])[0].hands
+        points, valid = sample["keypoints"][0, :, :2], sample["keypoints_visible"][0] > 0
+        found = np.concatenate([hand.keypoints_px for hand in hands])
+        ours.append(np.linalg.norm(found - points, axis=1)[valid].mean())
+        middles.append(np.linalg.norm(sample["bbox"].reshape(2, 2).mean(0) - points, axis=1)[valid].mean())
+    assert np.mean(ours) < np.mean(middles) * 2 / 3
 
 
 def test_a_checkpoint_wants_a_config(packed):

@@ -103,6 +103,8 @@ class HandPoseInferencer:
             packed = open_packed_model() if config is None else open_packed_model(Path(config))
             config, checkpoint = packed.config, packed.weights
         self.card = None if packed is None else packed.card
+        if packed is not None:
+            MMLogger.get_current_instance().info(packed.describe())
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.precision = PRECISIONS[precision]
         settings = copy.deepcopy(config) if isinstance(config, Config) else load_config(config, cfg_options)

@@ -11,7 +11,7 @@ from dfmamba.errors import DataError
 from dfmamba.io.atomic import write_atomically
 from dfmamba.io.json_files import read_json
 
-CARD, CONFIG, WEIGHTS = "card.json", "config.py", "weights.pth"
+CARD, CONFIG, WEIGHTS = "card.json", "config.json", "weights.pth"
 IN_THE_BOX = Path(__file__).parent / "model_in_the_box"
 
 
