@@ -155,6 +155,7 @@ def end_workers_at_exit() -> None:
 
 
 def _kill_children() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises an error where a worker is killed
     for child in multiprocessing.active_children():
         if child.daemon:  # as Python does, which ends only these
             child.kill()
