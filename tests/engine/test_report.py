@@ -6,10 +6,10 @@ import pytest
 from dfmamba.engine.checkpoint_folder import describe_checkpoints
 from dfmamba.engine.report import (
     data_fingerprint,
-    file_digest,
     is_synthetic,
     write_result,
 )
+from dfmamba.io.digests import file_digest
 from dfmamba.synthesis.output import NOTE
 
 

@@ -26,6 +26,7 @@ from dfmamba.engine.checkpoint_file import open_checkpoint, require_checkpoint
 from dfmamba.engine.config import load_config
 from dfmamba.engine.weights import load_weights
 from dfmamba.errors import UserError
+from dfmamba.geometry import tight_box
 from dfmamba.models.folding import fold_for_inference
 from dfmamba.skeleton import ONE_HAND, RIGHT, SIDES, TWO_HANDS, hand_slice, skeleton_with
 
@@ -287,14 +288,14 @@ def _part(values: NDArray[Any] | None, block: slice) -> NDArray[Any] | None:
 
 
 def _groups(pictures: Iterable[Loaded], size: int) -> Iterator[list[Loaded]]:
-    """Yield pictures in groups; a frame of a video that follows another is alone, as it needs what was found there."""
+    """Yield pictures in groups; a frame ends its group, as the next one needs what was found there."""
     group: list[Loaded] = []
     try:
         for picture, pixels in pictures:
-            if group and (picture.is_frame or len(group) == size):
+            group.append((picture, pixels))
+            if picture.time_s is not None or len(group) == size:
                 yield group
                 group = []
-            group.append((picture, pixels))
     except Exception:  # of a picture that cannot be read: what comes before it is not lost
         if group:
             yield group
@@ -313,8 +314,8 @@ def _box_of(hands: Sequence[HandJoints], size: tuple[int, int]) -> Array:
     if not hands:
         return np.array([0, 0, *size, 1], dtype=np.float32)
     points = np.concatenate([hand.keypoints_px for hand in hands])
-    low, high = points.min(axis=0), points.max(axis=0)
-    center, half = (low + high) / 2, np.maximum((high - low) / 2 * BOX_SCALE, MIN_BOX_PX / 2)
+    tight = tight_box(points, np.ones(len(points)), BOX_SCALE)
+    center, half = tight[:2] + tight[2:] / 2, np.maximum(tight[2:], MIN_BOX_PX) / 2
     box = np.array([*np.maximum(center - half, 0), *np.minimum(center + half, size)])
     if not np.isfinite(box).all() or (box[2:] - box[:2] < 1).any():
         box = np.array([0, 0, *size])

@@ -1,6 +1,5 @@
 """A model as the wheel ships it: a folder with a config of one file, weights, and a card with checksums and errors."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 from dfmamba.errors import DataError
 from dfmamba.io.atomic import write_atomically
+from dfmamba.io.digests import file_digest
 from dfmamba.io.json_files import read_json
 
 CARD, CONFIG, WEIGHTS = "card.json", "config.json", "weights.pth"
@@ -48,7 +48,7 @@ def open_packed_model(folder: Path = IN_THE_BOX) -> PackedModel:
         raise DataError(f"{folder / CARD}: expected the card of a model, got none of {', '.join(sorted(missing))}")
     for name in (CONFIG, WEIGHTS):
         path = folder / name
-        got = sha256_of(path) if path.is_file() else "no file"
+        got = file_digest(path) if path.is_file() else "no file"
         if got != card["sha256"].get(name):
             raise DataError(
                 f"{path}: expected the file with SHA-256 {card['sha256'].get(name)}, got {got}. Is the installation "
@@ -70,11 +70,6 @@ def write_card(
         date: Of the measurement.
         facts: What else is worth knowing, such as versions.
     """
-    checksums = {file: sha256_of(folder / file) for file in (CONFIG, WEIGHTS)}
+    checksums = {file: file_digest(folder / file) for file in (CONFIG, WEIGHTS)}
     card = {"name": name, "trained_on": trained_on, "errors": dict(errors), "date": date, "sha256": checksums, **facts}
     write_atomically(folder / CARD, json.dumps(card, indent=1) + "\n")
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,6 +1,5 @@
 """What comes out of a picture: the joints of its hands, with their names, frames and units."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -149,13 +148,13 @@ class PictureHands:
 
     def draw(self) -> NDArray[np.uint8]:
         """Return the joints on the picture, and below it each hand in space from three sides, (H, W, 3) RGB."""
-        from dfmamba.visualization.overlay import draw_skeleton, to_rgb
+        from dfmamba.visualization.overlay import draw_skeleton, stack_images, to_rgb
 
         pixels = self.picture.read()
         drawing = to_rgb(pixels if pixels.ndim == 3 else pixels[..., None])
         for hand in self.hands:
             drawing = draw_skeleton(drawing, hand.keypoints_px, np.ones(len(hand.scores), dtype=bool), hand.skeleton)
-        return _stack([drawing, *(_in_space(hand) for hand in self.hands)])
+        return stack_images([drawing, *(_in_space(hand) for hand in self.hands)])
 
     def save(self, path: str | Path) -> Path:
         """Write `draw()` as an image.
@@ -181,10 +180,3 @@ def _in_space(hand: HandJoints) -> NDArray[np.uint8]:
         return render_views(hand.keypoints_mm, valid, hand.skeleton, title=f"{name}, mm")
     joints = np.column_stack([hand.keypoints_px, hand.depth_mm])
     return render_views(joints, valid, hand.skeleton, title=f"{name}, x and y in px, z in mm", unit_xy="px")
-
-
-def _stack(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Lay images one below the other, in their sizes, on white."""
-    width = max(image.shape[1] for image in images)
-    rows = [np.pad(image, ((0, 0), (0, width - image.shape[1]), (0, 0)), constant_values=255) for image in images]
-    return np.concatenate(rows)

@@ -71,7 +71,7 @@ class Index:
         It takes a microsecond or two; a file that is cut between this and the reading is not noticed.
 
         Raises:
-            ValueError: It is.
+            ValueError: It was cut short.
         """
         for name, mapped in self._maps.items():
             if mapped.size() < len(mapped):

@@ -247,7 +247,7 @@ def check_typical_reach(path: Path, reach_mm: NDArray[np.floating], unit: str) -
     Single records may be odd; a whole set in centimetres is a mistake, whatever happens to faulty records.
 
     Raises:
-        ValueError: It is.
+        ValueError: They are.
     """
     typical = float(np.median(reach_mm)) if len(reach_mm) else TYPICAL_REACH_MM
     if factor := describe_factor(typical, TYPICAL_REACH_MM):

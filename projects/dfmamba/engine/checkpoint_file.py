@@ -154,7 +154,7 @@ def _refuse_damaged_archive(path: Path) -> None:
     """Refuse a file that is empty or whose checksums are wrong; torch does not look at these.
 
     Raises:
-        ConfigError: It is.
+        ConfigError: It is empty, or a checksum is wrong.
     """
     if path.stat().st_size == 0:
         raise ConfigError(f"{path}: not a whole checkpoint: the file is empty")

@@ -1,6 +1,5 @@
 """The result of a test: a JSON file that says what was measured on what."""
 
-import hashlib
 import json
 import math
 import platform
@@ -17,6 +16,7 @@ from dfmamba.datasets.base import HandDataset
 from dfmamba.engine.inner_datasets import inner_datasets
 from dfmamba.evaluation.report import is_synthetic as is_synthetic_path
 from dfmamba.io.atomic import write_atomically
+from dfmamba.io.digests import file_digest
 
 PACKAGES = (
     "dfmamba",
@@ -40,19 +40,6 @@ def installed_versions() -> dict[str, str]:
         except PackageNotFoundError:
             versions[package] = "missing"
     return versions
-
-
-def file_digest(path: str | Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-    """
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def is_synthetic(dataset: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import cv2
 import mmcv
 import numpy as np
 from mmpose.registry import VISUALIZERS
@@ -11,9 +10,8 @@ from mmpose.visualization import PoseLocalVisualizer
 from numpy.typing import ArrayLike, NDArray
 
 from dfmamba.skeleton import skeleton_with
+from dfmamba.visualization.overlay import stack_images
 from dfmamba.visualization.view3d import render_views
-
-WHITE = 255
 
 
 @VISUALIZERS.register_module()
@@ -69,7 +67,7 @@ class HandVisualizer(PoseLocalVisualizer):
         for number in range(len(instances) if count < 0 else min(count, len(instances))):
             view = _draw_in_space(instances[number], threshold)
             if view is not None:
-                drawing = _stack(drawing, view)
+                drawing = stack_images([drawing, view])
         self.set_image(drawing)
         if kwargs.get("show", False):
             self.show(drawing, win_name=name, wait_time=kwargs.get("wait_time", 0))
@@ -98,17 +96,3 @@ def _draw_in_space(instance: Any, threshold: float) -> NDArray[np.uint8] | None:
         title=title,
         unit_xy="mm" if has_mm else "px",
     )
-
-
-def _stack(top: NDArray, bottom: NDArray) -> NDArray[np.uint8]:
-    """Return two pictures, one above the other, each centered on white."""
-    width = max(top.shape[1], bottom.shape[1])
-    parts = []
-    for part in (top, bottom):
-        left = (width - part.shape[1]) // 2
-        parts.append(
-            cv2.copyMakeBorder(
-                part, 0, 0, left, width - part.shape[1] - left, cv2.BORDER_CONSTANT, value=(WHITE, WHITE, WHITE)
-            )
-        )
-    return np.concatenate(parts)

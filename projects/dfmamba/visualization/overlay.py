@@ -104,3 +104,14 @@ def transform_points(points_px: ArrayLike, matrix: ArrayLike) -> Array:
     """Apply a (2, 3) matrix to points (..., 2)."""
     matrix = np.asarray(matrix)
     return np.asarray(points_px) @ matrix[:, :2].T + matrix[:, 2]
+
+
+def stack_images(images: Sequence[Image]) -> Image:
+    """Return images (H, W, 3), RGB, one below the other, each centered on white."""
+    width = max(image.shape[1] for image in images)
+    rows = []
+    for image in images:
+        left = (width - image.shape[1]) // 2
+        margins = ((0, 0), (left, width - image.shape[1] - left), (0, 0))
+        rows.append(np.pad(image, margins, constant_values=255))
+    return np.concatenate(rows)

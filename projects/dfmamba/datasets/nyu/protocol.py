@@ -77,8 +77,8 @@ PROTOCOL = Protocol(
         "averages": "mean over all frames and 14 joints; success: fraction of frames with largest error <= threshold",
         "valid joints": "all 14 of all frames",
         "thresholds": "0, 1, ..., 84 mm, <=",
-        "constant-pose baseline": "mean error of the best constant pose around the mean of its true joints, fitted "
-        "on the ground truth of the same samples",
+        "constant-pose baseline": "mean error of the best constant pose around the mean of the frame's true joints, "
+        "fitted on the ground truth of the same samples",
     },
     title="NYU, absolute, mm",
     table={

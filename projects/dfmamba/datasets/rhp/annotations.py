@@ -266,7 +266,7 @@ def check_choices(path: str | Path, hand: str, validity: str) -> None:
     """Refuse unknown choices, and choosing a hand by a rule where the file has chosen already.
 
     Raises:
-        ValueError: It is.
+        ValueError: A choice is unknown, or the file has chosen already.
     """
     if hand not in HAND_CHOICES:
         raise ValueError(f"hand: expected one of {HAND_CHOICES}, got {hand!r}")
