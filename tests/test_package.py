@@ -68,6 +68,10 @@ def test_the_extra_for_training_is_the_file_of_requirements():
     assert sorted(map(str, extras()["train"])) == sorted(map(str, requirements("runtime.txt")))
 
 
+def test_the_extra_for_export_is_the_file_of_requirements():
+    assert sorted(map(str, extras()["export"])) == sorted(map(str, requirements("export.txt")))
+
+
 @pytest.mark.parametrize("extra", ["timm", "view"])
 def test_the_versions_of_requirements_fit_the_extras(extra):
     for wanted in extras()[extra]:

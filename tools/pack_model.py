@@ -1,67 +1,7 @@
-"""Pack a trained and tested model: `tools/pack_model.py CONFIG CHECKPOINT RESULT.json --name NAME --out FOLDER`.
+"""Pack a trained and tested model: `python tools/pack_model.py --help`; installed, `dfmamba pack`."""
 
-The folder gets the config in one file, the weights without the optimizer's state, and a card with the errors that
-`tools/test.py` has measured (RESULT.json) and checksums. Without --out it becomes the model in the box, which
-`HandPoseInferencer()` loads.
-"""
-
-import argparse
-from pathlib import Path
-
-from command_line import add_common_arguments, add_config_options, launch
-
-
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", help="config file of the model")
-    parser.add_argument("checkpoint", help="checkpoint file (.pth) of that config")
-    parser.add_argument("result", type=Path, help="result.json of tools/test.py for this checkpoint")
-    parser.add_argument("--name", required=True, help="name of the model, such as 'nano, SYNTHETIC hands'")
-    parser.add_argument("--trained-on", required=True, help="what it has seen, such as '2400 SYNTHETIC images'")
-    parser.add_argument(
-        "--errors", nargs="+", default=[], metavar="METRIC", help="metrics for the card (default: the first one)"
-    )
-    parser.add_argument("--out", type=Path, help="folder (default: the model in the box)")
-    add_config_options(parser, "model.test_cfg.flip_test=False")
-    add_common_arguments(parser)
-    return parser.parse_args()
-
-
-def pack(args: argparse.Namespace) -> None:
-    """Write the folder."""
-    from datetime import date
-
-    import torch
-
-    from dfmamba.apis.packed_model import CONFIG, IN_THE_BOX, WEIGHTS, open_packed_model, write_card
-    from dfmamba.engine.checkpoint_file import open_checkpoint, require_checkpoint
-    from dfmamba.engine.config import load_config
-    from dfmamba.errors import UserError
-    from dfmamba.io.json_files import read_json
-    from dfmamba.io.outputs import check_output_folder
-
-    folder = check_output_folder("--out", args.out or IN_THE_BOX)
-    metrics = read_json(args.result)["metrics"]
-    wanted = args.errors or list(metrics)[:1]
-    if unknown := [name for name in wanted if name not in metrics]:
-        raise UserError(f"--errors: expected metrics of {args.result}, such as {list(metrics)[:5]}, got {unknown}")
-    content = open_checkpoint(require_checkpoint(args.checkpoint))
-    folder.mkdir(parents=True, exist_ok=True)
-    load_config(args.config, args.cfg_options).dump(folder / CONFIG)
-    meta = {"dataset_meta": content["meta"]["dataset_meta"]}
-    torch.save({"state_dict": content["state_dict"], "meta": meta}, folder / WEIGHTS)
-    errors = {name: f"{metrics[name]:.1f} mm" if name.endswith("_mm") else f"{metrics[name]:.4f}" for name in wanted}
-    facts = {"config": str(args.config), "torch": torch.__version__}
-    write_card(folder, args.name, args.trained_on, errors, date.today().isoformat(), facts)
-    print(f"{folder}: {open_packed_model(folder).describe()}")
-
-
-def main() -> None:
-    """Run the tool."""
-    args = parse_args()
-    launch("pack_model", lambda: pack(args), args)
-
+import command_line  # noqa: F401, finds the package
+from dfmamba.cli.pack_model import main
 
 if __name__ == "__main__":
     main()

@@ -25,6 +25,7 @@ SOURCES = [
     "requirements/build.txt",
     "requirements/torch.txt",
     "requirements/runtime.txt",
+    "requirements/export.txt",
     "requirements/mmlab.txt",
     "requirements/dev.txt",
     "setup.py",
@@ -108,6 +109,7 @@ def install(venv_dir, log_path):
     bin_dir = os.path.join(venv_dir, "Scripts" if os.name == "nt" else "bin")
     python = os.path.join(bin_dir, "python")
     pip = [python, "-m", "pip", "install", "--disable-pip-version-check"]
+    libraries = [part for name in ("runtime", "export", "dev") for part in ("-r", "requirements/%s.txt" % name)]
     in_place = ["--no-deps", "--no-build-isolation"]
     # ninja, which mmcv's build calls, lies in the environment's own bin folder.
     env = dict(os.environ, PATH=bin_dir + os.pathsep + os.environ["PATH"])
@@ -118,7 +120,7 @@ def install(venv_dir, log_path):
         ("virtual environment", [sys.executable, "-m", "venv", "--clear", venv_dir], env),
         ("build tools", pip + ["-r", "requirements/build.txt"], env),
         ("torch and torchvision (about 5 GB)", pip + ["-r", "requirements/torch.txt"], env),
-        ("libraries", pip + ["-r", "requirements/runtime.txt", "-r", "requirements/dev.txt"], env),
+        ("libraries", pip + libraries, env),
         (
             "mmcv, mmdet, mmpose (the first build of mmcv takes minutes; FORCE_CUDA=1 builds it for GPUs, too)",
             pip + in_place + fresh + ["--no-binary", "xtcocotools", "-r", "requirements/mmlab.txt"],

@@ -16,6 +16,9 @@ HAND_JOINTS = (*(f"{finger}{i}" for finger in FINGERS for i in (4, 3, 2, 1)), "w
 NUM_HAND_JOINTS = len(HAND_JOINTS)
 WRIST = HAND_JOINTS.index("wrist")
 
+# The size of a hand of 180 mm, where nobody says another; `dfmamba.data_tools.bone_checks` has the source.
+USUAL_BONE, USUAL_BONE_MM = ("wrist", "middle1"), 86.0
+
 SIDES = ("right", "left")
 RIGHT, LEFT = 0, 1
 

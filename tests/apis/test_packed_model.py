@@ -11,9 +11,9 @@ from mmengine.registry import init_default_scope
 from mmpose.apis import init_model
 from mmpose.registry import DATASETS
 
-import pack_model
 from dfmamba.apis import HandPoseInferencer
-from dfmamba.apis.packed_model import CARD, WEIGHTS, open_packed_model
+from dfmamba.apis.packed_model import CARD, WEIGHTS, describe_card, open_packed_model
+from dfmamba.cli import pack_model
 from dfmamba.engine.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +57,7 @@ def test_it_predicts_what_its_config_and_checkpoint_predict(packed):
 
 def test_the_card_says_what_it_is_and_weights_are_without_the_optimizer(packed):
     folder, _ = packed
-    assert open_packed_model(folder).describe().startswith("nano: trained on nothing; interhand/AUC 0.5000, ")
+    assert describe_card(open_packed_model(folder).card).startswith("nano: trained on nothing; interhand/AUC 0.5000, ")
     assert set(torch.load(folder / WEIGHTS)) == {"state_dict", "meta"}
 
 

@@ -13,7 +13,7 @@ from dexycb_fixture import open_dexycb, write_dexycb
 from interhand_fixture import contents, write_annotations, write_images
 from mmengine.registry import init_default_scope
 
-import browse_dataset
+from dfmamba.cli import browse_dataset
 from dfmamba.data_tools.browse import draw_results, fit_tile, run_pipeline
 from dfmamba.data_tools.check import build_dataset
 from dfmamba.engine.config import load_config

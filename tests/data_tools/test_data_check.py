@@ -13,7 +13,7 @@ import scipy.io
 import yaml
 from PIL import Image
 
-import check_data
+from dfmamba.cli import check_data
 from dfmamba.data_tools.check import Progress, build_dataset, check_split, datasets_of
 from dfmamba.data_tools.sample_checks import OK, WARNING, WRONG
 from dfmamba.datasets import InterHand26MDataset

@@ -9,8 +9,10 @@ from mmcv.transforms.utils import cache_random_params
 from PIL import Image
 
 from dfmamba.codecs import A2JCodec
+from dfmamba.crops import clip_to_cube
 from dfmamba.datasets import CropDepthCube, LoadNYUDepth, RandomDepthBoxJitter, RandomDepthErasing, RandomRotateScale3D
-from dfmamba.datasets.transforms.depth import A2J_MEAN_MM, A2J_STD_MM, clip_to_cube, decode_depth
+from dfmamba.datasets.transforms.depth import A2J_MEAN_MM, A2J_STD_MM
+from dfmamba.io.depth_images import decode_depth
 
 REAL_SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "nyu"
 

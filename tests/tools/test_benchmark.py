@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import benchmark
+from dfmamba.cli import benchmark
 from dfmamba.models.backbones import DFMamba
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ import rhp_fixture
 import scipy.io
 
 import dfmamba.datasets.rhp.results as rhp_results
-import score
+from dfmamba.cli import score
 from dfmamba.datasets import data_set
 from dfmamba.datasets.nyu.results import read_nyu_text
 from dfmamba.datasets.rhp.ground_truth import read_rhp_gt

@@ -1,6 +1,7 @@
 """Hands in pictures: `HandPoseInferencer` and what it gives."""
 
-from dfmamba.apis.inferencer import Camera, HandPoseInferencer
+from dfmamba.apis.hand_model import Camera
+from dfmamba.apis.inferencer import HandPoseInferencer
 from dfmamba.apis.pictures import Picture, read_pictures
 from dfmamba.apis.results import Detection, HandJoints, PictureHands
 from dfmamba.apis.smoothing import OneEuro

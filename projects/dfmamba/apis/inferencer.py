@@ -1,56 +1,29 @@
-"""3D joints of the hands in pictures, from a config and a checkpoint."""
+"""3D joints of the hands in pictures, from an exported model, or a config and a checkpoint."""
 
-import copy
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
-from mmengine.logging import MMLogger
-from mmpose.apis import init_model
-from mmpose.structures import PoseDataSample
 from numpy.typing import ArrayLike, NDArray
 
-from dfmamba.apis.packed_model import open_packed_model
+from dfmamba.apis.boxes import Boxes, boxes_around, check_boxes, given_boxes, is_of_one_picture
+from dfmamba.apis.exported_model import ExportedModel
+from dfmamba.apis.hand_model import Array, Camera, HandModel, KnownOfHand, LoadedPicture, Prediction
+from dfmamba.apis.packed_model import EXPORTED, open_packed_model
 from dfmamba.apis.pictures import Picture, Source, read_pictures
-from dfmamba.apis.results import Array, Detection, HandJoints, PictureHands
+from dfmamba.apis.results import Detection, HandJoints, PictureHands
 from dfmamba.apis.smoothing import HandSmoother, OneEuro
 from dfmamba.datasets.sample import lift
-from dfmamba.engine.checkpoint_file import open_checkpoint, require_checkpoint
-from dfmamba.engine.config import load_config
-from dfmamba.engine.weights import load_weights
 from dfmamba.errors import UserError
-from dfmamba.geometry import tight_box
-from dfmamba.models.folding import fold_for_inference
 from dfmamba.skeleton import ONE_HAND, RIGHT, SIDES, TWO_HANDS, hand_slice, skeleton_with
 
-BOX_SCALE = 1.2  # of the box of the joints found: hands have flesh, and joints of a first pass are not exact
-MIN_BOX_PX = 48.0  # of the box of the joints found: what is smaller shows no joints
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-Detector = Callable[[NDArray[Any]], ArrayLike]
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+ENGINES = ("onnxruntime", "torch")
 Loaded = tuple[Picture, NDArray[Any]]
-Boxes = ArrayLike | Sequence[ArrayLike] | Detector | None
-
-
-@dataclass(frozen=True)
-class Camera:
-    """What is known of the camera; with the depths of the roots, joints come out in camera space.
-
-    Attributes:
-        focal_px: Focal lengths in x and y, px.
-        principal_point_px: Principal point, px.
-        root_depth_mm: Depth of the root: one number, or [right, left]; None where it is not known.
-    """
-
-    focal_px: tuple[float, float]
-    principal_point_px: tuple[float, float]
-    root_depth_mm: float | tuple[float, float] | None = None
 
 
 class HandPoseInferencer:
@@ -60,75 +33,88 @@ class HandPoseInferencer:
     joints of the frame before.
 
     Args:
-        config: A config file of this repository, or its content; or a folder that `tools/pack_model.py` has written,
-            which has its own weights. None takes the model in the box.
+        model: An ONNX file of `tools/export.py`; or a config file of this repository, or its content; or a folder that
+            `tools/pack_model.py` has written. None takes the model in the box.
         checkpoint: What `tools/train.py` has written for the config; None leaves random weights, for tests alone.
-        device: 'cpu', 'cuda', 'cuda:1'; None takes a GPU where torch sees one.
+        engine: What runs the model of a folder, or the one in the box: 'onnxruntime', which needs no torch, or 'torch'
+            with mmpose. None takes onnxruntime on a CPU, unless `precision`, `compiled` or `cfg_options` ask for torch.
+        device: 'cpu', 'cuda', 'cuda:1'; None takes a GPU where torch sees one, and for onnxruntime the CPU.
         hand_side: For models of one hand: 'right' or 'left'.
         bone_length_mm: For DetNet's: length of the bone wrist-middle1; 86 mm is taken where nothing is said.
         center_depth_mm: For NYU's: depth of the hand's center.
         min_presence: Hands that are less probable are left out, where the model says how probable they are.
-        precision: 'float32', or 'bfloat16' or 'float16', in which a GPU is faster.
-        compiled: Compile the model with torch.compile, for many pictures on a GPU.
+        threads: Of onnxruntime; None takes all cores. torch has `torch.set_num_threads`.
+        precision: Of torch: 'float32', or 'bfloat16' or 'float16', in which a GPU is faster.
+        compiled: Compile the backbone with torch.compile, for many pictures on a GPU.
         cfg_options: What is changed in the config, `KEY=VALUE`.
 
     Raises:
-        FileNotFoundError: There is no such config or checkpoint.
-        DataError: A packed model is damaged.
+        FileNotFoundError: There is no such file.
+        DataError: A packed or exported model is damaged, or something else.
         ConfigError: The config is wrong, or the checkpoint belongs to another one.
         UserError: An argument is not usable.
     """
 
     def __init__(
         self,
-        config: str | os.PathLike[str] | Config | None = None,
+        model: "str | os.PathLike[str] | Config | None" = None,
         checkpoint: str | os.PathLike[str] | None = None,
         *,
+        engine: str | None = None,
         device: str | None = None,
         hand_side: str | None = None,
         bone_length_mm: float | None = None,
         center_depth_mm: float | None = None,
         min_presence: float = 0.5,
+        threads: int | None = None,
         precision: str = "float32",
         compiled: bool = False,
         cfg_options: Sequence[str] = (),
     ) -> None:
-        if precision not in PRECISIONS:
-            raise UserError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
         if hand_side not in (None, *SIDES):
             raise UserError(f"hand_side: expected {' or '.join(SIDES)}, got {hand_side!r}")
-        if config is None and checkpoint is not None:
-            raise UserError(f"config: expected that of the checkpoint {checkpoint}, got none")
-        packed = None
-        if config is None or (not isinstance(config, Config) and Path(config).is_dir()):
-            packed = open_packed_model() if config is None else open_packed_model(Path(config))
-            config, checkpoint = packed.config, packed.weights
-        self.card = None if packed is None else packed.card
-        if packed is not None:
-            MMLogger.get_current_instance().info(packed.describe())
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.precision = PRECISIONS[precision]
-        settings = copy.deepcopy(config) if isinstance(config, Config) else load_config(config, cfg_options)
-        content = None if checkpoint is None else open_checkpoint(require_checkpoint(os.fspath(checkpoint)))
-        model = init_model(settings, None, device="cpu")
-        if content is None:
-            MMLogger.get_current_instance().warning("no checkpoint: the weights are random, the joints mean nothing")
-        else:
-            load_weights(model, content, str(checkpoint), whole=True)
-            model.dataset_meta = content.get("meta", {}).get("dataset_meta") or model.dataset_meta
-        said = {"hand_side": hand_side, "bone_length": bone_length_mm, "center_depth": center_depth_mm}
-        self.metainfo = {**model.dataset_meta, **{key: value for key, value in said.items() if value is not None}}
-        self.reads_files = settings.test_dataloader.dataset.pipeline[0]["type"] != "LoadImage"  # depth, with checks
-        self.pipeline = Compose(settings.test_dataloader.dataset.pipeline)
+        if engine not in (None, *ENGINES):
+            raise UserError(f"engine: expected {' or '.join(ENGINES)}, got {engine!r}")
+        if model is None and checkpoint is not None:
+            raise UserError(f"model: expected the config of the checkpoint {checkpoint}, got none")
+        known = KnownOfHand(hand_side, bone_length_mm, center_depth_mm)
         self.hand_side = hand_side or SIDES[RIGHT]
         self.min_presence = min_presence
-        self.says_presence = getattr(model.head, "hand_presence", None) is not None
-        model = model.to(self.device).eval()
-        if self.device.type == "cpu" and self.precision is None:
-            model = fold_for_inference(model)
-        if compiled:
-            model.backbone = torch.compile(model.backbone)
-        self.model = model
+        of_torch = precision != "float32" or compiled or bool(cfg_options) or (device or "cpu") != "cpu"
+        exported, card = None, None
+        if isinstance(model, str | os.PathLike) and Path(model).suffix == ".onnx":
+            exported = Path(model)
+            if checkpoint is not None or cfg_options or engine == "torch":
+                raise UserError(f"{model}: an exported model has its own weights and takes no config, nor torch")
+        elif model is None or (isinstance(model, str | os.PathLike) and Path(model).is_dir()):
+            packed = open_packed_model() if model is None else open_packed_model(Path(model))
+            model, checkpoint, card = packed.config, packed.weights, packed.card
+            if engine == "onnxruntime" and packed.exported is None:
+                raise UserError(f"engine: expected {EXPORTED} in the folder {packed.config.parent} for onnxruntime")
+            if engine == "onnxruntime" or (engine is None and not of_torch):
+                exported = packed.exported
+        self.model: HandModel
+        if exported is not None:
+            self.model = ExportedModel(exported, known, device=device, threads=threads)
+        else:
+            from dfmamba.apis.mmpose_model import MmposeModel
+
+            assert model is not None
+            self.model = MmposeModel(
+                model,
+                checkpoint,
+                known,
+                card=card,
+                device=device,
+                precision=precision,
+                compiled=compiled,
+                cfg_options=cfg_options,
+            )
+
+    @property
+    def card(self) -> Any:
+        """What is known of a packed or exported model: name, data, errors; None of others."""
+        return self.model.card
 
     def __call__(
         self,
@@ -175,24 +161,24 @@ class HandPoseInferencer:
             sizes = [(one.shape[1], one.shape[0]) for one in pixels]
             wanted: list[Array | None] = []
             for picture, image, size in zip(group, pixels, sizes, strict=True):
-                given = _given(boxes, count + len(wanted), image)
+                given = given_boxes(boxes, count + len(wanted), image)
                 if given is not None:
-                    wanted.append(_checked(given, size, picture.name))
+                    wanted.append(check_boxes(given, size, picture.name))
                 elif picture.is_frame and before is not None and before.size == size and before.hands:
-                    wanted.append(_boxes_around(before.detections, size))
+                    wanted.append(boxes_around(before.detections, size))
                 else:
                     wanted.append(None)
             unknown = [number for number, one in enumerate(wanted) if one is None]
             whole = [np.array([[0, 0, *sizes[number], 1]], dtype=np.float32) for number in unknown]
             first = self._detect([group[n] for n in unknown], [pixels[n] for n in unknown], whole, camera, batch_size)
             for number, found in zip(unknown, first, strict=True):
-                wanted[number] = _boxes_around(found, sizes[number])
+                wanted[number] = boxes_around(found, sizes[number])
             second = self._detect(group, pixels, [one for one in wanted if one is not None], camera, batch_size)
             for picture, size, detections in zip(group, sizes, second, strict=True):
                 before = PictureHands(picture, size, detections)
                 yield smooth(before) if smooth else before
             count += len(group)
-        if isinstance(boxes, Sequence) and not _is_of_one_picture(boxes) and len(boxes) != count:
+        if isinstance(boxes, Sequence) and not is_of_one_picture(boxes) and len(boxes) != count:
             raise UserError(f"boxes: expected one array for each of {count} pictures, got {len(boxes)}")
 
     def _detect(
@@ -204,52 +190,44 @@ class HandPoseInferencer:
         batch_size: int,
     ) -> list[tuple[Detection, ...]]:
         """Return for each picture what is in its boxes (N, 5)."""
-        meta: dict[str, Any] = dict(self.metainfo)
-        if camera is not None:
-            meta["focal"] = np.array(camera.focal_px, dtype=np.float32)
-            meta["principal_pt"] = np.array(camera.principal_point_px, dtype=np.float32)
-        inputs = []
-        for picture, image, of_picture in zip(pictures, pixels, boxes, strict=True):
-            as_file = self.reads_files and picture.path is not None
-            entry: dict[str, Any] = {"img_path": str(picture.path)} if as_file else {"img": image}
-            for box in of_picture:
-                inputs.append(self.pipeline({**entry, "bbox": box[None, :4], "bbox_score": box[None, 4], **meta}))
-        samples: list[PoseDataSample] = []
-        casts = torch.autocast(self.device.type, self.precision) if self.precision else nullcontext()
-        with torch.no_grad(), casts:
-            for start in range(0, len(inputs), batch_size):
-                samples += self.model.test_step(pseudo_collate(inputs[start : start + batch_size]))
-        left = iter(samples)
+        loaded = [LoadedPicture(*one) for one in zip(pictures, pixels, boxes, strict=True)]
+        left = iter(self.model.predict(loaded, camera, batch_size))
         return [
             tuple(Detection(box[:4], float(box[4]), self._hands(next(left), camera)) for box in of_picture)
             for of_picture in boxes
         ]
 
-    def _hands(self, sample: PoseDataSample, camera: Camera | None) -> tuple[HandJoints, ...]:
-        """Return the hands of a prediction: those that the model predicts."""
-        found = sample.pred_instances
-        joints, scores = found.keypoints[0], found.keypoint_scores[0]
-        relative = found.keypoints_cam[0] if "keypoints_cam" in found else None
+    def _hands(self, found: Prediction, camera: Camera | None) -> tuple[HandJoints, ...]:
+        """Return the hands of a prediction: those that are there."""
         absolute = None
         if camera is not None and camera.root_depth_mm is not None:
             depths = np.broadcast_to(camera.root_depth_mm, len(SIDES))
-            absolute = lift(joints, depths, camera.focal_px, camera.principal_point_px)
-        blocks: list[tuple[str | None, bool, float | None, slice]]
-        is_one_of_two = sample.metainfo.get("one_of_two_hands", False)
-        if len(joints) == TWO_HANDS.num_joints:
-            presence = [float(probability) for probability in found.hand_type[0]]
-            least = self.min_presence if self.says_presence else 1.0
+            absolute = lift(found.joints, depths, camera.focal_px, camera.principal_point_px)
+        blocks: list[tuple[str | None, float | None, slice]]
+        if len(found.joints) == TWO_HANDS.num_joints:
+            presence: list[float | None] = [None, None]
+            if found.presence is not None:
+                presence = [float(one) for one in found.presence]
             blocks = [
-                (side, bool(is_one_of_two), probability if self.says_presence else None, hand_slice(number))
+                (side, probability, hand_slice(number))
                 for number, (side, probability) in enumerate(zip(SIDES, presence, strict=True))
-                if probability >= least
+                if probability is None or probability >= self.min_presence
             ]
+            is_assumed = False
         else:
-            side = self.hand_side if len(joints) == ONE_HAND.num_joints else None
-            blocks = [(side, side is not None, None, slice(None))]
+            is_assumed = len(found.joints) == ONE_HAND.num_joints
+            blocks = [(self.hand_side if is_assumed else None, None, slice(None))]
         return tuple(
-            _hand(side, assumed, presence, joints[part], scores[part], _part(relative, part), _part(absolute, part))
-            for side, assumed, presence, part in blocks
+            _hand(
+                side,
+                is_assumed,
+                presence_of_hand,
+                found.joints[part],
+                found.scores[part],
+                _part(found.joints_mm, part),
+                _part(absolute, part),
+            )
+            for side, presence_of_hand, part in blocks
         )
 
 
@@ -257,10 +235,10 @@ def _hand(
     side: str | None,
     is_assumed: bool,
     presence: float | None,
-    joints: Array,
-    scores: Array,
-    relative: Array | None,
-    absolute: Array | None,
+    joints: NDArray[Any],
+    scores: NDArray[Any],
+    relative: NDArray[Any] | None,
+    absolute: NDArray[Any] | None,
 ) -> HandJoints:
     skeleton = skeleton_with(len(joints))
     if relative is None and absolute is not None and skeleton.roots:
@@ -302,65 +280,3 @@ def _groups(pictures: Iterable[Loaded], size: int) -> Iterator[list[Loaded]]:
         raise
     if group:
         yield group
-
-
-def _boxes_around(detections: Sequence[Detection], size: tuple[int, int]) -> Array:
-    """Return a box (N, 5) around the joints of each detection."""
-    return np.stack([_box_of(one.hands, size) for one in detections])
-
-
-def _box_of(hands: Sequence[HandJoints], size: tuple[int, int]) -> Array:
-    """Return the box (5,) around joints, larger by `BOX_SCALE`, cut to the picture; the whole picture without any."""
-    if not hands:
-        return np.array([0, 0, *size, 1], dtype=np.float32)
-    points = np.concatenate([hand.keypoints_px for hand in hands])
-    tight = tight_box(points, np.ones(len(points)), BOX_SCALE)
-    center, half = tight[:2] + tight[2:] / 2, np.maximum(tight[2:], MIN_BOX_PX) / 2
-    box = np.array([*np.maximum(center - half, 0), *np.minimum(center + half, size)])
-    if not np.isfinite(box).all() or (box[2:] - box[:2] < 1).any():
-        box = np.array([0, 0, *size])
-    return np.array([*box, 1], dtype=np.float32)
-
-
-def _is_of_one_picture(boxes: Any) -> bool:
-    """Say whether these are the boxes of one picture, not a list of such."""
-    try:
-        return np.asarray(boxes, dtype=np.float64).ndim <= 2
-    except (TypeError, ValueError):
-        return False
-
-
-def _given(boxes: Any, number: int, pixels: NDArray[Any]) -> Any:
-    """Return the boxes that are given for a picture, or None."""
-    if boxes is None:
-        return None
-    if callable(boxes):
-        return boxes(pixels)
-    if _is_of_one_picture(boxes):
-        if number > 0:
-            raise UserError("boxes: expected a list with one array for each picture, got those of one picture")
-        return boxes
-    if number >= len(boxes):
-        raise UserError(f"boxes: expected one array for each picture, got {len(boxes)}")
-    return boxes[number]
-
-
-def _checked(boxes: ArrayLike, size: tuple[int, int], name: str) -> Array:
-    """Return boxes (N, 5) with a score.
-
-    Raises:
-        UserError: They have another shape, no area, or lie beside the picture.
-    """
-    array = np.atleast_2d(np.asarray(boxes, dtype=np.float32))
-    if array.size == 0:
-        return np.zeros((0, 5), dtype=np.float32)
-    if array.ndim != 2 or array.shape[1] not in (4, 5) or not np.isfinite(array).all():
-        raise UserError(f"{name}: expected boxes (N, 4) of finite x0, y0, x1, y1 in px, got shape {array.shape}")
-    low, high = array[:, :2], array[:, 2:4]
-    wrong = (high - low < 1).any(axis=1) | (high <= 0).any(axis=1) | (low >= size).any(axis=1)
-    if wrong.any():
-        raise UserError(
-            f"{name}: expected a box x0, y0, x1, y1 of at least one pixel in a picture of {size[0]}x{size[1]} px, "
-            f"got {array[wrong][0, :4].tolist()}"
-        )
-    return array if array.shape[1] == 5 else np.column_stack([array, np.ones(len(array), dtype=np.float32)])

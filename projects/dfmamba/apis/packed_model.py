@@ -1,4 +1,7 @@
-"""A model as the wheel ships it: a folder with a config of one file, weights, and a card with checksums and errors."""
+"""A model as the wheel ships it: a folder with a config of one file, weights, and a card with checksums and errors.
+
+Beside these may lie the same model as an ONNX file, for onnxruntime.
+"""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +14,7 @@ from dfmamba.io.atomic import write_atomically
 from dfmamba.io.digests import file_digest
 from dfmamba.io.json_files import read_json
 
-CARD, CONFIG, WEIGHTS = "card.json", "config.json", "weights.pth"
+CARD, CONFIG, WEIGHTS, EXPORTED = "card.json", "config.json", "weights.pth", "model.onnx"
 IN_THE_BOX = Path(__file__).parent / "model_in_the_box"
 
 
@@ -22,17 +25,23 @@ class PackedModel:
     Attributes:
         config: The config file.
         weights: The checkpoint.
+        exported: The same model as an ONNX file; None where there is none.
         card: What the model is: `name`, `trained_on`, `errors`, `date`, `sha256` of each file.
     """
 
     config: Path
     weights: Path
+    exported: Path | None
     card: Mapping[str, Any]
 
-    def describe(self) -> str:
-        """Return a line about the model."""
-        errors = ", ".join(f"{name} {value}" for name, value in self.card["errors"].items())
-        return f"{self.card['name']}: trained on {self.card['trained_on']}; {errors} ({self.card['date']})"
+
+def describe_card(card: Mapping[str, Any]) -> str:
+    """Return a line about a model; all but its name may be missing in the metadata of an exported one."""
+    text = str(card.get("name", "a model"))
+    if "trained_on" in card:
+        text += f": trained on {card['trained_on']}"
+    errors = ", ".join(f"{name} {value}" for name, value in card.get("errors", {}).items())
+    return text + (f"; {errors} ({card['date']})" if errors else "")
 
 
 def open_packed_model(folder: Path = IN_THE_BOX) -> PackedModel:
@@ -46,7 +55,7 @@ def open_packed_model(folder: Path = IN_THE_BOX) -> PackedModel:
     missing = {"name", "trained_on", "errors", "date", "sha256"} - set(card)
     if missing:
         raise DataError(f"{folder / CARD}: expected the card of a model, got none of {', '.join(sorted(missing))}")
-    for name in (CONFIG, WEIGHTS):
+    for name in (CONFIG, WEIGHTS, *({EXPORTED} & set(card["sha256"]))):
         path = folder / name
         got = file_digest(path) if path.is_file() else "no file"
         if got != card["sha256"].get(name):
@@ -54,22 +63,23 @@ def open_packed_model(folder: Path = IN_THE_BOX) -> PackedModel:
                 f"{path}: expected the file with SHA-256 {card['sha256'].get(name)}, got {got}. Is the installation "
                 "damaged? Install again."
             )
-    return PackedModel(folder / CONFIG, folder / WEIGHTS, card)
+    exported = folder / EXPORTED if EXPORTED in card["sha256"] else None
+    return PackedModel(folder / CONFIG, folder / WEIGHTS, exported, card)
 
 
 def write_card(
     folder: Path, name: str, trained_on: str, errors: Mapping[str, str], date: str, facts: Mapping[str, Any]
 ) -> None:
-    """Write the card of the config and weights that are in a folder.
+    """Write the card of the files of a model that are in a folder.
 
     Args:
-        folder: With both files.
+        folder: With config and weights, and at choice the ONNX file.
         name: Of the model.
         trained_on: What it has seen; SYNTHETIC data are called so.
         errors: Measured ones by name, as text with their unit.
         date: Of the measurement.
         facts: What else is worth knowing, such as versions.
     """
-    checksums = {file: file_digest(folder / file) for file in (CONFIG, WEIGHTS)}
+    checksums = {file: file_digest(folder / file) for file in (CONFIG, WEIGHTS, EXPORTED) if (folder / file).exists()}
     card = {"name": name, "trained_on": trained_on, "errors": dict(errors), "date": date, "sha256": checksums, **facts}
     write_atomically(folder / CARD, json.dumps(card, indent=1) + "\n")

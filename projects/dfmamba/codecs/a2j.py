@@ -1,5 +1,7 @@
 """A2J-Transformer's targets: crop pixels in the plane, depth bins around the hand's root."""
 
+from typing import Any
+
 import numpy as np
 from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.registry import KEYPOINT_CODECS
@@ -73,6 +75,10 @@ class A2JCodec(BaseKeypointCodec):
         labels[~np.isfinite(labels)] = 0  # such joints have weight 0, but 0 * NaN would be NaN
         return {"keypoint_labels": labels, "keypoint_weights": (inside & annotated).astype(np.float32)}
 
+    def to_mm(self, bins: Any) -> Any:
+        """Turn depth bins into mm behind the root: arrays, tensors and numbers alike."""
+        return (bins / self.depth_bins - 0.5) * self.depth_range_mm
+
     def decode(self, encoded: FloatArray, scores: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
         """Turn head units back into crop px and mm.
 
@@ -84,5 +90,5 @@ class A2JCodec(BaseKeypointCodec):
             Joints (N, K, 3): x, y in crop px, z in mm relative to the root; and their scores (N, K).
         """
         keypoints = encoded.copy()
-        keypoints[..., 2] = (keypoints[..., 2] / self.depth_bins - 0.5) * self.depth_range_mm
+        keypoints[..., 2] = self.to_mm(keypoints[..., 2])
         return keypoints, np.ones(keypoints.shape[:-1], keypoints.dtype) if scores is None else scores

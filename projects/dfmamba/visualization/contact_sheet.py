@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
 from dfmamba.visualization.colors import FINGER_COLORS, GT_COLOR
+from dfmamba.visualization.fonts import font
 
 BACKGROUND, TEXT = (250, 250, 250), (20, 20, 20)
 GAP_PX = 8
@@ -46,20 +46,20 @@ def make_contact_sheet(
     height, width, _ = tiles[0].shape
     columns = math.ceil(math.sqrt(len(tiles)))  # about square
     rows = math.ceil(len(tiles) / columns)
-    font, title_font = _font(FONT_PX), _font(TITLE_PX)
+    small, large = font(FONT_PX), font(TITLE_PX)
     line_px = FONT_PX + 4
     caption_px = max(len(caption.splitlines()) for caption in captions) * line_px
     cell = (width + GAP_PX, height + caption_px + GAP_PX)
     top = GAP_PX + (TITLE_PX + 8 if title else 0) + line_px + 4
     sheet = PilImage.new("RGB", (GAP_PX + columns * cell[0], top + rows * cell[1]), BACKGROUND)
     pen = ImageDraw.Draw(sheet)
-    pen.text((GAP_PX, GAP_PX // 2), _shorten(title, title_font, sheet.width - 2 * GAP_PX), TEXT, title_font)
-    _draw_legend(pen, GAP_PX, top - line_px - 6, font, only_gt)
+    pen.text((GAP_PX, GAP_PX // 2), _shorten(title, large, sheet.width - 2 * GAP_PX), TEXT, large)
+    _draw_legend(pen, GAP_PX, top - line_px - 6, only_gt)
     for number, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
         x, y = GAP_PX + number % columns * cell[0], top + number // columns * cell[1]
         sheet.paste(PilImage.fromarray(tile), (x, y))
         for line, text in enumerate(caption.splitlines()):
-            pen.text((x, y + height + 1 + line * line_px), _shorten(text, font, width), TEXT, font)
+            pen.text((x, y + height + 1 + line * line_px), _shorten(text, small, width), TEXT, small)
     return np.array(sheet)
 
 
@@ -68,28 +68,24 @@ def save_image(path: Path, image: NDArray[np.uint8]) -> None:
     PilImage.fromarray(image).save(path)
 
 
-def _font(size_px: int) -> ImageFont.FreeTypeFont:
-    """Return a font that every installation has: matplotlib brings it along."""
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size_px)
-
-
-def _shorten(text: str, font: ImageFont.FreeTypeFont, width_px: int) -> str:
+def _shorten(text: str, text_font: ImageFont.FreeTypeFont, width_px: int) -> str:
     """Cut characters out of the middle until the text fits; file names differ most at their ends."""
     removed, middle, short = 0, len(text) // 2, text
-    while font.getlength(short) > width_px and removed < len(text):
+    while text_font.getlength(short) > width_px and removed < len(text):
         removed += 1
         short = text[: middle - removed // 2] + "…" + text[middle + (removed + 1) // 2 :]
     return short
 
 
-def _draw_legend(pen: ImageDraw.ImageDraw, x: float, y: float, font: ImageFont.FreeTypeFont, only_gt: bool) -> None:
+def _draw_legend(pen: ImageDraw.ImageDraw, x: float, y: float, only_gt: bool) -> None:
+    small = font(FONT_PX)
     entries = [*FINGER_COLORS.items(), *([] if only_gt else [("gt", GT_COLOR)])]
     label = "annotated joints:" if only_gt else "prediction:"
-    pen.text((x, y), label, TEXT, font)
-    x += font.getlength(label) + 8
+    pen.text((x, y), label, TEXT, small)
+    x += small.getlength(label) + 8
     for name, color in entries:
         if name == "gt":
             x += 14
         pen.rectangle((x, y + 3, x + 12, y + 15), fill=color, outline=(120, 120, 120))
-        pen.text((x + 17, y), name, TEXT, font)
-        x += 17 + font.getlength(name) + 12
+        pen.text((x + 17, y), name, TEXT, small)
+        x += 17 + small.getlength(name) + 12

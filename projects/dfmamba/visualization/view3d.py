@@ -1,20 +1,50 @@
-"""A hand in space, drawn from the front and from the side, as an image."""
+"""A hand in space, drawn from the front, from the side and obliquely, as an image."""
 
+import math
+from typing import NamedTuple
+
+import cv2
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image as PilImage
+from PIL import ImageDraw
 
 from dfmamba.geometry import Array
 from dfmamba.skeleton import Skeleton
-from dfmamba.visualization.colors import joint_colors
+from dfmamba.visualization.colors import Color, joint_colors
+from dfmamba.visualization.fonts import font
 
-# Name, elevation and azimuth in degrees, zoom that fills the panel.
-# matplotlib's axes are here (x right, z away from the camera, y up).
+PANEL_PX, TOP_PX, LEFT_PX, BOTTOM_PX, GAP_PX = 380, 62, 62, 46, 16
+TITLE_PX, NAME_PX, LABEL_PX = 18, 15, 12
+BACKGROUND, GRID, FRAME, TEXT = (255, 255, 255), (226, 226, 226), (150, 150, 150), (20, 20, 20)
+TICK_DISTANCE_PX = 45  # at least
+SUBPIXEL_BITS = 4  # as in `overlay`
+
+
+class View(NamedTuple):
+    """A direction to look from: what points right and up in the panel, in the camera's frame (x right, y down, z away).
+
+    The two labels are those of the axes along the panel's sides; an oblique view has none.
+    """
+
+    name: str
+    right: tuple[float, float, float]
+    up: tuple[float, float, float]
+    labels: tuple[str, str] | None
+
+
+def _oblique(elevation_deg: float, azimuth_deg: float) -> View:
+    """Return the view of somebody who stands to the right of the camera, and higher."""
+    e, a = math.radians(elevation_deg), math.radians(azimuth_deg)
+    right = (math.cos(a), 0.0, math.sin(a))
+    up = (-math.sin(e) * math.sin(a), -math.cos(e), math.sin(e) * math.cos(a))
+    return View("oblique", right, up, None)
+
+
 VIEWS = (
-    ("front (camera's view)", 0, -90, 1.45),
-    ("side (camera on the left)", 0, 0, 1.45),
-    ("oblique", 25, -50, 0.95),
+    View("front (camera's view)", (1, 0, 0), (0, -1, 0), ("right (x)", "up (-y)")),
+    View("side (camera on the left)", (0, 0, 1), (0, -1, 0), ("away (z)", "up (-y)")),
+    _oblique(25, 40),
 )
 
 
@@ -25,7 +55,7 @@ def render_views(
     title: str = "",
     unit_xy: str = "mm",
 ) -> NDArray[np.uint8]:
-    """Draw joints from the front, the side and obliquely; all axes have one scale.
+    """Draw joints from the front, the side and obliquely; all panels and axes have one scale.
 
     Args:
         joints_mm: (J, 3) camera-space joints, absolute or root-relative: x right, y down, z away from the camera.
@@ -43,44 +73,69 @@ def render_views(
     shown = np.asarray(valid, dtype=bool)
     if not shown.any():
         raise ValueError("valid: expected at least one valid joint, got none")
-    joints = _to_plot_axes(joints_mm)
-    low, high = joints[shown].min(axis=0) - 10, joints[shown].max(axis=0) + 10
-    figure = Figure(figsize=(13.5, 5), dpi=100)
-    canvas = FigureCanvasAgg(figure)
-    figure.suptitle(title)
-    for number, (name, elevation, azimuth, zoom) in enumerate(VIEWS):
-        axes = figure.add_subplot(1, len(VIEWS), number + 1, projection="3d", proj_type="ortho")
-        _draw(axes, joints, shown, skeleton)
-        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]), title=name)
-        axes.set_box_aspect(high - low, zoom=zoom)
-        axes.view_init(elev=elevation, azim=azimuth)
-        _label(axes, elevation, azimuth, unit_xy)
-    figure.subplots_adjust(left=0.03, right=0.96, bottom=0.09, top=0.86, wspace=0.12)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3]
+    joints = np.where(shown[:, None], np.asarray(joints_mm, dtype=np.float64), np.nan)
+    flat = [np.column_stack([joints @ view.right, joints @ view.up]) for view in VIEWS]
+    centers = [(np.nanmin(points, axis=0) + np.nanmax(points, axis=0)) / 2 for points in flat]
+    extent = max(float((np.nanmax(points, axis=0) - np.nanmin(points, axis=0)).max()) for points in flat)
+    scale = 0.86 * PANEL_PX / max(extent, 1.0)  # px for a mm
+    width = len(VIEWS) * (LEFT_PX + PANEL_PX) + GAP_PX
+    sheet = PilImage.new("RGB", (width, TOP_PX + PANEL_PX + BOTTOM_PX), BACKGROUND)
+    pen = ImageDraw.Draw(sheet)
+    pen.text((width / 2, 6), title, TEXT, font(TITLE_PX), anchor="ma")
+    for number, (view, center) in enumerate(zip(VIEWS, centers, strict=True)):
+        left = LEFT_PX + number * (LEFT_PX + PANEL_PX)
+        pen.text((left + PANEL_PX / 2, 36), view.name, TEXT, font(NAME_PX), anchor="ma")
+        pen.rectangle((left, TOP_PX, left + PANEL_PX, TOP_PX + PANEL_PX), outline=FRAME)
+        if view.labels is not None:
+            _draw_grid(pen, left, center, scale, view.labels, unit_xy)
+    canvas = np.array(sheet)
+    for number, (view, points, center) in enumerate(zip(VIEWS, flat, centers, strict=True)):
+        middle = (LEFT_PX + number * (LEFT_PX + PANEL_PX) + PANEL_PX / 2, TOP_PX + PANEL_PX / 2)
+        toward_viewer = joints @ np.cross(view.right, view.up)
+        _draw_hand(canvas, middle + (points - center) * (scale, -scale), toward_viewer, shown, skeleton)
+    return canvas
 
 
-def _to_plot_axes(joints_mm: ArrayLike) -> Array:
-    joints = np.asarray(joints_mm, dtype=np.float64)
-    return np.stack([joints[:, 0], joints[:, 2], -joints[:, 1]], axis=1)
+def _draw_grid(
+    pen: ImageDraw.ImageDraw, left: int, center: Array, scale: float, labels: tuple[str, str], unit_xy: str
+) -> None:
+    """Draw lines at round numbers of the two axes, with numbers, names and units."""
+    step = _round_number(TICK_DISTANCE_PX / scale)
+    half = PANEL_PX / 2 / scale
+    small = font(LABEL_PX)
+    bottom, middle = TOP_PX + PANEL_PX, left + PANEL_PX / 2
+    for axis in (0, 1):
+        for number in range(math.ceil((center[axis] - half) / step), math.floor((center[axis] + half) / step) + 1):
+            distance = (number * step - center[axis]) * scale
+            text = f"{number * step:g}"
+            if axis == 0:
+                pen.line((middle + distance, TOP_PX + 1, middle + distance, bottom - 1), GRID)
+                pen.text((middle + distance, bottom + 4), text, TEXT, small, anchor="ma")
+            else:
+                y = TOP_PX + PANEL_PX / 2 - distance
+                pen.line((left + 1, y, left + PANEL_PX - 1, y), GRID)
+                pen.text((left - 5, y), text, TEXT, small, anchor="rm")
+    horizontal, vertical = (f"{label}, {'mm' if 'z' in label else unit_xy}" for label in labels)
+    pen.text((middle, bottom + 22), horizontal, TEXT, small, anchor="ma")
+    pen.text((left - 5, TOP_PX - 5), vertical, TEXT, small, anchor="ms")
 
 
-def _draw(axes, joints: Array, shown: NDArray[np.bool_], skeleton: Skeleton) -> None:
-    colors = [tuple(np.array(color) / 300) for color in joint_colors(skeleton)]
-    for child, parent in skeleton.bones:
-        if shown[child] and shown[parent]:
-            axes.plot(*joints[[child, parent]].T, color=colors[child], linewidth=2.5, solid_capstyle="round")
-    axes.scatter(*joints[shown].T, c=[colors[j] for j in np.flatnonzero(shown)], s=18, depthshade=False)
+def _round_number(least: float) -> float:
+    """Return the smallest of 1, 2, 5, 10, 20 ... and their tenths that is not less."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
 
 
-def _label(axes, elevation: int, azimuth: int, unit_xy: str) -> None:
-    """Name the axes and their units; that which points at the viewer has no ticks: they would be one on another."""
-    labels = {"x": f"right (x), {unit_xy}", "y": "away (z), mm", "z": f"up (-y), {unit_xy}"}
-    hidden = {(0, -90): "y", (0, 0): "x"}.get((elevation, azimuth))
-    for axis, label in labels.items():
-        if axis == hidden:
-            getattr(axes, f"set_{axis}ticks")([])
+def _draw_hand(
+    canvas: NDArray[np.uint8], points: Array, toward_viewer: Array, shown: NDArray[np.bool_], skeleton: Skeleton
+) -> None:
+    """Draw bones and joints, the farthest first."""
+    colors: list[Color] = [tuple(int(value * 0.85) for value in color) for color in joint_colors(skeleton)]  # type: ignore[misc]
+    fixed = np.round(np.nan_to_num(points) * 2**SUBPIXEL_BITS).astype(int).tolist()
+    parts = [(toward_viewer[[child, parent]].mean(), child, parent) for child, parent in skeleton.bones]
+    parts += [(depth, joint, joint) for joint, depth in enumerate(toward_viewer)]
+    for _, child, parent in sorted(part for part in parts if shown[part[1]] and shown[part[2]]):
+        if child == parent:
+            cv2.circle(canvas, fixed[child], 4 << SUBPIXEL_BITS, colors[child], cv2.FILLED, cv2.LINE_AA, SUBPIXEL_BITS)
         else:
-            getattr(axes, f"set_{axis}label")(label)
-    axes.tick_params(labelsize=8)
-    axes.locator_params(nbins=5)
+            cv2.line(canvas, fixed[child], fixed[parent], colors[child], 3, cv2.LINE_AA, SUBPIXEL_BITS)

@@ -14,7 +14,6 @@ mmpose's way back from crop to image (x / input_size * input_scale + input_cente
 samples that went through it are for training only. All the others keep the way back exact.
 """
 
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -24,26 +23,12 @@ from mmcv.transforms.utils import cache_randomness
 from mmpose.registry import TRANSFORMS
 from numpy.typing import NDArray
 
+from dfmamba.crops import clamp_box, clip_to_cube
 from dfmamba.datasets.transforms.own_pictures import has_gt
 from dfmamba.geometry import NYU_IMAGE_SIZE
-from dfmamba.io.images import ImageError, check_image_file, check_image_size, check_lossless
+from dfmamba.io.depth_images import read_depth, to_depth
 
 A2J_MEAN_MM, A2J_STD_MM = -0.66877532422628, 28.329582076876047  # of the clipped cube, from A2J's nyu_{mean,std}.npy
-
-
-def decode_depth(image_bgr: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Turn an NYU image (H, W, 3) uint8, as OpenCV reads it, into depth in mm (H, W); 0 means no reading.
-
-    Green is the high byte, blue the low one and red is not used: d = 256 G + B.
-    """
-    blue, green = image_bgr[..., 0].astype(np.float32), image_bgr[..., 1].astype(np.float32)
-    return 256 * green + blue
-
-
-def clip_to_cube(depth_mm: NDArray[Any], center_mm: float, half_mm: float) -> NDArray[Any]:
-    """Return depth relative to the center; 0 where it is `half_mm` or more away from it, so holes (0 mm) are 0 too."""
-    relative = depth_mm - center_mm
-    return np.where(np.abs(relative) < half_mm, relative, 0).astype(depth_mm.dtype)
 
 
 @TRANSFORMS.register_module()
@@ -68,41 +53,13 @@ class LoadNYUDepth(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Read the image of a sample."""
-        depth = self._convert(results["img"]) if "img" in results else self._read(Path(results["img_path"]))
+        if "img" in results:
+            depth = to_depth(results["img"], self.image_size)
+        else:
+            depth = read_depth(results["img_path"], self.image_size)
         results["img"] = depth
         results["img_shape"] = results["ori_shape"] = depth.shape[:2]
         return results
-
-    def _convert(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the depth (H, W, 1) in mm of an image that is read already."""
-        is_coded = image.dtype == np.uint8 and image.shape[2:] == (3,)
-        is_depth = image.dtype.kind in "fui" and image.dtype != np.uint8 and image.shape[2:] in ((), (1,))
-        if image.shape[1::-1] != self.image_size or not (is_coded or is_depth):
-            width, height = self.image_size
-            raise ValueError(
-                f"img: expected a depth image of {width} x {height} px, uint8 with three channels "
-                "(depth = 256 green + blue) or another type with one, in mm, got "
-                f"{image.dtype} and shape {image.shape}"
-            )
-        return (decode_depth(image) if is_coded else image.astype(np.float32)).reshape(*image.shape[:2], 1)
-
-    def _read(self, path: Path) -> NDArray[np.float32]:
-        """Return the depth (H, W, 1) in mm of a file."""
-        header = check_image_file(path)  # before its pixels: a wrong header could ask for any amount of memory
-        check_lossless(path, header)
-        check_image_size(path, header, self.image_size)
-        image: NDArray[Any] | None = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        if image is None:
-            raise ImageError(
-                f"{path}: expected a complete {header.kind} file, got one that cannot be decoded. "
-                "Is the download cut short?"
-            )
-        if image.dtype != np.uint8 or image.shape[2:] != (3,):
-            raise ImageError(
-                f"{path}: expected 8 bits and three channels (depth = 256 green + blue), "
-                f"got {image.dtype} and shape {image.shape}"
-            )
-        return decode_depth(image)[..., None]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(image_size={self.image_size})"
@@ -222,7 +179,8 @@ class CropDepthCube(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Make the crop."""
-        box = self._clamp(results)
+        height, width = results["img"].shape[:2]
+        box = clamp_box(results["bbox"][0], width, height, results.get("img_path", "img"))
         scale = results.get("cube_scale", 1.0)
         warp = self._warp(box, results.get("cube_rotation", 0.0), scale)
         center_mm = self._center_depth(results)
@@ -258,19 +216,6 @@ class CropDepthCube(BaseTransform):
                 f"cut, such as model.dataset_meta['center_depth'] = 700.0, got {depth!r}"
             )
         return float(depth)
-
-    @staticmethod
-    def _clamp(results: dict[str, Any]) -> NDArray[np.float64]:
-        """Return the box [x0, y0, x1, y1] (4,) as far as it lies in the image."""
-        height, width = results["img"].shape[:2]
-        box = results["bbox"][0].astype(np.float64)
-        clamped = box.clip(0, [width - 1, height - 1, width - 1, height - 1])
-        if not (clamped[2:] - clamped[:2] >= 1).all():  # NaN as well
-            raise ValueError(
-                f"{results.get('img_path', 'img')}: expected a 'bbox' [x0, y0, x1, y1] that meets the "
-                f"image of {width} x {height} px, got {box.tolist()}"
-            )
-        return clamped
 
     def _warp(self, box: NDArray[np.float64], rotation_deg: float, scale: float) -> NDArray[np.float64]:
         """Return the affine map (2, 3) from image px to crop px: stretch, then turn and scale about the middle."""

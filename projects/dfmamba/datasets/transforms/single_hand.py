@@ -25,10 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from dfmamba.datasets.sample import mirror, take_hand, turn_to_view
 from dfmamba.datasets.transforms.own_pictures import add_hand_type, count_joints, has_gt, warn_once
 from dfmamba.geometry import back_project, rotation_to_optical_axis, turn_about_optical_axis
-from dfmamba.skeleton import LEFT, ONE_HAND, SIDES, TWO_HANDS, skeleton_with
-
-# Wrist to middle1 of a hand of 180 mm: the size that `dfmamba.data_tools.bone_checks` compares with; it has the source.
-USUAL_BONE, USUAL_BONE_MM = ("wrist", "middle1"), 86.0
+from dfmamba.skeleton import LEFT, ONE_HAND, SIDES, TWO_HANDS, USUAL_BONE, USUAL_BONE_MM, skeleton_with
 
 
 @TRANSFORMS.register_module()

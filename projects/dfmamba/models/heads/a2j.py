@@ -240,6 +240,28 @@ class A2JHead(BaseHead):
         spread = (weights * squared_distances).sum(1).sqrt()
         return joints, (-spread / self.anchor_stride).exp()
 
+    def predict_tensors(self, feats: Features) -> dict[str, Tensor]:
+        """Predict in tensors alone, without a flip test: what a graph for other runtimes computes.
+
+        Args:
+            feats: Backbone maps (B, C_l, H_l, W_l).
+
+        Returns:
+            `keypoints` (B, J, 3): crop px, crop px, mm behind the root; `scores` (B, J); with `presence_loss_weight`
+            also `presence` (B, 2), probabilities of a right and a left hand.
+
+        Raises:
+            ValueError: There is no codec.
+        """
+        if self.decoder is None:
+            raise ValueError("decoder: expected the config of an A2JCodec to predict with, got None")
+        joints, scores = self.forward(feats)
+        keypoints = torch.cat([joints[..., :2], self.decoder.to_mm(joints[..., 2:])], dim=-1)
+        outputs = {"keypoints": keypoints, "scores": scores}
+        if self.hand_presence is not None:
+            outputs["presence"] = self.hand_presence(feats).sigmoid()
+        return outputs
+
     def predict(
         self, feats: Any, batch_data_samples: list[PoseDataSample], test_cfg: dict[str, Any] | None = None
     ) -> list[InstanceData]:

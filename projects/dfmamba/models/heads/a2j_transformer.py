@@ -172,7 +172,7 @@ class A2JTransformer(nn.Module):
         """
         pixels, levels = self.encode(feats, anchors)
         position = self.position_mlp(anchor_encoding(anchors, self.embed_dims // 2))
-        queries = queries.expand(len(pixels), -1, -1)
+        queries = queries.expand(pixels.shape[0], -1, -1)
         outputs: list[Tensor] = []
         for layer in self.decoder:
             scaled_position = position * self.position_scale(queries) if outputs else position

@@ -32,7 +32,7 @@ def coordinate_channels(x: Tensor) -> Tensor:
     height, width = x.shape[-2:]
     columns, rows = (torch.linspace(-1, 1, size, dtype=x.dtype, device=x.device) for size in (width, height))
     grid_y, grid_x = torch.meshgrid(rows, columns, indexing="ij")
-    return torch.stack([grid_x, grid_y]).expand(len(x), -1, -1, -1)
+    return torch.stack([grid_x, grid_y]).expand(x.shape[0], -1, -1, -1)
 
 
 def branch(in_channels: int, hidden_channels: int, out_channels: int, bias: float = 0.0) -> nn.Sequential:
@@ -169,6 +169,33 @@ class DetNetHead(BaseHead):
         heatmaps, _, location = self.forward(feats)
         all_maps = zip(heatmaps.detach().cpu().numpy(), location.detach().cpu().numpy(), strict=True)
         return [self._decode_sample(*maps, sample) for maps, sample in zip(all_maps, batch_data_samples, strict=True)]
+
+    def predict_tensors(self, feats: Features) -> dict[str, Tensor]:
+        """Predict in tensors alone: what a graph for other runtimes computes.
+
+        Args:
+            feats: One map (B, C, H, W).
+
+        Returns:
+            `keypoints` (B, K, 2) in crop px; `scores` (B, K), heights of the peaks; `bones` (B, K, 3), joints relative
+            to the wrist (NYU: to the codec's root) with the reference bone as unit.
+
+        Raises:
+            ValueError: There is no codec.
+        """
+        if self.decoder is None:
+            raise ValueError("decoder: expected the config of a DetNetCodec to predict with, got None")
+        heatmaps, _, location = self.forward(feats)
+        scores, peaks = heatmaps.flatten(2).max(dim=-1)
+        width = heatmaps.shape[-1]
+        cells = torch.stack([peaks % width, peaks // width], dim=-1)
+        points = (cells + 0.5) * cells.new_tensor(self.decoder.stride, dtype=heatmaps.dtype) - 0.5
+        at_peaks = peaks[:, :, None, None].expand(-1, -1, 3, -1)  # (B, K, 3, 1)
+        locations = location.unflatten(1, (-1, 3)).flatten(3).gather(-1, at_peaks)[..., 0]
+        joints = locations - locations[:, self.decoder.origin, None]
+        start, end = self.decoder.bone
+        length = (joints[:, end] - joints[:, start]).norm(dim=-1)
+        return {"keypoints": points, "scores": scores, "bones": joints / length.clamp(min=1e-6)[:, None, None]}
 
     def _decode_sample(
         self, heatmaps: NDArray[np.floating], location_maps: NDArray[np.floating], sample: PoseDataSample
