@@ -147,14 +147,18 @@ class PictureHands:
         return {"images": [image], "annotations": annotations}
 
     def draw(self) -> NDArray[np.uint8]:
-        """Return the joints on the picture, and below it each hand in space from three sides, (H, W, 3) RGB."""
+        """Return the joints on the picture, and beside it each hand in space from three sides, (H, W, 3) RGB."""
         from dfmamba.visualization.overlay import draw_skeleton, stack_images, to_rgb
 
         pixels = self.picture.read()
         drawing = to_rgb(pixels if pixels.ndim == 3 else pixels[..., None])
         for hand in self.hands:
             drawing = draw_skeleton(drawing, hand.keypoints_px, np.ones(len(hand.scores), dtype=bool), hand.skeleton)
-        return stack_images([drawing, *(_in_space(hand) for hand in self.hands)])
+        if not self.hands:
+            return drawing
+        in_space = stack_images([_in_space(hand) for hand in self.hands])
+        beside = stack_images([one.swapaxes(0, 1) for one in (drawing, in_space)])
+        return np.ascontiguousarray(beside.swapaxes(0, 1))
 
     def save(self, path: str | Path) -> Path:
         """Write `draw()` as an image.

@@ -24,7 +24,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         layout = layouts.add_parser(spec.name, help=text, description=text)
         layout.add_argument("--out", type=Path, required=True, help="folder for the set")
         layout.add_argument(
-            "--num", type=whole_number(1), help=f"images in all: {1 - TEST_SHARE:.0%} train, {TEST_SHARE:.0%} test"
+            "--num", type=whole_number(1), help=f"images in all; one of {1 / TEST_SHARE:.0f} is for testing"
         )
         for split in SPLITS:
             layout.add_argument(

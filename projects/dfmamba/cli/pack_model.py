@@ -1,8 +1,8 @@
 """Pack a trained and tested model: `tools/pack_model.py CONFIG CHECKPOINT RESULT.json --name NAME --out FOLDER`.
 
 The folder gets the config in one file, the weights without the optimizer's state, an ONNX file, and a card with
-checksums and the errors that `tools/test.py` has measured (RESULT.json). Without --out it becomes the model in the box, which
-`HandPoseInferencer()` loads.
+checksums and the errors that `tools/test.py` has measured (RESULT.json). Without --out it becomes the model in the
+box, which `HandPoseInferencer()` loads.
 """
 
 import argparse

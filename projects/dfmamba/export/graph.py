@@ -86,8 +86,11 @@ class JointGraph(nn.Module):
         if self.reverses_channels:
             images = images.flip(1)
         images = (images.float() - self.mean) / self.std
-        outputs = self._predict(images)
-        return self._with_mirrored(outputs, self._predict(images.flip(-1))) if self.flip_test else outputs
+        if not self.flip_test:
+            return self._predict(images)
+        both = {name: output.chunk(2) for name, output in self._predict(torch.cat([images, images.flip(-1)])).items()}
+        outputs, mirrored = ({name: halves[number] for name, halves in both.items()} for number in (0, 1))
+        return self._with_mirrored(outputs, mirrored)
 
     def _predict(self, images: Tensor) -> dict[str, Tensor]:
         outputs: dict[str, Tensor] = self.estimator.head.predict_tensors(self.estimator.extract_feat(images))
