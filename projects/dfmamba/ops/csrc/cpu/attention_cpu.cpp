@@ -39,6 +39,7 @@ AttentionArgs<T> attention_args(const Tensor& value, const Tensor& locations, co
                                 const OptionalTensor& grad_output, at::IntArrayRef sizes) {
   AttentionArgs<T> args{};
   args.value = value.const_data_ptr<T>();
+  args.pixel_stride = value.stride(1), args.head_stride = value.stride(2);
   args.locations = locations.const_data_ptr<T>();
   args.weights = weights.const_data_ptr<T>();
   args.grad_output = data<T>(grad_output);
@@ -73,8 +74,13 @@ Tensor deformable_attention(const Tensor& value, const Tensor& locations, const 
   });
 }
 
+// The value (batch, pixels, heads, channels) with the pixels of a head together in memory.
+Tensor by_heads(const Tensor& value, at::ScalarType dtype) {
+  return prepared(value.transpose(1, 2), dtype).transpose(1, 2);
+}
+
 // A thread has all queries of one image and head, so that no two threads add to one number and the order of the sums
-// never changes.
+// never changes. What it reads and adds to lies together, or it would fill only a part of the cache's sets.
 std::tuple<Tensor, Tensor, Tensor> deformable_attention_backward(const Tensor& grad_output, const Tensor& value,
                                                                  const Tensor& locations, const Tensor& weights,
                                                                  at::IntArrayRef sizes) {
@@ -82,9 +88,10 @@ std::tuple<Tensor, Tensor, Tensor> deformable_attention_backward(const Tensor& g
   check_shape("grad_output", grad_output, {value.size(0), weights.size(1), value.size(2) * value.size(3)});
   check_dtype("grad_output", grad_output, value.scalar_type(), value.scalar_type());
   const auto work = work_type(value);
-  const Tensor value_ = prepared(value, work), locations_ = prepared(locations, work);
+  const Tensor value_ = by_heads(value, work), locations_ = prepared(locations, work);
   const Tensor weights_ = prepared(weights, work), grad_output_ = prepared(grad_output, work);
-  Tensor grad_value = at::zeros(value.sizes(), value_.options());
+  const int64_t batch = value.size(0), pixels = value.size(1), heads = value.size(2), channels = value.size(3);
+  Tensor grad_value = at::zeros({batch, heads, pixels, channels}, value_.options());
   Tensor grad_locations = at::empty(locations.sizes(), locations_.options());
   Tensor grad_weights = at::empty(weights.sizes(), weights_.options());
   for_type(work, [&](auto zero) {
@@ -99,7 +106,8 @@ std::tuple<Tensor, Tensor, Tensor> deformable_attention_backward(const Tensor& g
         kernels<T>().attend_backward(args, item / args.heads, item % args.heads, corners.data(), grads);
     });
   });
-  return {grad_value.to(value.scalar_type()), grad_locations, grad_weights.to(weights.scalar_type())};
+  const Tensor grad_value_ = at::empty(value.sizes(), value.options()).copy_(grad_value.transpose(1, 2));
+  return {grad_value_, grad_locations, grad_weights.to(weights.scalar_type())};
 }
 
 }  // namespace

@@ -13,8 +13,7 @@ using dfmamba::AttentionGrads;
 // level. `locations` is that of their first point.
 template <typename T, typename Visit>
 inline void for_level_points(const AttentionArgs<T>& args, int64_t head, const T* locations, const Visit& visit) {
-  const int64_t pixel_stride = args.heads * args.channels;
-  Map map{0, 0, head * args.channels, pixel_stride};
+  Map map{0, 0, head * args.head_stride, args.pixel_stride};
   Point<T> point;
   for (int64_t level = 0, i = 0; level < args.levels; ++level) {
     map.height = args.sizes[2 * level], map.width = args.sizes[2 * level + 1];
@@ -23,7 +22,7 @@ inline void for_level_points(const AttentionArgs<T>& args, int64_t head, const T
       const T y = locations[2 * i + 1] * static_cast<T>(map.height) - T(0.5);
       if (locate(map, y, x, point)) visit(i, point, map);
     }
-    map.start += map.height * map.width * pixel_stride;
+    map.start += map.height * map.width * map.pixel_stride;
   }
 }
 

@@ -53,10 +53,11 @@ struct ScanGrads {
   T* C;      // (length, states)
 };
 
-// Arguments of the attention kernels; contiguous.
+// Arguments of the attention kernels; contiguous but for `value`.
 template <typename T>
 struct AttentionArgs {
   const T* value;        // (batch, pixels, heads, channels): the levels one after the other, each row by row
+  int64_t pixel_stride, head_stride;  // numbers from pixel to pixel and from head to head of `value`
   const T* locations;    // (batch, queries, heads, levels, points, 2) as (x, y), from 0 to 1 over a level
   const T* weights;      // (batch, queries, heads, levels, points)
   const T* grad_output;  // (batch, queries, heads, channels); backward only
@@ -67,7 +68,7 @@ struct AttentionArgs {
 // Results of the attention's backward kernel.
 template <typename T>
 struct AttentionGrads {
-  T* value;      // (batch, pixels, heads, channels); is added to
+  T* value;      // is added to; in memory like AttentionArgs::value
   T* locations;  // (batch, queries, heads, levels, points, 2)
   T* weights;    // (batch, queries, heads, levels, points)
 };
