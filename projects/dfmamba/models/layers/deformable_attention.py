@@ -85,8 +85,11 @@ class DeformableAttention(nn.Module):
             (batch, queries, embed_dims).
         """
         slots = (self.num_heads, self.num_levels, self.num_points)
-        offsets = self.sampling_offsets(query).unflatten(-1, (*slots, 2))  # px of each level
+        offsets = self.sampling_offsets(query).unflatten(-1, (self.num_heads, -1))  # px of each level
         weights = self.attention_weights(query).unflatten(-1, (self.num_heads, -1)).softmax(-1).unflatten(-1, slots[1:])
-        locations = reference[:, None, None, None] + offsets * levels.pixel_sizes
+        # All points of a head in one long axis: torch is slow where the last axis has two numbers.
+        pixel_sizes = levels.pixel_sizes.expand(-1, self.num_points, -1).flatten()
+        locations = reference.repeat(1, self.num_levels * self.num_points)[:, None] + offsets * pixel_sizes
+        locations = locations.unflatten(-1, (*slots[1:], 2))
         values = self.value_proj(value).unflatten(-1, (self.num_heads, -1))
         return self.output_proj(multi_scale_deformable_attention(values, locations, weights, sizes=levels.sizes))
