@@ -1,4 +1,4 @@
-"""Time the DSSM operator: our backends against what public parts give, and cost against the number of tokens.
+"""Time the operators: our backends against what public parts give, and cost against the number of tokens.
 
 All candidates run in turn within one process, several rounds, and the median counts: ratios hold on a busy machine too.
 Writes benchmark_ops.md, .csv and .png into --out.
@@ -14,19 +14,23 @@ from typing import Any
 import torch
 
 from command_line import add_common_arguments, launch, whole_number
-from dfmamba.benchmark.operator_timing import TOKENS, compare_backends, cost_of_tokens, slope
+from dfmamba.benchmark.operator_timing import (
+    TOKENS,
+    compare_attention,
+    compare_backends,
+    cost_of_tokens,
+    slope,
+)
 from dfmamba.benchmark.plots import draw_operator_times
 from dfmamba.errors import UserError
 from dfmamba.io.outputs import check_output_folder
 from dfmamba.ops import available_backends
 
 
-def report(rows: list[dict[str, Any]], tokens: dict[int, tuple[float, float]], machine: str) -> str:
-    """Return the result as Markdown."""
+def table(rows: list[dict[str, Any]], shape: str) -> list[str]:
+    """Return the lines of a table of candidates; `shape` says what the shapes name."""
     lines = [
-        machine,
-        "",
-        "| batch | C, HxW, N | candidate | forward ms | forward + backward ms | x reference, forward "
+        f"| batch | {shape} | candidate | forward ms | forward + backward ms | x reference, forward "
         "| x reference, both | kept for backward MiB |",
         "|---" * 8 + "|",
     ]
@@ -36,8 +40,20 @@ def report(rows: list[dict[str, Any]], tokens: dict[int, tuple[float, float]], m
             f"| {row['forward_backward_ms']:.3f} | {row['forward_speedup']:.1f} "
             f"| {row['forward_backward_speedup']:.1f} | {row['kept_mib']:.1f} |"
         )
+    return lines
+
+
+def report(
+    rows: list[dict[str, Any]],
+    attention_rows: list[dict[str, Any]],
+    tokens: dict[int, tuple[float, float]],
+    machine: str,
+) -> str:
+    """Return the result as Markdown."""
+    lines = [machine, "", "DSSM:", "", *table(rows, "C, HxW, N"), ""]
+    lines += ["Deformable attention:", "", *table(attention_rows, "queries, heads x channels, levels x points")]
     if tokens:
-        lines += ["", "Native kernels, 64 channels, N 16, batch 1:", ""]
+        lines += ["", "DSSM, native kernels, 64 channels, N 16, batch 1:", ""]
         lines += ["| tokens | forward ms | forward + backward ms |", "|---|---|---|"]
         lines += [f"| {count} | {1e3 * f:.3f} | {1e3 * b:.3f} |" for count, (f, b) in tokens.items()]
         large = [count for count in TOKENS if count >= 1024]
@@ -73,6 +89,7 @@ def benchmark_ops(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     dtype = getattr(torch, args.dtype)
     rows = compare_backends(args.device, dtype, args.batches, args.rounds)
+    attention_rows = compare_attention(args.device, dtype, args.batches, args.rounds)
     native = available_backends()[args.device] is None
     tokens = cost_of_tokens(args.device, dtype, args.rounds) if native else {}
     capability = torch.ops.dfmamba.cpu_capability() if available_backends()["cpu"] is None else "none"
@@ -87,12 +104,12 @@ def benchmark_ops(args: argparse.Namespace) -> None:
     ]
     machine = f"{', '.join(facts)}; medians of {args.rounds} interleaved rounds."
     args.out.mkdir(parents=True, exist_ok=True)
-    text = report(rows, tokens, machine)
+    text = report(rows, attention_rows, tokens, machine)
     (args.out / "benchmark_ops.md").write_text(text)
     with (args.out / "benchmark_ops.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(rows + attention_rows)
     if tokens:
         draw_operator_times(rows, tokens, args.out / "benchmark_ops.png")
     print(text)

@@ -33,6 +33,7 @@ except RuntimeError:
     print('not on this processor')
     sys.exit()
 import pytest
-sys.exit(pytest.main(['-q', '-s', '-p', 'no:cacheprovider', '-k', 'cpu and not cuda', 'tests/ops/test_fuzz.py']))
+sys.exit(pytest.main(['-q', '-s', '-p', 'no:cacheprovider', '-k', 'cpu and not cuda',
+                      'tests/ops/test_fuzz.py', 'tests/ops/test_attention_operator.py::test_random_case']))
 "
 done

@@ -33,6 +33,23 @@ def test_every_leaf_gets_a_gradient(arguments):
         assert all(gradient is not None for gradient in gradients), name
 
 
+def test_candidates_of_attention_compute_the_same(monkeypatch):
+    monkeypatch.setattr(operator_timing, "LEVELS", [(4, 3), (2, 2)])
+    torch.manual_seed(0)
+    arguments = operator_timing.make_attention_arguments(2, "cpu", torch.float32)
+    assert arguments["locations"].shape == (2, 16, 8, 2, 4, 2)
+    torch.testing.assert_close(arguments["weights"].sum((-1, -2)), torch.ones(2, 16, 8))
+    functions = operator_timing.attention_candidates(arguments)
+    expected = functions["reference"]()
+    for function in functions.values():
+        torch.testing.assert_close(function(), expected)
+        assert all(g is not None for g in operator_timing.forward_and_backward(function, list(arguments.values()))())
+    rows = operator_timing.compare_attention("cpu", torch.float32, [1], rounds=1)
+    assert [row["candidate"] for row in rows] == list(functions)
+    assert rows[0]["forward_speedup"] == rows[0]["forward_backward_speedup"] == 1
+    assert rows[0]["shape"] == "16 queries, 8 x 32, 2 x 4 points"
+
+
 def test_kept_memory_is_what_the_backward_pass_needs_beside_the_arguments():
     leaf = torch.ones(1024, 256, requires_grad=True)  # 1 MiB
     assert operator_timing.kept_mib(lambda: leaf * leaf, [leaf]) == 0

@@ -305,6 +305,7 @@ def test_every_build_of_the_cpu_kernels(capability):
 import sys, torch
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from operator_cases import Operators, check_against_float64
+from test_attention_operator import check_random_case
 from test_fuzz import make_case
 try:
     assert torch.ops.dfmamba.cpu_capability() == {capability!r}
@@ -314,6 +315,7 @@ except RuntimeError as error:
 for number in range(40):
     arguments, *options = make_case(number)
     check_against_float64(Operators("cpu"), arguments, *options, slack=3)
+    check_random_case(Operators("cpu"), number)
 """,
         DFMAMBA_CPU_CAPABILITY=capability,
     )

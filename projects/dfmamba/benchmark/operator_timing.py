@@ -1,4 +1,4 @@
-"""Times of the DSSM operator: our backends beside what public parts give, and the cost against the number of tokens."""
+"""Times of the operators: our backends beside what public parts give, and the cost against the number of tokens."""
 
 import statistics
 import time
@@ -11,12 +11,16 @@ import torch
 from torch import Tensor
 from torchvision.ops import deform_conv2d
 
-from dfmamba.ops import available_backends, dssm, selective_scan
+from dfmamba.models.layers.position_encoding import pixel_centers
+from dfmamba.ops import available_backends, dssm, multi_scale_deformable_attention, selective_scan
 
 Call = Callable[[], Tensor]
 Key = TypeVar("Key")
 # The DSSM blocks of 'tiny' at 256x256 pixels, and one larger map: channels, height, width, states
 SHAPES = [(320, 16, 16, 8), (320, 16, 16, 16), (576, 8, 8, 8), (576, 8, 8, 16), (160, 32, 32, 16)]
+# The attention of A2J's encoder at 256x256 pixels, where every pixel of the levels is a query
+LEVELS = [(32, 32), (16, 16), (8, 8), (4, 4)]
+HEADS, POINTS, HEAD_CHANNELS = 8, 4, 32
 TOKENS = [64, 256, 1024, 4096, 16384, 65536]
 SLOW_S = 0.5  # a candidate above this runs in three rounds only
 
@@ -116,32 +120,75 @@ def kept_mib(function: Call, leaves: Sequence[Tensor]) -> float:
     return sum(storages.values()) / 2**20
 
 
+def make_attention_arguments(batch: int, device: str, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return tensors for `multi_scale_deformable_attention`: points lie about two pixels from the query's own."""
+    extents = torch.tensor([(width, height) for height, width in LEVELS], device=device, dtype=torch.float32)
+    centers = torch.cat([pixel_centers(height, width, like=extents) for height, width in LEVELS])
+    shape = (batch, len(centers), HEADS, len(LEVELS), POINTS)
+    offsets = 2 * torch.randn(*shape, 2, device=device) / extents[:, None]
+    return {
+        "value": torch.randn(batch, len(centers), HEADS, HEAD_CHANNELS, device=device).to(dtype).requires_grad_(),
+        "locations": (centers[:, None, None, None] + offsets).requires_grad_(),
+        "weights": torch.randn(shape, device=device).flatten(-2).softmax(-1).view(shape).to(dtype).requires_grad_(),
+    }
+
+
+def attention_candidates(arguments: dict[str, Tensor]) -> dict[str, Call]:
+    """Return name -> function for the implementations of deformable attention that run on this device."""
+    device = arguments["value"].device.type
+    names = ["reference", "cpu"] if device == "cpu" and available_backends()["cpu"] is None else ["reference"]
+    return {
+        name: partial(multi_scale_deformable_attention, **arguments, sizes=LEVELS, backend=name) for name in names
+    }
+
+
+def compare_candidates(
+    functions: Mapping[str, Call], leaves: Mapping[str, Sequence[Tensor]], device: str, rounds: int
+) -> list[dict[str, Any]]:
+    """Return a row for every candidate; 'reference' is among them."""
+    with torch.no_grad():
+        forward = interleaved_medians(functions, device, rounds)
+    kept = {name: kept_mib(function, leaves[name]) for name, function in functions.items()}
+    differentiated = {n: forward_and_backward(f, leaves[n]) for n, f in functions.items()}
+    both = interleaved_medians(differentiated, device, rounds)
+    return [
+        {
+            "candidate": name,
+            "forward_ms": 1e3 * forward[name],
+            "forward_backward_ms": 1e3 * both[name],
+            "forward_speedup": forward["reference"] / forward[name],
+            "forward_backward_speedup": both["reference"] / both[name],
+            "kept_mib": kept[name],
+        }
+        for name in functions
+    ]
+
+
 def compare_backends(device: str, dtype: torch.dtype, batches: Sequence[int], rounds: int) -> list[dict[str, Any]]:
-    """Return a row for every shape, batch and candidate."""
+    """Return a row of DSSM for every shape, batch and candidate."""
     rows = []
     for batch in batches:
         for channels, height, width, states in SHAPES:
             torch.manual_seed(0)
             arguments = make_arguments(batch, channels, height, width, states, device, dtype)
             functions, leaves = candidates(arguments, (height, width))
-            with torch.no_grad():
-                forward = interleaved_medians(functions, device, rounds)
-            kept = {name: kept_mib(function, leaves[name]) for name, function in functions.items()}
-            differentiated = {n: forward_and_backward(f, leaves[n]) for n, f in functions.items()}
-            both = interleaved_medians(differentiated, device, rounds)
-            for name in functions:
-                rows.append(
-                    {
-                        "batch": batch,
-                        "shape": f"{channels}, {height}x{width}, N {states}",
-                        "candidate": name,
-                        "forward_ms": 1e3 * forward[name],
-                        "forward_backward_ms": 1e3 * both[name],
-                        "forward_speedup": forward["reference"] / forward[name],
-                        "forward_backward_speedup": both["reference"] / both[name],
-                        "kept_mib": kept[name],
-                    }
-                )
+            what = {"batch": batch, "shape": f"{channels}, {height}x{width}, N {states}"}
+            rows += [what | row for row in compare_candidates(functions, leaves, device, rounds)]
+    return rows
+
+
+def compare_attention(device: str, dtype: torch.dtype, batches: Sequence[int], rounds: int) -> list[dict[str, Any]]:
+    """Return a row of deformable attention for every batch and candidate."""
+    rows = []
+    for batch in batches:
+        torch.manual_seed(0)
+        arguments = make_attention_arguments(batch, device, dtype)
+        functions = attention_candidates(arguments)
+        leaves = {name: list(arguments.values()) for name in functions}
+        queries = arguments["locations"].shape[1]
+        shape = f"{queries:,} queries, {HEADS} x {HEAD_CHANNELS}, {len(LEVELS)} x {POINTS} points"
+        what = {"batch": batch, "shape": shape}
+        rows += [what | row for row in compare_candidates(functions, leaves, device, rounds)]
     return rows
 
 

@@ -172,5 +172,5 @@ def best(x: Tensor, num_states: int = 1, forward_mode: bool = False) -> str:
     if obstacle is None:
         return device
     if not torch.compiler.is_compiling():
-        _warn(f"DSSM runs on the slow reference: {obstacle if missing else f'the native kernels expect {obstacle}'}")
+        _warn(f"running on the slow reference: {obstacle if missing else f'the native kernels expect {obstacle}'}")
     return "reference"

@@ -78,3 +78,25 @@ def check_scan(
     for name, vector in (("D", D), ("delta_bias", delta_bias)):
         if vector is not None:
             check_shape(name, vector, (channels,), "(channels,)")
+
+
+def check_attention(value: Tensor, locations: Tensor, weights: Tensor, sizes: Sequence[Sequence[int]]) -> None:
+    """Check the arguments of `multi_scale_deformable_attention`; raises ValueError."""
+    if torch.jit.is_tracing():
+        return
+    check_same_device({"value": value, "locations": locations, "weights": weights})
+    if value.dim() != 4:
+        raise ValueError(f"value: expected 4 axes (batch, S, heads, channels), got shape {tuple(value.shape)}")
+    if not sizes or any(len(size) != 2 or min(size) < 1 for size in sizes):
+        raise ValueError(f"sizes: expected (height, width) of each level, positive integers, got {list(sizes)}")
+    batch, pixels, heads, _ = value.shape
+    if pixels != sum(height * width for height, width in sizes):
+        raise ValueError(f"sizes: expected levels of S = {pixels} pixels together, as value has, got {list(sizes)}")
+    if weights.dim() != 5:
+        raise ValueError(
+            f"weights: expected 5 axes (batch, queries, heads, levels, points), got shape {tuple(weights.shape)}"
+        )
+    queries, points = weights.shape[1], weights.shape[4]
+    expected, axes = (batch, queries, heads, len(sizes), points), "batch, queries, heads, levels, points"
+    check_shape("weights", weights, expected, f"({axes})")
+    check_shape("locations", locations, (*expected, 2), f"({axes}, 2)")

@@ -1,6 +1,7 @@
 """What the operators cost in multiply-adds; torch's `FlopCounterMode`, which would count them as 0, is told so."""
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 Shape = Sequence[int]  # (batch, L, channels) and so on, as in dssm.py
@@ -19,6 +20,11 @@ def sample_multiply_adds(x: Shape, weight: Shape) -> int:
     """Return those of the sampling: 4 corners for each token, channel and anchor."""
     batch, length, channels = x
     return batch * length * channels * 4 * weight[3]
+
+
+def attention_multiply_adds(value: Shape, weights: Shape) -> int:
+    """Return those of deformable attention: 4 corners for each channel of each point."""
+    return prod(weights) * 4 * value[3]
 
 
 def dssm_multiply_adds(x: Shape, weight: Shape, A: Shape) -> int:
@@ -50,10 +56,22 @@ def _dssm_flop(x: Shape, offset: Shape, weight: Shape, delta: Shape, A: Shape, *
     return 2 * dssm_multiply_adds(x, weight, A)
 
 
+def _attention_flop(value: Shape, locations: Shape, weights: Shape, *_: Any, **__: Any) -> int:
+    return 2 * attention_multiply_adds(value, weights)
+
+
+def _attention_backward_flop(
+    grad_output: Shape, value: Shape, locations: Shape, weights: Shape, *_: Any, **__: Any
+) -> int:
+    return 4 * attention_multiply_adds(value, weights)
+
+
 FLOP_FORMULAS: dict[str, Any] = {
     "sample": _sample_flop,
     "sample_backward": _sample_backward_flop,
     "scan": _scan_flop,
     "scan_backward": _scan_backward_flop,
     "dssm": _dssm_flop,
+    "deformable_attention": _attention_flop,
+    "deformable_attention_backward": _attention_backward_flop,
 }

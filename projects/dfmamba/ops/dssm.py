@@ -19,7 +19,6 @@ autocast x, weight, delta, B and C become the autocast dtype; coordinates, A, D 
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,27 +26,7 @@ from torch import Tensor
 from . import mamba_ssm_backend, native, reference
 from .backends import best, choose
 from .checks import check_sample, check_scan
-
-
-def _autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Return the tensors in the autocast dtype where autocast is on; the first one decides, float64 is left alone."""
-    device = tensors[0].device.type
-    if device not in ("cpu", "cuda") or not torch.is_autocast_enabled(device) or tensors[0].dtype == torch.float64:
-        return tensors
-    dtype = torch.get_autocast_dtype(device)
-    return tuple(tensor.to(dtype) for tensor in tensors)
-
-
-def _exact(x: Tensor, *tensors: Tensor | None) -> tuple[Any, ...]:
-    """Return the tensors in the dtype that is computed in, float64 if x is float64, else float32."""
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    return tuple(None if tensor is None else tensor.to(dtype) for tensor in tensors)
-
-
-def _either(x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-    """Return the tensors in the dtype of x where they have it, else in the dtype that is computed in."""
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    return tuple(tensor if tensor.dtype == x.dtype else tensor.to(dtype) for tensor in tensors)
+from .dtypes import autocast, either, exact
 
 
 def _num_states(A: Tensor) -> int:
@@ -61,7 +40,7 @@ def _sample(backend: str, x: Tensor, offset: Tensor, weight: Tensor, size: Seque
         backend = best(x)
     if backend == "reference":
         return reference.deform_sample(x, offset, weight, size)
-    return native.operators().sample(x, *_exact(x, offset), *_either(x, weight), size)
+    return native.operators().sample(x, *exact(x, offset), *either(x, weight), size)
 
 
 def deform_sample(
@@ -83,7 +62,7 @@ def deform_sample(
         ValueError: A shape, K, the size, a device, a dtype or the backend does not fit; the message names it.
     """
     check_sample(x, offset, weight, size)
-    x, weight = _autocast(x, weight)
+    x, weight = autocast(x, weight)
     forward_mode = native.has_tangents(x, offset, weight)
     return _sample(choose(backend, x, forward_mode=forward_mode), x, offset, weight, size)
 
@@ -120,13 +99,13 @@ def selective_scan(
         ValueError: A shape, a device, a dtype or the backend does not fit; the message names it.
     """
     check_scan(u, delta, A, B, C, D, delta_bias)
-    u, delta, B, C = _autocast(u, delta, B, C)
+    u, delta, B, C = autocast(u, delta, B, C)
     forward_mode = native.has_tangents(u, delta, A, B, C, D, delta_bias)
     backend = choose(backend, u, _num_states(A), forward_mode)
     if backend == "reference":
         return reference.selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
-    A, D, delta_bias = _exact(u, A, D, delta_bias)
-    delta, B, C = _either(u, delta, B, C)
+    A, D, delta_bias = exact(u, A, D, delta_bias)
+    delta, B, C = either(u, delta, B, C)
     scan = mamba_ssm_backend.selective_scan if backend == "mamba_ssm" else native.operators().scan
     return scan(u, delta, A, B, C, D, delta_bias, None, delta_softplus)
 
@@ -170,15 +149,15 @@ def dssm(
     """
     check_sample(x, offset, weight, size)
     check_scan(x, delta, A, B, C, D, delta_bias, input_name="x")
-    x, weight, delta, B, C = _autocast(x, weight, delta, B, C)
+    x, weight, delta, B, C = autocast(x, weight, delta, B, C)
     forward_mode = native.has_tangents(x, offset, weight, delta, A, B, C, D, delta_bias)
     backend = choose(backend, x, _num_states(A), forward_mode)
     if backend == "reference":
         return reference.dssm(
             x, offset, weight, delta, A, B, C, D, delta_bias, size=size, delta_softplus=delta_softplus
         )
-    offset, A, D, delta_bias = _exact(x, offset, A, D, delta_bias)
-    weight, delta, B, C = _either(x, weight, delta, B, C)
+    offset, A, D, delta_bias = exact(x, offset, A, D, delta_bias)
+    weight, delta, B, C = either(x, weight, delta, B, C)
     if backend == "mamba_ssm":
         u = _sample(backend, x.float(), offset, weight, size)  # in float32: u is not rounded
         y = mamba_ssm_backend.selective_scan(u, delta, A, B, C, D, delta_bias, x, delta_softplus)

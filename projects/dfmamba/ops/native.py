@@ -70,6 +70,17 @@ def _dssm_shape(x: Tensor, *_: Any, **__: Any) -> Tensor:
     return _contiguous(x)
 
 
+def _attention_shape(value: Tensor, locations: Tensor, weights: Tensor, sizes: Sequence[int]) -> Tensor:
+    batch, _, heads, channels = value.shape
+    return value.new_empty(batch, weights.shape[1], heads * channels)
+
+
+def _attention_backward_shape(
+    grad_output: Tensor, value: Tensor, locations: Tensor, weights: Tensor, sizes: Sequence[int]
+) -> tuple[Tensor, ...]:
+    return _contiguous(value), _contiguous(locations), _contiguous(weights)
+
+
 # --- Gradients: `run` holds the operators that the backward pass is made of ---
 
 
@@ -138,8 +149,13 @@ def _differentiate_dssm(run: Any, ctx: Any, grad_y: Tensor) -> tuple[Tensor | No
     )
 
 
+def _differentiate_attention(run: Any, ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+    _refuse_tangents(grad_output)
+    return _wanted(ctx, run.deformable_attention_backward(grad_output, *ctx.saved_tensors, *ctx.options))
+
+
 def _differentiate_twice(*_: Any, **__: Any) -> None:
-    raise RuntimeError("dfmamba: the native operators have no second derivatives; backend='reference' has them")
+    raise RuntimeError("dfmamba: the native operators have no second derivatives; of DSSM backend='reference' has them")
 
 
 # For each operator what differentiates it, and how many of its arguments are tensors. They come first.
@@ -149,6 +165,8 @@ _RULES: dict[str, tuple[Callable[..., Any], int]] = {
     "dssm": (_differentiate_dssm, 9),
     "sample_backward": (_differentiate_twice, 4),
     "scan_backward": (_differentiate_twice, 9),
+    "deformable_attention": (_differentiate_attention, 3),
+    "deformable_attention_backward": (_differentiate_twice, 4),
 }
 
 
@@ -230,6 +248,8 @@ def _register() -> None:
     library.register_fake("dfmamba::scan", _scan_shape)
     library.register_fake("dfmamba::scan_backward", _scan_backward_shape)
     library.register_fake("dfmamba::dssm", _dssm_shape)
+    library.register_fake("dfmamba::deformable_attention", _attention_shape)
+    library.register_fake("dfmamba::deformable_attention_backward", _attention_backward_shape)
     for name, (differentiate, num_tensors) in _RULES.items():
         save = None if differentiate is _differentiate_twice else partial(_save, num_tensors=num_tensors)
         library.register_autograd(f"dfmamba::{name}", partial(differentiate, ops), setup_context=save)

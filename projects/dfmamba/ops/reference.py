@@ -1,4 +1,6 @@
-"""DSSM in readable PyTorch: the definition that every other implementation is held against.
+"""The operators in readable PyTorch: the definition that every other implementation is held against.
+
+DSSM:
 
     h_t = exp(d_t A) h_(t-1) + d_t B_t u_t           u_t = sum_k b_(t,k) x(p_t + a_k + o_(t,k))
     y_t = C_t . h_t + D x_t                          d_t = softplus(delta_t + delta_bias)
@@ -7,7 +9,9 @@ Source: DF-Mamba (arXiv 2512.02727), Eq. 2 (one axis) and Eq. 3 (two), with Mamb
 exponential, B through the plain product d_t B_t. Two things differ from a Mamba scan: its input u is gathered at points
 that are learned, and D multiplies x, not u.
 
-Arguments are not checked here; `dfmamba.ops.dssm` does that.
+Multi-scale deformable attention: Zhu et al., Deformable DETR (ICLR 2021), Eq. 3.
+
+Arguments are not checked here; `dfmamba.ops.dssm` and `dfmamba.ops.attention` do that.
 """
 
 from collections.abc import Sequence
@@ -156,3 +160,39 @@ def dssm(
     if D is not None:
         y = y + D.to(work_dtype) * x_work
     return y.to(x.dtype)
+
+
+def multi_scale_deformable_attention(
+    value: Tensor, locations: Tensor, weights: Tensor, sizes: Sequence[tuple[int, int]]
+) -> Tensor:
+    """Sum bilinear readings of all levels; shapes as in `dfmamba.ops.multi_scale_deformable_attention`.
+
+    By torch's `grid_sample`, which is quick enough for devices without a kernel but has first derivatives only.
+    """
+    batch, _, heads, channels = value.shape
+    queries, work_dtype = locations.shape[1], torch.promote_types(value.dtype, torch.float32)
+    # (batch, S, heads, channels) -> (batch * heads, channels, S)
+    maps = value.to(work_dtype).permute(0, 2, 3, 1).flatten(0, 1)
+    locations = locations.to(work_dtype)
+    extents = _extents(sizes, locations)
+    pixels = locations * extents - 0.5
+    # Chosen before grid_sample sees them: NaN and infinity make it return NaN.
+    on_level = ((pixels >= -1) & (pixels < extents)).all(-1)
+    grid = torch.where(on_level[..., None], 2 * locations - 1, -4.0)  # -1 to 1 over a level, -4 is far off
+    shares = torch.where(on_level, weights.to(work_dtype), 0)
+    # (batch, queries, heads, ...) -> (batch * heads, queries, ...)
+    grid, shares = (tensor.transpose(1, 2).flatten(0, 1) for tensor in (grid, shares))
+
+    total = maps.new_zeros(batch * heads, channels, queries)
+    for level, level_map in enumerate(maps.split([height * width for height, width in sizes], -1)):
+        level_map = level_map.unflatten(-1, sizes[level])
+        sampled = F.grid_sample(level_map, grid[:, :, level], padding_mode="zeros", align_corners=False)
+        total = total + (sampled * shares[:, None, :, level]).sum(-1)
+    return total.unflatten(0, (batch, heads)).permute(0, 3, 1, 2).flatten(2).to(value.dtype)
+
+
+def _extents(sizes: Sequence[tuple[int, int]], like: Tensor) -> Tensor:
+    """Return the levels' sizes (levels, 1, 2) as (width, height), filled in where `like` is: a GPU need not wait."""
+    return torch.cat([like.new_full((1,), extent) for height, width in sizes for extent in (width, height)]).view(
+        -1, 1, 2
+    )

@@ -1,4 +1,4 @@
-"""Multi-scale deformable attention in plain torch: it runs wherever torch runs, with no compiled extension.
+"""Multi-scale deformable attention with its projections; `dfmamba.ops` has the operator itself.
 
 Source: Zhu et al., Deformable DETR (ICLR 2021), section 4.1; sizes and initial values as in its public code.
 """
@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from ...ops import multi_scale_deformable_attention
 
 
 class Levels(NamedTuple):
@@ -17,45 +18,18 @@ class Levels(NamedTuple):
 
     Attributes:
         sizes: (height, width) of each level.
-        widths_heights: (levels, 2), the same as a tensor: made once for all layers, because a GPU has to wait for it.
+        pixel_sizes: (levels, 1, 2), the width and height of a pixel where a level spans [0, 1].
     """
 
     sizes: Sequence[tuple[int, int]]
-    widths_heights: Tensor
+    pixel_sizes: Tensor
 
     @classmethod
     def of(cls, sizes: Sequence[tuple[int, int]], like: Tensor) -> "Levels":
         """Make it from (height, width) of each level, with the dtype and device of a tensor."""
-        return cls(sizes, like.new_tensor([(width, height) for height, width in sizes]))
-
-
-def sample_and_sum(values: Tensor, sizes: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
-    """Read each level bilinearly at the given points and sum the readings with weights.
-
-    A level spans [0, 1] in both directions, so that pixel (row i, column j) has its center at ((j + 0.5) / width,
-    (i + 0.5) / height); outside the level there are zeros.
-
-    Args:
-        values: (batch, S, heads, channels), the levels one after the other, each row by row; S = sum of height * width.
-        sizes: (height, width) of each level.
-        locations: (batch, queries, heads, levels, points, 2) as (x, y); float32 or float64.
-        weights: (batch, queries, heads, levels, points).
-
-    Returns:
-        (batch, queries, heads * channels), in the dtype of `locations`.
-    """
-    batch, _, heads, channels = values.shape
-    queries = locations.shape[1]
-    # grid_sample wants one dtype, and half precision is too coarse for coordinates
-    maps = values.to(locations.dtype).permute(0, 2, 3, 1).flatten(0, 1)  # (batch * heads, channels, S)
-    grid = (2 * locations - 1).transpose(1, 2).flatten(0, 1)  # (batch * heads, queries, levels, points, 2)
-    weights = weights.to(locations.dtype).transpose(1, 2).flatten(0, 1)[:, None]
-    total = maps.new_zeros(batch * heads, channels, queries)
-    for level, level_map in enumerate(maps.split([h * w for h, w in sizes], dim=-1)):
-        level_map = level_map.unflatten(-1, sizes[level])
-        sampled = F.grid_sample(level_map, grid[:, :, level], padding_mode="zeros", align_corners=False)
-        total = total + (sampled * weights[:, :, :, level]).sum(-1)
-    return total.unflatten(0, (batch, heads)).permute(0, 3, 1, 2).flatten(2)
+        # Filled in on the device, not copied to it: the host would have to wait for a GPU.
+        pixel_sizes = [like.new_full((1,), 1 / extent) for height, width in sizes for extent in (width, height)]
+        return cls(sizes, torch.cat(pixel_sizes).view(-1, 1, 2))
 
 
 class DeformableAttention(nn.Module):
@@ -111,8 +85,11 @@ class DeformableAttention(nn.Module):
             (batch, queries, embed_dims).
         """
         slots = (self.num_heads, self.num_levels, self.num_points)
-        offsets = self.sampling_offsets(query).unflatten(-1, (*slots, 2))  # px of each level
+        offsets = self.sampling_offsets(query).unflatten(-1, (self.num_heads, -1))  # px of each level
         weights = self.attention_weights(query).unflatten(-1, (self.num_heads, -1)).softmax(-1).unflatten(-1, slots[1:])
-        locations = reference[:, None, None, None] + offsets / levels.widths_heights[:, None]
+        # All points of a head in one long axis: torch is slow where the last axis has two numbers.
+        pixel_sizes = levels.pixel_sizes.expand(-1, self.num_points, -1).flatten()
+        locations = reference.repeat(1, self.num_levels * self.num_points)[:, None] + offsets * pixel_sizes
+        locations = locations.unflatten(-1, (*slots[1:], 2))
         values = self.value_proj(value).unflatten(-1, (self.num_heads, -1))
-        return self.output_proj(sample_and_sum(values, levels.sizes, locations, weights).to(query.dtype))
+        return self.output_proj(multi_scale_deformable_attention(values, locations, weights, sizes=levels.sizes))

@@ -19,6 +19,10 @@ TORCH_LIBRARY(dfmamba, m) {
   m.def(
       "dssm(Tensor x, Tensor offset, Tensor weight, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D,"
       " Tensor? delta_bias, SymInt[] size, bool delta_softplus) -> Tensor");
+  m.def("deformable_attention(Tensor value, Tensor locations, Tensor weights, SymInt[] sizes) -> Tensor");
+  m.def(
+      "deformable_attention_backward(Tensor grad_output, Tensor value, Tensor locations, Tensor weights,"
+      " SymInt[] sizes) -> (Tensor grad_value, Tensor grad_locations, Tensor grad_weights)");
 }
 
 // `import dfmamba._C` loads this library, which registers the operators; the module itself is empty.

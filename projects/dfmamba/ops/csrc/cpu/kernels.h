@@ -53,6 +53,26 @@ struct ScanGrads {
   T* C;      // (length, states)
 };
 
+// Arguments of the attention kernels; contiguous but for `value`.
+template <typename T>
+struct AttentionArgs {
+  const T* value;        // (batch, pixels, heads, channels): the levels one after the other, each row by row
+  int64_t pixel_stride, head_stride;  // numbers from pixel to pixel and from head to head of `value`
+  const T* locations;    // (batch, queries, heads, levels, points, 2) as (x, y), from 0 to 1 over a level
+  const T* weights;      // (batch, queries, heads, levels, points)
+  const T* grad_output;  // (batch, queries, heads, channels); backward only
+  const int64_t* sizes;  // (levels, 2) as (height, width)
+  int64_t batch, pixels, queries, heads, levels, points, channels;
+};
+
+// Results of the attention's backward kernel.
+template <typename T>
+struct AttentionGrads {
+  T* value;      // is added to; in memory like AttentionArgs::value
+  T* locations;  // (batch, queries, heads, levels, points, 2)
+  T* weights;    // (batch, queries, heads, levels, points)
+};
+
 template <typename T>
 struct Kernels {
   int64_t lanes;  // channels in a vector; a block of the scan is one vector of channels
@@ -71,6 +91,13 @@ struct Kernels {
   // Gradients of one image and the blocks first..last. `scratch` is aligned to 64 bytes.
   void (*scan_backward)(const ScanArgs<T>&, int64_t image, int64_t first, int64_t last, T* scratch,
                         const ScanGrads<T>& grads);
+
+  // The outputs (batch, queries, heads, channels) of the queries begin..end, counted through all images. `scratch` holds
+  // 4 * levels * points corners.
+  void (*attend)(const AttentionArgs<T>&, int64_t begin, int64_t end, Corner<T>* scratch, T* output);
+  // Gradients of one image and head.
+  void (*attend_backward)(const AttentionArgs<T>&, int64_t image, int64_t head, Corner<T>* scratch,
+                          const AttentionGrads<T>& grads);
 };
 
 struct KernelSet {

@@ -1,83 +1,22 @@
 // The CPU implementation of the operators: checks, memory, threads. The arithmetic is in sample_kernels.h and
 // scan_kernels.h.
 
-#include <ATen/Parallel.h>
-#include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
-#include <algorithm>
-#include <cmath>
-#include <cstdlib>
 #include <memory>
 #include <new>
-#include <string>
 #include <tuple>
 #include <vector>
 
-#include "kernels.h"
+#include "host.h"
 
 namespace dfmamba {
 namespace {
 
-using at::Tensor;
-using OptionalTensor = std::optional<Tensor>;
-
 constexpr int64_t kMaxStates = 64;
-
-// --- The build for this processor -----------------------------------------------------------------------------------
-
-const KernelSet* supported(const std::string& name) {
-#if defined(__x86_64__)
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
-  if (name == "avx512") return avx512 ? &avx512_kernels : nullptr;
-  if (name == "avx2") return avx2 ? &avx2_kernels : nullptr;
-#endif
-  return name == "portable" ? &portable_kernels : nullptr;
-}
-
-const KernelSet* choose() {
-  if (const char* wanted = std::getenv("DFMAMBA_CPU_CAPABILITY")) {
-    const KernelSet* set = supported(wanted);
-    TORCH_CHECK(set != nullptr, "DFMAMBA_CPU_CAPABILITY: expected portable, avx2 or avx512 as far as this processor "
-                "has them, got ", wanted);
-    return set;
-  }
-  for (const char* name : {"avx512", "avx2"})
-    if (const KernelSet* set = supported(name)) return set;
-  return &portable_kernels;
-}
-
-const KernelSet& kernel_set() {
-  static const KernelSet* const chosen = choose();
-  return *chosen;
-}
-
-template <typename T>
-const Kernels<T>& kernels();
-template <>
-const Kernels<float>& kernels<float>() { return kernel_set().single; }
-template <>
-const Kernels<double>& kernels<double>() { return kernel_set().twice; }
-
-std::string cpu_capability() { return kernel_set().name; }
-
-// --- Threads --------------------------------------------------------------------------------------------------------
-
-// Work that a thread is woken for. The costs below are nanoseconds of a core with AVX2, roughly.
-constexpr double kThreadNs = 1e5;
-
-template <typename Work>
-void run_parallel(int64_t items, double item_ns, const Work& work) {
-  at::parallel_for(0, items, std::max<int64_t>(1, std::llround(kThreadNs / std::max(item_ns, 1.0))), work);
-}
-
-int64_t threads_for(double total_ns) {
-  return std::clamp<int64_t>(static_cast<int64_t>(total_ns / kThreadNs), 1, at::get_num_threads());
-}
 
 template <typename T>
 double sample_ns(const SampleArgs<T>& args) {  // of one token
@@ -89,51 +28,9 @@ double scan_ns(const ScanArgs<T>& args) {  // of one block of one image
   return static_cast<double>(args.length) * (10.0 + 2.0 * args.states);
 }
 
-// --- Arguments ------------------------------------------------------------------------------------------------------
-
-at::ScalarType work_type(const Tensor& x) { return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }
-
-void check_dtype(const char* name, const Tensor& tensor, at::ScalarType io, at::ScalarType work) {
-  const auto dtype = tensor.scalar_type();
-  TORCH_CHECK(dtype == io || dtype == work, name, ": expected dtype ", io, " or ", work, ", got ", dtype);
-}
-
-void check_shape(const char* name, const Tensor& tensor, at::IntArrayRef shape) {
-  TORCH_CHECK(tensor.sizes() == shape, name, ": expected shape ", shape, ", got ", tensor.sizes());
-  TORCH_CHECK(tensor.is_cpu(), name, ": expected a tensor on the CPU, got one on ", tensor.device());
-}
-
 void check_tokens(const char* name, const Tensor& x) {
   TORCH_CHECK(x.dim() == 3, name, ": expected 3 axes (batch, L, channels), got shape ", x.sizes());
   TORCH_CHECK(x.is_floating_point(), name, ": expected floating-point numbers, got ", x.scalar_type());
-}
-
-// The tensor as contiguous numbers of the dtype that is computed in; no copy if it is that already.
-Tensor prepared(const Tensor& tensor, at::ScalarType dtype) { return tensor.to(dtype).contiguous(); }
-
-OptionalTensor prepared(const OptionalTensor& tensor, at::ScalarType dtype) {
-  return tensor.has_value() ? OptionalTensor(prepared(*tensor, dtype)) : std::nullopt;
-}
-
-// The distance of two rows of (batch, L, N). The stride of an axis with one entry says nothing.
-int64_t row_distance(const Tensor& rows) { return rows.size(1) == 1 ? rows.stride(0) : rows.stride(1); }
-
-// B and C may be slices of a wider projection: rows at a constant distance are followed, not copied.
-Tensor prepared_rows(const Tensor& rows, at::ScalarType dtype) {
-  const bool even = rows.size(0) <= 1 || rows.stride(0) == rows.size(1) * row_distance(rows);
-  if (rows.scalar_type() == dtype && even && rows.stride(2) == 1) return rows;
-  return prepared(rows, dtype);
-}
-
-template <typename T>
-const T* data(const OptionalTensor& tensor) {
-  return tensor.has_value() ? tensor->const_data_ptr<T>() : nullptr;
-}
-
-// Calls `function` with a number of the type that goes with `dtype`.
-template <typename Function>
-auto for_type(at::ScalarType dtype, const Function& function) {
-  return dtype == at::kDouble ? function(double()) : function(float());
 }
 
 // --- Sampling -------------------------------------------------------------------------------------------------------
@@ -266,6 +163,16 @@ void check_scan(const Tensor& u, const Tensor& delta, const Tensor& A, const Ten
     check_dtype("delta_bias", *delta_bias, work, work);
   }
   if (x.has_value()) check_shape("x", *x, u.sizes()), check_dtype("x", *x, io, io);
+}
+
+// The distance of two rows of (batch, L, N). The stride of an axis with one entry says nothing.
+int64_t row_distance(const Tensor& rows) { return rows.size(1) == 1 ? rows.stride(0) : rows.stride(1); }
+
+// B and C may be slices of a wider projection: rows at a constant distance are followed, not copied.
+Tensor prepared_rows(const Tensor& rows, at::ScalarType dtype) {
+  const bool even = rows.size(0) <= 1 || rows.stride(0) == rows.size(1) * row_distance(rows);
+  if (rows.scalar_type() == dtype && even && rows.stride(2) == 1) return rows;
+  return prepared(rows, dtype);
 }
 
 // The arguments of a scan as the kernels take them: the tensors are kept so that their memory lives.

@@ -70,13 +70,28 @@ inline void store(T* to, Vec<T> v, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = v[i];
 }
 
+// The sum of the lanes, by halves.
+template <typename T, int64_t N>
+struct Lanes {
+  typedef T Type __attribute__((vector_size(N * sizeof(T))));
+
+  static inline T sum(Type v) {
+    typename Lanes<T, N / 2>::Type low, high;
+    __builtin_memcpy(&low, &v, sizeof(low));
+    __builtin_memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof(low), sizeof(high));
+    return Lanes<T, N / 2>::sum(low + high);
+  }
+};
+
+template <typename T>
+struct Lanes<T, 1> {
+  typedef T Type;
+  static inline T sum(T v) { return v; }
+};
+
 template <typename T>
 inline T sum(Vec<T> v) {
-  T lane[kLanes<T>];
-  store(lane, v);
-  for (int64_t width = kLanes<T> / 2; width > 0; width /= 2)
-    for (int64_t i = 0; i < width; ++i) lane[i] += lane[i + width];
-  return lane[0];
+  return Lanes<T, kLanes<T>>::sum(v);
 }
 
 // The larger and the smaller of a bound and a, lane by lane; a where it is NaN.
