@@ -88,8 +88,9 @@ class JointGraph(nn.Module):
         images = (images.float() - self.mean) / self.std
         if not self.flip_test:
             return self._predict(images)
-        both = {name: output.chunk(2) for name, output in self._predict(torch.cat([images, images.flip(-1)])).items()}
-        outputs, mirrored = ({name: halves[number] for name, halves in both.items()} for number in (0, 1))
+        both = self._predict(torch.cat([images, images.flip(-1)]))
+        halves = {name: output.unflatten(0, (2, crops.shape[0])).unbind() for name, output in both.items()}
+        outputs, mirrored = ({name: half[number] for name, half in halves.items()} for number in (0, 1))
         return self._with_mirrored(outputs, mirrored)
 
     def _predict(self, images: Tensor) -> dict[str, Tensor]:
