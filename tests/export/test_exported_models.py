@@ -46,7 +46,7 @@ def spread(model):
             module.weight_proj.weight.data.normal_(0, 0.1, generator=generator)
     for branch in ("heatmap", "location"):
         if hasattr(model.head, branch):
-            getattr(model.head, branch)[-1].weight.data.normal_(0, 1, generator=generator)
+            getattr(model.head, branch)[-1].weight.data.normal_(0, 0.1, generator=generator)
     return model
 
 
@@ -191,10 +191,21 @@ def test_a_difference_is_seen():
         estimator = type("", (), {"head": type("", (), {"decoder": type("", (), {"input_size": (4, 4)})})})
 
         def __call__(self, crops):
-            return {"keypoints": crops.float().mean((1, 2)) * 0 + torch.tensor([2.0, -4.0, 1.0])}
+            batch = len(crops)
+            joints = torch.tensor([[2.0, -4.0], [8.0, 1.0]]).expand(batch, -1, -1)
+            return {"keypoints": joints, "scores": torch.ones(batch, 2), "bones": joints}
 
-    wrong = lambda crops: {"keypoints": np.full((len(crops), 3), [2.0, -4.0, 1.5])}  # noqa: E731
-    assert largest_differences(Graph(), wrong) == {"keypoints": pytest.approx(0.125)}
+    def run(place, score):
+        def wrong(crops):
+            outputs = {name: output.numpy().copy() for name, output in Graph()(crops).items()}
+            outputs["keypoints"][0, 1, 0], outputs["scores"][0, 1] = place, score
+            return outputs
+
+        return largest_differences(Graph(), wrong)
+
+    assert run(8.5, 1) == {"keypoints": pytest.approx(0.0625), "scores": 0, "bones": 0}
+    assert run(4.0, 1) == {"keypoints": 0, "scores": 0, "bones": 0}  # two peaks of one height
+    assert run(4.0, 0.75) == {"keypoints": pytest.approx(0.5), "scores": 0.25, "bones": 0}
 
 
 @pytest.mark.slow

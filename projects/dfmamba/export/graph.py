@@ -38,6 +38,7 @@ OUTPUTS = {
 }
 IN_PX_AND_MM = "(batch, joints, 3), x and y in px of the crop, z in mm behind the root"
 BATCHES = (1, 5)
+PEAKED, EQUAL_PEAKS = ("keypoints", "bones"), 1e-5
 IN_PX = "(batch, joints, 2), x and y in px of the crop"
 
 
@@ -198,7 +199,24 @@ def largest_differences(
         crops = random_crops(graph, batch)
         with torch.no_grad():
             expected = {name: output.numpy() for name, output in graph(crops).items()}
-        for name, got in run(crops).items():
-            difference = float(np.abs(got - expected[name]).max() / np.abs(expected[name]).max())
-            differences[name] = max(differences.get(name, 0.0), difference)
+        got = run(crops)
+        unclear = _samples_with_equal_peaks(got, expected)
+        for name, values in got.items():
+            difference = np.abs(values - expected[name])
+            if name in PEAKED:
+                difference = difference[~unclear]
+            relative = float(difference.max(initial=0) / np.abs(expected[name]).max())
+            differences[name] = max(differences.get(name, 0.0), relative)
     return differences
+
+
+def _samples_with_equal_peaks(
+    got: Mapping[str, NDArray[np.floating]], expected: Mapping[str, NDArray[np.floating]]
+) -> NDArray[np.bool_]:
+    """Return which samples (B,) of DetNet's head have a joint with two peaks of one height.
+
+    Rounding decides which of them is taken, so the joint's place says nothing about the graph; the height does.
+    """
+    same_height = np.abs(got["scores"] - expected["scores"]) < EQUAL_PEAKS
+    elsewhere = np.abs(got["keypoints"] - expected["keypoints"]).max(axis=-1) > 1  # a cell has several px
+    return (same_height & elsewhere).any(axis=1) & ("bones" in expected)
