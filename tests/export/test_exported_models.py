@@ -13,6 +13,7 @@ import torch
 from mmpose.apis import init_model
 from mmpose.registry import TRANSFORMS
 
+import dfmamba.register  # noqa: F401, its transforms
 from dfmamba.apis import Camera, HandPoseInferencer
 from dfmamba.apis.exported_model import KEY, ModelFacts, open_session, read_facts
 from dfmamba.crops import crop_color, crop_depth

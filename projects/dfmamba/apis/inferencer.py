@@ -1,6 +1,7 @@
 """3D joints of the hands in pictures, from an exported model, or a config and a checkpoint."""
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,9 +125,20 @@ class HandPoseInferencer:
         camera: Camera | None = None,
         batch_size: int = 8,
         smoothing: OneEuro | None = None,
+        progress: bool = False,
     ) -> list[PictureHands]:
-        """Return the hands of all pictures; arguments and errors are those of `stream`."""
-        return list(self.stream(source, boxes, camera=camera, batch_size=batch_size, smoothing=smoothing))
+        """Return the hands of all pictures; arguments and errors are those of `stream`.
+
+        With `progress` the number of pictures that are done stands on the terminal (stderr).
+        """
+        found = []
+        for picture in self.stream(source, boxes, camera=camera, batch_size=batch_size, smoothing=smoothing):
+            found.append(picture)
+            if progress:
+                print(f"\r{len(found)} pictures", end="", file=sys.stderr, flush=True)
+        if progress:
+            print(file=sys.stderr)
+        return found
 
     def stream(
         self,

@@ -34,6 +34,12 @@ def parse_args() -> argparse.Namespace:
         metavar=("X0", "Y0", "X1", "Y1"),
         help="box around the hands in px, in all pictures (default: found by looking twice)",
     )
+    parser.add_argument(
+        "--detector",
+        nargs=2,
+        metavar=("CONFIG", "CHECKPOINT"),
+        help="config and checkpoint of a hand detector of mmdet, whose first category is a hand",
+    )
     parser.add_argument("--side", choices=["right", "left"], help="for models of one hand (default: right)")
     parser.add_argument(
         "--camera",
@@ -60,6 +66,8 @@ def parse_args() -> argparse.Namespace:
     add_config_options(parser, "model.test_cfg.flip_test=False")
     add_common_arguments(parser)
     args = parser.parse_args()
+    if args.box is not None and args.detector is not None:
+        parser.error("--box, --detector: expected one of them")
     if args.root_depth is not None and args.camera is None:
         parser.error("--root-depth: expected --camera beside it")
     return args
@@ -70,6 +78,7 @@ def predict(args: argparse.Namespace) -> None:
     from time import perf_counter
 
     from dfmamba.apis import Camera, HandPoseInferencer, OneEuro
+    from dfmamba.apis.boxes import Boxes
     from dfmamba.apis.packed_model import describe_card
     from dfmamba.io.atomic import write_atomically
     from dfmamba.io.outputs import check_output_folder
@@ -90,7 +99,11 @@ def predict(args: argparse.Namespace) -> None:
     if inferencer.card is not None:
         print(describe_card(inferencer.card))
     source = [int(one) if re.fullmatch("[0-9]+", one) else one for one in args.pictures]
-    boxes = None if args.box is None else lambda pixels: [args.box]
+    boxes: Boxes = None if args.box is None else lambda pixels: [args.box]
+    if args.detector is not None:
+        from dfmamba.apis.detector import MmdetDetector
+
+        boxes = MmdetDetector(*args.detector, device=args.device or "cpu")
     args.out.mkdir(parents=True, exist_ok=True)
     count, start = 0, perf_counter()
     smoothing = OneEuro() if args.smooth else None
