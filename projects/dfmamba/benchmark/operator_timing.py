@@ -137,9 +137,7 @@ def attention_candidates(arguments: dict[str, Tensor]) -> dict[str, Call]:
     """Return name -> function for the implementations of deformable attention that run on this device."""
     device = arguments["value"].device.type
     names = ["reference", "cpu"] if device == "cpu" and available_backends()["cpu"] is None else ["reference"]
-    return {
-        name: partial(multi_scale_deformable_attention, **arguments, sizes=LEVELS, backend=name) for name in names
-    }
+    return {name: partial(multi_scale_deformable_attention, **arguments, sizes=LEVELS, backend=name) for name in names}
 
 
 def compare_candidates(
