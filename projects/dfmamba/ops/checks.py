@@ -9,19 +9,22 @@ from torch import Tensor
 
 def check_same_device(tensors: dict[str, Tensor | None]) -> None:
     """Raise ValueError unless all tensors are on the device of the first, and hold floating-point numbers."""
-    given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    first_name, first = next(iter(given.items()))
-    for name, tensor in given.items():
-        if tensor.device != first.device:
-            raise ValueError(f"{name}: expected the device of {first_name}, {first.device}, got {tensor.device}")
-        if not tensor.is_floating_point():
+    first_name, device = None, None
+    for name, tensor in tensors.items():
+        if tensor is None:
+            continue
+        if device is None:
+            first_name, device = name, tensor.device
+        if tensor.device != device:
+            raise ValueError(f"{name}: expected the device of {first_name}, {device}, got {tensor.device}")
+        if not tensor.dtype.is_floating_point:
             raise ValueError(f"{name}: expected floating-point numbers, got {tensor.dtype}")
 
 
-def check_shape(name: str, tensor: Tensor, expected: Sequence[int], meaning: str) -> None:
+def check_shape(name: str, tensor: Tensor, expected: tuple[int, ...], meaning: str) -> None:
     """Raise ValueError unless the tensor has the expected shape."""
-    if tuple(tensor.shape) != tuple(expected):
-        raise ValueError(f"{name}: expected shape {meaning} = {tuple(expected)}, got {tuple(tensor.shape)}")
+    if tensor.shape != expected:
+        raise ValueError(f"{name}: expected shape {meaning} = {expected}, got {tuple(tensor.shape)}")
 
 
 def check_sample(x: Tensor, offset: Tensor, weight: Tensor, size: Sequence[int]) -> None:

@@ -56,6 +56,12 @@ def _dssm_flop(x: Shape, offset: Shape, weight: Shape, delta: Shape, A: Shape, *
     return 2 * dssm_multiply_adds(x, weight, A)
 
 
+def _dssm_backward_flop(
+    grad_y: Shape, x: Shape, offset: Shape, weight: Shape, delta: Shape, A: Shape, *_: Any, **__: Any
+) -> int:
+    return 6 * dssm_multiply_adds(x, weight, A)  # the sampling, too, runs once more before
+
+
 def _attention_flop(value: Shape, locations: Shape, weights: Shape, *_: Any, **__: Any) -> int:
     return 2 * attention_multiply_adds(value, weights)
 
@@ -72,6 +78,7 @@ FLOP_FORMULAS: dict[str, Any] = {
     "scan": _scan_flop,
     "scan_backward": _scan_backward_flop,
     "dssm": _dssm_flop,
+    "dssm_backward": _dssm_backward_flop,
     "deformable_attention": _attention_flop,
     "deformable_attention_backward": _attention_backward_flop,
 }

@@ -18,7 +18,7 @@ def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
 def exact(x: Tensor, *tensors: Tensor | None) -> tuple[Any, ...]:
     """Return the tensors in the dtype that is computed in, float64 if x is float64, else float32."""
     dtype = torch.promote_types(x.dtype, torch.float32)
-    return tuple(None if tensor is None else tensor.to(dtype) for tensor in tensors)
+    return tuple(tensor if tensor is None or tensor.dtype == dtype else tensor.to(dtype) for tensor in tensors)
 
 
 def either(x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:

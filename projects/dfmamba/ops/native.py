@@ -1,10 +1,10 @@
-"""What torch must know about the native operators beside their kernels: shapes for tracing, and gradients.
+"""What torch must know about the native operators beside their kernels: shapes for tracing, transforms of torch.func.
 
-Registered where the extension is loaded. The operators are declared in csrc/ops.cpp; csrc/README.md has their rules.
+Registered where the extension is loaded. The operators are declared in csrc/ops.cpp, and differentiated in
+csrc/autograd.cpp; csrc/README.md has their rules.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,10 +20,6 @@ from .ext_loader import LOAD_ERROR
 MAX_STATES = 64  # of the kernels
 
 ops = torch.ops.dfmamba
-
-
-def _work_dtype(x: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.float32)
 
 
 # --- Shapes: like the kernels, all results are new and contiguous ---
@@ -59,15 +55,35 @@ def _scan_backward_shape(
     x: Tensor | None,
     delta_softplus: bool,
 ) -> tuple[Tensor, ...]:
-    none = u.new_empty(0, dtype=_work_dtype(u))
     grads = [_contiguous(tensor) for tensor in (u, delta, A, B, C)]
-    for vector in (D, delta_bias):
-        grads.append(_contiguous(none if vector is None else vector))
-    return *grads, u.new_empty(0) if x is None else _contiguous(x)
+    return *grads, *_vectors(u, D, delta_bias), u.new_empty(0) if x is None else _contiguous(x)
+
+
+def _vectors(like: Tensor, *vectors: Tensor | None) -> list[Tensor]:
+    """Return gradients of D and delta_bias; those of an absent one are empty."""
+    none = like.new_empty(0, dtype=torch.promote_types(like.dtype, torch.float32))
+    return [_contiguous(none if vector is None else vector) for vector in vectors]
 
 
 def _dssm_shape(x: Tensor, *_: Any, **__: Any) -> Tensor:
     return _contiguous(x)
+
+
+def _dssm_backward_shape(
+    grad_y: Tensor,
+    x: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    size: Sequence[int],
+    delta_softplus: bool,
+) -> tuple[Tensor, ...]:
+    return *map(_contiguous, (x, offset, weight, delta, A, B, C)), *_vectors(x, D, delta_bias)
 
 
 def _attention_shape(value: Tensor, locations: Tensor, weights: Tensor, sizes: Sequence[int]) -> Tensor:
@@ -81,19 +97,7 @@ def _attention_backward_shape(
     return _contiguous(value), _contiguous(locations), _contiguous(weights)
 
 
-# --- Gradients: `run` holds the operators that the backward pass is made of ---
-
-
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Any, num_tensors: int) -> None:
-    """Keep the tensors for the backward pass, and what follows them as `ctx.options`."""
-    ctx.save_for_backward(*inputs[:num_tensors])
-    ctx.options = inputs[num_tensors:]
-
-
-def _wanted(ctx: Any, grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
-    """Return the gradients that were asked for, None for the others, and None for the options."""
-    grads = tuple(grad if needed else None for grad, needed in zip(grads, ctx.needs_input_grad, strict=False))
-    return *grads, *[None] * len(ctx.options)
+# --- Derivatives: csrc/autograd.cpp has the rules ---
 
 
 def has_tangents(*tensors: Tensor | None) -> bool:
@@ -105,68 +109,17 @@ def has_tangents(*tensors: Tensor | None) -> bool:
     return any(tensor is not None and forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors)
 
 
-def _refuse_tangents(grad: Tensor) -> None:
-    if has_tangents(grad):
-        _differentiate_twice()
-
-
-def _differentiate_sample(run: Any, ctx: Any, grad_u: Tensor) -> tuple[Tensor | None, ...]:
-    _refuse_tangents(grad_u)
-    return _wanted(ctx, run.sample_backward(grad_u, *ctx.saved_tensors, *ctx.options))
-
-
-def _differentiate_scan(run: Any, ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
-    _refuse_tangents(grad_y)
-    return _wanted(ctx, run.scan_backward(grad_y, *ctx.saved_tensors, *ctx.options))
-
-
-def _differentiate_dssm(run: Any, ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
-    """Gather u again, which is cheap, then go back through the scan and the sampling.
-
-    Half-precision inputs are widened first: u and its gradient, which the two steps hand over, must not be rounded.
-    """
-    _refuse_tangents(grad_y)
-    saved = ctx.saved_tensors  # once: activation checkpointing unpacks each of them a single time
-    work = _work_dtype(saved[0])
-    x, offset, weight, delta, A, B, C, D, delta_bias = (None if tensor is None else tensor.to(work) for tensor in saved)
-    grad_y = grad_y.to(work)
-    size, delta_softplus = ctx.options
-    u = run.sample(x, offset, weight, size)
-    skip = None if D is None else x
-    grad_u, *grads, grad_skip = run.scan_backward(grad_y, u, delta, A, B, C, D, delta_bias, skip, delta_softplus)
-    del u  # of the size of x: its memory can hold the next result
-    sampling: tuple[Tensor | None, ...] = (None, None, None)
-    if any(ctx.needs_input_grad[:3]):
-        sampling = grad_x, _, _ = run.sample_backward(grad_u, x, offset, weight, size)
-        if D is not None:
-            grad_x += grad_skip
-    return _wanted(
-        ctx,
-        tuple(
-            grad if grad is None or tensor is None else grad.to(tensor.dtype)
-            for grad, tensor in zip((*sampling, *grads), saved, strict=True)
-        ),
-    )
-
-
-def _differentiate_attention(run: Any, ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-    _refuse_tangents(grad_output)
-    return _wanted(ctx, run.deformable_attention_backward(grad_output, *ctx.saved_tensors, *ctx.options))
-
-
-def _differentiate_twice(*_: Any, **__: Any) -> None:
-    raise RuntimeError("dfmamba: the native operators have no second derivatives; of DSSM backend='reference' has them")
-
-
-# For each operator what differentiates it, and how many of its arguments are tensors. They come first.
-_RULES: dict[str, tuple[Callable[..., Any], int]] = {
-    "sample": (_differentiate_sample, 3),
-    "scan": (_differentiate_scan, 8),
-    "dssm": (_differentiate_dssm, 9),
-    "sample_backward": (_differentiate_twice, 4),
-    "scan_backward": (_differentiate_twice, 9),
-    "deformable_attention": (_differentiate_attention, 3),
-    "deformable_attention_backward": (_differentiate_twice, 4),
+# For each operator how many of its arguments are tensors. They come first. The gradients of all but the backward ones
+# are `<name>_backward(grad, *arguments)`.
+_NUM_TENSORS = {
+    "sample": 3,
+    "sample_backward": 4,
+    "scan": 8,
+    "scan_backward": 9,
+    "dssm": 9,
+    "dssm_backward": 10,
+    "deformable_attention": 3,
+    "deformable_attention_backward": 4,
 }
 
 
@@ -178,7 +131,7 @@ def _function(name: str) -> Callable[..., Any]:
 
     It raises RuntimeError where torch.compile traces it; with fullgraph=False the transform then runs in eager mode.
     """
-    differentiate, num_tensors = _RULES[name]
+    num_tensors = _NUM_TENSORS[name]
 
     class Transformable(torch.autograd.Function):
         @staticmethod
@@ -187,11 +140,18 @@ def _function(name: str) -> Callable[..., Any]:
 
         @staticmethod
         def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-            _save(ctx, inputs, output, num_tensors)
+            ctx.save_for_backward(*inputs[:num_tensors])
+            ctx.options = inputs[num_tensors:]
 
         @staticmethod
         def backward(ctx: Any, *grads: Tensor) -> Any:
-            return differentiate(_transformable, ctx, *grads)
+            if name.endswith("_backward") or has_tangents(*grads):
+                raise RuntimeError(
+                    "dfmamba: the native operators have no second derivatives; of DSSM backend='reference' has them"
+                )
+            found = getattr(_transformable, f"{name}_backward")(*grads, *ctx.saved_tensors, *ctx.options)
+            wanted = [grad if needed else None for grad, needed in zip(found, ctx.needs_input_grad, strict=False)]
+            return *wanted, *[None] * len(ctx.options)
 
         @staticmethod
         def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Any, Any]:
@@ -219,7 +179,7 @@ def _function(name: str) -> Callable[..., Any]:
     return call
 
 
-_transformable = SimpleNamespace(**{name: _function(name) for name in _RULES})
+_transformable = SimpleNamespace(**{name: _function(name) for name in _NUM_TENSORS})
 
 
 def operators() -> Any:
@@ -248,11 +208,9 @@ def _register() -> None:
     library.register_fake("dfmamba::scan", _scan_shape)
     library.register_fake("dfmamba::scan_backward", _scan_backward_shape)
     library.register_fake("dfmamba::dssm", _dssm_shape)
+    library.register_fake("dfmamba::dssm_backward", _dssm_backward_shape)
     library.register_fake("dfmamba::deformable_attention", _attention_shape)
     library.register_fake("dfmamba::deformable_attention_backward", _attention_backward_shape)
-    for name, (differentiate, num_tensors) in _RULES.items():
-        save = None if differentiate is _differentiate_twice else partial(_save, num_tensors=num_tensors)
-        library.register_autograd(f"dfmamba::{name}", partial(differentiate, ops), setup_context=save)
     for name, formula in FLOP_FORMULAS.items():
         register_flop_formula(getattr(ops, name))(formula)
 

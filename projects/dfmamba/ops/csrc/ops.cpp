@@ -19,6 +19,11 @@ TORCH_LIBRARY(dfmamba, m) {
   m.def(
       "dssm(Tensor x, Tensor offset, Tensor weight, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D,"
       " Tensor? delta_bias, SymInt[] size, bool delta_softplus) -> Tensor");
+  m.def(
+      "dssm_backward(Tensor grad_y, Tensor x, Tensor offset, Tensor weight, Tensor delta, Tensor A, Tensor B, Tensor C,"
+      " Tensor? D, Tensor? delta_bias, SymInt[] size, bool delta_softplus)"
+      " -> (Tensor grad_x, Tensor grad_offset, Tensor grad_weight, Tensor grad_delta, Tensor grad_A, Tensor grad_B,"
+      " Tensor grad_C, Tensor grad_D, Tensor grad_delta_bias)");
   m.def("deformable_attention(Tensor value, Tensor locations, Tensor weights, SymInt[] sizes) -> Tensor");
   m.def(
       "deformable_attention_backward(Tensor grad_output, Tensor value, Tensor locations, Tensor weights,"

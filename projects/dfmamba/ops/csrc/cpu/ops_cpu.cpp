@@ -300,11 +300,11 @@ EightTensors scan_backward(const Tensor& grad_y, const Tensor& u, const Tensor& 
       scan_backward_parallel(args, parts, grads);
     }
     const Tensor none = at::empty({0}, options);
-    const auto sum_parts = [&](const Tensor& sums) { return parts == 1 ? sums.select(0, 0) : sums.sum(0); };
+    const auto total = [](const Tensor& sums) { return sums.size(0) == 1 ? sums.select(0, 0) : sums.sum(0); };
     const auto io = u.scalar_type();
-    return {grad_u.to(io), grad_delta.to(delta.scalar_type()), grad_A.sum(0), sum_parts(grad_B).to(B.scalar_type()),
-            sum_parts(grad_C).to(C.scalar_type()), D.has_value() ? grad_D.sum(0) : none,
-            delta_bias.has_value() ? grad_bias.sum(0) : none.clone(), grad_x.to(io)};
+    return {grad_u.to(io), grad_delta.to(delta.scalar_type()), total(grad_A), total(grad_B).to(B.scalar_type()),
+            total(grad_C).to(C.scalar_type()), D.has_value() ? total(grad_D) : none,
+            delta_bias.has_value() ? total(grad_bias) : none.clone(), grad_x.to(io)};
   });
 }
 
