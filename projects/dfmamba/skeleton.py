@@ -130,9 +130,52 @@ _MANO_NAMES = (
     *(f"{finger}4" for finger in FINGERS),
 )
 FROM_MANO = tuple(_MANO_NAMES.index(joint) for joint in HAND_JOINTS)
+# minimal-hand's `MANOHandJoints`: the same joints, with the tips in the order of MANO's fingers.
+FROM_MANO_MINIMAL_HAND = tuple(
+    (*_MANO_NAMES[: -len(FINGERS)], *(f"{finger}4" for finger in _MANO_FINGERS)).index(joint) for joint in HAND_JOINTS
+)
 # One hand of RHD, wrist first, each finger from the tip to the base; and RHD's two hands, the LEFT one first.
 FROM_RHD_HAND = (*range(1, NUM_HAND_JOINTS), 0)
 FROM_RHD = (*(NUM_HAND_JOINTS + joint for joint in FROM_RHD_HAND), *FROM_RHD_HAND)
+
+# The orders of a hand's 21 joints that a file may name, and who has them: `canonical = joints[JOINT_ORDERS[name]]`.
+JOINT_ORDERS = {
+    "dfmamba": tuple(range(NUM_HAND_JOINTS)),  # ours
+    "interhand26m": tuple(range(NUM_HAND_JOINTS)),  # skeleton.txt of the data set; AssemblyHands
+    "mediapipe": FROM_DEXYCB,  # MediaPipe's HandLandmark: WRIST 0, THUMB_CMC 1 ... THUMB_TIP 4 ... PINKY_TIP 20
+    "freihand": FROM_DEXYCB,  # training_xyz.json: MANO's joints with each tip behind its finger, the thumb first
+    "openpose": FROM_DEXYCB,  # also MPII, Panoptic, OneHand10K
+    "coco_wholebody": FROM_DEXYCB,  # lefthand_kpts, righthand_kpts
+    "dexycb": FROM_DEXYCB,  # joint_3d
+    "mano": FROM_MANO,  # MANO with smplx's tips; HO-3D
+    "mano_minimal_hand": FROM_MANO_MINIMAL_HAND,
+    "rhd": FROM_RHD_HAND,  # one hand of RHD
+}
+
+
+def order_of_names(names: Sequence[str]) -> tuple[int, ...]:
+    """Return the permutation that brings joints with these names, `HAND_JOINTS` in any order, into canonical order.
+
+    >>> order_of_names(("wrist", *HAND_JOINTS[:-1])) == JOINT_ORDERS["rhd"]
+    True
+
+    Raises:
+        ValueError: They are not these names, each once.
+    """
+    if sorted(names) != sorted(HAND_JOINTS):
+        raise ValueError(f"joint names: expected {', '.join(HAND_JOINTS)} in any order, got {', '.join(names)}")
+    return tuple(list(names).index(joint) for joint in HAND_JOINTS)
+
+
+def spread_over_joints(of_hands: Sequence[float], num_joints: int) -> list[float]:
+    """Return values of [right, left] hand, one for each joint of two hands; of one hand, the larger of the two.
+
+    >>> spread_over_joints((1, 0), 21) == [1] * 21, spread_over_joints((1, 0), 42) == [1] * 21 + [0] * 21
+    (True, True)
+    """
+    if num_joints == TWO_HANDS.num_joints:
+        return [value for value in of_hands for _ in range(NUM_HAND_JOINTS)]
+    return [max(of_hands)] * num_joints
 
 
 def inverse(permutation: Sequence[int]) -> tuple[int, ...]:
