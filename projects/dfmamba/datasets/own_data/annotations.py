@@ -164,9 +164,8 @@ def _keep_sound(
 def _extent(values: NDArray[np.floating], valid: NDArray[np.bool_]) -> NDArray[np.floating]:
     """Return the largest difference (N, ...) of the valid ones of values (N, 21, ...)."""
     mask = valid.reshape(*valid.shape, *[1] * (values.ndim - 2))
-    extent: NDArray[np.floating] = np.where(mask, values, -np.inf).max(axis=1) - np.where(mask, values, np.inf).min(
-        axis=1
-    )
+    low, high = np.where(mask, values, np.inf).min(axis=1), np.where(mask, values, -np.inf).max(axis=1)
+    extent: NDArray[np.floating] = high - low
     return extent
 
 

@@ -7,8 +7,8 @@
                   "keypoints_cam": [[x, y, z], ...], "keypoints_px": [[u, v], ...], "valid": [1, ...]}]}]}
 
 `joint_order` is one of `dfmamba.skeleton.JOINT_ORDERS`, or the list of the 21 names of `HAND_JOINTS` in the order of
-the file. `unit`, "mm" or "m", is that of `keypoints_cam` and `depth`, and needed where one of them occurs. `comment` may
-be there.
+the file. `unit`, "mm" or "m", is that of `keypoints_cam` and `depth`, and needed where one of them occurs. A `comment`
+may be there.
 
 An image has a `file`, relative to the folder of the images, and `hands`; `width` and `height` in px and the `camera` in
 px may be left out. A hand has a `side`, "right" or "left", and joints in at least one form:
