@@ -83,7 +83,8 @@ class A2JCodec(BaseKeypointCodec):
         annotated = np.ones_like(inside) if keypoints_visible is None else keypoints_visible > 0
         labels[~np.isfinite(labels)] = 0  # such joints have weight 0, but 0 * NaN would be NaN
         weights = (inside & annotated).astype(np.float32)
-        known = 1 if depth_known is None else np.array(spread_over_joints(depth_known, labels.shape[1])) > 0
+        of_hands = [1.0, 1.0] if depth_known is None else depth_known.tolist()
+        known = np.array(spread_over_joints(of_hands, labels.shape[1]), dtype=np.float32) > 0
         return {
             "keypoint_labels": labels,
             "keypoint_weights": weights,

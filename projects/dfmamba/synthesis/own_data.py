@@ -53,7 +53,8 @@ def write_own_data(
 
 def _write_split(folder: Path, split: str, records: Sequence[FrameRecord]) -> None:
     """Write the JSON file of a split, and give its pictures short names."""
-    drawn, images = folder / "images" / split, []
+    drawn = folder / "images" / split
+    images: list[dict[str, Any]] = []
     for record in records:
         for number, image in enumerate(record.images):
             name = f"images/{split}_{len(images):04d}.jpg"

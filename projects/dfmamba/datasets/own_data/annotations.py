@@ -82,7 +82,7 @@ def parse_own_data(ann_file: str | Path, record_errors: RecordErrorPolicy | None
     there = [entry for entry in enumerate(entries) if entry[1][2].valid.any()]
     skipped["no valid joint"] = len(entries) - len(there)
     rows = [_make_row(number, image, images[image], hand) for number, (image, _, hand) in there]
-    columns = {
+    columns: Columns = {
         name: np.array([row[name] for row in rows], dtype=np.float64 if type_ is np.float32 else type_).reshape(
             len(rows), *shape
         )
@@ -90,7 +90,7 @@ def parse_own_data(ann_file: str | Path, record_errors: RecordErrorPolicy | None
     }
     tables = _image_tables(images)
     sound = _keep_sound(path, [place for _, (_, place, _) in there], columns, tables, record_errors, skipped)
-    kept = {name: column[sound].astype(COLUMNS[name][1]) for name, column in columns.items()}
+    kept: Columns = {name: column[sound].astype(COLUMNS[name][1]) for name, column in columns.items()}
     return AnnotationColumns(kept | tables, dict(skipped) | record_errors.skipped)
 
 
@@ -100,7 +100,7 @@ def _make_row(number: int, image_row: int, image: Image, hand: Hand) -> dict[str
     projected = project(hand.joints_cam_mm, image.focal_px, image.principal_point_px) if in_space else hand.points_px
     points = hand.points_px if np.isfinite(hand.points_px).all() else projected
     depth = hand.joints_cam_mm[:, 2] - hand.joints_cam_mm[WRIST, 2] if in_space else hand.depth_mm
-    box = hand.box_xyxy
+    box: NDArray[np.floating] = hand.box_xyxy
     if np.isnan(box).all():
         box = xywh_to_xyxy(tight_box(projected, hand.valid, BOX_ENLARGEMENT))
     space_known, depth_known = in_space and has_wrist, bool(np.isfinite(depth).all()) and has_wrist

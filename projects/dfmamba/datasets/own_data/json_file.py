@@ -126,11 +126,12 @@ def read_file(path: Path) -> tuple[Header, list[Any]]:
         raise record_error(path, "-", f'"format": "{FORMAT}" and "version": {VERSION}', got)
     refuse_unknown(path, "-", content, FILE_KEYS)
     unit = content.get("unit")
-    if unit is not None and unit not in UNITS_MM:
+    if unit is not None and unit not in tuple(UNITS_MM):
         raise record_error(path, "-", f"a 'unit' among {tuple(UNITS_MM)}", shorten(unit))
     if not isinstance(content.get("images"), list):
         raise record_error(path, "-", "a list 'images'", shorten(content.get("images")))
-    return Header(_read_order(path, content.get("joint_order")), UNITS_MM.get(unit)), content["images"]
+    order = _read_order(path, content.get("joint_order"))
+    return Header(order, None if unit is None else UNITS_MM[unit]), content["images"]
 
 
 def _shrink(record: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dfmamba.datasets.own_data.annotations import BOX_ENLARGEMENT
 from dfmamba.datasets.validation import TYPICAL_REACH_MM
 from dfmamba.geometry import back_project
-from dfmamba.skeleton import SIDES, TWO_HANDS, WRIST, hand_slice
+from dfmamba.skeleton import TWO_HANDS, WRIST, hand_slice
 
 STAND_IN_DEPTH_MM = 700.0
 OF_HANDS = ("joints_cam_mm", "points_px", "depth_mm", "joint_valid", "file_points_px", "depth_known", "space_known")
@@ -62,28 +62,38 @@ def place_hands(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) ->
     there = rows >= 0
     image = columns["image"][rows[there][0]]
     boxes = columns["box_xyxy"][rows[there]].astype(np.float64)
+    around_both = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
     sizes_px = dict(zip(np.flatnonzero(there).tolist(), _sizes_px(boxes), strict=True))
     focal, point = columns["focal_px"][image].astype(np.float64), columns["principal_point_px"][image]
     if not focal.any():
-        focal = np.repeat(STAND_IN_DEPTH_MM * max(sizes_px.values()) / TYPICAL_REACH_MM, 2)
-        size = columns["image_size"][image]
-        point = (size - 1) / 2 if size.all() else (boxes[:, :2].min(axis=0) + boxes[:, 2:].max(axis=0)) / 2
+        focal, point = _stand_in_camera(max(sizes_px.values()), columns["image_size"][image], around_both)
     joints, valid = np.zeros((TWO_HANDS.num_joints, 3)), np.zeros(TWO_HANDS.num_joints, dtype=bool)
     file_points = np.full((TWO_HANDS.num_joints, 2), np.nan)
-    root_depth, known = np.zeros(len(SIDES)), np.zeros((2, len(SIDES)), dtype=bool)
+    root_depth, depth_known, space_known = np.zeros(2), np.zeros(2, dtype=bool), np.zeros(2, dtype=bool)
     for side, size_px in sizes_px.items():
         hand = {name: columns[name][rows[side]] for name in OF_HANDS}
-        known[:, side] = hand["depth_known"], hand["space_known"]
-        if hand["space_known"]:
-            cam, root_depth[side] = hand["joints_cam_mm"], hand["joints_cam_mm"][WRIST, 2]
-        else:
-            in_front_mm = 2 * np.abs(hand["depth_mm"]).max()  # of a hand that fills a whole image
-            root_depth[side] = max(focal.mean() * TYPICAL_REACH_MM / size_px, in_front_mm)
-            cam = back_project(hand["points_px"], root_depth[side] + hand["depth_mm"], focal, point)
-        joints[hand_slice(side)], valid[hand_slice(side)] = cam, hand["joint_valid"]
-        file_points[hand_slice(side)] = hand["file_points_px"]
-    box = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
-    return PlacedHands(joints, valid, root_depth, focal, np.asarray(point), there, *known, file_points, box)
+        part = hand_slice(side)
+        joints[part] = hand["joints_cam_mm"] if hand["space_known"] else _stand_in(hand, size_px, focal, point)
+        root_depth[side] = joints[part][WRIST, 2]
+        valid[part], file_points[part] = hand["joint_valid"], hand["file_points_px"]
+        depth_known[side], space_known[side] = hand["depth_known"], hand["space_known"]
+    return PlacedHands(
+        joints, valid, root_depth, focal, point, there, depth_known, space_known, file_points, around_both
+    )
+
+
+def _stand_in_camera(size_px: float, image_size: NDArray[np.integer], box_xyxy: Array) -> tuple[Array, Array]:
+    """Return focal lengths (2,) and principal point (2,) in px of a camera for a hand of this size in the image."""
+    focal = np.repeat(STAND_IN_DEPTH_MM * size_px / TYPICAL_REACH_MM, 2)
+    return focal, (image_size - 1) / 2 if image_size.all() else (box_xyxy[:2] + box_xyxy[2:]) / 2
+
+
+def _stand_in(hand: Mapping[str, NDArray[Any]], size_px: float, focal_px: Array, principal_point_px: Array) -> Array:
+    """Return the joints (21, 3) of a hand of 180 mm that is as large in the image, with the hand's depths."""
+    farthest_mm = np.abs(hand["depth_mm"][hand["joint_valid"]]).max()
+    # The hand of a large image and a short lens would else be so near that its depths reach behind the camera.
+    root_depth = max(float(focal_px.mean()) * TYPICAL_REACH_MM / size_px, 2 * float(farthest_mm))
+    return back_project(hand["points_px"], root_depth + hand["depth_mm"], focal_px, principal_point_px)
 
 
 def _sizes_px(boxes_xyxy: Array) -> list[float]:
