@@ -10,13 +10,13 @@ _base_ = ["../demo/dfmamba_interhand_demo.py"]
 load_from = "{{ fileDirname }}/../../projects/dfmamba/apis/model_in_the_box/weights.pth"
 
 data_root = "data/own_data"
-train_set = dict(_delete_=True, type="OwnHandsDataset", split="train", data_root=data_root)
-train_set |= dict(pipeline={{_base_.train_pipeline}})
-test_set = dict(_delete_=True, type="OwnHandsDataset", split="test", data_root=data_root)
-test_set |= dict(pipeline={{_base_.test_pipeline}}, test_mode=True)
-train_dataloader = dict(batch_size=8, num_workers=1, dataset=train_set)
-val_dataloader = dict(batch_size=8, num_workers=1, dataset=test_set)
-test_dataloader = dict(batch_size=8, num_workers=1, dataset=test_set)
+train_set = dict(type="OwnHandsDataset", split="train", data_root=data_root, pipeline={{_base_.train_pipeline}})
+test_set = dict(
+    type="OwnHandsDataset", split="test", data_root=data_root, pipeline={{_base_.test_pipeline}}, test_mode=True
+)
+train_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(_delete_=True, **train_set))
+val_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(_delete_=True, **test_set))
+test_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(_delete_=True, **test_set))
 val_evaluator = dict(_delete_=True, type="OwnDataMPJPE")
 test_evaluator = dict(_delete_=True, type="OwnDataMPJPE")
 

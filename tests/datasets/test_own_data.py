@@ -233,13 +233,13 @@ HAND_MISTAKES = {
     ),
     "parts of the image": (
         {"side": "right", "keypoints_px": (in_image(hand_mm()) / 320).tolist()},
-        "expected valid joints of a hand that is 2 px wide or high, or more, in the image, got one of 0.149 px. Are "
+        "expected valid joints of a hand that is 2 px wide or high, or more, in the image, got one of 0.15 px. Are "
         "they parts of the image's width and height, as of MediaPipe?",
     ),
     "metres for mm": (
         changed_joints(lambda joints: joints / 1000),
         "expected joints in the file's unit in 'keypoints_cam', of a hand that reaches 5 to 5000 mm from the wrist, "
-        "got one that reaches 0.0895 mm, too small by 1000: metres where mm belong?",
+        "got one that reaches 0.08953 mm, too small by 1000: metres where mm belong?",
     ),
     "relative to the wrist": (
         changed_joints(lambda joints: joints - joints[0]),

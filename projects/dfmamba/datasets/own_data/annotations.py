@@ -13,11 +13,13 @@ from dfmamba.datasets.own_data.json_file import Hand, Image, read_entries
 from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.datasets.validation import (
     REACH_MM,
+    TYPICAL_REACH_MM,
     Fact,
     Hands,
     box_fact,
     camera_facts,
     check_typical_reach,
+    describe_factor,
     image_size_fact,
     in_float32,
     keep_sound,
@@ -187,7 +189,7 @@ def _depth_fact(path: Path, columns: Columns) -> Fact:
         path,
         f"depths in the file's unit, within {REACH_MM[1]:g} mm of each other",
         extent <= REACH_MM[1],
-        lambda row: f"depths that are {extent[row]:.4g} mm apart. Are they in another unit?",
+        lambda row: f"{extent[row]:.4g} mm, {describe_factor(float(extent[row]), TYPICAL_REACH_MM)}",
     )
 
 

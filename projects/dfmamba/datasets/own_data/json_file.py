@@ -188,7 +188,7 @@ def read_image(path: Path, place: str, entry: Any) -> Image:
         return Image(name, size, np.zeros(2), np.zeros(2))
     camera = entry["camera"]
     refuse_unknown(path, f"{place}, camera", camera, CAMERA_KEYS)
-    focal, point = (numbers_of(path, f"{place}, camera", key, camera.get(key), (2,)) for key in CAMERA_KEYS)
+    focal, point = (numbers_of(path, f"record {place}, camera", key, camera.get(key), (2,)) for key in CAMERA_KEYS)
     return Image(name, size, focal, point)
 
 
@@ -206,14 +206,16 @@ def read_hand(path: Path, place: str, entry: Any, image: Image, header: Header) 
 
     def read(key: str, *shape: int) -> NDArray[np.float64]:
         full = (NUM_HAND_JOINTS, *shape)
-        return numbers_of(path, place, key, entry[key], full)[order] if key in entry else np.full(full, np.nan)
+        return (
+            numbers_of(path, f"record {place}", key, entry[key], full)[order] if key in entry else np.full(full, np.nan)
+        )
 
     valid = np.ones(NUM_HAND_JOINTS, dtype=bool)
     if "valid" in entry:
-        valid = mask_of(path, place, "valid", entry["valid"], (NUM_HAND_JOINTS,))[order]
+        valid = mask_of(path, f"record {place}", "valid", entry["valid"], (NUM_HAND_JOINTS,))[order]
     box = np.full(4, np.nan)
     if "box_xyxy" in entry:
-        box = numbers_of(path, place, "box_xyxy", entry["box_xyxy"], (4,))
+        box = numbers_of(path, f"record {place}", "box_xyxy", entry["box_xyxy"], (4,))
     cam, depth = read("keypoints_cam", 3) * scale, read("depth") * scale
     if not image.has_camera:
         depth, cam = np.where(np.isnan(depth), cam[:, 2], depth), np.full_like(cam, np.nan)
