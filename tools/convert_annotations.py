@@ -7,7 +7,8 @@ import argparse
 from pathlib import Path
 
 from command_line import add_common_arguments, launch
-from dfmamba.skeleton import JOINT_ORDERS, SIDES
+from dfmamba.datasets.own_data.joint_orders import JOINT_ORDERS
+from dfmamba.skeleton import SIDES
 
 
 def parse_args() -> argparse.Namespace:

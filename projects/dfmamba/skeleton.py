@@ -138,34 +138,6 @@ FROM_MANO_MINIMAL_HAND = tuple(
 FROM_RHD_HAND = (*range(1, NUM_HAND_JOINTS), 0)
 FROM_RHD = (*(NUM_HAND_JOINTS + joint for joint in FROM_RHD_HAND), *FROM_RHD_HAND)
 
-# The orders of a hand's 21 joints that a file may name, and who has them: `canonical = joints[JOINT_ORDERS[name]]`.
-JOINT_ORDERS = {
-    "dfmamba": tuple(range(NUM_HAND_JOINTS)),  # ours
-    "interhand26m": tuple(range(NUM_HAND_JOINTS)),  # skeleton.txt of the data set; AssemblyHands
-    "mediapipe": FROM_DEXYCB,  # MediaPipe's HandLandmark: WRIST 0, THUMB_CMC 1 ... THUMB_TIP 4 ... PINKY_TIP 20
-    "freihand": FROM_DEXYCB,  # training_xyz.json: MANO's joints with each tip behind its finger, the thumb first
-    "openpose": FROM_DEXYCB,  # also MPII, Panoptic, OneHand10K
-    "coco_wholebody": FROM_DEXYCB,  # lefthand_kpts, righthand_kpts
-    "dexycb": FROM_DEXYCB,  # joint_3d
-    "mano": FROM_MANO,  # MANO with smplx's tips; HO-3D
-    "mano_minimal_hand": FROM_MANO_MINIMAL_HAND,
-    "rhd": FROM_RHD_HAND,  # one hand of RHD
-}
-
-
-def order_of_names(names: Sequence[str]) -> tuple[int, ...]:
-    """Return the permutation that brings joints with these names, `HAND_JOINTS` in any order, into canonical order.
-
-    >>> order_of_names(("wrist", *HAND_JOINTS[:-1])) == JOINT_ORDERS["rhd"]
-    True
-
-    Raises:
-        ValueError: They are not these names, each once.
-    """
-    if sorted(names) != sorted(HAND_JOINTS):
-        raise ValueError(f"joint names: expected {', '.join(HAND_JOINTS)} in any order, got {', '.join(names)}")
-    return tuple(list(names).index(joint) for joint in HAND_JOINTS)
-
 
 def spread_over_joints(of_hands: Sequence[float], num_joints: int) -> list[float]:
     """Return values of [right, left] hand, one for each joint of two hands; of one hand, the larger of the two.

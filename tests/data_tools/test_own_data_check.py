@@ -9,8 +9,9 @@ import pytest
 from dfmamba.data_tools.check import Progress, check_split
 from dfmamba.data_tools.sample_checks import OK, WRONG
 from dfmamba.datasets import OwnHandsDataset
+from dfmamba.datasets.own_data.joint_orders import JOINT_ORDERS
 from dfmamba.datasets.spec import data_set
-from dfmamba.skeleton import FROM_DEXYCB, JOINT_ORDERS, inverse
+from dfmamba.skeleton import FROM_DEXYCB, inverse
 
 pytestmark = pytest.mark.slow
 

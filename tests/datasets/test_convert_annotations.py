@@ -15,7 +15,8 @@ from pycocotools.coco import COCO
 from dfmamba.datasets import OwnHandsDataset, RHPDataset, parse_own_data
 from dfmamba.datasets.own_data.convert_coco import convert_coco
 from dfmamba.datasets.own_data.convert_rhd import convert_rhd
-from dfmamba.skeleton import HAND_JOINTS, JOINT_ORDERS
+from dfmamba.datasets.own_data.joint_orders import JOINT_ORDERS
+from dfmamba.skeleton import HAND_JOINTS
 
 TOOL = Path(__file__).parents[2] / "tools" / "convert_annotations.py"
 

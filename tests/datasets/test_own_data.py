@@ -9,9 +9,10 @@ from own_data_fixture import CAMERA, NAMES, OURS, content, hand, hand_mm, image,
 
 from dfmamba.datasets import OwnHandsDataset, parse_own_data
 from dfmamba.datasets.own_data.grouping import group_hands
+from dfmamba.datasets.own_data.joint_orders import JOINT_ORDERS
 from dfmamba.datasets.own_data.json_file import write_file
 from dfmamba.datasets.record_error_policy import RecordErrorPolicy
-from dfmamba.skeleton import JOINT_ORDERS, inverse
+from dfmamba.skeleton import inverse
 
 RIGHT, LEFT = slice(0, 21), slice(21, 42)
 

@@ -11,11 +11,12 @@ from dfmamba.datasets.annotation_index import Index
 from dfmamba.datasets.base import HandDataset
 from dfmamba.datasets.own_data.annotations import PARSER_VERSION, parse_own_data
 from dfmamba.datasets.own_data.grouping import PAIR_CHOICES, group_hands
+from dfmamba.datasets.own_data.joint_orders import CANONICAL, JOINT_ORDERS
 from dfmamba.datasets.own_data.json_file import read_file
 from dfmamba.datasets.own_data.placing import PlacedHands, place_hands
 from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.datasets.sample import build_sample
-from dfmamba.skeleton import JOINT_ORDERS, NUM_HAND_JOINTS, TWO_HANDS, inverse, mmpose_metainfo
+from dfmamba.skeleton import NUM_HAND_JOINTS, TWO_HANDS, inverse, mmpose_metainfo
 from dfmamba.visualization.colors import joint_colors
 
 SPLITS = ("train", "val", "test")
@@ -93,11 +94,7 @@ class OwnHandsDataset(HandDataset):
         names: dict[tuple[int, ...], list[str]] = {}
         for name, order in JOINT_ORDERS.items():
             names.setdefault(tuple(back[joint] for joint in order), []).append(f"{name!r}")
-        return {
-            f'"joint_order": {" or ".join(same)}': order
-            for order, same in names.items()
-            if order != tuple(range(NUM_HAND_JOINTS))
-        }
+        return {f'"joint_order": {" or ".join(same)}': order for order, same in names.items() if order != CANONICAL}
 
     def read_image_points(self, samples: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         """See `HandDataset`: `keypoints_px` beside joints in space; without these they are the sample's own."""

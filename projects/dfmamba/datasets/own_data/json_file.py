@@ -6,7 +6,7 @@
        "hands": [{"side": "right", "box_xyxy": [412, 220, 602, 424],
                   "keypoints_cam": [[x, y, z], ...], "keypoints_px": [[u, v], ...], "valid": [1, ...]}]}]}
 
-`joint_order` is one of `dfmamba.skeleton.JOINT_ORDERS`, or the list of the 21 names of `HAND_JOINTS` in the order of
+`joint_order` is one of `JOINT_ORDERS` (`joint_orders.py`), or the list of the 21 names of `HAND_JOINTS` in the order of
 the file. `unit`, "mm" or "m", is that of `keypoints_cam` and `depth`, and needed where one of them occurs. A `comment`
 may be there.
 
@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dfmamba.datasets.own_data.joint_orders import JOINT_ORDERS, order_of_names
 from dfmamba.datasets.record_error_policy import RecordErrorPolicy
 from dfmamba.errors import DataError
 from dfmamba.io.atomic import write_atomically
@@ -38,7 +39,7 @@ from dfmamba.io.files import check_relative_path, get_integer, get_text, shorten
 from dfmamba.io.json_files import read_json
 from dfmamba.io.json_values import mask_of, numbers_of, shrink
 from dfmamba.io.record_errors import record_error
-from dfmamba.skeleton import HAND_JOINTS, JOINT_ORDERS, NUM_HAND_JOINTS, SIDES, WRIST, order_of_names
+from dfmamba.skeleton import HAND_JOINTS, NUM_HAND_JOINTS, SIDES, WRIST
 
 FORMAT, VERSION = "dfmamba hands", 1
 UNITS_MM = {"mm": 1.0, "m": 1000.0}
