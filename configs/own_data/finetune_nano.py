@@ -27,7 +27,4 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", T_max=epochs, eta_min=1e-6, by_epoch=True, convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=epochs, val_interval=10)
-default_hooks = dict(
-    logger=dict(interval=10),
-    checkpoint=dict(interval=10, max_keep_ckpts=1, save_best="own_data/EPE_micro_px", rule="less"),
-)
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))
