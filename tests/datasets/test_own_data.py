@@ -122,6 +122,7 @@ def test_a_hand_with_depths_and_no_camera(form, tmp_path):
     np.testing.assert_allclose(sample["keypoints"][0, LEFT, 2], hand_mm(names=OURS)[:, 2] - 500, atol=1e-3)
     np.testing.assert_array_equal(sample["depth_known"], [0, 1])
     np.testing.assert_array_equal(sample["space_known"], [0, 0])
+    np.testing.assert_allclose(sample["abs_depth"], [0, 700], rtol=1e-5)
 
 
 def test_a_hand_close_to_the_camera_stays_in_front_of_it(tmp_path):
