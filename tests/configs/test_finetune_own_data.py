@@ -17,7 +17,7 @@ from dfmamba.apis.packed_model import IN_THE_BOX, WEIGHTS
 from dfmamba.engine.config import load_config
 from dfmamba.engine.weights import load_weights
 
-CONFIG = CONFIGS / "own_data" / "finetune_nano.py"
+CONFIG = CONFIGS / "own" / "finetune_nano.py"
 
 
 def test_it_begins_with_the_model_in_the_box_from_any_folder(tmp_path, monkeypatch):
