@@ -30,6 +30,7 @@ def synthetic_set(tmp_path_factory):
         "nyu": {"train": 2, "test": 1},
         "dexycb": {"train": 8, "val": 8, "test": 8},
         "assemblyhands": {"train": 2, "val": 2},
+        "own_data": {"train": 2, "test": 2},
     }
     of_worker = tmp_path_factory.getbasetemp()
     of_run = of_worker.parent if "PYTEST_XDIST_WORKER" in os.environ else of_worker

@@ -14,6 +14,7 @@ from dfmamba.skeleton import (
     inverse,
     mmpose_metainfo,
     skeleton_with,
+    spread_over_joints,
 )
 
 
@@ -50,6 +51,11 @@ def test_orders_of_other_data_sets_by_name():
     assert [rhd[i] for i in FROM_RHD_HAND] == list(ONE_HAND.names)
     left_first = [f"{side}_{name}" for side in ("left", "right") for name in rhd]
     assert [left_first[i] for i in FROM_RHD] == list(TWO_HANDS.names)
+
+
+def test_values_of_hands_for_joints():
+    assert spread_over_joints((0, 3), 42) == [0] * 21 + [3] * 21
+    assert spread_over_joints((0, 3), 21) == [3] * 21
 
 
 def test_inverse_orders_are_those_of_the_toolkits():

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
 GROUPS = {
     "": "DF-Mamba on the five data sets",
+    "own": "Your own data (docs/own_data.md)",
     "demo": "Demo configs: small models on SYNTHETIC data",
     "baselines": "The other backbones of the paper's Table 1, and ConvNeXt-T",
     "ablations": "Ablations",

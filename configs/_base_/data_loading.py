@@ -35,6 +35,8 @@ meta_keys = (
     "extrinsic",
     "all_joints_cam",
     "joints_seen",
+    "depth_known",
+    "space_known",
 )
 
 train_dataloader = dict(

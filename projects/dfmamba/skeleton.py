@@ -133,9 +133,24 @@ _MANO_NAMES = (
     *(f"{finger}4" for finger in FINGERS),
 )
 FROM_MANO = tuple(_MANO_NAMES.index(joint) for joint in HAND_JOINTS)
+# minimal-hand's `MANOHandJoints`: the same joints, with the tips in the order of MANO's fingers.
+FROM_MANO_MINIMAL_HAND = tuple(
+    (*_MANO_NAMES[: -len(FINGERS)], *(f"{finger}4" for finger in _MANO_FINGERS)).index(joint) for joint in HAND_JOINTS
+)
 # One hand of RHD, wrist first, each finger from the tip to the base; and RHD's two hands, the LEFT one first.
 FROM_RHD_HAND = (*range(1, NUM_HAND_JOINTS), 0)
 FROM_RHD = (*(NUM_HAND_JOINTS + joint for joint in FROM_RHD_HAND), *FROM_RHD_HAND)
+
+
+def spread_over_joints(of_hands: Sequence[float], num_joints: int) -> list[float]:
+    """Return values of [right, left] hand, one for each joint of two hands; of one hand, the larger of the two.
+
+    >>> spread_over_joints((1, 0), 21) == [1] * 21, spread_over_joints((1, 0), 42) == [1] * 21 + [0] * 21
+    (True, True)
+    """
+    if num_joints == TWO_HANDS.num_joints:
+        return [value for value in of_hands for _ in range(NUM_HAND_JOINTS)]
+    return [max(of_hands)] * num_joints
 
 
 def inverse(permutation: Sequence[int]) -> tuple[int, ...]:

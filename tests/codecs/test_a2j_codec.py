@@ -106,3 +106,17 @@ def test_everything_that_metrics_read_gets_packed():
     }
     assert sample.gt_instance_labels.keypoint_labels.shape == (1, 1, 3)
     assert sample.gt_instance_labels.keypoint_weights.tolist() == [[1]]
+
+
+def test_unknown_depths_have_no_weight_of_their_own():
+    """Of two hands whose right one has no depths; of one hand that is the left one of a sample."""
+    visible = np.ones((1, 42))
+    visible[0, 41] = 0
+    encoded = A2JCodec().encode(np.full((1, 42, 3), 5.0), visible, np.array([0.0, 1.0]))
+    np.testing.assert_array_equal(encoded["keypoint_weights"], visible)
+    np.testing.assert_array_equal(encoded["depth_weights"], [[0] * 21 + [1] * 20 + [0]])
+    assert encoded["depth_weights"].dtype == np.float32
+    one = A2JCodec().encode(np.full((1, 21, 3), 5.0), depth_known=np.array([0.0, 1.0]))
+    np.testing.assert_array_equal(one["depth_weights"], np.ones((1, 21)))
+    all_known = A2JCodec().encode(np.full((1, 42, 3), 5.0))
+    np.testing.assert_array_equal(all_known["depth_weights"], all_known["keypoint_weights"])

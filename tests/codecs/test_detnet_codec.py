@@ -244,3 +244,14 @@ def test_everything_that_losses_and_metrics_read_gets_packed():
         "delta_weights": (1, 21),
     }
     assert tuple(sample.gt_fields.heatmaps.shape) == (21, 32, 32)
+
+
+def test_a_stand_in_in_space_is_not_learnt():
+    """The points in the image are, in the heatmaps."""
+    points, cam = hand()
+    known = DetNetCodec().encode(points, None, cam, np.array([0.0, 1.0]))
+    assert known["location_weights"].sum() == 21
+    unknown = DetNetCodec().encode(points, None, cam, np.array([0.0, 0.0]))
+    np.testing.assert_array_equal(unknown["heatmaps"], known["heatmaps"])
+    assert unknown["keypoint_weights"].sum() == 21
+    assert unknown["location_weights"].sum() == unknown["delta_weights"].sum() == 0

@@ -225,7 +225,7 @@ def _(small):
     "one hand of 21 joints",
     faulty(
         "42.*This layout holds 42 joints, the right hand's 21 first. Own data of one hand "
-        "goes into the JSON layout of RHPDataset",
+        "goes into the JSON file of docs/own_data.md",
         file="data",
     ),
     "two hands",
@@ -234,7 +234,7 @@ def _(small):
     small.keep_one_hand()
 
 
-@odd("coordinates of 21 joints", faulty("42.*goes into the JSON layout of RHPDataset"), "two hands")
+@odd("coordinates of 21 joints", faulty("42.*goes into the JSON file of docs/own_data.md"), "two hands")
 def _(small):
     for entry, key in small.entries(every=False):
         entry[key] = entry[key][:21]

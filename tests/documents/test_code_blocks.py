@@ -32,6 +32,8 @@ PARSED_ONLY = {
     "srun": "needs a cluster; tests/engine/test_distributed.py starts processes as it does",
     "tools/train.py": "trains for days; tests/test_end_to_end.py trains",
     "tools/test.py": "needs a trained model; tests/test_end_to_end.py tests one",
+    "tools/predict.py": "needs a trained model; tests/configs/test_finetune_own_data.py and tests/apis predict",
+    "tools/convert_annotations.py": "needs files of others; tests/datasets/test_convert_annotations.py converts some",
     "tools/run_demo.py": "takes 11 minutes and more; tests/test_end_to_end.py takes its steps",
     "tools/benchmark.py": "takes hours; tests/tools/test_benchmark.py runs it",
     "tools/benchmark_ops.py": "takes hours",

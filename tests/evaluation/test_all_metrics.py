@@ -1,4 +1,4 @@
-"""What the five metrics have in common, each against its protocol's function; on one process and on two."""
+"""What the metrics of the data sets have in common, each against its protocol's function; on one process and on two."""
 
 import numpy as np
 import pytest
@@ -13,12 +13,20 @@ from dfmamba.evaluation import (
     score_dexycb,
     score_interhand26m,
     score_nyu,
+    score_own_data,
     score_rhp,
 )
 from dfmamba.evaluation.result_files import read_result_file
 
 FOCAL, CENTER = np.array([600.0, 500.0]), np.array([320.0, 240.0])
-NUM_JOINTS = {"InterHandMPJPE": 42, "RHPEPE": 42, "NYUMeanError": 14, "DexYCBMPJPE": 21, "AssemblyHandsMPJPE": 42}
+NUM_JOINTS = {
+    "InterHandMPJPE": 42,
+    "RHPEPE": 42,
+    "NYUMeanError": 14,
+    "DexYCBMPJPE": 21,
+    "AssemblyHandsMPJPE": 42,
+    "OwnDataMPJPE": 42,
+}
 PROTOCOL_OF = dict(zip(NUM_JOINTS, PROTOCOLS, strict=True))
 
 
@@ -50,7 +58,14 @@ def make_samples(name, count=9, seed=0):
                 "focal": FOCAL,
                 "principal_pt": CENTER,
                 "extrinsic": np.concatenate([turn, rng.normal(size=(3, 1)) * 100], axis=1),
-                "gt_instances": {"keypoints_cam": gt[None], "keypoints_visible": valid[None].astype(np.float32)},
+                "space_known": hands,
+                "depth_known": hands,
+                "gt_instances": {
+                    "keypoints_cam": gt[None],
+                    "keypoints_visible": valid[None].astype(np.float32),
+                    "keypoints": np.pad(gt[:, :2] / gt[:, 2:] * FOCAL + CENTER, ((0, 0), (0, 1)))[None],
+                    "bboxes": np.array([[300.0, 200, 400, 260]]),
+                },
                 "pred_instances": {"keypoints": pixels[None]},
                 "pred_for_the_test": pred,
             }
@@ -72,9 +87,16 @@ def arrays(samples):
     return pred, gt, valid
 
 
+def score_own_samples(pred, gt, valid):
+    """The px are those of the projections; the boxes have a longer side of 100 px."""
+    points = [joints[..., :2] / joints[..., 2:] * FOCAL + CENTER for joints in (pred, gt)]
+    return score_own_data(pred, gt, valid, pred_px=points[0], gt_px=points[1], box_px=np.full(len(gt), 100.0))
+
+
 @pytest.mark.parametrize(
     ("name", "score"),
     [
+        ("OwnDataMPJPE", score_own_samples),
         ("RHPEPE", score_rhp),
         ("NYUMeanError", score_nyu),
         ("DexYCBMPJPE", score_dexycb),

@@ -14,6 +14,7 @@ COMMANDS = {  # name, module, what it does
     "check": ("check_data", "check the data sets of a config"),
     "browse": ("browse_dataset", "draw samples of a data set"),
     "make": ("make_dataset", "make SYNTHETIC hands in the layout of a data set"),
+    "convert": ("convert_annotations", "convert annotations into the JSON file of own data"),
     "export": ("export", "write a trained model as a file for other runtimes"),
     "pack": ("pack_model", "pack a trained and tested model into a folder"),
     "bench": ("benchmark", "time backbones and whole models"),

@@ -7,6 +7,8 @@ from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.registry import KEYPOINT_CODECS
 from numpy.typing import NDArray
 
+from dfmamba.skeleton import spread_over_joints
+
 FloatArray = NDArray[np.floating]
 
 
@@ -35,7 +37,9 @@ class A2JCodec(BaseKeypointCodec):
     label_mapping_table = {  # noqa: RUF012, mmpose's interface
         "keypoint_labels": "keypoint_labels",
         "keypoint_weights": "keypoint_weights",
+        "depth_weights": "depth_weights",
     }
+    auxiliary_encode_keys = {"depth_known"}  # noqa: RUF012, mmpose's interface
 
     def __init__(
         self, input_size: tuple[int, int] = (256, 256), depth_bins: int = 256, depth_range_mm: float = 400.0
@@ -50,16 +54,23 @@ class A2JCodec(BaseKeypointCodec):
         """Depth of one unit in mm."""
         return self.depth_range_mm / self.depth_bins
 
-    def encode(self, keypoints: FloatArray, keypoints_visible: FloatArray | None = None) -> dict[str, FloatArray]:
+    def encode(
+        self,
+        keypoints: FloatArray,
+        keypoints_visible: FloatArray | None = None,
+        depth_known: FloatArray | None = None,
+    ) -> dict[str, FloatArray]:
         """Make the targets.
 
         Args:
             keypoints: (N, K, 3): x, y in crop px, z in mm relative to the root of the joint's hand.
             keypoints_visible: (N, K), above 0 where a joint is annotated; None where all are.
+            depth_known: (2,), of the [right, left] hand, 0 where z is not known; None where it is.
 
         Returns:
             `keypoint_labels` (N, K, 3) float32, and `keypoint_weights` (N, K) float32: 0 for joints that are not
-            annotated, not finite or outside [0, width) x [0, height) x [0, depth_bins), else 1.
+            annotated, not finite or outside [0, width) x [0, height) x [0, depth_bins), else 1. `depth_weights` (N, K)
+            float32 are the same, but 0 where z is not known.
 
         Raises:
             ValueError: The joints are not three-dimensional.
@@ -73,7 +84,14 @@ class A2JCodec(BaseKeypointCodec):
         inside = ((labels >= 0) & (labels < (*self.input_size, self.depth_bins))).all(axis=-1)
         annotated = np.ones_like(inside) if keypoints_visible is None else keypoints_visible > 0
         labels[~np.isfinite(labels)] = 0  # such joints have weight 0, but 0 * NaN would be NaN
-        return {"keypoint_labels": labels, "keypoint_weights": (inside & annotated).astype(np.float32)}
+        weights = (inside & annotated).astype(np.float32)
+        of_hands = [1.0, 1.0] if depth_known is None else depth_known.tolist()
+        known = np.array(spread_over_joints(of_hands, labels.shape[1]), dtype=np.float32) > 0
+        return {
+            "keypoint_labels": labels,
+            "keypoint_weights": weights,
+            "depth_weights": (weights * known).astype(np.float32),
+        }
 
     def to_mm(self, bins: Any) -> Any:
         """Turn depth bins into mm behind the root: arrays, tensors and numbers alike."""

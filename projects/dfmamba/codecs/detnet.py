@@ -34,7 +34,7 @@ class DetNetCodec(BaseKeypointCodec):
         ValueError: There is no hand with this number of joints, no joint of that name, or the bone has no length.
     """
 
-    auxiliary_encode_keys = {"keypoints_cam"}  # noqa: RUF012, mmpose's interface
+    auxiliary_encode_keys = {"keypoints_cam", "space_known"}  # noqa: RUF012, mmpose's interface
 
     # These tables replace the tables of PackPoseInputs, so they must name everything that losses and metrics read.
     instance_mapping_table = A2JCodec.instance_mapping_table
@@ -91,6 +91,7 @@ class DetNetCodec(BaseKeypointCodec):
         keypoints: FloatArray,
         keypoints_visible: FloatArray | None = None,
         keypoints_cam: FloatArray | None = None,
+        space_known: FloatArray | None = None,
     ) -> dict[str, FloatArray]:
         """Make the targets of one hand.
 
@@ -98,11 +99,13 @@ class DetNetCodec(BaseKeypointCodec):
             keypoints: (1, K, 2 or more): x, y in crop px; the rest is not read.
             keypoints_visible: (1, K), above 0 where a joint is annotated; None where all are.
             keypoints_cam: (1, K, 3) camera-space mm, turned as the crop is (`RotateKeypoints3D`).
+            space_known: (2,), of the [right, left] hand, 0 where these are a stand-in; None where they are not.
 
         Returns:
             All in float32: `heatmaps` (K, H, W), 0 where the weight is 0; `keypoint_weights` (1, K): 1 for annotated
             joints whose Gaussian reaches into the map; `locations` and `deltas` (1, K, 3); `location_weights` and
-            `delta_weights` (1, K): 1 for the joints among these for which root and bone, or the parent, are annotated.
+            `delta_weights` (1, K): 1 for the joints among these for which root and bone, or the parent, are annotated,
+            and 0 for all of a hand without a known place in space.
 
         Raises:
             ValueError: There are not K joints of one hand in the plane and in space.
@@ -121,13 +124,14 @@ class DetNetCodec(BaseKeypointCodec):
         cam = np.where(annotated[..., None], keypoints_cam, 0).astype(np.float64)
         locations, has_location = self._locations(cam, annotated)
         deltas, has_delta = self._deltas(cam, annotated)
+        in_space = space_known is None or bool(np.max(space_known) > 0)
         targets = {
             "heatmaps": heatmaps * counts[0, :, None, None],
             "keypoint_weights": counts,
             "locations": locations,
-            "location_weights": counts & has_location,
+            "location_weights": counts & has_location & in_space,
             "deltas": deltas,
-            "delta_weights": counts & has_delta,
+            "delta_weights": counts & has_delta & in_space,
         }
         return {name: target.astype(np.float32) for name, target in targets.items()}
 

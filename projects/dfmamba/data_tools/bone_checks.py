@@ -115,12 +115,20 @@ def measure_bones(joints_mm: NDArray[np.float64], valid: NDArray[np.bool_], skel
     return Bones(tuple(skeleton.names[joint] for joint in child), median, ratio / scale)
 
 
-def find_other_order(joints_mm: NDArray[np.float64], valid: NDArray[np.bool_]) -> str:
-    """Say what is mixed up in hands (n, 21, 3); an empty text where the canonical order fits best."""
+def find_other_order(
+    joints_mm: NDArray[np.float64], valid: NDArray[np.bool_], orders: Mapping[str, tuple[int, ...]] | None = None
+) -> str:
+    """Say what is mixed up in hands (n, 21, 3); an empty text where the canonical order fits best.
+
+    Args:
+        joints_mm: (n, 21, 3).
+        valid: (n, 21).
+        orders: What may have been meant, and the permutation that puts it right; `other_orders` by default.
+    """
     misfit = measure_bones(joints_mm, valid).misfit
     fits = {
         name: measure_bones(joints_mm[:, list(order)], valid[:, list(order)]).misfit
-        for name, order in other_orders().items()
+        for name, order in (orders or other_orders()).items()
     }
     best = min(fits, key=fits.__getitem__)
     return best if GOOD_FIT < misfit < np.inf and fits[best] * WORSE_FIT < misfit else ""

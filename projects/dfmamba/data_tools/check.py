@@ -206,7 +206,7 @@ def _check_records(dataset: HandDataset, num_samples: int, report: SplitReport, 
     total = len(dataset)
     chosen = np.unique(np.linspace(0, total - 1, min(num_samples or total, total)).round().astype(int))
     report.sampled = len(chosen)
-    samples = Samples([dataset.get_data_info(int(number)) for number in chosen])
+    samples = Samples([dataset.get_data_info(int(number)) for number in chosen], dataset.joint_orders())
     findings = []
     try:
         with progress.waiting("reading what the files say a second time"):

@@ -23,7 +23,7 @@ from dfmamba.datasets.base import HandDataset
 from dfmamba.datasets.validation import describe_factor
 from dfmamba.geometry import project
 from dfmamba.io.images import ImageError, check_image_content, read_image_size
-from dfmamba.skeleton import LEFT, NUM_HAND_JOINTS, ONE_HAND, SIDES, Skeleton, skeleton_with
+from dfmamba.skeleton import LEFT, NUM_HAND_JOINTS, ONE_HAND, SIDES, Skeleton, skeleton_with, spread_over_joints
 
 OK, WARNING, WRONG = "ok", "warning", "wrong"
 
@@ -36,6 +36,7 @@ FILE_PX = 2.0  # against the points in the file; RHD's differ by 0.1 px
 BOX_PX = 2.0
 SHARE_OF_OUTLIERS = 0.01
 SHARE_IN_BOX = 0.8
+ONLY_IN_IMAGE = "the files have no place in space for any joint, only places in the image"
 
 
 @dataclass(frozen=True)
@@ -58,27 +59,33 @@ class Samples:
 
     Args:
         samples: As in the table of `dfmamba.datasets.base`.
+        joint_orders: Orders that the joints may be in instead, see `HandDataset.joint_orders`.
 
     Attributes:
         keypoints, keypoints_cam: (n, K, 3), float64.
         valid: (n, K).
+        in_space: (n, K), the valid joints whose place in space is known.
         focal, principal_pt: (n, 1, 2) px.
         bbox: (n, 4) px, x0, y0, x1, y1.
         hand_type: (n, 2).
         image_sizes: (n, 2) px, width and height that the files or the format say; 0 where they do not.
     """
 
-    def __init__(self, samples: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self, samples: Sequence[Mapping[str, Any]], joint_orders: Mapping[str, tuple[int, ...]] | None = None
+    ) -> None:
         def stack(key: str) -> NDArray[np.float64]:
             return np.stack([sample[key] for sample in samples]).astype(np.float64)
 
-        self.samples = samples
+        self.samples, self.joint_orders = samples, joint_orders
         self.keypoints, self.keypoints_cam = stack("keypoints")[:, 0], stack("keypoints_cam")[:, 0]
         self.valid = stack("keypoints_visible")[:, 0] > 0
         self.focal, self.principal_pt = stack("focal")[:, None], stack("principal_pt")[:, None]
         self.bbox, self.hand_type = stack("bbox")[:, 0], stack("hand_type")[:, 0] > 0
         self.image_sizes = np.stack([sample["image_size"] for sample in samples]).astype(np.int64)
         self.skeleton: Skeleton = skeleton_with(self.valid.shape[1])
+        known = [spread_over_joints(sample.get("space_known", (1, 1)), self.valid.shape[1]) for sample in samples]
+        self.in_space = self.valid & (np.array(known) > 0)
 
     def name(self, number: int) -> str:
         """Return what finds a record again."""
@@ -126,7 +133,9 @@ def check_numbers(samples: Samples) -> Finding:
 def check_bones(samples: Samples) -> Finding:
     """Bones are as long as those of hands; a wrong unit is named."""
     child, parent = np.array(samples.skeleton.bones).T
-    known = samples.valid[:, child] & samples.valid[:, parent]  # (n, bones)
+    if samples.valid.any() and not samples.in_space.any():
+        return Finding("bone lengths", OK, ONLY_IN_IMAGE)
+    known = samples.in_space[:, child] & samples.in_space[:, parent]  # (n, bones)
     lengths = np.linalg.norm(samples.keypoints_cam[:, child] - samples.keypoints_cam[:, parent], axis=-1)
     if not known.any():
         return Finding("bone lengths", WARNING, "no bone has two valid ends")
@@ -155,9 +164,11 @@ def check_order(samples: Samples) -> Finding:
         unlikely = describe_unlikely_bones(measure_bones(samples.keypoints_cam, samples.valid, skeleton))
         return Finding(name, WRONG, f"unlikely bones: {unlikely}") if unlikely else Finding(name, OK, "as in hands")
     joints = samples.keypoints_cam.reshape(-1, NUM_HAND_JOINTS, 3)
-    valid = samples.valid.reshape(-1, NUM_HAND_JOINTS)
+    # A hand that is known in the image only has the lengths of its bones there: in the median they tell the order, too.
+    known = samples.in_space if samples.in_space.any() else samples.valid
+    valid = known.reshape(-1, NUM_HAND_JOINTS)
     bones = measure_bones(joints, valid)
-    if other := find_other_order(joints, valid):
+    if other := find_other_order(joints, valid, samples.joint_orders):
         examples = describe_unlikely_bones(bones) or "of many fingers"
         return Finding(
             name,
@@ -186,15 +197,17 @@ def check_depth(samples: Samples) -> Finding:
     depth = samples.keypoints_cam[..., 2]
     if not samples.valid.any():
         return Finding("depth", WARNING, "no valid joint")
-    behind = samples.valid & (depth <= 0)
+    if not samples.in_space.any():
+        return Finding("depth", OK, ONLY_IN_IMAGE)
+    behind = samples.in_space & (depth <= 0)
     if behind.any():
         return Finding(
             "depth",
             WRONG,
-            f"{behind.sum()} of {samples.valid.sum()} joints lie behind the camera: "
+            f"{behind.sum()} of {samples.in_space.sum()} joints lie behind the camera: "
             f"{samples.name(int(np.argmax(behind.any(axis=1))))}. Is its rotation or position another's?",
         )
-    values = depth[samples.valid]
+    values = depth[samples.in_space]
     text = f"median {np.median(values):.4g} mm, all from {values.min():.4g} to {values.max():.4g} mm"
     if DEPTH_MM[0] <= np.median(values) <= DEPTH_MM[1]:
         return Finding("depth", OK, text)

@@ -23,6 +23,10 @@ own `InterHand3DDataset`, so that its heads, codecs and metrics work on our samp
     rel_root_depth      (1,) float32        depth of the left root minus that of the right root in mm
     rel_root_valid      (1,) float32        1 where both roots are annotated
     abs_depth           (2,) float32        [right, left] root depth in mm for back-projection (true, or RootNet's)
+    depth_known         (2,) float32        [right, left], 0 where z of that hand's `keypoints` is not known; a data
+                                            set that knows all depths has no such key
+    space_known         (2,) float32        [right, left], 0 where that hand's `keypoints_cam` are a stand-in; in the
+                                            same way
     focal, principal_pt (2,) float32        camera intrinsics in px
     bbox                (1, 4) float32      x0, y0, x1, y1 in px, before the crop's enlargement
     bbox_score          (1,) float32        1
@@ -319,6 +323,15 @@ class HandDataset(BaseDataset):
             ValueError: A file is damaged.
         """
         return np.full((len(samples), samples[0]["keypoints"].shape[1], 2), np.nan)
+
+    def joint_orders(self) -> Mapping[str, tuple[int, ...]]:
+        """Return the orders that the joints of the files may be in instead, which `check_data` tries.
+
+        Returns:
+            What to say of each, and the permutation (21,) that puts the joints of a hand right; empty where the layout
+            is fixed, and then the usual mistakes are tried.
+        """
+        return {}
 
     def needed_paths(self) -> dict[str, Path]:
         """Return the files and folders that must be there, by the argument that they come from; adapters add to it."""

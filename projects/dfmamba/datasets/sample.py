@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SAMPLE_NAMES = ("img_id", "id", "seq_name", "camera", "capture", "subject", "frame_idx")
 CAMERA_SPACE = ("keypoints_cam", "keypoints_scale_free")
+OF_HANDS = ("hand_type", "abs_depth", "depth_known", "space_known")  # [right, left]
 OF_JOINTS = ("keypoints", "keypoints_cam", "keypoints_scale_free", "keypoints_visible", "keypoint_scores")
 
 
@@ -143,7 +144,7 @@ def mirror(results: dict[str, Any]) -> None:
     if "bbox" in results:
         x0, y0, x1, y1 = np.moveaxis(results["bbox"], -1, 0)
         results["bbox"] = np.stack([last_column - x1, y0, last_column - x0, y1], axis=-1)
-    for key in ("hand_type", "abs_depth"):
+    for key in OF_HANDS:
         if key in results:
             results[key] = np.ascontiguousarray(results[key][..., ::-1])
     for key in ("rel_root_depth", "bbox_rotation"):
@@ -159,7 +160,7 @@ def mirror_back(sample: "PoseDataSample") -> "PoseDataSample":
 
     Args:
         sample: A data sample with predictions in px of the (mirrored) image. Meta keys: `mirrored`, and if it is true
-            `ori_shape`; what of `hand_type`, `abs_depth`, `principal_pt` and `input_center` is there is changed.
+            `ori_shape`; what of `OF_HANDS`, `principal_pt` and `input_center` is there is changed.
 
     Raises:
         ValueError: The sample was mirrored, and the width of its image is not known.
@@ -176,7 +177,7 @@ def mirror_back(sample: "PoseDataSample") -> "PoseDataSample":
     for instances in (sample.pred_instances, sample.gt_instances):
         for name, values in list(instances.items()):
             instances.set_field(_mirror_field(name, values, width), name)
-    changes = {name: np.asarray(info[name])[..., ::-1].copy() for name in ("hand_type", "abs_depth") if name in info}
+    changes = {name: np.asarray(info[name])[..., ::-1].copy() for name in OF_HANDS if name in info}
     if "principal_pt" in info:
         changes["principal_pt"] = mirror_points(info["principal_pt"], width)
     if "input_center" in info:

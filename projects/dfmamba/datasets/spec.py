@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dfmamba.evaluation.result_files import ResultFiles
     from dfmamba.synthesis.output import Layout
 
-PACKAGES = ("interhand26m", "rhp", "nyu", "dexycb", "assemblyhands")
+PACKAGES = ("interhand26m", "rhp", "nyu", "dexycb", "assemblyhands", "own_data")
 
 
 @dataclass(frozen=True)

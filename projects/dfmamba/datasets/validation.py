@@ -33,7 +33,7 @@ JOINTS_FOR_SIZE = 10  # hands with fewer valid joints say nothing about the size
 CHUNK = 20_000  # records whose joints are in memory at a time
 ONE_HAND_HINT = (
     f"This layout holds {TWO_HANDS.num_joints} joints, the right hand's {NUM_HAND_JOINTS} first. Own data "
-    "of one hand goes into the JSON layout of RHPDataset, see docs/data.md"
+    "of one hand goes into the JSON file of docs/own_data.md"
 )
 
 

@@ -146,6 +146,11 @@ def _cameras(seed: int, split: str, capture: int, view_spread_deg: float | None)
     return cameras
 
 
+def view_of(frame: Frame, number: int) -> Camera:
+    """Return the camera of one of a frame's views, from 0."""
+    return _cameras(frame.seed, frame.split, frame.capture, frame.view_spread_deg)[frame.views[number]]
+
+
 def _validity(frame: Frame, scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, int]:
     """Return which joints (42,) are annotated, and whether the hand type is; a few records are odd on purpose."""
     valid = np.repeat(scene.present, NUM_HAND_JOINTS)
@@ -175,8 +180,8 @@ def draw_frame(frame: Frame) -> FrameRecord:
     valid, hand_type_valid = _validity(frame, scene, rng)
     world = np.where(valid[:, None], np.round(scene.joints_mm, 4), INVALID_COORDINATE)
     images, boxes = [], []
-    for view in frame.views:
-        camera = _cameras(frame.seed, frame.split, frame.capture, frame.view_spread_deg)[view]
+    for number, view in enumerate(frame.views):
+        camera = view_of(frame, number)
         picture = render_rgb(scene, camera, generator_for(frame.seed, frame.split, "picture", frame.number, view))
         name = f"Capture{frame.capture}/{frame.sequence}/cam{camera.name}/image{frame.frame_idx}.jpg"
         path = frame.folder / "images" / frame.split / name

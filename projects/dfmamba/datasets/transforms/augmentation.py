@@ -33,8 +33,8 @@ class RandomHandFlip(BaseTransform):
     does not give (it leaves `keypoints_cam`, `principal_pt` and `abs_depth` as they were). Twice is the identity.
 
     Required keys: img, flip_indices. Changed where they are there: img, keypoints, keypoints_cam, keypoints_visible,
-    principal_pt, hand_type, rel_root_depth, abs_depth, root_depth, bbox, bbox_center, bbox_rotation. Added: flip,
-    flip_direction.
+    principal_pt, hand_type, depth_known, space_known, rel_root_depth, abs_depth, root_depth, bbox, bbox_center,
+    bbox_rotation. Added: flip, flip_direction.
 
     Args:
         prob: Probability of a flip.

@@ -58,6 +58,12 @@ def offset_mlp(channels: int, num_joints: int) -> nn.Sequential:
     return layers
 
 
+def coordinate_weights(labels: InstanceData) -> Tensor:
+    """Return the weights (1, J, 3) of x, y and z in the labels of a sample; without `depth_weights` they are equal."""
+    in_plane = labels.keypoint_weights
+    return torch.stack([in_plane, in_plane, labels.get("depth_weights", in_plane)], dim=-1)
+
+
 @MODELS.register_module()
 class A2JHead(BaseHead):
     """A2J-Transformer on any backbone that returns one or several feature maps.
@@ -307,7 +313,8 @@ class A2JHead(BaseHead):
 
         Args:
             feats: Backbone maps (B, C_l, H_l, W_l).
-            batch_data_samples: Samples with the codec's `keypoint_labels` (1, J, 3) and `keypoint_weights` (1, J).
+            batch_data_samples: Samples with the codec's `keypoint_labels` (1, J, 3) and `keypoint_weights` (1, J), and
+                with `depth_weights` (1, J) if some depths are not known.
             train_cfg: Unused, part of mmpose's interface.
 
         Returns:
@@ -316,7 +323,7 @@ class A2JHead(BaseHead):
             codec `error_z_mm`, the mean absolute depth error.
         """
         targets = torch.cat([sample.gt_instance_labels.keypoint_labels for sample in batch_data_samples])
-        joint_weights = torch.cat([sample.gt_instance_labels.keypoint_weights for sample in batch_data_samples])
+        joint_weights = torch.cat([coordinate_weights(sample.gt_instance_labels) for sample in batch_data_samples])
         all_weights, all_joints = [], []
         for layer, queries in enumerate(self.decode_queries(feats)):
             weights, positions = self.anchor_predictions(queries, layer)
@@ -337,8 +344,10 @@ class A2JHead(BaseHead):
 
     def _errors(self, joints: Tensor, targets: Tensor, weights: Tensor) -> dict[str, Tensor]:
         """Return the mean errors over all joints that count; 0 if none does."""
-        difference, count = joints - targets, weights.sum().clamp(min=1)
-        errors = {"error_xy_px": (weights * difference[..., :2].norm(dim=-1)).sum() / count}
+        difference = joints - targets
+        in_plane, in_depth = weights[..., 0], weights[..., 2]
+        errors = {"error_xy_px": (in_plane * difference[..., :2].norm(dim=-1)).sum() / in_plane.sum().clamp(min=1)}
         if self.decoder is not None:
-            errors["error_z_mm"] = (weights * difference[..., 2].abs()).sum() / count * self.decoder.mm_per_bin
+            error_bins = (in_depth * difference[..., 2].abs()).sum() / in_depth.sum().clamp(min=1)
+            errors["error_z_mm"] = error_bins * self.decoder.mm_per_bin
         return errors

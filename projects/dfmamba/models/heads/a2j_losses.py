@@ -1,7 +1,7 @@
 """The two losses of A2J-Transformer, with the reductions of its public code.
 
 Shapes: predictions (L, B, J, 3) of L decoder layers, targets (B, J, 3), both as x, y in crop px and z in depth bins;
-weights (B, J), 0 for joints that do not count.
+weights (B, J, 3), 0 for joints that do not count, and for z of those whose depth is not known.
 """
 
 import torch
@@ -14,12 +14,11 @@ IN_PLANE_FACTOR = 0.5
 
 
 def weighted_joint_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Average values (L, B, J, 3): over the counting joints of each sample, then over samples and layers alike.
+    """Average values (L, B, J, 3): over what counts in each sample, then over samples and layers alike.
 
-    A sample without counting joints adds 0 to the mean.
+    A sample where nothing counts adds 0 to the mean.
     """
-    joints = weights.sum(-1).clamp(min=1)
-    return ((values * weights[..., None]).sum((-2, -1)) / (3 * joints)).mean()
+    return ((values * weights).sum((-2, -1)) / weights.sum((-2, -1)).clamp(min=1)).mean()
 
 
 def huber(predictions: Tensor, targets: Tensor, beta: float) -> Tensor:
@@ -43,15 +42,17 @@ def assignment_loss(anchor_weights: Tensor, anchors: Tensor, targets: Tensor, we
     """Tell every joint which anchors are near it: cross-entropy of the anchors' weights with a Gaussian around it.
 
     Not in A2J-Transformer. Its two losses see the weights only through their mean, which learns slowly from scratch.
+    For a joint whose depth is not known, anchors of all depths are alike.
 
     Args:
         anchor_weights: (L, B, A, J), sums to 1 over the anchors.
         anchors: (A, 3) in px, px, bins.
         targets: (B, J, 3).
-        weights: (B, J).
+        weights: (B, J, 3).
         sigma: Standard deviation of the Gaussian in px and bins.
     """
-    squared_distances = (anchors[:, None] - targets[:, None]).square().sum(-1)  # (B, A, J)
+    squared_distances = ((anchors[:, None] - targets[:, None]).square() * weights[:, None]).sum(-1)  # (B, A, J)
     wanted = (-squared_distances / (2 * sigma**2)).softmax(dim=1)
     cross_entropy = -(wanted * anchor_weights.clamp(min=1e-9).log()).sum(-2)  # (L, B, J)
-    return ((cross_entropy * weights).sum(-1) / weights.sum(-1).clamp(min=1)).mean()
+    counts = weights[..., 0]  # (B, J)
+    return ((cross_entropy * counts).sum(-1) / counts.sum(-1).clamp(min=1)).mean()
