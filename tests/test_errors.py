@@ -109,7 +109,7 @@ def test_want_of_memory_is_told_with_a_way_out(error):
 
 def test_a_missing_package_names_make_setup_but_a_missing_module_of_ours_is_a_bug():
     assert message_for_user(ModuleNotFoundError("No module named 'mmx'", name="mmx")).startswith(
-        "No module named 'mmx'. In a clone, run `make setup` once"
+        "No module named 'mmx'. In a clone: run `make setup` once"
     )
     assert message_for_user(ModuleNotFoundError("No module named 'dfmamba.x'", name="dfmamba.x")) is None
 

@@ -102,8 +102,8 @@ def message_for_user(error: BaseException) -> str | None:
         )
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] != "dfmamba":
         return (
-            f"{text}. In a clone, run `make setup` once and start with .venv/bin/python; `tools/env_check.py` says what "
-            "is missing. In an environment of your own: see the README, where it says which versions work together."
+            f"{text}. In a clone: run `make setup` once, start with .venv/bin/python; `tools/env_check.py` tells what "
+            "is missing. In an environment of your own, see the README, where it says which versions work together."
         )
     return None
 
