@@ -21,6 +21,7 @@ from dfmamba.engine.config import load_config
 from dfmamba.errors import DataError, UserError
 from dfmamba.export.graph import JointGraph, facts_of, largest_differences, random_crops
 from dfmamba.export.onnx_file import MAX_RELATIVE_ERROR, compare, make_smaller, write_onnx
+from dfmamba.export.torch_program import write_program
 from dfmamba.models.layers.dssm import DSSM
 from dfmamba.ops import onnx_form, selective_scan
 
@@ -184,6 +185,18 @@ def test_smaller_forms_and_what_they_cost(exported, tmp_path):
         sizes[form] = smaller.stat().st_size
     assert sizes["float16"] < 0.65 * sizes["float32"]
     assert sizes["int8"] < 0.7 * sizes["float32"]
+
+
+@pytest.mark.slow
+def test_a_program_of_torch_is_read_with_its_facts(exported, tmp_path):
+    graph, path = exported("interhand")[2], tmp_path / "model.pt2"
+    assert max(write_program(graph, path).values()) < 1e-5
+    files = {f"{KEY}.json": ""}
+    program = torch.export.load(path, extra_files=files)
+    assert ModelFacts.from_json(files[f"{KEY}.json"]) == facts_of(graph, {})
+    crops = random_crops(graph, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(program.module()(crops), graph(crops), rtol=1e-5, atol=1e-3)
 
 
 def test_a_difference_is_seen():
