@@ -265,8 +265,17 @@ def test_files_of_something_else_are_refused(exported, tmp_path):
     damage(path, other, lambda facts: facts.pop("padding"))
     with pytest.raises(DataError, match="padding"):
         HandPoseInferencer(other)
-    with pytest.raises(UserError, match="has its own weights"):
+    with pytest.raises(UserError, match="has its own weights and runs without torch"):
         HandPoseInferencer(path, exported("interhand")[1])
+    with pytest.raises(UserError, match="runs without torch"):
+        HandPoseInferencer(path, engine="torch")
+    for option in ({"precision": "float16"}, {"compiled": True}, {"cfg_options": ["model.test_cfg.flip_test=False"]}):
+        with pytest.raises(UserError, match="expected none of checkpoint, precision"):
+            HandPoseInferencer(path, **option)
+        with pytest.raises(UserError, match="engine: expected 'torch' for a config"):
+            HandPoseInferencer(engine="onnxruntime", **option)
+    with pytest.raises(UserError, match="engine: expected 'torch' for a config"):
+        HandPoseInferencer(exported("interhand")[0], exported("interhand")[1], engine="onnxruntime")
     with pytest.raises(UserError, match="device: expected one that this onnxruntime has"):
         HandPoseInferencer(path, device="tpu")
     with pytest.raises(UserError, match="expected a photograph"):

@@ -81,19 +81,25 @@ class HandPoseInferencer:
         known = KnownOfHand(hand_side, bone_length_mm, center_depth_mm)
         self.hand_side = hand_side or SIDES[RIGHT]
         self.min_presence = min_presence
-        of_torch = precision != "float32" or compiled or bool(cfg_options) or (device or "cpu") != "cpu"
+        needs_torch = precision != "float32" or compiled or bool(cfg_options)
         exported, card = None, None
         if isinstance(model, str | os.PathLike) and Path(model).suffix == ".onnx":
             exported = Path(model)
-            if checkpoint is not None or cfg_options or engine == "torch":
-                raise UserError(f"{model}: an exported model has its own weights and takes no config, nor torch")
+            if checkpoint is not None or needs_torch or engine == "torch":
+                raise UserError(
+                    f"{model}: an exported model has its own weights and runs without torch; expected none of "
+                    "checkpoint, precision, compiled, cfg_options and engine='torch'"
+                )
         elif model is None or (isinstance(model, str | os.PathLike) and Path(model).is_dir()):
             packed = open_packed_model() if model is None else open_packed_model(Path(model))
             model, checkpoint, card = packed.config, packed.weights, packed.card
-            if engine == "onnxruntime" and packed.exported is None:
-                raise UserError(f"engine: expected {EXPORTED} in the folder {packed.config.parent} for onnxruntime")
-            if engine == "onnxruntime" or (engine is None and not of_torch):
-                exported = packed.exported
+            wants_torch = needs_torch or (device or "cpu") != "cpu" if engine is None else engine == "torch"
+            exported = None if wants_torch else packed.exported
+        if engine == "onnxruntime" and (exported is None or needs_torch):
+            raise UserError(
+                f"engine: expected 'torch' for a config or a folder without {EXPORTED}, and for precision, compiled or "
+                "cfg_options"
+            )
         self.model: HandModel
         if exported is not None:
             self.model = ExportedModel(exported, known, device=device, threads=threads)

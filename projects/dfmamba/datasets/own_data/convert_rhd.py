@@ -17,10 +17,10 @@ from dfmamba.datasets.validation import pinhole_of_matrix
 from dfmamba.io.files import get_array, get_integer, read_pickle
 from dfmamba.io.json_files import read_json
 from dfmamba.io.record_errors import record_error
-from dfmamba.skeleton import NUM_HAND_JOINTS, TWO_HANDS
+from dfmamba.skeleton import FROM_RHD_HAND, NUM_HAND_JOINTS, TWO_HANDS, WRIST
 
 FILE_SIDES = ("left", "right")  # as the blocks of 21 joints come in the file
-FILE_WRIST = 0  # in a block
+FILE_WRIST = FROM_RHD_HAND[WRIST]  # in a block
 
 
 def convert_rhd(path: Path, validity: str = "visible", image_prefix: str = "") -> Converted:
