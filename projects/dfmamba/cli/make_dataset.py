@@ -40,6 +40,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
             help="an easier set: cameras and hands within about this angle of the front (default: all around)",
         )
         layout.add_argument(
+            "--style",
+            default="studio",
+            help="studio: as the lab of InterHand2.6M; photo: as photographs, with anybody, any light, any view, and "
+            "things beside the hands (interhand26m and own_data; default studio)",
+        )
+        layout.add_argument(
             "--workers",
             type=whole_number(1),
             default=os.cpu_count() or 1,
@@ -81,6 +87,9 @@ def make(args: argparse.Namespace) -> None:
     for split in SPLITS:
         if counts.get(split) and split not in layout.splits:
             raise UserError(f"--{split}: {layout.title} has no such split, only {' and '.join(layout.splits)}")
+    if args.style not in layout.styles:
+        raise UserError(f"--style: {layout.title} has {' and '.join(layout.styles)}, got {args.style}")
+    style = {"style": args.style} if len(layout.styles) > 1 else {}
     start = time.perf_counter()
     columns = (TextColumn("drawing synthetic hands"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
@@ -90,6 +99,7 @@ def make(args: argparse.Namespace) -> None:
             counts,
             args.seed,
             view_spread_deg=args.view_spread,
+            **style,
             workers=args.workers,
             overwrite=args.overwrite,
             on_images=lambda count: progress.advance(bar, count),

@@ -7,6 +7,7 @@ ranges of motion are textbook values (American Academy of Orthopaedic Surgeons),
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -106,12 +107,26 @@ class Articulation:
 
 def sample_shape(rng: np.random.Generator) -> HandShape:
     """Draw the sizes of a new subject: palm length within 6 % of the mean, single bones within a few more."""
-    size = np.clip(rng.normal(1.0, 0.03), 0.94, 1.06)
-    fingers = np.clip(rng.normal(1.0, 0.03, (NUM_FINGERS, 1)), 0.93, 1.07)
-    segments = np.clip(rng.normal(1.0, 0.02, (NUM_FINGERS, SEGMENTS)), 0.95, 1.05)
-    width = np.clip(rng.normal(1.0, 0.03), 0.94, 1.06)
+    return _sample_shape(rng, float(np.clip(rng.normal(1.0, 0.03), 0.94, 1.06)), 1.0)
+
+
+def sample_any_shape(rng: np.random.Generator) -> HandShape:
+    """Draw the sizes of anybody, child to large adult: palm length 0.7 to 1.15 of the mean; three times the variety."""
+    size = rng.uniform(0.7, 0.9) if rng.random() < 0.2 else np.clip(rng.normal(1.0, 0.06), 0.85, 1.15)
+    return _sample_shape(rng, float(size), 2.5)
+
+
+def _sample_shape(rng: np.random.Generator, size: float, variety: float) -> HandShape:
+    """Draw a hand of some size, its parts within `variety` times a few percent."""
+
+    def factor(deviation: float, most: float, shape: tuple[int, ...] | None = None) -> Any:
+        return np.clip(rng.normal(1.0, variety * deviation, shape), 1 - variety * most, 1 + variety * most)
+
+    fingers = factor(0.03, 0.07, (NUM_FINGERS, 1))
+    segments = factor(0.02, 0.05, (NUM_FINGERS, SEGMENTS))
+    width = factor(0.03, 0.06)
     knuckles = MEAN_KNUCKLES_MM * size * np.array([width, 1.0, 1.0])
-    girth = np.clip(rng.normal(1.0, 0.05), 0.9, 1.1)
+    girth = factor(0.05, 0.1)
     return HandShape(knuckles, MEAN_SEGMENTS_MM * size * fingers * segments, float(size * width * girth))
 
 

@@ -16,23 +16,24 @@ import numpy as np
 
 from dfmamba.geometry import project, tight_box, world_to_camera
 from dfmamba.skeleton import LEFT, NUM_HAND_JOINTS, RIGHT, TWO_HANDS
-from dfmamba.synthesis.output import SPLITS, STAGE, Layout, begin_set, finish_set, generator_for, work
+from dfmamba.synthesis.output import SPLITS, STAGE, STUDIO, Layout, begin_set, finish_set, generator_for, work
 from dfmamba.synthesis.pairs import ARRANGEMENTS
 from dfmamba.synthesis.poses import FAMILIES
-from dfmamba.synthesis.scene import Camera, Scene, Subject, make_camera, make_scene, make_subject, render_rgb
+from dfmamba.synthesis.scene import Camera, Scene, Subject, make_scene
+from dfmamba.synthesis.style import STYLES
 
-LAYOUT = Layout("interhand26m", "InterHand2.6M v1.0", SPLITS, ("images", "annotations"), generation=2)
+LAYOUT = Layout(
+    "interhand26m", "InterHand2.6M v1.0", SPLITS, ("images", "annotations"), generation=2, styles=tuple(STYLES)
+)
 HAND_TYPES = ("right", "interacting", "left", "interacting")  # of frames 0, 1, 2, 3, and so on
 CAMERAS_PER_CAPTURE = 8
-VIEWS_PER_FRAME = 2
 FRAMES_PER_SEQUENCE = 2
-FRAMES_PER_CAPTURE, MIN_CAPTURES, MAX_CAPTURES = 25, 2, 16
+MIN_CAPTURES = 2
 FRAME_GAP = {"train": 18, "val": 6, "test": 6}  # of frame_idx, as in the 5 fps release
 FIRST_SUBJECT = {"train": 0, "val": 100, "test": 200}  # no subject is in two splits
 FIRST_ID = {"train": 0, "val": 4_000_000, "test": 8_000_000}
 BOX_ENLARGEMENT = 1.2
 INVALID_COORDINATE = 1.0  # world_coord of a joint that is not annotated
-JPEG_QUALITY = 92
 ODD_PERIOD = 32  # of these frames, one has an invalid root, two some invalid joints, one an invalid hand type
 MIN_IMAGES_FOR_ODD = 16
 
@@ -53,6 +54,7 @@ class Frame:
         views: Numbers of the capture's cameras that see it.
         odd: Whether the split has odd records.
         view_spread_deg: See `write_interhand26m`.
+        style: Key into `STYLES`.
     """
 
     seed: int
@@ -66,6 +68,7 @@ class Frame:
     views: tuple[int, ...]
     odd: bool
     view_spread_deg: float | None
+    style: str = STUDIO
 
     @property
     def frame_idx(self) -> int:
@@ -85,11 +88,14 @@ class FrameRecord:
     hand_type_valid: int
 
 
-def plan_split(folder: Path, seed: int, split: str, num_images: int, view_spread_deg: float | None) -> list[Frame]:
+def plan_split(
+    folder: Path, seed: int, split: str, num_images: int, view_spread_deg: float | None, style: str = STUDIO
+) -> list[Frame]:
     """Lay out the frames of one split, with `num_images` views in all."""
-    views = min(VIEWS_PER_FRAME, max(1, num_images // len(HAND_TYPES)))
+    kind = STYLES[style]
+    views = min(kind.views_per_frame, max(1, num_images // len(HAND_TYPES)))
     num_frames = -(-num_images // views)
-    captures = min(MAX_CAPTURES, max(MIN_CAPTURES, num_frames // FRAMES_PER_CAPTURE))
+    captures = min(kind.most_captures, max(MIN_CAPTURES, num_frames // kind.frames_per_capture))
     order = generator_for(seed, split, "plan")
     motifs = {False: order.permutation(list(FAMILIES)).tolist(), True: order.permutation(list(ARRANGEMENTS)).tolist()}
     so_far: Counter = Counter()  # frames by capture and hand type; sequences by "one hand or two"
@@ -121,19 +127,20 @@ def plan_split(folder: Path, seed: int, split: str, num_images: int, view_spread
                 cameras,
                 num_images >= MIN_IMAGES_FOR_ODD,
                 view_spread_deg,
+                style,
             )
         )
     return frames
 
 
 @lru_cache(maxsize=8)
-def _subject(seed: int, split: str, capture: int) -> Subject:
-    return make_subject(generator_for(seed, split, "subject", capture))
+def _subject(seed: int, split: str, capture: int, style: str) -> Subject:
+    return STYLES[style].make_subject(generator_for(seed, split, "subject", capture))
 
 
 @lru_cache(maxsize=64)
-def _cameras(seed: int, split: str, capture: int, view_spread_deg: float | None) -> list[Camera]:
-    """Return a capture's cameras around the hands: formats take turns, three of eight are monochrome."""
+def _cameras(seed: int, split: str, capture: int, view_spread_deg: float | None, style: str) -> list[Camera]:
+    """Return a capture's cameras around the hands: formats take turns, three of eight may be monochrome."""
     rng = generator_for(seed, split, "cameras", capture)
     cameras = []
     for k in range(CAMERAS_PER_CAPTURE):
@@ -142,13 +149,15 @@ def _cameras(seed: int, split: str, capture: int, view_spread_deg: float | None)
             azimuth = 360 / CAMERAS_PER_CAPTURE * k + rng.uniform(-15, 15)
         else:
             azimuth = view_spread_deg * rng.uniform(-1, 1)
-        cameras.append(make_camera(f"{41 if grey else 40}{2 * k + capture % 2:04d}", azimuth, k % 2 == 0, grey, rng))
+        name = f"{41 if grey else 40}{2 * k + capture % 2:04d}"
+        cameras.append(STYLES[style].make_camera(name, azimuth, k % 2 == 0, grey, rng))
     return cameras
 
 
 def view_of(frame: Frame, number: int) -> Camera:
     """Return the camera of one of a frame's views, from 0."""
-    return _cameras(frame.seed, frame.split, frame.capture, frame.view_spread_deg)[frame.views[number]]
+    rig = _cameras(frame.seed, frame.split, frame.capture, frame.view_spread_deg, frame.style)
+    return rig[frame.views[number]]
 
 
 def _validity(frame: Frame, scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, int]:
@@ -168,25 +177,28 @@ def _validity(frame: Frame, scene: Scene, rng: np.random.Generator) -> tuple[np.
 def draw_frame(frame: Frame) -> FrameRecord:
     """Pose, render and save one frame; return its records."""
     rng = generator_for(frame.seed, frame.split, "frame", frame.number)
-    two = frame.hand_type == "interacting"
+    two, style = frame.hand_type == "interacting", STYLES[frame.style]
     scene = make_scene(
-        _subject(frame.seed, frame.split, frame.capture),
+        _subject(frame.seed, frame.split, frame.capture, frame.style),
         None if two else frame.motif,
         frame.motif if two else None,
         LEFT if frame.hand_type == "left" else RIGHT,
         rng,
         frame.view_spread_deg,
+        style.sample_setting,
     )
     valid, hand_type_valid = _validity(frame, scene, rng)
     world = np.where(valid[:, None], np.round(scene.joints_mm, 4), INVALID_COORDINATE)
     images, boxes = [], []
     for number, view in enumerate(frame.views):
         camera = view_of(frame, number)
-        picture = render_rgb(scene, camera, generator_for(frame.seed, frame.split, "picture", frame.number, view))
+        of_picture = generator_for(frame.seed, frame.split, "picture", frame.number, view)
+        picture = style.take_picture(scene, camera, of_picture)
+        quality = int(of_picture.integers(*style.jpeg_quality, endpoint=True))
         name = f"Capture{frame.capture}/{frame.sequence}/cam{camera.name}/image{frame.frame_idx}.jpg"
         path = frame.folder / "images" / frame.split / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes())
+        path.write_bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes())
         images.append(
             {
                 "file_name": name,
@@ -234,7 +246,7 @@ def write_annotations(folder: Path, seed: int, split: str, records: Sequence[Fra
             "seq": frame.sequence,
         }
         if capture not in cameras:
-            rig = _cameras(seed, split, frame.capture, frame.view_spread_deg)
+            rig = _cameras(seed, split, frame.capture, frame.view_spread_deg, frame.style)
             cameras[capture] = {
                 "campos": {camera.name: camera.center_mm.tolist() for camera in rig},
                 "camrot": {camera.name: camera.rotation.tolist() for camera in rig},
@@ -274,6 +286,7 @@ def write_interhand26m(
     seed: int,
     *,
     view_spread_deg: float | None = None,
+    style: str = STUDIO,
     workers: int = 1,
     overwrite: bool = False,
     on_images: Callable[[int], None] = lambda count: None,
@@ -286,6 +299,7 @@ def write_interhand26m(
         seed: Not negative.
         view_spread_deg: None: cameras stand all around, and hands turn every way. A number makes an easier set: cameras
             stand within this angle to both sides of the front, and hands turn away from it with this deviation.
+        style: Key into `style.STYLES`.
         workers: Number of processes.
         overwrite: See `output.prepare_folder`.
         on_images: Called with the number of new images, for a progress bar.
@@ -298,12 +312,14 @@ def write_interhand26m(
         FileExistsError: See `output.prepare_folder`.
     """
     folder = Path(folder)
-    begun = begin_set(folder, LAYOUT, num_images, seed, view_spread_deg, overwrite)
+    begun = begin_set(folder, LAYOUT, num_images, seed, view_spread_deg, overwrite, style)
     if begun is None:
         return None
     (counts, note), target, folder = begun, folder, folder / STAGE
     frames = [
-        frame for split, count in counts.items() for frame in plan_split(folder, seed, split, count, view_spread_deg)
+        frame
+        for split, count in counts.items()
+        for frame in plan_split(folder, seed, split, count, view_spread_deg, style)
     ]
     # Captures one after the other: a process then has to make few subjects.
     frames.sort(key=lambda frame: (SPLITS.index(frame.split), frame.capture, frame.number))

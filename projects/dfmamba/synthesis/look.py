@@ -10,6 +10,7 @@ from dfmamba.geometry import Array
 from dfmamba.skeleton import FINGERS
 from dfmamba.synthesis.capsules import FINGER_RADII_MM
 from dfmamba.synthesis.hand import BONE, SEGMENTS
+from dfmamba.synthesis.ornaments import Ornaments, with_ornaments
 from dfmamba.synthesis.surface import PARTS, HandSurface
 
 # Linear RGB from pale to dark; other tones lie between neighbours.
@@ -33,6 +34,7 @@ class Look:
         sleeve: (2, 3) two linear RGB of the cloth's stripes.
         stripe_mm: Width of one stripe.
         waves: (waves, 5) random directions (3), phases and strengths of the mottling.
+        ornaments: What is on the skin; None for nothing.
     """
 
     skin: Array
@@ -42,6 +44,7 @@ class Look:
     sleeve: Array
     stripe_mm: float
     waves: Array
+    ornaments: Ornaments | None = None
 
 
 def sample_look(rng: np.random.Generator) -> Look:
@@ -104,6 +107,7 @@ def skin_colour(surface: HandSurface, look: Look, points: Array, part: np.ndarra
     red = 0.25 * mottling
     dark = 0.05 * np.sin(points[:, 0] * 0.31 + 3 * mottling)
     nail, white = np.zeros_like(red), np.zeros_like(red)
+    first_segments: list[tuple] = []
     for finger, name in enumerate(FINGERS):
         for segment in range(1, SEGMENTS + 1):
             own = np.flatnonzero(part == PARTS.index(f"{name}{segment}"))
@@ -111,20 +115,31 @@ def skin_colour(surface: HandSurface, look: Look, points: Array, part: np.ndarra
             length = surface.shape.segments_mm[finger, segment - 1]
             radius = FINGER_RADII_MM[finger, segment - 1] * surface.shape.girth
             _add_creases(local, own, segment, finger, length, radius, red, dark)
+            if segment == 1:
+                first_segments.append((own, local[:, 1] / length, length))
             if segment == SEGMENTS:
                 nail[own], white[own] = _nail(local, length, radius)
                 red[own] += 0.5 * _step(local[:, 1], 0.7 * length, 0.35 * length)
     palm = np.flatnonzero(((part == PARTS.index("palm")) | (part == PARTS.index("thumb1"))) & (palm_side > 0.05))
     dark[palm] += 0.26 * _palm_lines(points[palm] / surface.shape.size) * palm_side[palm]
 
+    ornaments = look.ornaments
+    if ornaments is not None:
+        dark *= ornaments.creases
     skin = look.skin.astype(points.dtype)
     palm_skin = skin + 0.35 * (skin**0.7 * 0.9 - skin)  # the palm is paler, the more so the darker the skin
     tone = (skin + palm_side[:, None] * (palm_skin - skin)) * (1 - np.clip(dark, -0.2, 0.8))[:, None]
     tint = np.array([0.08, -0.15, -0.12], dtype=points.dtype)
     tone *= np.exp(look.ruddiness * (red + 0.15 * palm_side)[:, None] * tint)
-    tone += nail[:, None] * (skin**0.8 * np.array([1.02, 0.86, 0.84], dtype=points.dtype) - tone)
-    tone += white[:, None] * (np.array([0.72, 0.66, 0.58], dtype=points.dtype) - tone)
-    return _with_sleeve(tone, look.gloss + 0.35 * nail, points, part, look)
+    gloss = look.gloss + 0.35 * nail
+    if ornaments is not None and ornaments.varnish is not None:
+        tone += nail[:, None] * (ornaments.varnish.astype(points.dtype) - tone)
+    else:
+        tone += nail[:, None] * (skin**0.8 * np.array([1.02, 0.86, 0.84], dtype=points.dtype) - tone)
+        tone += white[:, None] * (np.array([0.72, 0.66, 0.58], dtype=points.dtype) - tone)
+    if ornaments is not None:
+        tone, gloss = with_ornaments(ornaments, tone, gloss, points, palm_side, first_segments)
+    return _with_sleeve(tone, gloss, points, part, look)
 
 
 def _step(value: Array, middle: float, width: float) -> Array:

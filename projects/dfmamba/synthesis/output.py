@@ -20,6 +20,7 @@ LIST = "SYNTHETIC.files.txt"  # what a writer has written into the folder, and m
 STAGE = "UNFINISHED"  # the folder in which a set grows until it is complete
 STAGE_NOTE = "SYNTHETIC data that is not complete yet. The same command makes the set again.\n"
 SPLITS = ("train", "val", "test")
+STUDIO = "studio"  # the style that every layout has
 PURPOSES = ("subject", "cameras", "frame", "picture", "plan", "sensor")  # new ones at the end: the place is a seed
 
 Task = TypeVar("Task")
@@ -36,6 +37,7 @@ class Layout:
         splits: Which of `SPLITS` it has.
         owned: Names below the root of the folders and files that the writer makes.
         generation: Counts changes of what a seed gives; raise it whenever the same command would write other bytes.
+        styles: Keys into `style.STYLES` that it can be drawn in.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Layout:
     splits: tuple[str, ...]
     owned: tuple[str, ...]
     generation: int
+    styles: tuple[str, ...] = (STUDIO,)
 
 
 def generator_for(seed: int, split: str, purpose: str, *numbers: int) -> np.random.Generator:
@@ -59,7 +62,13 @@ def generator_for(seed: int, split: str, purpose: str, *numbers: int) -> np.rand
 
 
 def begin_set(
-    folder: Path, layout: Layout, num_images: dict[str, int], seed: int, view_spread_deg: float | None, overwrite: bool
+    folder: Path,
+    layout: Layout,
+    num_images: dict[str, int],
+    seed: int,
+    view_spread_deg: float | None,
+    overwrite: bool,
+    style: str = STUDIO,
 ) -> tuple[dict[str, int], str] | None:
     """Check what is wanted and make the folder ready: how every writer begins. It writes into the folder `STAGE`.
 
@@ -82,10 +91,14 @@ def begin_set(
         raise ValueError(f"seed: expected 0 or more, got {seed}")
     if view_spread_deg is not None and not 0 <= view_spread_deg <= 180:
         raise ValueError(f"view_spread_deg: expected 0 to 180, got {view_spread_deg}")
+    if style not in layout.styles:
+        raise ValueError(f"style: expected {' or '.join(layout.styles)} in the layout {layout.name}, got {style!r}")
     counts = {split: count for split, count in counts.items() if count}
     wanted = " ".join(f"--{split} {count}" for split, count in counts.items())
     if view_spread_deg is not None:
         wanted += f" --view-spread {view_spread_deg:g}"
+    if style != STUDIO:
+        wanted += f" --style {style}"
     note = note_text(layout, f"python tools/make_dataset.py {layout.name} --out DIR {wanted} --seed {seed}")
     if not prepare_folder(folder, note, layout, overwrite):
         return None

@@ -17,10 +17,16 @@ import numpy as np
 from dfmamba.geometry import project, world_to_camera
 from dfmamba.skeleton import FROM_DEXYCB, SIDES, hand_slice, inverse
 from dfmamba.synthesis.interhand26m import FrameRecord, draw_frame, plan_split, view_of
-from dfmamba.synthesis.output import SPLITS, STAGE, Layout, begin_set, finish_set, work
+from dfmamba.synthesis.output import SPLITS, STAGE, STUDIO, Layout, begin_set, finish_set, work
+from dfmamba.synthesis.style import STYLES
 
 LAYOUT = Layout(
-    "own_data", "own data, version 1", SPLITS, ("images", *(f"{split}.json" for split in SPLITS)), generation=1
+    "own_data",
+    "own data, version 1",
+    SPLITS,
+    ("images", *(f"{split}.json" for split in SPLITS)),
+    generation=1,
+    styles=tuple(STYLES),
 )
 TO_MEDIAPIPE = list(inverse(FROM_DEXYCB))
 
@@ -31,18 +37,21 @@ def write_own_data(
     seed: int,
     *,
     view_spread_deg: float | None = None,
+    style: str = STUDIO,
     workers: int = 1,
     overwrite: bool = False,
     on_images: Callable[[int], None] = lambda count: None,
 ) -> Counter[tuple[str, str]] | None:
     """Write a synthetic set; arguments, result and errors are those of `write_interhand26m`."""
     folder = Path(folder)
-    begun = begin_set(folder, LAYOUT, num_images, seed, view_spread_deg, overwrite)
+    begun = begin_set(folder, LAYOUT, num_images, seed, view_spread_deg, overwrite, style)
     if begun is None:
         return None
     (counts, note), stage = begun, folder / STAGE
     frames = [
-        frame for split, count in counts.items() for frame in plan_split(stage, seed, split, count, view_spread_deg)
+        frame
+        for split, count in counts.items()
+        for frame in plan_split(stage, seed, split, count, view_spread_deg, style)
     ]
     records = work(draw_frame, frames, workers, lambda record: on_images(len(record.images)))
     for split in counts:

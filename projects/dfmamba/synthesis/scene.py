@@ -5,7 +5,7 @@ origin, as in InterHand2.6M; the writers of other layouts place hands (`pose_han
 themselves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -138,6 +138,10 @@ class Scene:
     face_object: np.ndarray
 
 
+# Draws the lamps, and the objects around hands that are in their place.
+Setting = Callable[[Sequence[PosedHand], np.random.Generator], tuple[Lighting, list[PlacedObject]]]
+
+
 def make_subject(rng: np.random.Generator) -> Subject:
     """Draw a new person; takes about a second, so keep the result."""
     surface, look = make_surface(sample_shape(rng)), sample_look(rng)
@@ -188,6 +192,7 @@ def make_scene(
     side: int,
     rng: np.random.Generator,
     view_spread_deg: float | None = None,
+    sample_setting: Setting | None = None,
 ) -> Scene:
     """Pose one hand (of `side`, in a pose of a family) or two hands (in an arrangement), turned at random.
 
@@ -200,6 +205,7 @@ def make_scene(
         view_spread_deg: None turns the hands evenly all around the upright axis. A number is the standard deviation of
             that turn away from a palm (or back) to the camera at azimuth 0; and there the right wrist of a pair stands
             on the left, as that of a person who faces the camera.
+        sample_setting: Draws the lamps, and the objects around hands that are in their place; None: `bare_setting`.
     """
     shape = subject.surface.shape
     turns, shifts = np.tile(np.eye(3), (2, 1, 1)), np.zeros((2, 3))
@@ -230,7 +236,13 @@ def make_scene(
     middle = np.concatenate([hand.joints_mm for hand in hands])
     middle = (middle.min(axis=0) + middle.max(axis=0)) / 2
     shift = HAND_CENTER_MM + rng.normal(0, 14, 3) - middle
-    return compose_scene(subject, [hand.moved(np.eye(3), shift) for hand in hands], sample_lighting(rng))
+    hands = [hand.moved(np.eye(3), shift) for hand in hands]
+    return compose_scene(subject, hands, *(sample_setting or bare_setting)(hands, rng))
+
+
+def bare_setting(hands: Sequence[PosedHand], rng: np.random.Generator) -> tuple[Lighting, list[PlacedObject]]:
+    """Draw the lamps of a studio, without objects."""
+    return sample_lighting(rng), []
 
 
 def pose_hand(subject: Subject, side: int, angles_deg: Array) -> PosedHand:
