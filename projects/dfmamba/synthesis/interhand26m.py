@@ -186,6 +186,7 @@ def draw_frame(frame: Frame) -> FrameRecord:
         rng,
         frame.view_spread_deg,
         style.sample_setting,
+        style.holding,
     )
     valid, hand_type_valid = _validity(frame, scene, rng)
     world = np.where(valid[:, None], np.round(scene.joints_mm, 4), INVALID_COORDINATE)

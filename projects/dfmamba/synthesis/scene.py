@@ -15,9 +15,18 @@ from dfmamba.geometry import Array, project, world_to_camera
 from dfmamba.skeleton import LEFT, NUM_HAND_JOINTS, RIGHT, WRIST, hand_slice
 from dfmamba.synthesis.background import sample_background
 from dfmamba.synthesis.contact import sample_pose
+from dfmamba.synthesis.grasp import sample_grasp
 from dfmamba.synthesis.hand import articulate, mirror, sample_shape
 from dfmamba.synthesis.look import Look, sample_look, skin_colour, vertex_looks
-from dfmamba.synthesis.objects import PlacedObject, make_mesh, object_colour, shadow_capsule
+from dfmamba.synthesis.objects import (
+    TOYS,
+    YCB_OBJECTS,
+    PlacedObject,
+    make_mesh,
+    object_colour,
+    sample_object_look,
+    shadow_capsule,
+)
 from dfmamba.synthesis.pairs import sample_pair
 from dfmamba.synthesis.render import Fragments, rasterize, vertex_normals
 from dfmamba.synthesis.shading import (
@@ -193,6 +202,7 @@ def make_scene(
     rng: np.random.Generator,
     view_spread_deg: float | None = None,
     sample_setting: Setting | None = None,
+    holding: float = 0.0,
 ) -> Scene:
     """Pose one hand (of `side`, in a pose of a family) or two hands (in an arrangement), turned at random.
 
@@ -206,16 +216,25 @@ def make_scene(
             that turn away from a palm (or back) to the camera at azimuth 0; and there the right wrist of a pair stands
             on the left, as that of a person who faces the camera.
         sample_setting: Draws the lamps, and the objects around hands that are in their place; None: `bare_setting`.
+        holding: Probability that one hand holds an object, whatever the family; two hands never do.
     """
     shape = subject.surface.shape
     turns, shifts = np.tile(np.eye(3), (2, 1, 1)), np.zeros((2, 3))
+    held: list[PlacedObject] = []
     if arrangement is not None:
         pair = sample_pair(shape, arrangement, rng)
         turns[LEFT], shifts[LEFT] = pair.turn, pair.shift_mm
         angles = {RIGHT: pair.angles_deg[RIGHT], LEFT: pair.angles_deg[LEFT]}
     else:
         assert family is not None
-        angles = {side: sample_pose(shape, family, rng)}
+        if holding and rng.random() < holding:
+            models = (*YCB_OBJECTS, *TOYS)
+            grasp = sample_grasp(shape, models[int(rng.integers(len(models)))], sample_object_look(rng), rng)
+            angles = {side: grasp.angles_deg}
+            if grasp.held is not None:
+                held = [grasp.held.mirrored() if side == LEFT else grasp.held]
+        else:
+            angles = {side: sample_pose(shape, family, rng)}
     heading, facing = rng.uniform(0, 360, 2)
     if view_spread_deg is not None:
         facing = rng.normal(-heading, view_spread_deg)  # two turns about the same axis where there is no tilt
@@ -237,7 +256,8 @@ def make_scene(
     middle = (middle.min(axis=0) + middle.max(axis=0)) / 2
     shift = HAND_CENTER_MM + rng.normal(0, 14, 3) - middle
     hands = [hand.moved(np.eye(3), shift) for hand in hands]
-    return compose_scene(subject, hands, *(sample_setting or bare_setting)(hands, rng))
+    lighting, around = (sample_setting or bare_setting)(hands, rng)
+    return compose_scene(subject, hands, lighting, [*(obj.moved(world_turn, shift) for obj in held), *around])
 
 
 def bare_setting(hands: Sequence[PosedHand], rng: np.random.Generator) -> tuple[Lighting, list[PlacedObject]]:

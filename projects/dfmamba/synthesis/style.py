@@ -46,6 +46,7 @@ class Style:
         make_camera: Draws a camera from its name, its azimuth in degrees, whether it stands upright, and whether it is
             monochrome where cameras of this style can be.
         sample_setting: See `scene.make_scene`.
+        holding: See `scene.make_scene`.
         take_picture: Renders a scene, (H, W, 3) uint8 BGR.
         jpeg_quality: Lowest and highest.
     """
@@ -57,6 +58,7 @@ class Style:
     make_subject: Callable[[np.random.Generator], Subject]
     make_camera: Callable[[str, float, bool, bool, np.random.Generator], Camera]
     sample_setting: Setting
+    holding: float
     take_picture: Callable[[Scene, Camera, np.random.Generator], np.ndarray]
     jpeg_quality: tuple[int, int]
 
@@ -148,6 +150,7 @@ STYLES = {
         make_subject,
         make_camera,
         bare_setting,
+        0.0,
         render_rgb,
         (92, 92),
     ),
@@ -159,6 +162,7 @@ STYLES = {
         photo_subject,
         photo_camera,
         photo_setting,
+        0.3,
         photograph,
         (60, 95),
     ),
