@@ -81,7 +81,7 @@ def photo_subject(rng: np.random.Generator) -> Subject:
 def photo_camera(name: str, azimuth_deg: float, upright: bool, grey: bool, rng: np.random.Generator) -> Camera:
     """Draw a camera at an arm's length or further, held at any height and tilt; `grey` does not count.
 
-    The hands fill a fifth to the whole of the picture; with one camera of eight they are partly outside of it.
+    The hands fill a fifth to the whole of the picture; with one camera of six they are partly outside of it.
     """
     size = PHOTO_SIZES[int(rng.integers(len(PHOTO_SIZES)))] if upright else PHOTO_SIZES[0]
     azimuth, elevation = np.radians(azimuth_deg), np.radians(rng.uniform(-35, 65))
@@ -92,8 +92,9 @@ def photo_camera(name: str, azimuth_deg: float, upright: bool, grey: bool, rng: 
     hand_px = min(size) * rng.uniform(0.3, 0.7)
     focal = np.clip(hand_px * distance / HAND_SPAN_MM, 0.75 * max(size), 6 * max(size))
     middle = np.array(size[::-1]) / 2 + rng.normal(0, 0.02, 2) * min(size)
-    if rng.random() < 1 / 8:
-        middle += rng.choice([-1, 1], 2) * rng.uniform(0.1, 0.4, 2) * min(size)
+    if rng.random() < 1 / 6:
+        turn = rng.uniform(0, 2 * np.pi)
+        middle += np.array([np.cos(turn), np.sin(turn)]) * rng.uniform(0.3, 0.55) * min(size)
     rotation = roll @ aim(center, HAND_CENTER_MM + rng.normal(0, 15, 3))
     return Camera(name, center, rotation, focal * rng.uniform(0.99, 1.01, 2), middle, size, False, np.ones(3))
 

@@ -6,6 +6,7 @@ from dfmamba.datasets.transforms.augmentation import (
     RandomHandBBoxTransform,
     RandomHandFlip,
 )
+from dfmamba.datasets.transforms.camera import RandomCameraEffects, RandomImageBox, RandomOccluders
 from dfmamba.datasets.transforms.depth import (
     CropDepthCube,
     LoadNYUDepth,
@@ -28,11 +29,14 @@ __all__ = [
     "LoadNYUDepth",
     "MaskBlankImage",
     "MirrorLeftHand",
+    "RandomCameraEffects",
     "RandomColorScale",
     "RandomDepthBoxJitter",
     "RandomDepthErasing",
     "RandomHandBBoxTransform",
     "RandomHandFlip",
+    "RandomImageBox",
+    "RandomOccluders",
     "RandomRotateScale3D",
     "RotateKeypoints3D",
     "ToSingleHand",
