@@ -26,7 +26,7 @@ BLOCK_OPTIONS: dict[str, tuple[str, ...]] = {
     "gated": _GATED_OPTIONS,
     "mamba": _SCAN_OPTIONS,
     "vss": ("expand", "mlp_ratio", "d_state", "dt_rank", "backend"),
-    "dssm": (*_SCAN_OPTIONS, "num_anchors", "group_channels", "offset_bound", "norm_scan_input"),
+    "dssm": (*_SCAN_OPTIONS, "num_anchors", "group_channels", "offset_bound", "center_weight", "norm_scan_input"),
 }
 BLOCKS: dict[str, type[nn.Module]] = {"conv": ConvBlock, "vss": VSSBlock}  # all others are gated blocks
 TRIBRID = ("conv", "conv", "dssm", "gated", "dssm", "gated")
@@ -66,6 +66,7 @@ class DFMamba(StagedBackbone):
         group_channels: Channels that share offsets and weights in DSSM.
         d_state: N of the scan.
         offset_bound: Bound of the offsets in pixels, or None for none.
+        center_weight: Weight of DSSM's center anchor at the start, see `layers.dssm.DSSM`.
         norm_scan_input: Scan LayerNorm(x + u) instead of u.
         expand: Inner width of the token blocks over their channels.
         d_conv: Tokens covered by the depthwise convolution of the token blocks.
@@ -88,6 +89,7 @@ class DFMamba(StagedBackbone):
         group_channels: int = 64,
         d_state: int = 8,
         offset_bound: float | None = None,
+        center_weight: float = 1.0,
         norm_scan_input: bool = False,
         expand: float = 1.0,
         d_conv: int = 3,
@@ -99,6 +101,7 @@ class DFMamba(StagedBackbone):
             "num_anchors": num_anchors,
             "group_channels": group_channels,
             "offset_bound": offset_bound,
+            "center_weight": center_weight,
             "norm_scan_input": norm_scan_input,
             "expand": expand,
             "d_conv": d_conv,

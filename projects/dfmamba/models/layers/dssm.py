@@ -16,7 +16,7 @@ from .ssm import SSM
 class DSSM(SSM):
     """Deformable state-space model: the scan reads its input at learned points around every position (Eq. 3).
 
-    It starts as a plain SSM: offsets 0, and weight 1 at the center anchor only.
+    It starts as a plain SSM: offsets 0, and weight 1 at the center anchor only, unless `center_weight` is less.
 
     Args:
         channels: Channels of the tokens.
@@ -25,12 +25,14 @@ class DSSM(SSM):
         num_anchors: K, an odd square: 1, 9 or 25.
         group_channels: Channels that share offsets and weights.
         offset_bound: If given, offsets are kept within +-bound pixels by bound * tanh(o / bound).
+        center_weight: Weight of the center anchor at the start; the others share what is left to 1 equally. Less than
+            1 lets the offsets learn at once: the gradient of an offset is in proportion to its anchor's weight.
         norm_scan_input: Scan LayerNorm(x + u) instead of u, as an early experiment of the authors did.
         backend: As for `SSM`.
 
     Raises:
-        ValueError: `group_channels` does not divide `channels`, `num_anchors` is not an odd square, or the backend is
-            unknown or not available.
+        ValueError: `group_channels` does not divide `channels`, `num_anchors` is not an odd square, `center_weight` is
+            not above 0 and at most 1, or the backend is unknown or not available.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class DSSM(SSM):
         num_anchors: int = 9,
         group_channels: int = 64,
         offset_bound: float | None = None,
+        center_weight: float = 1.0,
         norm_scan_input: bool = False,
         backend: str | None = None,
     ) -> None:
@@ -48,7 +51,10 @@ class DSSM(SSM):
             raise ValueError(f"group_channels: expected a divisor of the {channels} channels, got {group_channels}")
         if math.isqrt(num_anchors) ** 2 != num_anchors or num_anchors % 2 == 0:
             raise ValueError(f"num_anchors: expected an odd square (1, 9, 25), got {num_anchors}")
+        if not 0 < center_weight <= 1:
+            raise ValueError(f"center_weight: expected a number above 0 and at most 1, got {center_weight}")
         self.num_anchors = num_anchors
+        self.center_weight = center_weight
         self.groups = channels // group_channels
         self.offset_bound = offset_bound
         super().__init__(channels, d_state, dt_rank, backend)
@@ -58,12 +64,13 @@ class DSSM(SSM):
         self.reset_sampling()
 
     def reset_sampling(self) -> None:
-        """Start undeformed: offsets 0, weight 1 at the center anchor and 0 elsewhere."""
+        """Start undeformed: offsets 0, and the same weights everywhere."""
         with torch.no_grad():
             for layer in (self.offset_proj, self.weight_proj):
                 nn.init.zeros_(layer.weight)
                 nn.init.zeros_(layer.bias)
-            self.weight_proj.bias.view(self.groups, self.num_anchors)[:, self.num_anchors // 2] = 1
+            self.weight_proj.bias.fill_((1 - self.center_weight) / max(self.num_anchors - 1, 1))
+            self.weight_proj.bias.view(self.groups, self.num_anchors)[:, self.num_anchors // 2] = self.center_weight
 
     def reset_parameters(self) -> None:
         """Reset the scan, and the sampling once it has been built."""
