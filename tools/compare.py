@@ -7,7 +7,8 @@ refuses others and names the difference. Each is trained once for every seed by 
 tools/test.py; runs that are there already with the same settings are not repeated. The report has for each config the
 MPJPE (root-relative, mean over all valid joints: micro) with Student's interval over the seeds and a bootstrap interval
 over seeds and test sequences; the same on thirds of the test images by the share of hidden joints; and the difference
-to the first config with its interval, from which the conclusion follows: better, worse, or no difference shown.
+to the first config with its interval, from which the conclusion follows: better, worse, or no difference shown. Where
+the configs have `DeformationHook`, it also says how far each DSSM layer deforms at the end.
 """
 
 import argparse
@@ -63,6 +64,14 @@ def execute_all(runs: Sequence[tuple["Run", "Config"]], options: Sequence[str], 
             done.result()
 
 
+def add_deformation(table: Sequence[dict[str, Any]], runs: dict[str, list["Run"]]) -> None:
+    """Add to each row how far its DSSM layers deform."""
+    from dfmamba.engine.comparison_runs import read_deformation
+
+    for row in table:
+        row["deformation"] = read_deformation(runs[row["config"]])
+
+
 def add_costs(table: Sequence[dict[str, Any]], runs: dict[str, list["Run"]], configs: Sequence["Config"]) -> None:
     """Add each config's number of parameters and mean time of training to its row."""
     from mmengine.registry import init_default_scope
@@ -108,6 +117,7 @@ def compare(args: argparse.Namespace) -> None:
     }
     table = summarise(names, errors, with_valid_root(gt["valid"]), gt)
     add_costs(table, runs, configs)
+    add_deformation(table, runs)
     report(table, gt, args, threads)
 
 

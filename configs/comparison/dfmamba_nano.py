@@ -17,3 +17,4 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", T_max=epochs, eta_min=1e-5, by_epoch=True, convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=epochs, val_interval=epochs)
+custom_hooks = [*_base_.custom_hooks, dict(type="DeformationHook", interval=100)]

@@ -62,6 +62,9 @@ def test_only_models_may_differ(tmp_path):
         load_configs([NANO, unfair], [])
     with pytest.raises(ConfigError, match="different file names"):
         load_configs([NANO, NANO], [])
+    faster = tmp_path / "faster.py"
+    faster.write_text(f"_base_ = ['{NANO}']\nvaried = ['optim_wrapper.optimizer.lr']\n")
+    assert [config.optim_wrapper.optimizer.lr for config in load_configs([faster, unfair], [])] == [1.5e-3, 1e-2]
     assert len(load_configs(sorted((ROOT / "configs" / "comparison").glob("*.py")), [])) >= 4
 
 
@@ -98,6 +101,9 @@ def test_a_small_comparison_from_training_to_report(synthetic_set, tmp_path, mon
     report = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert [row["config"] for row in report["results"]] == [NANO.stem, PLAIN.stem]
     assert "SYNTHETIC" in report["header"].upper()
+    layers = [len(row["deformation"]) for row in report["results"]]
+    assert layers == [3, 0]  # nano's two DSSM stages have three blocks
+    assert table.count("| dfmamba_nano | backbone.") == 3
     # the same number as the evaluator's own
     result = (tmp_path / "out" / NANO.stem / "seed0" / "test.log").read_text()
     assert f"{report['results'][0]['by_seed_mm'][0]:.2f}" in result

@@ -18,8 +18,10 @@ from mmpose.registry import DATASETS
 
 from dfmamba.engine.config import flatten, load_config
 from dfmamba.engine.errors import ConfigError
+from dfmamba.engine.hooks.deformation import FILE_NAME as DEFORMATION_FILE
 from dfmamba.engine.report import data_fingerprint
 
+# What must be equal, but for what the first config names in `varied`, such as ["optim_wrapper.paramwise_cfg"].
 SAME = ("train_dataloader", "test_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "test_evaluator")
 
 
@@ -53,15 +55,17 @@ def load_configs(paths: Sequence[Path], options: Sequence[str]) -> list[Config]:
         raise ConfigError(f"expected configs with different file names, got {', '.join(names)}")
     configs = [load_config(path, options) for path in paths]
     first, rules = configs[0], flatten(configs[0])
+    varied = tuple(first.get("varied", ()))
     for path, config in zip(paths[1:], configs[1:], strict=True):
         other = flatten(config)
         for key in sorted(rules.keys() | other.keys()):
             values = other.get(key), rules.get(key)
             is_leaf = not any(isinstance(value, dict | list) for value in values)
-            if key.split(".")[0] in SAME and is_leaf and values[0] != values[1]:
+            if key.split(".")[0] in SAME and not key.startswith(varied) and is_leaf and values[0] != values[1]:
                 raise ConfigError(
                     f"{path} differs from {first.filename} in {key}: {values[0]!r} and "
-                    f"{values[1]!r}. The comparison is between models; all the rest must be the same."
+                    f"{values[1]!r}. The comparison is between models; all the rest must be the same, but for what the "
+                    f"first config names in `varied`: {', '.join(varied) or 'nothing'}."
                 )
     return configs
 
@@ -98,6 +102,23 @@ def train_and_test(run: Run, digest: str, options: Sequence[str], threads: int, 
     _call(run, threads, tools / "test.py", checkpoint, *common, f"test_evaluator.result_file={run.predictions}")
     run.receipt.write_text(json.dumps({"fingerprint": digest, "training_s": round(seconds, 1), "threads": threads}))
     return seconds
+
+
+def read_deformation(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
+    """Return how far each DSSM layer of a config deforms at the end of its trainings, mean over the runs.
+
+    Empty where `DeformationHook` has written nothing: the model has no such layer, or the config no such hook.
+    """
+    ends = [
+        json.loads(path.read_text())[-1]["layers"] for run in runs if (path := run.folder / DEFORMATION_FILE).exists()
+    ]
+    if not ends:
+        return {}
+    return {
+        layer: {key: float(np.mean([end[layer][key] for end in ends])) for key in values if key != "map_size"}
+        | {"height": values["map_size"][0], "width": values["map_size"][1]}
+        for layer, values in ends[0].items()
+    }
 
 
 def _call(run: Run, threads: int, tool: Path, *arguments: str) -> None:

@@ -97,7 +97,7 @@ def conclusion(row: Mapping[str, Any], first: str) -> str:
 
 
 def as_markdown(table: Sequence[Mapping[str, Any]], header: str) -> str:
-    """Return the report: what `summarise` gives, with `parameters_m` and `training_s` in each row."""
+    """Return the report: what `summarise` gives, with `parameters_m`, `training_s`, maybe `deformation` in each row."""
     first = table[0]["config"]
 
     def show(interval: Interval) -> str:
@@ -127,4 +127,26 @@ def as_markdown(table: Sequence[Mapping[str, Any]], header: str) -> str:
     for row in table:
         intervals = [show(third["interval"]) for third in row["occlusion_thirds"]]
         lines.append(f"| {' | '.join([row['config'], *intervals])} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_deformation_lines(table)]) + "\n"
+
+
+def _deformation_lines(table: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a table of what `comparison_runs.read_deformation` found, if anything."""
+    rows = [
+        f"| {row['config']} | {layer} | {values['height']}x{values['width']} | {values['mean_offset_px']:.2f} "
+        f"| {values['largest_offset_px']:.1f} | {values['off_the_map']:.0%} ({values['off_the_undeformed_map']:.0%}) "
+        f"| {values['centre_weight']:.2f} | {values['other_weight']:.2f} |"
+        for row in table
+        for layer, values in row.get("deformation", {}).items()
+    ]
+    if not rows:
+        return []
+    return [
+        "",
+        "Deformation at the end of training, mean over the seeds. Offsets in pixels of the layer's map; points off the "
+        "map, in brackets without deformation; absolute weight of a token's middle anchor, and of its others together:",
+        "",
+        "| config | layer | map | mean offset | largest | off the map | middle | others |",
+        "|---|---|---|---|---|---|---|---|",
+        *rows,
+    ]
