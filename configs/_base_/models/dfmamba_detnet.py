@@ -8,7 +8,11 @@ model = dict(
     type="HandPoseEstimator",
     # DetNet's PyTorch port takes RGB / 255 - 0.5.
     data_preprocessor=dict(
-        type="PoseDataPreprocessor", mean=[127.5, 127.5, 127.5], std=[255, 255, 255], bgr_to_rgb=True
+        type="PoseDataPreprocessor",
+        mean=[127.5, 127.5, 127.5],
+        std=[255, 255, 255],
+        bgr_to_rgb=True,
+        non_blocking=True,
     ),
     backbone=dict(type="DFMamba", arch="tiny", out_indices=(0, 1, 3, 5)),
     neck=dict(type="FeatureFusionNeck", out_channels=256, map_size=(32, 32)),

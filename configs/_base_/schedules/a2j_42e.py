@@ -4,7 +4,7 @@ Sources: paper (arXiv 2512.02727) for the framework; learning rate, decay epochs
 same authors; whether the published results used just these is unverified.
 """
 
-optim_wrapper = dict(optimizer=dict(type="Adam", lr=1e-4))
+optim_wrapper = dict(optimizer=dict(type="Adam", lr=1e-4, fused=True))
 param_scheduler = [dict(type="MultiStepLR", begin=0, end=42, milestones=[28, 38], gamma=0.2, by_epoch=True)]
 train_cfg = dict(by_epoch=True, max_epochs=42, val_interval=1)
 val_cfg = dict()

@@ -4,7 +4,7 @@ The port plans 500 epochs and lowers the rate only after 250, but its best check
 What the authors of DF-Mamba used on DexYCB and AssemblyHands is not known.
 """
 
-optim_wrapper = dict(optimizer=dict(type="Adam", lr=1e-3))
+optim_wrapper = dict(optimizer=dict(type="Adam", lr=1e-3, fused=True))
 param_scheduler = [dict(type="ConstantLR", factor=1.0, by_epoch=True)]
 train_cfg = dict(by_epoch=True, max_epochs=100, val_interval=1)
 val_cfg = dict()

@@ -21,7 +21,13 @@ def parse_args() -> argparse.Namespace:
         metavar="CHECKPOINT",
         help="go on from a checkpoint; without a path from the last one in the work folder (default: begin a new one)",
     )
-    parser.add_argument("--amp", action="store_true", help="train in mixed precision, needs a GPU (default: off)")
+    parser.add_argument(
+        "--amp",
+        nargs="?",
+        const="float16",
+        choices=("float16", "bfloat16"),
+        help="train in mixed precision, needs a GPU; bfloat16 does not scale the loss (default: off; alone: float16)",
+    )
     parser.add_argument("--no-validate", action="store_true", help="do not validate while training (default: validate)")
     parser.add_argument(
         "--auto-scale-lr",
@@ -61,7 +67,9 @@ def apply_options(config, args: argparse.Namespace) -> None:
         if not torch.cuda.is_available():
             raise ConfigError("--amp: mixed precision needs a GPU, torch sees none (torch.cuda.is_available())")
         config.optim_wrapper.type = "AmpOptimWrapper"
-        config.optim_wrapper.setdefault("loss_scale", "dynamic")
+        config.optim_wrapper.dtype = args.amp
+        # bfloat16 has the range of float32: its gradients do not vanish, so nothing has to be scaled.
+        config.optim_wrapper.setdefault("loss_scale", "dynamic" if args.amp == "float16" else {"enabled": False})
     if args.no_validate:
         config.val_cfg = config.val_dataloader = config.val_evaluator = None
         config.merge_from_dict({"default_hooks.checkpoint.save_best": None})

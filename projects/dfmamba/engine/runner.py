@@ -48,7 +48,13 @@ class ReproducibleRunner(Runner):
 
     @staticmethod
     def build_dataloader(dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False) -> DataLoader:
-        """Build a data loader whose workers leave signals to the training; see `Runner`."""
+        """Build a data loader whose workers leave signals to the training; see `Runner`.
+
+        Where there is a GPU its batches lie in pinned memory, unless the config says otherwise: they are copied to the
+        GPU while it computes.
+        """
+        if isinstance(dataloader, dict) and torch.cuda.is_available():
+            dataloader = {"pin_memory": True, **dataloader}
         if isinstance(dataloader, dict) and "worker_init_fn" not in dataloader:
             quiet = dataloader.get("disable_subprocess_warning", False)
             start = {
