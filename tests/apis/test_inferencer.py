@@ -125,11 +125,12 @@ def test_frames_of_a_video_begin_at_the_joints_of_the_frame_before(load, tmp_pat
         np.testing.assert_allclose(after.detections[0].box, box_of(before.hands), atol=0.1)
 
 
-def test_batches_and_boxes_of_each_picture_change_nothing(load):
+def test_batches_and_boxes_of_each_picture_change_nothing(load, capsys):
     inferencer = load("interhand")
     boxes = [[BOX], np.zeros((0, 4)), [[*BOX, 0.5], [0, 0, 100, 100, 0.25]]]
     pictures = [picture(seed) for seed in range(3)]
-    together = inferencer(pictures, boxes)
+    together = inferencer(pictures, boxes, progress=True)
+    assert f"\r1 of {len(pictures)} pictures" in capsys.readouterr().err
     alone = [inferencer(one, box, batch_size=1)[0] for one, box in zip(pictures, boxes, strict=True)]
     assert [len(one.detections) for one in together] == [1, 0, 2]
     assert [one.score for one in together[2].detections] == [0.5, 0.25]

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dfmamba.apis.pictures import read_pictures
+from dfmamba.apis.pictures import count_pictures, read_pictures
 from dfmamba.errors import message_for_user
 
 
@@ -50,6 +50,16 @@ def test_frames_of_a_video_follow_one_another(tmp_path):
         ("hands.avi#2", True),
     ]
     np.testing.assert_allclose([one.read().mean() for one in found], [10, 120, 240], atol=4)
+
+
+def test_pictures_are_counted_before_they_are_read(folder, tmp_path):
+    (tmp_path / "videos").mkdir()
+    video = write_video(tmp_path / "videos" / "hands.avi", [1, 2, 3, 4])
+    sources = [folder / "1.png", str(folder), f"{folder}/*.png", picture(), video, [picture(), str(folder), video]]
+    assert [count_pictures(source) for source in sources] == [1, 2, 2, 1, 4, 7]
+    for source in sources:
+        assert count_pictures(source) == len(list(read_pictures(source)))
+    assert [count_pictures(source) for source in (0, [picture(), 0], iter([picture()]))] == [None] * 3
 
 
 def test_a_photograph_is_turned_as_it_says(tmp_path):

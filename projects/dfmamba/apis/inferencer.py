@@ -13,7 +13,7 @@ from dfmamba.apis.boxes import Boxes, boxes_around, check_boxes, given_boxes, is
 from dfmamba.apis.exported_model import ExportedModel
 from dfmamba.apis.hand_model import Array, Camera, HandModel, KnownOfHand, LoadedPicture, Prediction
 from dfmamba.apis.packed_model import EXPORTED, open_packed_model
-from dfmamba.apis.pictures import Picture, Source, read_pictures
+from dfmamba.apis.pictures import Picture, Source, count_pictures, read_pictures
 from dfmamba.apis.results import Detection, HandJoints, PictureHands
 from dfmamba.apis.smoothing import HandSmoother, OneEuro
 from dfmamba.datasets.sample import lift
@@ -135,13 +135,15 @@ class HandPoseInferencer:
     ) -> list[PictureHands]:
         """Return the hands of all pictures; arguments and errors are those of `stream`.
 
-        With `progress` the number of pictures that are done stands on the terminal (stderr).
+        With `progress` the number of pictures that are done stands on the terminal (stderr), and that of all if known.
         """
         found = []
+        total = count_pictures(source) if progress else None
+        of_all = "" if total is None else f" of {total}"
         for picture in self.stream(source, boxes, camera=camera, batch_size=batch_size, smoothing=smoothing):
             found.append(picture)
             if progress:
-                print(f"\r{len(found)} pictures", end="", file=sys.stderr, flush=True)
+                print(f"\r{len(found)}{of_all} pictures", end="", file=sys.stderr, flush=True)
         if progress:
             print(file=sys.stderr)
         return found

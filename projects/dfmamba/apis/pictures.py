@@ -75,6 +75,44 @@ def read_pictures(source: Source | Iterable[Source]) -> Iterator[Picture]:
                 yield from read_pictures(one)
 
 
+def count_pictures(source: Source | Iterable[Source]) -> int | None:
+    """Return how many pictures a source has, as `read_pictures` takes it; None where nobody knows before its end.
+
+    That is so for cameras, videos that do not say, and what can be gone through only once. Images are not opened.
+    """
+    if isinstance(source, np.ndarray):
+        return 1
+    if isinstance(source, str | Path):
+        path = Path(source)
+        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
+            video = cv2.VideoCapture(str(path))
+            frames = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+            video.release()
+            return frames if frames > 0 else None
+        if path.is_dir():
+            return _total(count_pictures(file) for file in _pictures_among(path.iterdir()))
+        if not path.exists() and any(sign in str(source) for sign in PATTERN_SIGNS):
+            return _total(count_pictures(file) for file in _pictures_among(_fitting(str(source))))
+        return 1
+    if isinstance(source, int | np.integer) or not isinstance(source, Sequence):
+        return None
+    return _total(count_pictures(one) for one in source)
+
+
+def _total(counts: Iterable[int | None]) -> int | None:
+    """Return the sum, or None if one of them is not known."""
+    known = list(counts)
+    return None if None in known else sum(count for count in known if count is not None)
+
+
+def _pictures_among(files: Iterable[Path]) -> list[Path]:
+    return [file for file in files if file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)]
+
+
+def _fitting(pattern: str) -> list[Path]:
+    return [Path(one) for one in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207, takes absolute ones too
+
+
 def _of_array(pixels: NDArray[Any], name: str) -> Picture:
     if pixels.size == 0 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3))):
         raise DataError(f"{name}: expected a picture (H, W, 3) in BGR, or depth (H, W), got shape {pixels.shape}")
@@ -88,8 +126,7 @@ def _of_path(text: str) -> Iterator[Picture]:
     if path.is_dir():
         yield from _of_files(sorted(path.iterdir()), f"{text}: expected a folder with pictures, got none in it")
     elif not path.exists() and any(sign in text for sign in PATTERN_SIGNS):
-        files = [Path(one) for one in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207, takes absolute ones too
-        yield from _of_files(files, f"{text}: expected a pattern that fits pictures, it fits none")
+        yield from _of_files(_fitting(text), f"{text}: expected a pattern that fits pictures, it fits none")
     elif not path.exists():
         raise FileNotFoundError(f"no such file: {text}")
     elif path.suffix.lower() in VIDEO_SUFFIXES:
@@ -100,7 +137,7 @@ def _of_path(text: str) -> Iterator[Picture]:
 
 
 def _of_files(files: Sequence[Path], where_none: str) -> Iterator[Picture]:
-    wanted = [file for file in files if file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)]
+    wanted = _pictures_among(files)
     if not wanted:
         raise FileNotFoundError(where_none)
     for file in wanted:

@@ -115,7 +115,8 @@ def predict(args: argparse.Namespace) -> None:
             found.save(args.out / f"{name}.png")
         print(f"{found.picture.name}: {len(found.hands)} hands, {args.out / name}.json", flush=True)
     rate = count / (perf_counter() - start)
-    print(f"{count} pictures, {rate:.1f} a second with drawings and files, results in {args.out}")
+    pictures = "picture" if count == 1 else "pictures"
+    print(f"{count} {pictures}, {rate:.1f} a second with drawings and files, results in {args.out}")
 
 
 def main() -> None:
