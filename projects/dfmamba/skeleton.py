@@ -16,7 +16,16 @@ HAND_JOINTS = (*(f"{finger}{i}" for finger in FINGERS for i in (4, 3, 2, 1)), "w
 NUM_HAND_JOINTS = len(HAND_JOINTS)
 WRIST = HAND_JOINTS.index("wrist")
 
-# The size of a hand of 180 mm, where nobody says another; `dfmamba.data_tools.bone_checks` has the source.
+# Lengths in mm from the wrist to the tip, of a hand of 180 mm: the phalanges of Buryanov and Kotiuk (2010) with the
+# soft tissue of the tip, which agree with joints of InterHand2.6M to 3 mm.
+HAND_BONES_MM = {
+    "thumb": (38, 38, 32, 27),
+    "index": (88, 40, 25, 22),
+    "middle": (86, 43, 29, 23),
+    "ring": (83, 38, 27, 23),
+    "pinky": (79, 31, 20, 19),
+}
+# The size of a hand where nobody says another.
 USUAL_BONE, USUAL_BONE_MM = ("wrist", "middle1"), 86.0
 
 SIDES = ("right", "left")

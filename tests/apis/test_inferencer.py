@@ -68,7 +68,9 @@ def test_joints_are_those_of_mmposes_interface(name, load, checkpoint_of):
     assert [hand.side for hand in hands] == sides.get(name, ["right"])
     assert [hand.side_is_assumed for hand in hands] == [name in ("dexycb", "assemblyhands")] * len(hands)
     assert {hand.root for hand in hands} == {"center" if name == "nyu" else "wrist"}
-    assert [hand.keypoints_mm is not None for hand in hands] == [name in ("dexycb", "assemblyhands")] * len(hands)
+    assert [hand.keypoints_mm is not None for hand in hands] == [name != "nyu"] * len(hands)
+    # Of dexycb the length of a bone has been said.
+    assert [hand.size_is_assumed for hand in hands] == [name in ("interhand", "rhp", "assemblyhands")] * len(hands)
 
 
 @pytest.mark.parametrize("depths", [(800.0, 900.0), 700.0])
@@ -145,7 +147,8 @@ def test_results_are_written_with_names_and_units(load, tmp_path):
     found = load("interhand")(picture(), [BOX])[0]
     content = json.loads(json.dumps(found.to_json()))
     hand = content["detections"][0]["hands"][1]
-    assert (hand["side"], hand["joint_names"][20], hand["keypoints_mm"]) == ("left", "wrist", None)
+    assert (hand["side"], hand["joint_names"][20], hand["keypoints_mm"][20]) == ("left", "wrist", [0, 0, 0])
+    assert hand["size_is_assumed"] is True
     assert content["units"]["depth_mm"].startswith("mm behind the root joint")
     np.testing.assert_allclose(hand["keypoints_px"], found.hands[1].keypoints_px)
 

@@ -43,6 +43,7 @@ def frame(number, hands, is_frame=True):
         HandJoints(
             side,
             False,
+            False,
             None,
             ONE_HAND,
             "wrist",

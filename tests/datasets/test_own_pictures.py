@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from mmpose.datasets.transforms import GetBBoxCenterScale
 
-from dfmamba.data_tools.bone_checks import HAND_BONES_MM
 from dfmamba.datasets import AddBoneLength, AddViewRotation, CropDepthCube, LoadNYUDepth, MirrorLeftHand, ToSingleHand
 from dfmamba.datasets.transforms.own_pictures import warn_once
-from dfmamba.skeleton import ONE_HAND, TWO_HANDS
+from dfmamba.skeleton import HAND_BONES_MM, ONE_HAND, TWO_HANDS
 
 CAMERA = {"focal": np.array([400.0, 500.0]), "principal_pt": np.array([320.0, 240.0])}
 

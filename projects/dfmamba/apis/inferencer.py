@@ -18,6 +18,7 @@ from dfmamba.apis.results import Detection, HandJoints, PictureHands
 from dfmamba.apis.smoothing import HandSmoother, OneEuro
 from dfmamba.datasets.sample import lift
 from dfmamba.errors import UserError
+from dfmamba.natural_size import place_in_mm
 from dfmamba.skeleton import ONE_HAND, RIGHT, SIDES, TWO_HANDS, hand_slice, skeleton_with
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class HandPoseInferencer:
             raise UserError(f"model: expected the config of the checkpoint {checkpoint}, got none")
         known = KnownOfHand(hand_side, bone_length_mm, center_depth_mm)
         self.hand_side = hand_side or SIDES[RIGHT]
+        self.bone_length_mm = bone_length_mm
         self.min_presence = min_presence
         needs_torch = precision != "float32" or compiled or bool(cfg_options)
         exported, card = None, None
@@ -246,6 +248,7 @@ class HandPoseInferencer:
                 found.scores[part],
                 _part(found.joints_mm, part),
                 _part(absolute, part),
+                self.bone_length_mm is not None,
             )
             for side, presence_of_hand, part in blocks
         )
@@ -259,13 +262,18 @@ def _hand(
     scores: NDArray[Any],
     relative: NDArray[Any] | None,
     absolute: NDArray[Any] | None,
+    size_is_known: bool,
 ) -> HandJoints:
     skeleton = skeleton_with(len(joints))
-    if relative is None and absolute is not None and skeleton.roots:
-        relative = absolute - absolute[skeleton.roots[0]]
+    if relative is None and skeleton.roots:
+        if absolute is None:
+            relative, size_is_known = place_in_mm(joints[:, :2], joints[:, 2]), False
+        else:
+            relative, size_is_known = absolute - absolute[skeleton.roots[0]], True
     return HandJoints(
         side=side,
         side_is_assumed=is_assumed,
+        size_is_assumed=relative is not None and not size_is_known,
         presence=presence,
         skeleton=skeleton,
         root=skeleton.names[skeleton.roots[0]] if skeleton.roots else "center",

@@ -29,13 +29,14 @@ class HandJoints:
     Attributes:
         side: 'right' or 'left'; None where the model does not tell hands apart (NYU).
         side_is_assumed: The model sees one hand and takes it for one of this side.
+        size_is_assumed: `keypoints_mm` are those of a hand of usual size (`dfmamba.natural_size`): nobody knows more.
         presence: Probability that this hand is there; None where the model does not say.
         skeleton: Names and bones of the joints.
         root: What z is relative to: the name of a joint, or 'center' (NYU: the depth of the crop's center).
         keypoints_px: (J, 2).
         depth_mm: (J,).
         scores: (J,).
-        keypoints_mm: (J, 3); None where neither the model nor what is known of the camera tells it.
+        keypoints_mm: (J, 3), from the model, from the camera, or else for a hand of usual size; None of NYU's joints.
         keypoints_cam_mm: (J, 3); None where camera or root depth are not known.
 
     Frames and units are `UNITS`.
@@ -43,6 +44,7 @@ class HandJoints:
 
     side: str | None
     side_is_assumed: bool
+    size_is_assumed: bool
     presence: float | None
     skeleton: Skeleton = field(repr=False)
     root: str
@@ -63,6 +65,7 @@ class HandJoints:
         return {
             "side": self.side,
             "side_is_assumed": self.side_is_assumed,
+            "size_is_assumed": self.size_is_assumed,
             "presence": self.presence,
             "root": self.root,
             "joint_names": list(self.joint_names),
@@ -179,8 +182,9 @@ def _in_space(hand: HandJoints) -> NDArray[np.uint8]:
     from dfmamba.visualization.view3d import render_views
 
     name = "hand" if hand.side is None else f"{hand.side} hand{' (assumed)' if hand.side_is_assumed else ''}"
+    unit = "mm, for a hand of usual size" if hand.size_is_assumed else "mm"
     valid = np.ones(len(hand.scores), dtype=bool)
     if hand.keypoints_mm is not None:
-        return render_views(hand.keypoints_mm, valid, hand.skeleton, title=f"{name}, mm")
+        return render_views(hand.keypoints_mm, valid, hand.skeleton, title=f"{name}, {unit}")
     joints = np.column_stack([hand.keypoints_px, hand.depth_mm])
     return render_views(joints, valid, hand.skeleton, title=f"{name}, x and y in px, z in mm", unit_xy="px")

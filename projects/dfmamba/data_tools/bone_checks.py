@@ -17,6 +17,7 @@ from dfmamba.skeleton import (
     FROM_DEXYCB,
     FROM_MANO,
     FROM_RHD_HAND,
+    HAND_BONES_MM,
     HAND_JOINTS,
     NUM_HAND_JOINTS,
     NYU_14,
@@ -26,16 +27,7 @@ from dfmamba.skeleton import (
     inverse,
 )
 
-# Lengths in mm from the wrist to the tip, of a hand of 180 mm: the phalanges of Buryanov and Kotiuk (2010) with the
-# soft tissue of the tip, which agree with joints of InterHand2.6M to 3 mm; and of NYU's points, by the end nearer the
-# tip.
-HAND_BONES_MM = {
-    "thumb": (38, 38, 32, 27),
-    "index": (88, 40, 25, 22),
-    "middle": (86, 43, 29, 23),
-    "ring": (83, 38, 27, 23),
-    "pinky": (79, 31, 20, 19),
-}
+# As `HAND_BONES_MM`, of NYU's points, by the end nearer the tip.
 NYU_BONES_MM = {
     "thumb_tip": 27,
     "thumb_mid": 30,
