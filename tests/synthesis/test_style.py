@@ -8,6 +8,7 @@ import pytest
 
 from dfmamba.geometry import project, world_to_camera
 from dfmamba.skeleton import LEFT, NUM_HAND_JOINTS, RIGHT
+from dfmamba.synthesis.contact import fingers_fit, sample_pose
 from dfmamba.synthesis.grasp import capsule_gaps
 from dfmamba.synthesis.hand import MEAN_KNUCKLES_MM, sample_any_shape, sample_shape
 from dfmamba.synthesis.interhand26m import write_interhand26m
@@ -86,6 +87,21 @@ def test_hands_from_child_to_large_adult():
     adults = [np.linalg.norm(sample_shape(rng).knuckles_mm[2]) / mean for _ in range(300)]
     assert min(anybody) < 0.75 < 0.94 - 1e-9 <= min(adults)
     assert max(adults) <= 1.06 + 1e-9 < max(anybody)
+
+
+def test_hands_of_any_size_can_be_posed():
+    """A few drawn shapes are too thick for their width; those that fit take every pose, whatever wrist and palm do."""
+    rng = np.random.default_rng(0)
+    shapes = [sample_any_shape(rng) for _ in range(200)]
+    fits = [fingers_fit(shape) for shape in shapes]
+    assert 0.9 < np.mean(fits) < 1
+    for shape in [shape for shape, fit in zip(shapes, fits, strict=True) if fit][::10]:
+        for family in ("fist", "free"):
+            sample_pose(shape, family, rng)
+    thick = replace(shapes[0], girth=1.8)
+    assert not fingers_fit(thick)
+    with pytest.raises(ValueError, match="too thick for its width"):
+        sample_pose(thick, "fist", rng)
 
 
 def test_a_hand_holds_an_object_without_passing_through_it():

@@ -3,12 +3,14 @@
 Overlap is measured between the `Capsules`; the skin follows them to about a millimetre.
 """
 
+from itertools import product
+
 import numpy as np
 
 from dfmamba.geometry import Array
 from dfmamba.skeleton import FINGERS, HAND_JOINTS
 from dfmamba.synthesis.capsules import Capsules, hand_capsules
-from dfmamba.synthesis.hand import HandShape, articulate
+from dfmamba.synthesis.hand import LIMITS_DEG, NUM_ANGLES, HandShape, articulate
 from dfmamba.synthesis.poses import FAMILIES, neutral_angles, sample_angles
 
 SELF_OVERLAP_MM = 3.0  # soft tissue: how far parts of one hand may press into each other
@@ -87,6 +89,16 @@ def _furthest(
         low, high = shares[bad[0] - 1], shares[bad[0]]
         best = trial[bad[0] - 1]
     return best
+
+
+def fingers_fit(shape: HandShape) -> bool:
+    """Whether straight fingers keep clear of each other, however wrist and palm are bent: see `settle_fingers`."""
+    capsules = hand_capsules(shape)
+    ends_of_range = np.array(list(product(*LIMITS_DEG[4 * len(FINGERS) :])))  # wrist and palm
+    angles = np.zeros((len(ends_of_range), NUM_ANGLES))
+    angles[:, 4 * len(FINGERS) :] = ends_of_range
+    ends = capsules.posed_ends(articulate(shape, neutral_angles(angles)))
+    return bool(self_overlap(capsules, ends, self_pairs(capsules)).max() <= SELF_OVERLAP_MM)
 
 
 def settle_fingers(shape: HandShape, capsules: Capsules, target: Array) -> Array:

@@ -111,7 +111,10 @@ def sample_shape(rng: np.random.Generator) -> HandShape:
 
 
 def sample_any_shape(rng: np.random.Generator) -> HandShape:
-    """Draw the sizes of anybody, child to large adult: palm length 0.7 to 1.15 of the mean; three times the variety."""
+    """Draw the sizes of anybody, child to large adult: palm length 0.7 to 1.15 of the mean; three times the variety.
+
+    A few are too thick for their width: `contact.fingers_fit` tells.
+    """
     size = rng.uniform(0.7, 0.9) if rng.random() < 0.2 else np.clip(rng.normal(1.0, 0.06), 0.85, 1.15)
     return _sample_shape(rng, float(size), 2.5)
 

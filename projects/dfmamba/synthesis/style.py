@@ -7,6 +7,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from dfmamba.camera_effects import apply_effects, sample_effects
+from dfmamba.synthesis.contact import fingers_fit
 from dfmamba.synthesis.hand import sample_any_shape
 from dfmamba.synthesis.look import sample_look, vertex_looks
 from dfmamba.synthesis.objects import TOYS, YCB_OBJECTS, PlacedObject, ball_gap, sample_object_look
@@ -66,6 +67,8 @@ class Style:
 def photo_subject(rng: np.random.Generator) -> Subject:
     """Draw anybody, child to old, with what they wear; takes about a second, so keep the result."""
     shape = sample_any_shape(rng)
+    while not fingers_fit(shape):
+        shape = sample_any_shape(rng)
     surface, look = make_surface(shape), sample_look(rng)
     cloth = rng.uniform(0.01, 0.8, 3) ** 1.3
     look = replace(
