@@ -16,7 +16,7 @@ ext: setup
 	@PATH=$(CURDIR)/.venv/bin:$$PATH $(RUN) setup.py -q build_ext --inplace
 
 test: setup ext
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --cov --cov-report=term-missing:skip-covered --cov-fail-under=90 --durations=15
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term-missing:skip-covered --cov-fail-under=90 --durations=15
 
 # The operators' definition, layers, heads, codecs, protocols, parsers, readers, geometry.
 QUICK := tests/test_geometry.py tests/test_numbers.py tests/test_skeleton.py tests/codecs tests/datasets tests/evaluation \

@@ -1,9 +1,6 @@
 """The config for one's own data: it begins with the weights of the model in the box, from anywhere, and learns."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +10,7 @@ from config_cases import CONFIGS, ROOT, batch_of
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 
+import tool_process
 from dfmamba.apis.packed_model import IN_THE_BOX, WEIGHTS
 from dfmamba.engine.config import load_config
 from dfmamba.engine.weights import load_weights
@@ -62,9 +60,7 @@ def test_a_few_steps_reduce_the_loss_of_what_is_known(known, synthetic_set):
 
 
 def call(folder, tool, *arguments):
-    command = [sys.executable, str(ROOT / "tools" / f"{tool}.py"), *map(str, arguments)]
-    environment = dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=str(ROOT / "projects"))
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = tool_process.run(ROOT / "tools" / f"{tool}.py", *arguments, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -1,15 +1,13 @@
 """A new data set is one folder and one line: the toy of tests/examples goes through every tool, untouched by them."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+import tool_process
 from dfmamba.datasets import spec
 from dfmamba.geometry import project
 from dfmamba.skeleton import ONE_HAND
@@ -59,16 +57,7 @@ def draw_toy_hands(folder):
 
 
 def call(tool, *arguments):
-    path = os.pathsep.join([str(EXAMPLES), str(ROOT / "projects")])
-    command = [sys.executable, str(ROOT / "tools" / f"{tool}.py"), *map(str, arguments)]
-    done = subprocess.run(
-        command,
-        env=dict(os.environ, PYTHONPATH=path, OMP_NUM_THREADS="1"),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
+    done = tool_process.run(ROOT / "tools" / f"{tool}.py", *arguments, imports=[EXAMPLES], merge=True)
     assert done.returncode == 0, done.stdout
     return done.stdout
 

@@ -6,40 +6,32 @@ import re
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed.run
 from mmengine.config import Config
 
+import tool_process
 from dfmamba.engine import ConfigError
 from dfmamba.engine.distributed import TIMEOUT_S, join_processes
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 TOY = FOLDER / "toy_config.py"
-TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+TORCHRUN = ["--standalone", "--nproc_per_node=2"]
+FORKING = ["--run-path", "--start-method=fork"]  # its processes are forks of it, so that they import nothing again
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 
 
-def run(tool, *arguments, cwd, processes=2, env=None):
+def run(tool, *arguments, cwd, processes=2, how=FORKING):
     """Run a tool in two processes, or one; return exit code, standard output and standard error."""
-    start, launcher = (TORCHRUN, ["--launcher", "pytorch"]) if processes == 2 else ([], [])
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(FOLDER), str(ROOT / "projects")]),
-        "OMP_NUM_THREADS": "1",
-        **(env or {}),
-    }
-    done = subprocess.run(
-        [sys.executable, *start, str(ROOT / "tools" / f"{tool}.py"), *map(str, arguments), *launcher],
-        env=environment,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    command = [ROOT / "tools" / f"{tool}.py", *arguments]
+    if processes == 2:
+        command = [torch.distributed.run.__file__, *TORCHRUN, *how, *command, "--launcher", "pytorch"]
+    done = tool_process.run(*command, cwd=cwd, imports=[FOLDER, ROOT / "tools"], limit_s=300)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -123,7 +115,8 @@ def test_the_end_of_one_process_ends_the_run(tmp_path, how, rank):
         "custom_imports = dict(imports=['toy_project', 'failing_process', 'dfmamba.engine'])\n"
         f"train_dataloader = dict(dataset=dict(type='FailingHands', how={how!r}, rank={rank}))\n"
     )
-    code, _, err = run("train", config, "--work-dir", tmp_path / "work", cwd=tmp_path)
+    start = [] if how == "bug" else FORKING  # of an error the new interpreter writes the traceback, as a user has it
+    code, _, err = run("train", config, "--work-dir", tmp_path / "work", cwd=tmp_path, how=start)
     assert code != 0
     told = messages(err)
     lost = [message for message in told if f"process {1 - rank} lost contact" in message]
@@ -191,39 +184,18 @@ def test_processes_that_slurm_starts_train_together(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [
-        sys.executable,
-        str(ROOT / "tools" / "train.py"),
-        str(TOY),
-        "--launcher",
-        "slurm",
-        "--work-dir",
-        str(tmp_path / "work"),
-        "--cfg-options",
-        "train_cfg.max_epochs=1",
-    ]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(FOLDER), str(ROOT / "projects")]),
-        "OMP_NUM_THREADS": "1",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "SLURM_NTASKS": "2",
-    }
-    started = [
-        subprocess.Popen(
-            command,
-            env={**environment, "SLURM_PROCID": rank, "SLURM_LOCALID": rank},
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in "01"
-    ]
-    ends = [process.communicate(timeout=300) for process in started]
-    assert [process.returncode for process in started] == [0, 0], ends
-    assert sum(out.count("training done") for out, _ in ends) == 1
+    command = [TOY, "--launcher", "slurm", "--work-dir", "work", "--cfg-options", "train_cfg.max_epochs=1"]
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "SLURM_NTASKS": "2"}
+
+    def start(rank):
+        environment = {**address, "SLURM_PROCID": rank, "SLURM_LOCALID": rank}
+        script = ROOT / "tools" / "train.py"
+        return tool_process.run(script, *command, env=environment, imports=[FOLDER], cwd=tmp_path, limit_s=300)
+
+    with ThreadPoolExecutor(2) as threads:
+        done = list(threads.map(start, "01"))
+    assert [process.returncode for process in done] == [0, 0], done
+    assert sum(process.stdout.count("training done") for process in done) == 1
 
 
 @without_gpu

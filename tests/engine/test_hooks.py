@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 
 from dfmamba.engine import BatchError, ReproducibleRunner
-from dfmamba.engine.hooks import ProgressHook
+from dfmamba.engine.hooks import LossCurveHook, ProgressHook, loss_curve
 from dfmamba.engine.plain_values import from_plain, to_plain
 
 
@@ -40,10 +41,22 @@ def test_the_loss_curve_is_a_picture_with_curves_in_it(trained):
     assert counts[(colours == red).all(axis=1)].sum() > 100
 
 
+def test_the_loss_curve_is_renewed_after_a_pause_and_at_the_end(monkeypatch):
+    hook, drawn = LossCurveHook(), []
+    monkeypatch.setattr(hook, "_draw", drawn.append)
+    for now_s in (100, 101, 109, 111, 120, 122):
+        monkeypatch.setattr(loss_curve, "time", SimpleNamespace(monotonic=lambda now_s=now_s: now_s))
+        hook.after_train_epoch(now_s)
+    assert drawn == [100, 111, 122]
+    hook.after_train("end")
+    assert drawn[-1] == "end"
+
+
 def test_the_checkpoint_opens_with_plain_torch_load(trained):
     checkpoint = torch.load(f"{trained.work_dir}/epoch_2.pth", weights_only=True)
     assert len(checkpoint["message_hub"]["log_scalars"]["train/loss"]["history_values"]) == 8
     assert checkpoint["message_hub"]["runtime_info"]["steps_of_validation"] == [4]
+    assert checkpoint["meta"]["cfg"] == trained.cfg.pretty_text
 
 
 @pytest.mark.slow

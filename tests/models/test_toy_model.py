@@ -1,12 +1,11 @@
 """A backbone, or a head, of one's own is a file and a line in a config: the toys train and are scored."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+import tool_process
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "tests" / "examples"
@@ -29,13 +28,8 @@ def test_they_train_and_are_scored(synthetic_set, tmp_path):
     ]
     config, work = EXAMPLES / "toy_model" / "config.py", tmp_path / "work"
     for tool, *arguments in (("train", config), ("test", config, work / "epoch_1.pth")):
-        done = subprocess.run(
-            [sys.executable, ROOT / "tools" / f"{tool}.py", *arguments, "--work-dir", work, *options],
-            env=dict(os.environ, PYTHONPATH=f"{EXAMPLES}{os.pathsep}{ROOT / 'projects'}", OMP_NUM_THREADS="1"),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        script = ROOT / "tools" / f"{tool}.py"
+        done = tool_process.run(script, *arguments, "--work-dir", work, *options, imports=[EXAMPLES])
         assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads((work / "result.json").read_text())
     assert result["data"]["num_samples"] == 3

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import compare
+import tool_process
+from dfmamba.engine import comparison_runs
 from dfmamba.engine.comparison_runs import load_configs
 from dfmamba.engine.errors import ConfigError
 from dfmamba.evaluation import comparison
@@ -94,6 +96,13 @@ def test_a_small_comparison_from_training_to_report(synthetic_set, tmp_path, mon
         "--cfg-options",
         *options,
     ]
+
+    def call(command, stdout, stderr, env):
+        done = tool_process.run(*command[1:], env=env, merge=True)
+        stdout.write(done.stdout)
+        return done.returncode
+
+    monkeypatch.setattr(comparison_runs.subprocess, "call", call)
     monkeypatch.setattr("sys.argv", command)
     compare.main()
     table = capsys.readouterr().out

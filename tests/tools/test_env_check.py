@@ -129,3 +129,4 @@ def test_this_environment_is_complete():
     lines = done.stdout.splitlines()
     assert any(re.match(r"mmcv operators +ok ", line) for line in lines)
     assert any(re.match(r"save and resume +ok ", line) for line in lines)
+    assert "FAIL" not in done.stdout

@@ -1,4 +1,4 @@
-"""The tools as a user calls them: subprocesses, exit codes, files."""
+"""The tools as a user calls them: processes, exit codes, files."""
 
 import json
 import os
@@ -12,16 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 
+import tool_process
+
 ROOT = Path(__file__).resolve().parents[2]
 TOY = ROOT / "tests" / "engine" / "toy_config.py"
 pytestmark = pytest.mark.slow
 
 
 def call(tool: str, *arguments, code: int = 0) -> str:
-    path = os.pathsep.join([str(TOY.parent), str(ROOT / "projects")])
-    env = dict(os.environ, PYTHONPATH=path, OMP_NUM_THREADS="1")
-    command = [sys.executable, str(ROOT / "tools" / f"{tool}.py"), *map(str, arguments)]
-    done = subprocess.run(command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    done = tool_process.run(ROOT / "tools" / f"{tool}.py", *arguments, imports=[TOY.parent], merge=True)
     assert done.returncode == code, done.stdout
     return done.stdout
 
@@ -169,10 +168,3 @@ def test_outside_the_environment_the_message_names_make_setup(tool):
     assert "make setup" in done.stderr
     assert ".venv/bin/python" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-
-
-def test_env_check_finds_this_environment_complete():
-    output = call("env_check")
-    assert re.search(r"^mmcv operators +ok ", output, re.MULTILINE)
-    assert re.search(r"^save and resume +ok ", output, re.MULTILINE)
-    assert "FAIL" not in output

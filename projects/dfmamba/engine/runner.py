@@ -320,7 +320,7 @@ class ReproducibleRunner(Runner):
         metainfo = getattr(self.train_dataloader.dataset, "metainfo", None)
         batches = len(self.train_dataloader) if isinstance(self.train_loop, ExactEpochLoop) else None
         return {
-            "cfg": self.cfg.pretty_text,
+            "cfg": self.message_hub.get_info("cfg", None) or self.cfg.pretty_text,  # the same; formatting it takes time
             "seed": self.seed,
             "experiment_name": self.experiment_name,
             "time": time.strftime("%Y%m%d_%H%M%S"),

@@ -1,5 +1,6 @@
-"""A picture of the losses and of the validation error, renewed after every epoch."""
+"""A picture of the losses and of the validation error, renewed after the epochs."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,15 @@ from mmengine.registry import HOOKS
 
 from dfmamba.visualization.loss_curves import History, save_loss_curves
 
+MIN_PAUSE_S = 10.0  # drawing takes half a second, which is long beside a short epoch
 VALIDATION_STEPS = "steps_of_validation"  # not "val...": mmengine would repeat it in its log lines
 
 
 @HOOKS.register_module()
 class LossCurveHook(Hook):
     """Write `loss_curve.png` in the work folder: loss terms over iterations and, below them, the validation metric.
+
+    It is renewed after epochs and validations, at most every ten seconds, and at the end.
 
     The values are those that mmengine keeps in its message hub, so a resumed run shows its past, too.
 
@@ -29,21 +33,27 @@ class LossCurveHook(Hook):
     def __init__(self, filename: str = "loss_curve.png", metric: str | None = None):
         self.filename = filename
         self.metric = metric
+        self.next_s = 0.0  # when the picture may be renewed, on the monotonic clock
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
         """Note at which iteration the validation took place (kept in checkpoints with the values)."""
         hub = runner.message_hub
         step = hub.get_info("iter") if "iter" in hub.runtime_info else 0
         hub.update_info(VALIDATION_STEPS, [*hub.get_info(VALIDATION_STEPS, []), step + 1])
-        self._draw(runner)
+        self._draw_after_pause(runner)
 
     def after_train_epoch(self, runner) -> None:
         """Renew the picture."""
-        self._draw(runner)
+        self._draw_after_pause(runner)
 
     def after_train(self, runner) -> None:
-        """Renew the picture, for loops that count iterations and have no epochs."""
+        """Renew the picture for the last time."""
         self._draw(runner)
+
+    def _draw_after_pause(self, runner) -> None:
+        if time.monotonic() >= self.next_s:
+            self._draw(runner)
+            self.next_s = time.monotonic() + MIN_PAUSE_S
 
     @master_only
     def _draw(self, runner) -> None:
