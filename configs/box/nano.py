@@ -36,7 +36,9 @@ parts = [
     dict(type="InterHand26MDataset", split="train", data_root=f"data/box_photo{number}", pipeline=train_pipeline)
     for number in (1, 2)
 ]
-train_dataloader = dict(dataset=dict(_delete_=True, type="ConcatDataset", datasets=parts))
+# Each part has its own `data_source`, by which ConcatDataset would refuse them.
+together = dict(_delete_=True, type="ConcatDataset", datasets=parts, ignore_keys="data_source")
+train_dataloader = dict(dataset=together)
 test_set = dict(data_root="data/box_photo1", pipeline=test_pipeline)
 val_dataloader = dict(dataset=test_set)
 test_dataloader = dict(dataset=test_set)

@@ -22,15 +22,14 @@ FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 TOY = FOLDER / "toy_config.py"
 TORCHRUN = ["--standalone", "--nproc_per_node=2"]
-FORKING = ["--run-path", "--start-method=fork"]  # its processes are forks of it, so that they import nothing again
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 
 
-def run(tool, *arguments, cwd, processes=2, how=FORKING):
+def run(tool, *arguments, cwd, processes=2):
     """Run a tool in two processes, or one; return exit code, standard output and standard error."""
     command = [ROOT / "tools" / f"{tool}.py", *arguments]
     if processes == 2:
-        command = [torch.distributed.run.__file__, *TORCHRUN, *how, *command, "--launcher", "pytorch"]
+        command = [torch.distributed.run.__file__, *TORCHRUN, *command, "--launcher", "pytorch"]
     done = tool_process.run(*command, cwd=cwd, imports=[FOLDER, ROOT / "tools"], limit_s=300)
     return done.returncode, done.stdout, done.stderr
 
@@ -115,8 +114,7 @@ def test_the_end_of_one_process_ends_the_run(tmp_path, how, rank):
         "custom_imports = dict(imports=['toy_project', 'failing_process', 'dfmamba.engine'])\n"
         f"train_dataloader = dict(dataset=dict(type='FailingHands', how={how!r}, rank={rank}))\n"
     )
-    start = [] if how == "bug" else FORKING  # of an error the new interpreter writes the traceback, as a user has it
-    code, _, err = run("train", config, "--work-dir", tmp_path / "work", cwd=tmp_path, how=start)
+    code, _, err = run("train", config, "--work-dir", tmp_path / "work", cwd=tmp_path)
     assert code != 0
     told = messages(err)
     lost = [message for message in told if f"process {1 - rank} lost contact" in message]
