@@ -1,12 +1,11 @@
 """The main job from data to table, through the tools, as a user runs it."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+import tool_process
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_SAMPLES = ROOT.parent / "shared" / "data" / "interhand26m"
@@ -15,9 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 def call(tool, *arguments):
-    env = dict(os.environ, OMP_WAIT_POLICY="passive")
-    command = [sys.executable, f"tools/{tool}.py", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, env=env, text=True, capture_output=True, check=False)
+    done = tool_process.run(f"tools/{tool}.py", *arguments, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -1,8 +1,6 @@
 """`HandPoseInferencer`, beside mmpose's `inference_topdown` and cases worked out by hand."""
 
 import json
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import torch
 from mmpose.apis import inference_topdown, init_model
 from pycocotools.coco import COCO
 
+import tool_process
 from dfmamba.apis import Camera, HandPoseInferencer
 from dfmamba.engine.config import load_config
 from dfmamba.errors import message_for_user
@@ -210,10 +209,9 @@ def test_the_tool_writes_a_drawing_and_joints_for_each_picture(checkpoint_of, tm
     for seed in range(2):
         cv2.imwrite(str(tmp_path / f"{seed}.png"), picture(seed))
     (tmp_path / "text.jpg").write_text("no picture")
-    tool, out = [sys.executable, str(ROOT / "tools" / "predict.py")], tmp_path / "out"
-    model = ["--config", str(DEMOS / "dfmamba_interhand_demo.py"), "--checkpoint", str(checkpoint_of("interhand"))]
-    command = [*tool, str(tmp_path), *model, "--out", str(out), "--box", *map(str, BOX)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    out = tmp_path / "out"
+    model = ["--config", DEMOS / "dfmamba_interhand_demo.py", "--checkpoint", checkpoint_of("interhand")]
+    done = tool_process.run(ROOT / "tools" / "predict.py", tmp_path, *model, "--out", out, "--box", *BOX)
     assert done.returncode == 2, done.stderr  # the third is no picture; what came before it is kept
     assert "tools/predict.py: " in done.stderr
     assert "text.jpg: expected an image" in done.stderr

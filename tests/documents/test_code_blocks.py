@@ -6,16 +6,15 @@ Only what stands in `PARSED_ONLY` does not run; its arguments, files and setting
 import ast
 import contextlib
 import io
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import document
 import pytest
 import shell
+
+import tool_process
 
 LANGUAGES = {
     "python": "runs, after the document's blocks above it; what follows `print(...)  #` is compared with the output",
@@ -184,7 +183,6 @@ def test_commands_run(path, data_sets, place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "clone")
     for name in ("theirs.txt", "ours.txt"):  # NYU's one test frame
         Path(name).write_text("320 240 750 " * 14)
-    environment = dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=str(document.ROOT / "projects"))
     for program, *arguments in words:
         assert program == "python"
         few = "8" if "dexycb" in arguments else "2"
@@ -192,5 +190,5 @@ def test_commands_run(path, data_sets, place, tmp_path, monkeypatch):
             few if flag in COUNTS else word.replace("=/data/", "=data/")
             for flag, word in zip(["", *arguments], arguments, strict=False)
         ]
-        done = subprocess.run([sys.executable, *quick], env=environment, capture_output=True, text=True, check=False)
+        done = tool_process.run(*quick)
         assert done.returncode == 0, f"{' '.join(quick)}\n{done.stdout}\n{done.stderr}"

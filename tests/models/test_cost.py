@@ -1,8 +1,6 @@
 """Counting by torch and by formula, against a count by hand."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +8,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+import tool_process
 from dfmamba.models import backbones
 from dfmamba.models.cost import RawEstimator, count_multiply_adds, count_parameters
 from dfmamba.models.layers.ssm import SSM
@@ -134,9 +133,7 @@ def test_get_flops_of_mmpose_takes_our_configs(config):
     if not tool.exists():
         pytest.skip("mmpose is installed without its tools")
     path = Path(__file__).parents[2] / "configs" / config
-    done = subprocess.run(
-        [sys.executable, str(tool), str(path), "--input-shape", "96", "96"], capture_output=True, text=True
-    )
+    done = tool_process.run(tool, path, "--input-shape", 96, 96)
     assert done.returncode == 0, done.stderr
     found = float(re.search(r"Flops: ([\d.]+)M", done.stdout).group(1)) * 1e6
     from mmengine.registry import init_default_scope

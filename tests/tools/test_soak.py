@@ -1,20 +1,17 @@
 """`tools/soak.py` as a user calls it, for its shortest time."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+import tool_process
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def soak(*arguments) -> subprocess.CompletedProcess:
-    env = dict(os.environ, PYTHONPATH=str(ROOT / "projects"), OMP_NUM_THREADS="1")
-    command = [sys.executable, str(ROOT / "tools" / "soak.py"), *map(str, arguments)]
-    return subprocess.run(command, env=env, text=True, capture_output=True, check=False)
+def soak(*arguments):
+    return tool_process.run(ROOT / "tools" / "soak.py", *arguments)
 
 
 @pytest.mark.slow
