@@ -72,8 +72,12 @@ def emulation(tmp_path_factory):
 @pytest.fixture
 def device(emulation):
     """Return a function that makes the emulated device another one, for one test."""
-    yield lambda shared_kib, attributes_fail=False: emulation.set_device(shared_kib * 1024, attributes_fail)
-    emulation.set_device(227 * 1024, False)
+
+    def become(shared_kib, multiprocessors=132, attributes_fail=False):
+        emulation.set_device(shared_kib * 1024, multiprocessors, attributes_fail)
+
+    yield become
+    become(227)
 
 
 class Guarded:
@@ -187,10 +191,14 @@ def check_sample(library, case, dtype, weight_dtype=None, misaligned=False):
 
     grad_u = torch.randn(x.shape).to(dtype)
     grads = torch.autograd.grad(expected, arguments, grad_u.double())
-    shapes = [(x.shape, dtype), (offset.shape, offset.dtype), (weight.shape, weight.dtype)]
-    ours = call(library, "run_sample_backward", dtype, sizes, [grad_u, x, offset, weight], shapes, wide, misaligned)
-    for name, actual, gradient in zip(("x", "offset", "weight"), ours, grads, strict=True):
-        assert_close(actual, gradient, grad_tolerance, f"grad_{name}")
+    D, grad_y = torch.randn(x.shape[-1]).to(work_dtype(dtype)), torch.randn(x.shape).to(dtype)
+    for skip in ([None, None], [D, grad_y]):
+        shapes = [(x.shape, dtype), (offset.shape, offset.dtype), (weight.shape, weight.dtype)]
+        inputs = [grad_u, x, offset, weight, *skip]
+        ours = call(library, "run_sample_backward", dtype, sizes, inputs, shapes, wide, misaligned)
+        expected_x = grads[0] if skip[0] is None else grads[0] + D.double() * grad_y.double()
+        for name, actual, gradient in zip(("x", "offset", "weight"), ours, (expected_x, *grads[1:]), strict=True):
+            assert_close(actual, gradient, grad_tolerance, f"grad_{name}")
 
 
 @pytest.mark.parametrize("case", SAMPLE_CASES)
@@ -224,9 +232,8 @@ def test_sample_on_the_lattice_and_the_borders(emulation):
     offset[0, 0] = -1.0
     sizes = [[1, 1, 3, 1, 1, 1, 1]]
     shapes = [(t.shape, t.dtype) for t in (x, offset, weight)]
-    _, grad_offset, _ = call(
-        emulation, "run_sample_backward", torch.float32, sizes, [torch.ones_like(x), x, offset, weight], shapes
-    )
+    inputs = [torch.ones_like(x), x, offset, weight, None, None]
+    _, grad_offset, _ = call(emulation, "run_sample_backward", torch.float32, sizes, inputs, shapes)
     assert grad_offset.flatten().tolist() == [3.0, 11.0 - 5.0, 0.0 - 11.0]
 
 
@@ -397,6 +404,35 @@ def test_dssm_falls_back(emulation):
     assert not emulation.run_fits(0, integers([1, 3, 4, 2, 32, 1, 9]), scan, ctypes.c_void_p(4))  # odd address
     long = integers(scan_sizes(1, 4096, 32, 8))
     assert not emulation.run_fits(0, integers([1, 64, 64, 2, 32, 1, 9]), long, None)  # too large for shared memory
+
+
+def test_dssm_falls_back_where_one_block_would_be_alone_on_a_multiprocessor(emulation, device):
+    def fits(batch, size):  # 64 channels: two blocks an image
+        sizes = integers(scan_sizes(batch, size * size, 64, 16))
+        return bool(emulation.run_fits(0, integers([batch, size, size, 2, 64, 1, 9]), sizes, None))
+
+    device(227, multiprocessors=4)
+    assert fits(3, 16)  # two of 74 KiB fit
+    assert not fits(3, 32)  # one of 170 KiB; six blocks
+    assert fits(2, 32)  # one of four for each multiprocessor, no more to come
+
+
+def test_sample_backward_with_all_points_on_one_pixel(emulation):
+    torch.manual_seed(11)
+    height, width = 6, 7
+    x, weight = torch.randn(1, 42, 32), torch.randn(1, 42, 1, 9)
+    token, anchor = torch.arange(42)[:, None], torch.arange(9)
+    base = torch.stack([token // width + anchor // 3 - 1, token % width + anchor % 3 - 1], -1)
+    offset = (torch.tensor([2.25, 3.5]) - base)[None, :, None]
+    arguments = [t.double().requires_grad_() for t in (x, offset, weight)]
+    grad_u = torch.randn(x.shape)
+    grads = torch.autograd.grad(reference.deform_sample(*arguments, (height, width)), arguments, grad_u.double())
+    shapes = [(t.shape, t.dtype) for t in (x, offset, weight)]
+    sizes = [sample_sizes(1, (height, width), 32, 1, 9)]
+    inputs = [grad_u, x, offset, weight, None, None]
+    ours = call(emulation, "run_sample_backward", torch.float32, sizes, inputs, shapes)
+    for actual, gradient in zip(ours, grads, strict=True):
+        assert_close(actual, gradient, 5e-5)
 
 
 def test_every_launch_may_have_all_the_shared_memory_there_is(emulation, device):

@@ -32,7 +32,9 @@ using std::min;
 
 using cudaError_t = int;
 constexpr int cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorInvalidConfiguration = 9;
-constexpr int cudaDevAttrMaxSharedMemoryPerBlockOptin = 97, cudaFuncAttributeMaxDynamicSharedMemorySize = 8;
+constexpr int cudaDevAttrMaxSharedMemoryPerBlockOptin = 97, cudaDevAttrMaxSharedMemoryPerMultiprocessor = 81,
+              cudaDevAttrReservedSharedMemoryPerBlock = 111, cudaDevAttrMultiProcessorCount = 16;
+constexpr int cudaFuncAttributeMaxDynamicSharedMemorySize = 8;
 
 namespace emulate {
 
@@ -53,6 +55,7 @@ struct Fiber {
 struct Machine {
   int order = 0;  // 0 first warp first, 1 last warp first, 2 all warps by turns, at random
   int shared_limit = 227 * 1024;  // of a block, what sm_90 has
+  int multiprocessors = 132;
   std::map<const void*, size_t> allowed;  // shared memory that a kernel may ask for
   bool attributes_fail = false;
   int pending = 0;  // the error that cudaGetLastError returns
@@ -252,9 +255,15 @@ inline unsigned __ballot_sync(unsigned, bool vote) {
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
 
 inline int cudaGetDevice(int* device) { return *device = 0; }
-inline int cudaDeviceGetAttribute(int* value, int, int) {
-  *value = emulate::machine.shared_limit;
-  return 0;
+inline int cudaDeviceGetAttribute(int* value, int attribute, int) {
+  constexpr int kReserved = 1024;
+  switch (attribute) {
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = emulate::machine.shared_limit; return 0;
+    case cudaDevAttrMaxSharedMemoryPerMultiprocessor: *value = emulate::machine.shared_limit + kReserved; return 0;
+    case cudaDevAttrReservedSharedMemoryPerBlock: *value = kReserved; return 0;
+    case cudaDevAttrMultiProcessorCount: *value = emulate::machine.multiprocessors; return 0;
+    default: return cudaErrorInvalidValue;
+  }
 }
 
 inline int cudaFuncSetAttribute(const void* kernel, int, int bytes) {

@@ -156,20 +156,28 @@ inline int taken(cudaError_t error) {
   return static_cast<int>(error);
 }
 
-// The most shared memory that a block may ask for on the current device.
-inline int shared_memory_limit(int* limit) {
+// What the current device has. A block may ask for `shared_block` bytes; on a multiprocessor, all blocks together have
+// `shared_multiprocessor`, of which each takes `shared_reserved` more than it asks for.
+struct Device {
+  int shared_block, shared_multiprocessor, shared_reserved, multiprocessors;
+};
+
+inline int get_device(Device* found) {
   int device = 0;
-  const cudaError_t error = cudaGetDevice(&device);
-  if (error != cudaSuccess) return taken(error);
-  return taken(cudaDeviceGetAttribute(limit, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+  const auto ask = [&](int& value, auto attribute) { return taken(cudaDeviceGetAttribute(&value, attribute, device)); };
+  if (const int error = taken(cudaGetDevice(&device))) return error;
+  if (const int error = ask(found->shared_block, cudaDevAttrMaxSharedMemoryPerBlockOptin)) return error;
+  if (const int error = ask(found->shared_multiprocessor, cudaDevAttrMaxSharedMemoryPerMultiprocessor)) return error;
+  if (const int error = ask(found->shared_reserved, cudaDevAttrReservedSharedMemoryPerBlock)) return error;
+  return ask(found->multiprocessors, cudaDevAttrMultiProcessorCount);
 }
 
 // Lets a kernel have as much shared memory as there is. Always the same amount: another thread may be between this and
 // its own launch, and must not find less than it has asked for.
 inline int allow_shared_memory(const void* kernel) {
-  int limit = 0;
-  if (const int error = shared_memory_limit(&limit)) return error;
-  return taken(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, limit));
+  Device device{};
+  if (const int error = get_device(&device)) return error;
+  return taken(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, device.shared_block));
 }
 
 template <typename... Parameters, typename... Arguments>

@@ -1,4 +1,5 @@
-// Sampling and forward scan in one kernel, where a slice of 32 channels of x fits in shared memory.
+// Sampling and forward scan in one kernel, where a slice of 32 channels of x fits in shared memory, twice if there are
+// enough blocks: a block alone on a multiprocessor leaves it idle at every barrier.
 
 #include "scan_forward.cuh"
 
@@ -16,8 +17,11 @@ bool dssm_fits(DType dtype, const SampleSizes& map, const ScanSizes& sizes, cons
       return Layout<T, decltype(split)::value>::bytes(map.anchors, sizes.length);
     });
   });
-  int limit = 0;
-  return shared_memory_limit(&limit) == 0 && bytes <= static_cast<size_t>(limit);
+  Device device{};
+  if (get_device(&device) != 0 || bytes > static_cast<size_t>(device.shared_block)) return false;
+  const int64_t blocks = sizes.batch * divide_up(sizes.channels, kSlice);
+  const int64_t room = device.shared_multiprocessor / static_cast<int64_t>(bytes + device.shared_reserved);
+  return room >= 2 || blocks <= device.multiprocessors;
 }
 
 int dssm(DType dtype, const SampleSizes& map, const ScanSizes& sizes, const void* offset, Array weight,
