@@ -132,11 +132,12 @@ def count(sass: str) -> tuple[int, tuple[int, ...]]:
     """Return the number of instructions of one function, NOPs left out, and those of each innermost loop."""
     found = re.findall(r"/\*([0-9a-f]{4,})\*/\s+([^;\n]+);", sass)
     lines = [(int(address, 16), text) for address, text in found if not re.search(r"\bNOP\b", text)]
+    # Behind the end stands what is rarely run, such as the long way through a shuffle; it jumps back, but is no loop.
+    end = max((address for address, text in lines if text.strip() == "EXIT"), default=0)
     loops = []
     for address, text in lines:
-        # A branch onto itself ends a kernel; it is no loop.
         target = re.search(r"\bBRA(?:\.\S+)? (?:\S+, )?`?\(?(0x[0-9a-f]+)", text)
-        if target and int(target[1], 16) < address:
+        if target and int(target[1], 16) < address < end:
             loops.append((int(target[1], 16), address))
     innermost = [a for a in loops if not any(a != b and a[0] <= b[0] and b[1] <= a[1] for b in loops)]
     return len(lines), tuple(sum(first <= at <= last for at, _ in lines) for first, last in innermost)

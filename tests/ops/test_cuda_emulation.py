@@ -300,7 +300,9 @@ SCAN_CASES = [
     (1, 70, 71, 13),
     (2, 31, 32, 16),
     (1, 20, 8, 17),
+    (1, 35, 36, 4),
     (1, 12, 33, 64),
+    (1, 34, 36, 64),
     (1, 9, 3, 32),
 ]
 
@@ -365,6 +367,9 @@ FUSED_CASES = [
     (1, (9,), 96, 1, 5, 3),
     (1, (1, 1), 32, 1, 1, 1),
     (1, (3, 4), 32, 1, 9, 20),
+    (1, (3, 4), 32, 1, 9, 64),
+    (1, (7, 1), 64, 1, 9, 16),
+    (1, (1, 7), 32, 1, 9, 8),
     (1, (9, 11), 32, 1, 1, 8),
 ]
 
@@ -445,10 +450,8 @@ def test_every_launch_may_have_all_the_shared_memory_there_is(emulation, device)
 
 def test_an_error_is_returned_and_does_not_stay_pending(emulation, device):
     device(227, attributes_fail=True)
-    case = (1, 4, 3, 64)
-    inputs = list(scan_arguments(*case, torch.float64).values())
     with pytest.raises(AssertionError):
-        call(emulation, "run_scan", torch.float64, [scan_sizes(*case)], inputs, [(inputs[0].shape, torch.float64)])
+        check_dssm(emulation, (1, (16, 16), 32, 1, 9, 8), torch.float32)
     assert emulation.pending_error() == 0
 
 

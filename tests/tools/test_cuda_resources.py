@@ -18,7 +18,7 @@ ptxas info    : Function properties for {NAME}
     16 bytes stack frame, 12 bytes spill stores, 16 bytes spill loads
 ptxas info    : Used 72 registers, used 1 barriers, 1024 bytes smem
 """
-# A loop of three instructions inside of one of six; a forward branch; the branch onto itself that ends every kernel.
+# A loop of three instructions inside of one of six; a forward branch; behind the end a way back, which is no loop.
 LOOPS = """\
         /*0000*/                   LDC R1, c[0x0][0x28] ;                      /* 0x00000a00ff017b82 */
                                                                                /* 0x000fe20000000800 */
@@ -30,7 +30,7 @@ LOOPS = """\
         /*0060*/                   ISETP.GT.AND P2, PT, R4, RZ, PT ;           /* 0x0 */
         /*0070*/              @P2 BRA 0x20 ;                                   /* 0x0 */
         /*0080*/                   EXIT ;                                      /* 0x0 */
-        /*0090*/                   BRA 0x90;                                   /* 0x0 */
+        /*0090*/                   BRA 0x40;                                   /* 0x0 */
         /*00a0*/                   NOP;                                        /* 0x0 */
 """
 SASS = f"""

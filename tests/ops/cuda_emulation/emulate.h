@@ -252,6 +252,15 @@ inline unsigned __ballot_sync(unsigned, bool vote) {
   return all;
 }
 
+inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(uint64_t{a} * b >> 32); }
+
+inline int __double2int_rd(double value) {  // saturates; NaN becomes the least integer in float64, 0 in float32
+  if (std::isnan(value)) return INT32_MIN;
+  return static_cast<int>(std::floor(std::min(std::max(value, -2147483648.0), 2147483647.0)));
+}
+
+inline int __float2int_rd(float value) { return std::isnan(value) ? 0 : __double2int_rd(value); }
+
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
 
 inline int cudaGetDevice(int* device) { return *device = 0; }
