@@ -7,9 +7,12 @@
 // the block's slice of x lies in shared memory, followed by a row of zeros that stands for everything off the map.
 //
 // FAST is for the sizes of the models, in float32 and half precision: every thread of a scanning warp has all its four
-// states, channels come in fours at addresses that are multiples of 16, and points are those of 3 x 3 anchors.
+// states, channels come in fours at addresses that are multiples of 16, what belongs to a batch item is counted in 32
+// bits, and points are those of 3 x 3 anchors.
 
 #pragma once
+
+#include <algorithm>
 
 #include "sampling.cuh"
 #include "scan_common.cuh"
@@ -128,15 +131,20 @@ struct Producer {
   T* y;
   int batch;
   int slice, lane, own, row, column, channel, count;  // row, column: of the lane; channel, count: its channels
+  int group;
 
   __device__ Producer(const ScanArguments<T>& scan_, const GatherArguments<T>& gather_, T* y_, int batch_,
                       int slice_)
       : scan(scan_), gather(gather_), y(y_), batch(batch_), slice(slice_), lane(threadIdx.x % kWarp),
         own((static_cast<int>(threadIdx.x) / kWarp - NSPLIT) * kProducerTokens<S>), row(own + lane / kRowLanes),
         column(lane % kRowLanes * kQuad), channel(slice_ * kSlice + column),
-        count(max(0, min(kQuad, scan_.channels - channel))) {}
+        count(max(0, min(kQuad, scan_.channels - channel))),
+        group(GATHER ? slice_ * kSlice / (scan_.channels / gather_.groups) : 0) {}
 
-  __device__ int64_t index(int token) const { return scan.row(batch, token) * scan.channels; }
+  __device__ int64_t index(int token) const {
+    if constexpr (!FAST) return scan.row(batch, token) * scan.channels;
+    return scan.row(batch, 0) * scan.channels + static_cast<unsigned>(token) * static_cast<unsigned>(scan.channels);
+  }
 
   // Four channels of a token; beyond the ends those of another one, so that all loads can be under way together.
   __device__ __forceinline__ Quad load_quad(const Array& array, int token) const {
@@ -182,7 +190,6 @@ struct Producer {
   // List the corners of this warp's tokens.
   __device__ __forceinline__ void list_corners(int first) const {
     const Map& map = gather.map;
-    const int group = slice * kSlice / (scan.channels / gather.groups);
     CornerPair<S>* corners = own_corners();
     constexpr int kAtOnce = 3;  // points a lane has on their way from memory: all of them for 9 anchors
     const int points = kProducerTokens<S> * anchors();
@@ -386,7 +393,9 @@ bool is_fast(const ScanSizes& sizes, const ScanInputs& inputs, const void* y) {
   for (const void* address : {inputs.u, inputs.delta.data, inputs.x, inputs.D, inputs.delta_bias}) {
     addresses |= reinterpret_cast<uintptr_t>(address);
   }
-  return sizes.states == kStates * NSPLIT && sizes.channels % kQuad == 0 && addresses % 16 == 0;
+  const int64_t longest_row = std::max({sizes.channels, inputs.row_B, inputs.row_C});
+  return sizes.states == kStates * NSPLIT && sizes.channels % kQuad == 0 && addresses % 16 == 0 &&
+         longest_row < INT32_MAX / std::max<int64_t>(1, sizes.length);
 }
 
 }  // namespace dfmamba::cuda
