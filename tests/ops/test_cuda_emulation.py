@@ -422,7 +422,18 @@ def test_dssm_falls_back_where_one_block_would_be_alone_on_a_multiprocessor(emul
     assert fits(2, 32)  # one of four for each multiprocessor, no more to come
 
 
-def test_sample_backward_with_all_points_on_one_pixel(emulation):
+# Whole maps in a block, windows of a map, and maps whose lists of points do not fit in shared memory.
+@pytest.mark.parametrize(("shared_kib", "multiprocessors"), [(227, 1), (227, 132), (16, 132)])
+@pytest.mark.parametrize("case", [(2, (5, 9), 72, 2, 9), (1, (9, 11), 44, 1, 9)])
+def test_sample_of_nine_anchors(emulation, device, case, shared_kib, multiprocessors):
+    device(shared_kib, multiprocessors)
+    torch.manual_seed(12)
+    check_sample(emulation, case, torch.float32)
+
+
+@pytest.mark.parametrize(("shared_kib", "multiprocessors"), [(227, 1), (227, 132), (16, 132)])
+def test_sample_backward_with_all_points_on_one_pixel(emulation, device, shared_kib, multiprocessors):
+    device(shared_kib, multiprocessors)
     torch.manual_seed(11)
     height, width = 6, 7
     x, weight = torch.randn(1, 42, 32), torch.randn(1, 42, 1, 9)

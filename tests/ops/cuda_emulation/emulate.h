@@ -43,7 +43,7 @@ constexpr size_t kStackBytes = 128 * 1024, kMargin = 256;
 constexpr int kFailed = 999;
 constexpr size_t kPlainShared = 48 * 1024;
 
-enum class Wait { none, block, warp_sync, shuffle, ballot, finished };
+enum class Wait { none, block, warp_sync, shuffle, ballot, match, finished };
 
 struct Fiber {
   ucontext_t context;
@@ -118,7 +118,7 @@ inline void start_block(int threads) {
 inline bool release_warp(int warp) {
   const auto begin = machine.fibers.begin() + warp;
   const Wait wait = begin->wait;
-  if (wait != Wait::warp_sync && wait != Wait::shuffle && wait != Wait::ballot) return false;
+  if (wait == Wait::none || wait == Wait::block || wait == Wait::finished) return false;
   if (!std::all_of(begin, begin + kWarp, [&](const Fiber& fiber) { return fiber.wait == wait; })) return false;
   for (auto it = begin; it != begin + kWarp; ++it) it->wait = Wait::none;
   return true;
@@ -251,6 +251,23 @@ inline unsigned __ballot_sync(unsigned, bool vote) {
   }
   return all;
 }
+
+// Which lanes have the same value.
+inline unsigned __match_any_sync(unsigned, int value) {
+  using namespace emulate;
+  const int thread = machine.current, threads = static_cast<int>(machine.slots.size() / 2);
+  const int parity = machine.fibers[thread].exchanges % 2;
+  exchange(value, 0, Wait::match);
+  unsigned same = 0;
+  for (int i = 0; i < kWarp; ++i) {
+    int other = 0;
+    std::memcpy(&other, &machine.slots[parity * threads + thread / kWarp * kWarp + i], sizeof(int));
+    same |= static_cast<unsigned>(other == value) << i;
+  }
+  return same;
+}
+
+inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 
 inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(uint64_t{a} * b >> 32); }
 

@@ -4,45 +4,18 @@
 //   grad_dy = b ((1-fx)(r_2 - r_0) + fx (r_3 - r_1))     grad_dx = b ((1-fy)(r_1 - r_0) + fy (r_3 - r_2))
 //   grad_x(corner i) += b w_i du
 //
-// The first three come from `points_kernel`, one warp a token and group. The last is a scatter: in `pixels_kernel`
+// Here are the kernels that take all sizes; those of models go to sample_backward_fast.cuh. The first three come from `points_kernel`, one warp a token and group. The last is a scatter: in `pixels_kernel`
 // every block owns a window of pixels and a slice of channels. Its warps look through all points in turns, take those
 // that touch the window, and each keeps sums of its own in shared memory; these are added up in order, with `skip`. No
 // two threads ever add to the same number: no atomics.
 
-#include "sampling.cuh"
+#include "sample_backward.cuh"
+#include "sample_backward_fast.cuh"
 
 namespace dfmamba::cuda {
 namespace {
 
-constexpr int kWarps = 4;
 constexpr size_t kPixelBytes = 63 * 1024;  // shared memory for the sums of a window: every card has 64 KiB
-
-template <typename T>
-struct Arguments {
-  Map map;
-  int64_t batch;
-  int tokens, groups, group_channels, window;
-  const T *grad_u, *x, *grad_y;
-  const Work<T>* D;
-  const Work<T>* offset;
-  Array weight;
-  T* grad_x;
-  Work<T>* grad_offset;
-  MutableArray grad_weight;
-};
-
-template <typename S>
-struct Gradient {
-  S weight, y, x;
-};
-
-template <typename S>
-__device__ __forceinline__ Gradient<S> point_gradient(const Point<S>& point, S weight, const S* r) {
-  S along_weight = S(0);
-  for (int i = 0; i < 4; ++i) along_weight += corner_share(point, i) * r[i];
-  return {along_weight, weight * ((S(1) - point.fx) * (r[2] - r[0]) + point.fx * (r[3] - r[1])),
-          weight * ((S(1) - point.fy) * (r[1] - r[0]) + point.fy * (r[3] - r[2]))};
-}
 
 template <typename S>
 struct Dots {
@@ -236,16 +209,34 @@ int choose_window(int64_t tokens, int64_t blocks_a_window) {
 }
 
 template <typename T, int V>
-int launch_backward(Arguments<T> arguments, Stream stream) {
-  using S = Work<T>;
+int launch_points(const Arguments<T>& arguments, Stream stream) {
   const int64_t rows = arguments.batch * arguments.tokens * arguments.groups;
-  const int error = launch(points_kernel<T, V>, divide_up(rows, kWarps), kWarps * kWarp,
-                           kWarps * kWarp * 4 * sizeof(Dots<S>), stream, arguments);
-  if (error != 0) return error;
+  return launch(points_kernel<T, V>, divide_up(rows, kWarps), kWarps * kWarp, kWarps * kWarp * 4 * sizeof(Dots<Work<T>>),
+                stream, arguments);
+}
+
+template <typename T, int V>
+int launch_pixels(Arguments<T> arguments, Stream stream) {
+  using S = Work<T>;
   const int64_t slices = arguments.batch * arguments.groups * divide_up(arguments.group_channels, kWarp * V);
   arguments.window = choose_window<S, V>(arguments.tokens, slices);
   return launch(pixels_kernel<T, V>, slices * divide_up(arguments.tokens, arguments.window), kWarps * kWarp,
                 kWarps * (arguments.window + 1) * kWarp * V * sizeof(S), stream, arguments);
+}
+
+template <typename T, int V>
+int launch_backward(const Arguments<T>& arguments, Stream stream) {
+  if constexpr (!std::is_same_v<T, double>) {
+    Device device{};
+    if (const int error = get_device(&device)) return error;
+    if (is_fast(arguments, arguments.map.anchors)) {
+      if (const int error = launch_nine_points(arguments, stream)) return error;
+      return lists_fit(arguments, device) ? launch_lists(arguments, device, stream)
+                                          : launch_pixels<T, V>(arguments, stream);
+    }
+  }
+  if (const int error = launch_points<T, V>(arguments, stream)) return error;
+  return launch_pixels<T, V>(arguments, stream);
 }
 
 }  // namespace
