@@ -4,10 +4,11 @@
 //   grad_dy = b ((1-fx)(r_2 - r_0) + fx (r_3 - r_1))     grad_dx = b ((1-fy)(r_1 - r_0) + fy (r_3 - r_2))
 //   grad_x(corner i) += b w_i du
 //
-// Here are the kernels that take all sizes; those of models go to sample_backward_fast.cuh. The first three come from `points_kernel`, one warp a token and group. The last is a scatter: in `pixels_kernel`
-// every block owns a window of pixels and a slice of channels. Its warps look through all points in turns, take those
-// that touch the window, and each keeps sums of its own in shared memory; these are added up in order, with `skip`. No
-// two threads ever add to the same number: no atomics.
+// Here are the kernels that take all sizes; those of models go to sample_backward_fast.cuh. The first three come from
+// `points_kernel`, one warp a token and group. The last is a scatter: in `pixels_kernel` every block owns a window of
+// pixels and a slice of channels. Its warps look through all points in turns, take those that touch the window, and
+// each keeps sums of its own in shared memory; these are added up in order, with `skip`. No two threads ever add to the
+// same number: no atomics.
 
 #include "sample_backward.cuh"
 #include "sample_backward_fast.cuh"
@@ -188,9 +189,10 @@ __global__ void __launch_bounds__(kWarps* kWarp) pixels_kernel(const Arguments<T
     }
     Pack<T, V> pack;
     for (int v = 0; v < V; ++v) {
-      const S skip = arguments.D == nullptr
-                         ? S(0)
-                         : arguments.D[group * arguments.group_channels + channel + v] * to_work(arguments.grad_y[at + v]);
+      S skip = S(0);
+      if (arguments.D != nullptr) {
+        skip = arguments.D[group * arguments.group_channels + channel + v] * to_work(arguments.grad_y[at + v]);
+      }
       put(pack.values[v], sum.values[v] + skip);
     }
     store_pack<V>(arguments.grad_x + at, pack);
@@ -211,8 +213,8 @@ int choose_window(int64_t tokens, int64_t blocks_a_window) {
 template <typename T, int V>
 int launch_points(const Arguments<T>& arguments, Stream stream) {
   const int64_t rows = arguments.batch * arguments.tokens * arguments.groups;
-  return launch(points_kernel<T, V>, divide_up(rows, kWarps), kWarps * kWarp, kWarps * kWarp * 4 * sizeof(Dots<Work<T>>),
-                stream, arguments);
+  return launch(points_kernel<T, V>, divide_up(rows, kWarps), kWarps * kWarp,
+                kWarps * kWarp * 4 * sizeof(Dots<Work<T>>), stream, arguments);
 }
 
 template <typename T, int V>
@@ -229,7 +231,7 @@ int launch_backward(const Arguments<T>& arguments, Stream stream) {
   if constexpr (!std::is_same_v<T, double>) {
     Device device{};
     if (const int error = get_device(&device)) return error;
-    if (is_fast(arguments, arguments.map.anchors)) {
+    if (is_fast(arguments)) {
       if (const int error = launch_nine_points(arguments, stream)) return error;
       return lists_fit(arguments, device) ? launch_lists(arguments, device, stream)
                                           : launch_pixels<T, V>(arguments, stream);

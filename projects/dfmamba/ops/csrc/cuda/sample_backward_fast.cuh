@@ -1,8 +1,8 @@
 // Gradients of the sampling for what models have: two axes, 3 x 3 anchors, channels in fours at addresses that are
 // multiples of 16, no float64. The formulas are those of sample_backward.cu.
 //
-// `nine_points_kernel`: 16 lanes a token and group, four channels a lane; the 36 dots are kept in registers and added up
-// over the lanes once.
+// `nine_points_kernel`: 16 lanes a token and group, four channels a lane; the 36 dots are kept in registers and added
+// up over the lanes once.
 //
 // `lists_kernel`: a block sorts the corners of all points by their pixel, in shared memory, then gathers: eight lanes a
 // pixel add up its list. The sort is a counting sort that keeps the order of the points, so that sums are the same from
@@ -33,7 +33,7 @@ __device__ __forceinline__ Pack<Work<T>, kQuad> load_quad(const T* address) {
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kWarps* kWarp, 5) nine_points_kernel(const Arguments<T> arguments) {
+__global__ void __launch_bounds__(kWarps* kWarp, 4) nine_points_kernel(const Arguments<T> arguments) {
   using S = Work<T>;
   const Map& map = arguments.map;
   const int lane = threadIdx.x % kWarp, own = lane % kTokenLanes, place = threadIdx.x / kTokenLanes;
@@ -56,7 +56,8 @@ __global__ void __launch_bounds__(kWarps* kWarp, 5) nine_points_kernel(const Arg
     // Off the map something else is read, and its dot is dropped below.
 #pragma unroll
     for (int i = 0; i < kCorners; ++i) {
-      corners[own].values[i] = static_cast<unsigned>(max(0, corner_token(map, point, i))) * static_cast<unsigned>(stride);
+      const int found = max(0, corner_token(map, point, i));
+      corners[own].values[i] = static_cast<unsigned>(found) * static_cast<unsigned>(stride);
     }
   }
   __syncwarp();
@@ -142,9 +143,8 @@ struct ListBlock {
     origin = first_token * stride + group * arguments.group_channels + channel;
   }
 
-  // Call function(pixel, rank, same, token, share) for all corners of this warp's share of the points, in order: pixel of
-  // the window, or -1; `same` lanes have that pixel, `rank` of them are before this one. Where the caller has no use
-  // for shares, it gets 0.
+  // Call function(pixel, rank, same, token, share) for all corners of this warp's share of the points, in order: pixel
+  // of the window, or -1; `same` lanes have that pixel, `rank` of them are before this one. Without SHARES they are 0.
   template <bool SHARES, typename Function>
   __device__ __forceinline__ void visit(Function function) const {
     const Map& map = arguments.map;
@@ -214,7 +214,8 @@ struct ListBlock {
     int* own = lists.places + warp * window;
     visit<true>([&](int pixel, int rank, int same, int token, S share) {
       const int place = pixel >= 0 ? own[pixel] : 0;
-      if (pixel >= 0) lists.entries[place + rank] = {static_cast<unsigned>(token) * static_cast<unsigned>(stride), share};
+      const unsigned start = static_cast<unsigned>(token) * static_cast<unsigned>(stride);
+      if (pixel >= 0) lists.entries[place + rank] = {start, share};
       __syncwarp();
       if (pixel >= 0 && rank == 0) own[pixel] = place + same;
       __syncwarp();
@@ -290,7 +291,7 @@ __global__ void __launch_bounds__(kListThreads, 2) lists_kernel(const Arguments<
 
 // Whether the sizes are those of this file; numbers of a batch item are counted in 32 bits here.
 template <typename T>
-bool is_fast(const Arguments<T>& arguments, int64_t anchors) {
+bool is_fast(const Arguments<T>& arguments) {
   uintptr_t addresses = 0;
   for (const void* address : {static_cast<const void*>(arguments.grad_u), static_cast<const void*>(arguments.x),
                               static_cast<const void*>(arguments.grad_x), static_cast<const void*>(arguments.grad_y),
@@ -299,7 +300,7 @@ bool is_fast(const Arguments<T>& arguments, int64_t anchors) {
     addresses |= reinterpret_cast<uintptr_t>(address);
   }
   const int64_t channels = int64_t{arguments.groups} * arguments.group_channels;
-  return arguments.map.axes == 2 && anchors == kAnchors && arguments.group_channels % kQuad == 0 &&
+  return arguments.map.axes == 2 && arguments.map.anchors == kAnchors && arguments.group_channels % kQuad == 0 &&
          addresses % 16 == 0 && arguments.tokens * channels < INT32_MAX &&
          arguments.batch * arguments.tokens * arguments.groups < INT32_MAX;
 }
