@@ -215,7 +215,7 @@ struct ListBlock {
     visit<true>([&](int pixel, int rank, int same, int token, S share) {
       const int place = pixel >= 0 ? own[pixel] : 0;
       const unsigned start = static_cast<unsigned>(token) * static_cast<unsigned>(stride);
-      if (pixel >= 0) lists.entries[place + rank] = {start, share};
+      if (pixel >= 0) lists.entries[place + rank] = Entry<S>{start, share};
       __syncwarp();
       if (pixel >= 0 && rank == 0) own[pixel] = place + same;
       __syncwarp();
