@@ -1,11 +1,13 @@
 """Time the operators: our backends against what public parts give, and cost against the number of tokens.
 
 All candidates run in turn within one process, several rounds, and the median counts: ratios hold on a busy machine too.
+On a GPU each also runs as a CUDA graph, timed by the GPU: what is left without the host's time for the launches.
 Writes benchmark_ops.md, .csv and .png into --out.
 """
 
 import argparse
 import csv
+import math
 import platform
 from datetime import datetime, timezone
 from pathlib import Path
@@ -28,18 +30,20 @@ from dfmamba.ops import available_backends
 
 
 def table(rows: list[dict[str, Any]], shape: str) -> list[str]:
-    """Return the lines of a table of candidates; `shape` says what the shapes name."""
-    lines = [
-        f"| batch | {shape} | candidate | forward ms | forward + backward ms | x reference, forward "
-        "| x reference, both | kept for backward MiB |",
-        "|---" * 8 + "|",
-    ]
+    """Return the lines of a table of candidates; `shape` says what the shapes name. Graphs stand there if there are."""
+    columns = ["batch", shape, "candidate", "forward ms", "forward + backward ms"]
+    columns += ["x reference, forward", "x reference, both", "kept for backward MiB"]
+    graphs = any(not math.isnan(row["forward_graph_ms"]) for row in rows)
+    columns += ["graph, forward ms", "graph, both ms"] if graphs else []
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for row in rows:
-        lines.append(
-            f"| {row['batch']} | {row['shape']} | {row['candidate']} | {row['forward_ms']:.3f} "
-            f"| {row['forward_backward_ms']:.3f} | {row['forward_speedup']:.1f} "
-            f"| {row['forward_backward_speedup']:.1f} | {row['kept_mib']:.1f} |"
-        )
+        cells = [f"{row['batch']}", row["shape"], row["candidate"]]
+        cells += [f"{row['forward_ms']:.3f}", f"{row['forward_backward_ms']:.3f}", f"{row['forward_speedup']:.1f}"]
+        cells += [f"{row['forward_backward_speedup']:.1f}", f"{row['kept_mib']:.1f}"]
+        if graphs:
+            times = (row["forward_graph_ms"], row["forward_backward_graph_ms"])
+            cells += ["-" if math.isnan(time) else f"{time:.4f}" for time in times]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

@@ -1,9 +1,13 @@
 """The benchmark of the operator compares like with like, and its figures mean what they are called."""
 
+import math
+from contextlib import nullcontext
+
 import pytest
 import torch
 from PIL import Image
 
+import benchmark_ops
 from dfmamba.benchmark import operator_timing
 from dfmamba.benchmark.plots import draw_operator_times
 
@@ -70,6 +74,87 @@ def test_medians_are_of_every_function():
     assert calls.count("a") == calls.count("b") == 2 + 3 * 5
     assert calls[4:9] == ["a"] * 5
     assert calls[9:14] == ["b"] * 5
+
+
+def test_on_a_gpu_the_reference_runs_three_times_in_all(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    calls = []
+    functions = {name: lambda name=name: calls.append(name) for name in ("reference", "cuda")}
+    assert set(operator_timing.interleaved_medians(functions, "cuda", 7)) == set(functions)
+    assert calls.count("reference") == 3
+    assert calls.count("cuda") == 2 + 7 * 5
+
+
+def test_without_a_gpu_there_are_no_graphs():
+    times = operator_timing.replay_times({"cpu": torch.zeros}, "cpu", 1)
+    assert math.isnan(times["cpu"])
+
+
+def fake_cuda(calls):
+    """Return stand-ins for what `replayed` takes of torch.cuda: a clock that a replay moves by 2 ms."""
+    clock = [0.0]
+
+    class Stream:
+        def wait_stream(self, other):
+            calls.append("wait")
+
+    class Event:
+        def __init__(self, enable_timing):
+            assert enable_timing
+
+        def record(self):
+            self.ms = clock[0]
+
+        def synchronize(self):
+            calls.append("synchronize")
+
+        def elapsed_time(self, end):
+            return end.ms - self.ms
+
+    class CUDAGraph:
+        def replay(self):
+            calls.append("replay")
+            clock[0] += 2.0
+
+    return {
+        "Stream": Stream,
+        "Event": Event,
+        "CUDAGraph": CUDAGraph,
+        "current_stream": Stream,
+        "stream": lambda stream: nullcontext(),
+        "graph": lambda graph: nullcontext(),
+    }
+
+
+def test_a_graph_is_timed_by_events_around_its_replays(monkeypatch):
+    calls = []
+    for name, value in fake_cuda(calls).items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    assert operator_timing.replayed(lambda: calls.append("call"), 3) == pytest.approx(2e-3)
+    a_round = ["replay"] * operator_timing.REPLAYS + ["synchronize"]
+    assert calls == ["wait", *["call"] * 3, "wait", "call", "replay", *a_round * 3]
+
+
+def test_what_cannot_be_captured_is_said(monkeypatch, caplog):
+    def capture(function, rounds):
+        raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore")
+
+    monkeypatch.setattr(operator_timing, "replayed", capture)
+    times = operator_timing.replay_times({"reference": None, "cuda": None}, "cuda", 1)
+    assert all(map(math.isnan, times.values()))
+    assert caplog.messages == ["cuda: no CUDA graph: CUDA error: operation not permitted when stream is capturing"]
+
+
+def test_the_table_has_graphs_where_there_are_any(monkeypatch):
+    row = {"batch": 1, "shape": "8, 2x2, N 1", "candidate": "cuda", "kept_mib": 0.0}
+    row |= {"forward_ms": 1.0, "forward_backward_ms": 2.0, "forward_speedup": 3.0, "forward_backward_speedup": 4.0}
+    none = {"forward_graph_ms": math.nan, "forward_backward_graph_ms": math.nan}
+    some = {"forward_graph_ms": 0.0125, "forward_backward_graph_ms": math.nan}
+    assert "graph" not in benchmark_ops.table([row | none], "C")[0]
+    head, _, first, second = benchmark_ops.table([row | none, row | some], "C")
+    assert head.endswith("| graph, forward ms | graph, both ms |")
+    assert first.endswith("| 0.0 | - | - |")
+    assert second.endswith("| 0.0 | 0.0125 | - |")
 
 
 def test_the_picture_is_drawn_for_whatever_was_timed(tmp_path):

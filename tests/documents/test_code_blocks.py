@@ -36,6 +36,7 @@ PARSED_ONLY = {
     "tools/run_demo.py": "takes 11 minutes and more; tests/test_end_to_end.py takes its steps",
     "tools/benchmark.py": "takes hours; tests/tools/test_benchmark.py runs it",
     "tools/benchmark_ops.py": "takes hours",
+    "tools/cuda_resources.py": "needs nvcc; tests/tools/test_cuda_resources.py reads what compilers say",
     "tools/benchmark_data.py": "takes half an hour; tests/benchmark/test_data_timing.py measures as it does",
     "tools/compare.py": "takes hours; tests/tools/test_compare.py runs it",
     "tools/soak.py": "takes half an hour; tests/tools/test_soak.py runs it",

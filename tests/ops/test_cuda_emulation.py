@@ -72,8 +72,12 @@ def emulation(tmp_path_factory):
 @pytest.fixture
 def device(emulation):
     """Return a function that makes the emulated device another one, for one test."""
-    yield lambda shared_kib, attributes_fail=False: emulation.set_device(shared_kib * 1024, attributes_fail)
-    emulation.set_device(227 * 1024, False)
+
+    def become(shared_kib, multiprocessors=132, attributes_fail=False):
+        emulation.set_device(shared_kib * 1024, multiprocessors, attributes_fail)
+
+    yield become
+    become(227)
 
 
 class Guarded:
@@ -187,10 +191,14 @@ def check_sample(library, case, dtype, weight_dtype=None, misaligned=False):
 
     grad_u = torch.randn(x.shape).to(dtype)
     grads = torch.autograd.grad(expected, arguments, grad_u.double())
-    shapes = [(x.shape, dtype), (offset.shape, offset.dtype), (weight.shape, weight.dtype)]
-    ours = call(library, "run_sample_backward", dtype, sizes, [grad_u, x, offset, weight], shapes, wide, misaligned)
-    for name, actual, gradient in zip(("x", "offset", "weight"), ours, grads, strict=True):
-        assert_close(actual, gradient, grad_tolerance, f"grad_{name}")
+    D, grad_y = torch.randn(x.shape[-1]).to(work_dtype(dtype)), torch.randn(x.shape).to(dtype)
+    for skip in ([None, None], [D, grad_y]):
+        shapes = [(x.shape, dtype), (offset.shape, offset.dtype), (weight.shape, weight.dtype)]
+        inputs = [grad_u, x, offset, weight, *skip]
+        ours = call(library, "run_sample_backward", dtype, sizes, inputs, shapes, wide, misaligned)
+        expected_x = grads[0] if skip[0] is None else grads[0] + D.double() * grad_y.double()
+        for name, actual, gradient in zip(("x", "offset", "weight"), ours, (expected_x, *grads[1:]), strict=True):
+            assert_close(actual, gradient, grad_tolerance, f"grad_{name}")
 
 
 @pytest.mark.parametrize("case", SAMPLE_CASES)
@@ -224,9 +232,8 @@ def test_sample_on_the_lattice_and_the_borders(emulation):
     offset[0, 0] = -1.0
     sizes = [[1, 1, 3, 1, 1, 1, 1]]
     shapes = [(t.shape, t.dtype) for t in (x, offset, weight)]
-    _, grad_offset, _ = call(
-        emulation, "run_sample_backward", torch.float32, sizes, [torch.ones_like(x), x, offset, weight], shapes
-    )
+    inputs = [torch.ones_like(x), x, offset, weight, None, None]
+    _, grad_offset, _ = call(emulation, "run_sample_backward", torch.float32, sizes, inputs, shapes)
     assert grad_offset.flatten().tolist() == [3.0, 11.0 - 5.0, 0.0 - 11.0]
 
 
@@ -293,7 +300,9 @@ SCAN_CASES = [
     (1, 70, 71, 13),
     (2, 31, 32, 16),
     (1, 20, 8, 17),
+    (1, 35, 36, 4),
     (1, 12, 33, 64),
+    (1, 34, 36, 64),
     (1, 9, 3, 32),
 ]
 
@@ -358,6 +367,9 @@ FUSED_CASES = [
     (1, (9,), 96, 1, 5, 3),
     (1, (1, 1), 32, 1, 1, 1),
     (1, (3, 4), 32, 1, 9, 20),
+    (1, (3, 4), 32, 1, 9, 64),
+    (1, (7, 1), 64, 1, 9, 16),
+    (1, (1, 7), 32, 1, 9, 8),
     (1, (9, 11), 32, 1, 1, 8),
 ]
 
@@ -399,6 +411,46 @@ def test_dssm_falls_back(emulation):
     assert not emulation.run_fits(0, integers([1, 64, 64, 2, 32, 1, 9]), long, None)  # too large for shared memory
 
 
+def test_dssm_falls_back_where_one_block_would_be_alone_on_a_multiprocessor(emulation, device):
+    def fits(batch, size):  # 64 channels: two blocks an image
+        sizes = integers(scan_sizes(batch, size * size, 64, 16))
+        return bool(emulation.run_fits(0, integers([batch, size, size, 2, 64, 1, 9]), sizes, None))
+
+    device(227, multiprocessors=4)
+    assert fits(3, 16)  # two of 74 KiB fit
+    assert not fits(3, 32)  # one of 170 KiB; six blocks
+    assert fits(2, 32)  # one of four for each multiprocessor, no more to come
+
+
+# Whole maps in a block, windows of a map, and maps whose lists of points do not fit in shared memory.
+@pytest.mark.parametrize(("shared_kib", "multiprocessors"), [(227, 1), (227, 132), (16, 132)])
+@pytest.mark.parametrize("case", [(2, (5, 9), 72, 2, 9), (1, (9, 11), 44, 1, 9)])
+def test_sample_of_nine_anchors(emulation, device, case, shared_kib, multiprocessors):
+    device(shared_kib, multiprocessors)
+    torch.manual_seed(12)
+    check_sample(emulation, case, torch.float32)
+
+
+@pytest.mark.parametrize(("shared_kib", "multiprocessors"), [(227, 1), (227, 132), (16, 132)])
+def test_sample_backward_with_all_points_on_one_pixel(emulation, device, shared_kib, multiprocessors):
+    device(shared_kib, multiprocessors)
+    torch.manual_seed(11)
+    height, width = 6, 7
+    x, weight = torch.randn(1, 42, 32), torch.randn(1, 42, 1, 9)
+    token, anchor = torch.arange(42)[:, None], torch.arange(9)
+    base = torch.stack([token // width + anchor // 3 - 1, token % width + anchor % 3 - 1], -1)
+    offset = (torch.tensor([2.25, 3.5]) - base)[None, :, None]
+    arguments = [t.double().requires_grad_() for t in (x, offset, weight)]
+    grad_u = torch.randn(x.shape)
+    grads = torch.autograd.grad(reference.deform_sample(*arguments, (height, width)), arguments, grad_u.double())
+    shapes = [(t.shape, t.dtype) for t in (x, offset, weight)]
+    sizes = [sample_sizes(1, (height, width), 32, 1, 9)]
+    inputs = [grad_u, x, offset, weight, None, None]
+    ours = call(emulation, "run_sample_backward", torch.float32, sizes, inputs, shapes)
+    for actual, gradient in zip(ours, grads, strict=True):
+        assert_close(actual, gradient, 5e-5)
+
+
 def test_every_launch_may_have_all_the_shared_memory_there_is(emulation, device):
     # Not what the launch itself needs: between asking and launching, another thread may ask for less.
     device(160)
@@ -409,10 +461,8 @@ def test_every_launch_may_have_all_the_shared_memory_there_is(emulation, device)
 
 def test_an_error_is_returned_and_does_not_stay_pending(emulation, device):
     device(227, attributes_fail=True)
-    case = (1, 4, 3, 64)
-    inputs = list(scan_arguments(*case, torch.float64).values())
     with pytest.raises(AssertionError):
-        call(emulation, "run_scan", torch.float64, [scan_sizes(*case)], inputs, [(inputs[0].shape, torch.float64)])
+        check_dssm(emulation, (1, (16, 16), 32, 1, 9, 8), torch.float32)
     assert emulation.pending_error() == 0
 
 

@@ -114,6 +114,7 @@ def captured(model: nn.Module, images: torch.Tensor) -> Callable[[torch.Tensor],
         raise UnavailableError("a CUDA graph needs a GPU")
     still = images.clone()
     stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())  # which copies the images
     with torch.cuda.stream(stream):
         for _ in range(3):
             model(still)

@@ -1,5 +1,10 @@
-"""Times of the operators: our backends beside what public parts give, and the cost against the number of tokens."""
+"""Times of the operators: our backends beside what public parts give, and the cost against the number of tokens.
 
+On a GPU two rivals count: 'public parts', torchvision's deformable convolution, and 'mamba_ssm', a gather as DCNv4's
+(a warp a token, channels in its lanes), each with the scan of the mamba_ssm package where that is installed.
+"""
+
+import logging
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +28,10 @@ LEVELS = [(32, 32), (16, 16), (8, 8), (4, 4)]
 HEADS, POINTS, HEAD_CHANNELS = 8, 4, 32
 TOKENS = [64, 256, 1024, 4096, 16384, 65536]
 SLOW_S = 0.5  # a candidate above this runs in three rounds only
+SELDOM = "reference"  # on a GPU runs three times in all: it launches some thousand kernels a call
+REPLAYS = 10  # of a CUDA graph, between two events
+
+_logger = logging.getLogger(__name__)
 
 
 def make_arguments(
@@ -91,13 +100,57 @@ def timed(function: Callable[[], object], device: str) -> float:
 
 def interleaved_medians(functions: Mapping[Key, Callable[[], object]], device: str, rounds: int) -> dict[Key, float]:
     """Return name -> median seconds; every function runs once a round, quick ones five times."""
-    first = {name: min(timed(f, device), timed(f, device)) for name, f in functions.items()}
+    seldom = {SELDOM} if device == "cuda" else set()
+    first = {name: min(timed(f, device) for _ in range(1 if name in seldom else 2)) for name, f in functions.items()}
     times: dict[Key, list[float]] = {name: [] for name in functions}
     for number in range(rounds):
         for name, function in functions.items():
-            if first[name] < SLOW_S or number < 3:
+            if name in seldom and number < 2:
+                times[name].append(timed(function, device))
+            elif name not in seldom and (first[name] < SLOW_S or number < 3):
                 times[name] += [timed(function, device) for _ in range(5 if first[name] < 0.05 else 1)]
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def replayed(function: Callable[[], object], rounds: int) -> float:
+    """Return the median seconds of a call that a CUDA graph replays, by the GPU's clock: without the host's part.
+
+    Raises:
+        RuntimeError: The call cannot be captured, for one because it waits for the GPU.
+    """
+    current, stream = torch.cuda.current_stream(), torch.cuda.Stream()
+    stream.wait_stream(current)
+    with torch.cuda.stream(stream):  # as torch asks for: what is set up at a first call must not be captured
+        for _ in range(3):
+            function()
+    current.wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        function()
+    graph.replay()
+    times = []
+    for _ in range(rounds):
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        for _ in range(REPLAYS):
+            graph.replay()
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end) / 1e3 / REPLAYS)  # from ms
+    return statistics.median(times)
+
+
+def replay_times(functions: Mapping[Key, Callable[[], object]], device: str, rounds: int) -> dict[Key, float]:
+    """Return name -> seconds by `replayed`; NaN on a CPU, for the reference, and where a call cannot be captured."""
+    times = dict.fromkeys(functions, float("nan"))
+    for name, function in functions.items():
+        if device != "cuda" or name == SELDOM:
+            continue
+        try:
+            times[name] = replayed(function, rounds)
+        except RuntimeError as error:
+            _logger.warning("%s: no CUDA graph: %s", name, str(error).strip().splitlines()[0])
+    return times
 
 
 def forward_and_backward(function: Call, leaves: Sequence[Tensor]) -> Callable[[], object]:
@@ -146,14 +199,18 @@ def compare_candidates(
     """Return a row for every candidate; 'reference' is among them."""
     with torch.no_grad():
         forward = interleaved_medians(functions, device, rounds)
+        forward_graph = replay_times(functions, device, rounds)
     kept = {name: kept_mib(function, leaves[name]) for name, function in functions.items()}
     differentiated = {n: forward_and_backward(f, leaves[n]) for n, f in functions.items()}
     both = interleaved_medians(differentiated, device, rounds)
+    both_graph = replay_times(differentiated, device, rounds)
     return [
         {
             "candidate": name,
             "forward_ms": 1e3 * forward[name],
             "forward_backward_ms": 1e3 * both[name],
+            "forward_graph_ms": 1e3 * forward_graph[name],
+            "forward_backward_graph_ms": 1e3 * both_graph[name],
             "forward_speedup": forward["reference"] / forward[name],
             "forward_backward_speedup": both["reference"] / both[name],
             "kept_mib": kept[name],

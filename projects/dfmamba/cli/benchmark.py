@@ -97,8 +97,7 @@ def parse_args() -> argparse.Namespace:
         "--runtimes",
         nargs="+",
         choices=RUNTIMES,
-        default=["eager", "folded"],
-        help="how they run (default: eager folded)",
+        help="how they run (default: eager folded, and graph on a GPU)",
     )
     parser.add_argument(
         "--dtypes",
@@ -142,9 +141,10 @@ def benchmark(args: argparse.Namespace) -> None:
                 build(name, args.size)
     except (ValueError, RuntimeError, AssertionError) as error:  # also of timm, and of a torch built without CUDA
         raise UserError(str(error).strip().splitlines()[0]) from error
+    on_gpu = torch.device(args.device).type == "cuda"
     plan = Plan(
         args.models,
-        args.runtimes,
+        args.runtimes or ["eager", "folded", *["graph"] * on_gpu],
         args.dtypes,
         args.threads,
         args.batch,

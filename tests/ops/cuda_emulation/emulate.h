@@ -32,7 +32,9 @@ using std::min;
 
 using cudaError_t = int;
 constexpr int cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorInvalidConfiguration = 9;
-constexpr int cudaDevAttrMaxSharedMemoryPerBlockOptin = 97, cudaFuncAttributeMaxDynamicSharedMemorySize = 8;
+constexpr int cudaDevAttrMaxSharedMemoryPerBlockOptin = 97, cudaDevAttrMaxSharedMemoryPerMultiprocessor = 81,
+              cudaDevAttrReservedSharedMemoryPerBlock = 111, cudaDevAttrMultiProcessorCount = 16;
+constexpr int cudaFuncAttributeMaxDynamicSharedMemorySize = 8;
 
 namespace emulate {
 
@@ -41,7 +43,7 @@ constexpr size_t kStackBytes = 128 * 1024, kMargin = 256;
 constexpr int kFailed = 999;
 constexpr size_t kPlainShared = 48 * 1024;
 
-enum class Wait { none, block, warp_sync, shuffle, ballot, finished };
+enum class Wait { none, block, warp_sync, shuffle, ballot, match, finished };
 
 struct Fiber {
   ucontext_t context;
@@ -53,6 +55,7 @@ struct Fiber {
 struct Machine {
   int order = 0;  // 0 first warp first, 1 last warp first, 2 all warps by turns, at random
   int shared_limit = 227 * 1024;  // of a block, what sm_90 has
+  int multiprocessors = 132;
   std::map<const void*, size_t> allowed;  // shared memory that a kernel may ask for
   bool attributes_fail = false;
   int pending = 0;  // the error that cudaGetLastError returns
@@ -115,7 +118,7 @@ inline void start_block(int threads) {
 inline bool release_warp(int warp) {
   const auto begin = machine.fibers.begin() + warp;
   const Wait wait = begin->wait;
-  if (wait != Wait::warp_sync && wait != Wait::shuffle && wait != Wait::ballot) return false;
+  if (wait == Wait::none || wait == Wait::block || wait == Wait::finished) return false;
   if (!std::all_of(begin, begin + kWarp, [&](const Fiber& fiber) { return fiber.wait == wait; })) return false;
   for (auto it = begin; it != begin + kWarp; ++it) it->wait = Wait::none;
   return true;
@@ -249,12 +252,44 @@ inline unsigned __ballot_sync(unsigned, bool vote) {
   return all;
 }
 
+// Which lanes have the same value.
+inline unsigned __match_any_sync(unsigned, int value) {
+  using namespace emulate;
+  const int thread = machine.current, threads = static_cast<int>(machine.slots.size() / 2);
+  const int parity = machine.fibers[thread].exchanges % 2;
+  exchange(value, 0, Wait::match);
+  unsigned same = 0;
+  for (int i = 0; i < kWarp; ++i) {
+    int other = 0;
+    std::memcpy(&other, &machine.slots[parity * threads + thread / kWarp * kWarp + i], sizeof(int));
+    same |= static_cast<unsigned>(other == value) << i;
+  }
+  return same;
+}
+
+inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
+
+inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(uint64_t{a} * b >> 32); }
+
+inline int __double2int_rd(double value) {  // saturates; NaN becomes the least integer in float64, 0 in float32
+  if (std::isnan(value)) return INT32_MIN;
+  return static_cast<int>(std::floor(std::min(std::max(value, -2147483648.0), 2147483647.0)));
+}
+
+inline int __float2int_rd(float value) { return std::isnan(value) ? 0 : __double2int_rd(value); }
+
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
 
 inline int cudaGetDevice(int* device) { return *device = 0; }
-inline int cudaDeviceGetAttribute(int* value, int, int) {
-  *value = emulate::machine.shared_limit;
-  return 0;
+inline int cudaDeviceGetAttribute(int* value, int attribute, int) {
+  constexpr int kReserved = 1024;
+  switch (attribute) {
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = emulate::machine.shared_limit; return 0;
+    case cudaDevAttrMaxSharedMemoryPerMultiprocessor: *value = emulate::machine.shared_limit + kReserved; return 0;
+    case cudaDevAttrReservedSharedMemoryPerBlock: *value = kReserved; return 0;
+    case cudaDevAttrMultiProcessorCount: *value = emulate::machine.multiprocessors; return 0;
+    default: return cudaErrorInvalidValue;
+  }
 }
 
 inline int cudaFuncSetAttribute(const void* kernel, int, int bytes) {

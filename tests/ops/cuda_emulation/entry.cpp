@@ -20,8 +20,9 @@ ScanInputs scan_inputs(const int64_t* s, void* const* p, const int* wide) {
 extern "C" {
 
 // Another device, as it is before any kernel has run on it.
-void set_device(int shared_limit, int attributes_fail) {
+void set_device(int shared_limit, int multiprocessors, int attributes_fail) {
   emulate::machine.shared_limit = shared_limit;
+  emulate::machine.multiprocessors = multiprocessors;
   emulate::machine.attributes_fail = attributes_fail != 0;
   emulate::machine.allowed.clear();
   emulate::machine.pending = 0;
@@ -43,10 +44,10 @@ int run_sample(int dtype, const int64_t* sizes, void* const* p, const int* wide)
   return sample(DType(dtype), sample_sizes(sizes), p[0], p[1], {p[2], wide[0] != 0}, p[3], nullptr);
 }
 
-// grad_u, x, offset, weight, grad_x, grad_offset, grad_weight
+// grad_u, x, offset, weight, D, grad_y, grad_x, grad_offset, grad_weight
 int run_sample_backward(int dtype, const int64_t* sizes, void* const* p, const int* wide) {
-  return sample_backward(DType(dtype), sample_sizes(sizes), p[0], p[1], p[2], {p[3], wide[0] != 0}, p[4], p[5],
-                         {p[6], wide[0] != 0}, nullptr);
+  return sample_backward(DType(dtype), sample_sizes(sizes), p[0], p[1], p[2], {p[3], wide[0] != 0}, {p[4], p[5]}, p[6],
+                         p[7], {p[8], wide[0] != 0}, nullptr);
 }
 
 // the eight inputs, y

@@ -49,7 +49,7 @@ struct ScanInputs {
   int64_t row_B, row_C;
 };
 
-// grad_x is null where x is; every other gradient is written, zeros included.
+// grad_x may be null; every other gradient is written, zeros included.
 struct ScanGradients {
   void* u;
   MutableArray delta;
@@ -61,8 +61,14 @@ struct ScanGradients {
 int sample(DType dtype, const SampleSizes& sizes, const void* x, const void* offset, Array weight, void* u,
            Stream stream);
 
+// `D grad_y`, which sample_backward adds to grad_x; nothing where D is null.
+struct Skip {
+  const void *D, *grad_y;
+};
+
 int sample_backward(DType dtype, const SampleSizes& sizes, const void* grad_u, const void* x, const void* offset,
-                    Array weight, void* grad_x, void* grad_offset, MutableArray grad_weight, Stream stream);
+                    Array weight, const Skip& skip, void* grad_x, void* grad_offset, MutableArray grad_weight,
+                    Stream stream);
 
 int scan(DType dtype, const ScanSizes& sizes, const ScanInputs& inputs, void* y, Stream stream);
 

@@ -135,8 +135,11 @@ Tensor sample(const Tensor& x_, const Tensor& offset_, const Tensor& weight_, at
   return u;
 }
 
-std::tuple<Tensor, Tensor, Tensor> sample_backward(const Tensor& grad_u_, const Tensor& x_, const Tensor& offset_,
-                                                   const Tensor& weight_, at::IntArrayRef size) {
+using ThreeTensors = std::tuple<Tensor, Tensor, Tensor>;
+
+// `skip` is that of launch.h.
+ThreeTensors run_sample_backward(const Tensor& grad_u_, const Tensor& x_, const Tensor& offset_, const Tensor& weight_,
+                                 at::IntArrayRef size, const cuda::Skip& skip) {
   const auto sizes = sample_sizes(x_, offset_, weight_, size);
   check_io("grad_u", grad_u_, x_.sizes(), x_);
   const auto dtype = dtype_of("x", x_);
@@ -147,10 +150,15 @@ std::tuple<Tensor, Tensor, Tensor> sample_backward(const Tensor& grad_u_, const 
   Tensor grad_offset = at::empty(offset.sizes(), offset.options());
   Tensor grad_weight = at::empty(weight.sizes(), weight.options());
   const int error = cuda::sample_backward(
-      dtype, sizes, grad_u.const_data_ptr(), x.const_data_ptr(), offset.const_data_ptr(), array(weight),
+      dtype, sizes, grad_u.const_data_ptr(), x.const_data_ptr(), offset.const_data_ptr(), array(weight), skip,
       grad_x.mutable_data_ptr(), grad_offset.mutable_data_ptr(), mutable_array(grad_weight), stream());
   check_launch("sample_backward", error);
   return {grad_x, grad_offset, grad_weight};
+}
+
+ThreeTensors sample_backward(const Tensor& grad_u, const Tensor& x, const Tensor& offset, const Tensor& weight,
+                             at::IntArrayRef size) {
+  return run_sample_backward(grad_u, x, offset, weight, size, {nullptr, nullptr});
 }
 
 // --- Scan -----------------------------------------------------------------------------------------------------------
@@ -206,9 +214,11 @@ Tensor scan(const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor&
 
 using EightTensors = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
 
-EightTensors scan_backward(const Tensor& grad_y_, const Tensor& u, const Tensor& delta, const Tensor& A,
-                           const Tensor& B, const Tensor& C, const OptionalTensor& D, const OptionalTensor& delta_bias,
-                           const OptionalTensor& x, bool delta_softplus) {
+// Without `wants_grad_x`, that gradient is empty.
+EightTensors run_scan_backward(const Tensor& grad_y_, const Tensor& u, const Tensor& delta, const Tensor& A,
+                               const Tensor& B, const Tensor& C, const OptionalTensor& D,
+                               const OptionalTensor& delta_bias, const OptionalTensor& x, bool delta_softplus,
+                               bool wants_grad_x) {
   const Scan scan("u", u, delta, A, B, C, D, delta_bias, x, delta_softplus);
   check_io("grad_y", grad_y_, u.sizes(), u);
   const c10::cuda::CUDAGuard guard(u.device());
@@ -219,19 +229,26 @@ EightTensors scan_backward(const Tensor& grad_y_, const Tensor& u, const Tensor&
   };
   const Tensor grad_u = like(u), grad_delta = like(delta), grad_A = like(A), grad_B = like(B), grad_C = like(C);
   const Tensor grad_D = like_optional(D, work_type(u)), grad_bias = like_optional(delta_bias, work_type(u));
-  const Tensor grad_x = like_optional(x, u.scalar_type());
+  const OptionalTensor skip = wants_grad_x ? x : std::nullopt;
+  const Tensor grad_x = like_optional(skip, u.scalar_type());
   const auto place = [](const OptionalTensor& argument, const Tensor& gradient) {
     return argument.has_value() ? gradient.mutable_data_ptr() : nullptr;
   };
   const cuda::ScanGradients gradients{
       grad_u.mutable_data_ptr(), mutable_array(grad_delta), grad_A.mutable_data_ptr(), mutable_array(grad_B),
-      mutable_array(grad_C),     place(D, grad_D),          place(delta_bias, grad_bias), place(x, grad_x)};
+      mutable_array(grad_C),     place(D, grad_D),          place(delta_bias, grad_bias), place(skip, grad_x)};
   const auto bytes = static_cast<int64_t>(cuda::scan_backward_workspace(scan.dtype, scan.sizes));
   const Tensor workspace = at::empty({bytes}, u.options().dtype(at::kByte));
   check_launch("scan_backward",
                cuda::scan_backward(scan.dtype, scan.sizes, scan.inputs(), grad_y.const_data_ptr(), gradients,
                                    workspace.mutable_data_ptr(), stream()));
   return {grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D, grad_bias, grad_x};
+}
+
+EightTensors scan_backward(const Tensor& grad_y, const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& B,
+                           const Tensor& C, const OptionalTensor& D, const OptionalTensor& delta_bias,
+                           const OptionalTensor& x, bool delta_softplus) {
+  return run_scan_backward(grad_y, u, delta, A, B, C, D, delta_bias, x, delta_softplus, true);
 }
 
 // --- Both in one ----------------------------------------------------------------------------------------------------
@@ -256,6 +273,30 @@ Tensor dssm(const Tensor& x_, const Tensor& offset_, const Tensor& weight_, cons
   return y;
 }
 
+using NineTensors = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
+
+// As in ../autograd.cpp, but for the skip, which is added while grad_x is written.
+NineTensors dssm_backward(const Tensor& grad_y_, const Tensor& x_, const Tensor& offset, const Tensor& weight_,
+                          const Tensor& delta, const Tensor& A, const Tensor& B, const Tensor& C,
+                          const OptionalTensor& D_, const OptionalTensor& delta_bias, at::IntArrayRef size,
+                          bool delta_softplus) {
+  check_tokens("x", x_);
+  check_io("grad_y", grad_y_, x_.sizes(), x_);
+  const c10::cuda::CUDAGuard guard(x_.device());
+  const auto work = work_type(x_);
+  const Tensor x = x_.to(work), weight = weight_.to(work), grad_y = grad_y_.to(work).contiguous();
+  const OptionalTensor D = contiguous(D_), skipped = D.has_value() ? OptionalTensor(x) : std::nullopt;
+  Tensor u = sample(x, offset, weight, size);
+  auto [grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D, grad_bias, none] = run_scan_backward(
+      grad_y, u, delta.to(work), A, B.to(work), C.to(work), D, delta_bias, skipped, delta_softplus, false);
+  u.reset();  // of the size of x: its memory can hold the next result
+  const cuda::Skip skip{data(D), D.has_value() ? grad_y.const_data_ptr() : nullptr};
+  auto [grad_x, grad_offset, grad_weight] = run_sample_backward(grad_u, x, offset, weight, size, skip);
+  return {grad_x.to(x_.scalar_type()), grad_offset, grad_weight.to(weight_.scalar_type()),
+          grad_delta.to(delta.scalar_type()), grad_A, grad_B.to(B.scalar_type()), grad_C.to(C.scalar_type()), grad_D,
+          grad_bias};
+}
+
 // What the kernels were compiled for, by nvcc's names: "sm_80__sm_90__compute_90".
 std::string cuda_architectures() { return DFMAMBA_TEXT(DFMAMBA_CUDA_ARCHITECTURES); }
 
@@ -271,6 +312,7 @@ TORCH_LIBRARY_IMPL(dfmamba, CUDA, m) {
   m.impl("scan", &scan);
   m.impl("scan_backward", &scan_backward);
   m.impl("dssm", &dssm);
+  m.impl("dssm_backward", &dssm_backward);
 }
 
 }  // namespace dfmamba

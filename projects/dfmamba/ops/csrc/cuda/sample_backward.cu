@@ -4,43 +4,19 @@
 //   grad_dy = b ((1-fx)(r_2 - r_0) + fx (r_3 - r_1))     grad_dx = b ((1-fy)(r_1 - r_0) + fy (r_3 - r_2))
 //   grad_x(corner i) += b w_i du
 //
-// The first three come from `points_kernel`, one warp a token and group. The last is a scatter: in `pixels_kernel`
-// every warp owns a window of pixels and a slice of channels, keeps their sums in shared memory, looks through all
-// points in order and takes those that touch its window. No two threads ever add to the same number: no atomics.
+// Here are the kernels that take all sizes; those of models go to sample_backward_fast.cuh. The first three come from
+// `points_kernel`, one warp a token and group. The last is a scatter: in `pixels_kernel` every block owns a window of
+// pixels and a slice of channels. Its warps look through all points in turns, take those that touch the window, and
+// each keeps sums of its own in shared memory; these are added up in order, with `skip`. No two threads ever add to the
+// same number: no atomics.
 
-#include "sampling.cuh"
+#include "sample_backward.cuh"
+#include "sample_backward_fast.cuh"
 
 namespace dfmamba::cuda {
 namespace {
 
-constexpr int kWarps = 4;
-constexpr int kMaxWindow = 128;  // row numbers inside a window, and one more, fit in a byte
-
-template <typename T>
-struct Arguments {
-  Map map;
-  int64_t batch;
-  int tokens, groups, group_channels, window;
-  const T *grad_u, *x;
-  const Work<T>* offset;
-  Array weight;
-  T* grad_x;
-  Work<T>* grad_offset;
-  MutableArray grad_weight;
-};
-
-template <typename S>
-struct Gradient {
-  S weight, y, x;
-};
-
-template <typename S>
-__device__ __forceinline__ Gradient<S> point_gradient(const Point<S>& point, S weight, const S* r) {
-  S along_weight = S(0);
-  for (int i = 0; i < 4; ++i) along_weight += corner_share(point, i) * r[i];
-  return {along_weight, weight * ((S(1) - point.fx) * (r[2] - r[0]) + point.fx * (r[3] - r[1])),
-          weight * ((S(1) - point.fy) * (r[1] - r[0]) + point.fy * (r[3] - r[2]))};
-}
+constexpr size_t kPixelBytes = 63 * 1024;  // shared memory for the sums of a window: every card has 64 KiB
 
 template <typename S>
 struct Dots {
@@ -144,10 +120,10 @@ __device__ __forceinline__ void add_hit(const Hit<S>& hit, int source, const Pac
 }
 
 template <typename T, int V>
-__global__ void __launch_bounds__(kWarp) pixels_kernel(const Arguments<T> arguments) {
+__global__ void __launch_bounds__(kWarps* kWarp) pixels_kernel(const Arguments<T> arguments) {
   using S = Work<T>;
   const Map& map = arguments.map;
-  const int lane = threadIdx.x, window = arguments.window;
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, window = arguments.window;
   const int windows = (arguments.tokens + window - 1) / window;
   const int slices_of_group = (arguments.group_channels + kWarp * V - 1) / (kWarp * V);
   int64_t block = blockIdx.x;
@@ -158,8 +134,10 @@ __global__ void __launch_bounds__(kWarp) pixels_kernel(const Arguments<T> argume
   const int group = block % arguments.groups;
   const int64_t first_token = block / arguments.groups * arguments.tokens;
 
-  // Each lane touches its own V channels only, so the sums need no barrier.
-  S* sums = reinterpret_cast<S*>(shared_memory()) + lane * V;
+  // Each lane touches its own V channels of its warp's sums only, so they need no barrier.
+  const int copy = (window + 1) * kWarp * V;
+  S* all_sums = reinterpret_cast<S*>(shared_memory()) + lane * V;
+  S* sums = all_sums + warp * copy;
   for (int row = 0; row <= window; ++row) store_pack<V>(sums + row * kWarp * V, Pack<S, V>{});
 
   const int64_t stride = int64_t{arguments.groups} * arguments.group_channels;
@@ -167,7 +145,7 @@ __global__ void __launch_bounds__(kWarp) pixels_kernel(const Arguments<T> argume
   const bool has_channel = channel < arguments.group_channels;
   const int64_t origin = first_token * stride + group * arguments.group_channels + channel;
   const int64_t points = int64_t{arguments.tokens} * map.anchors;
-  for (int64_t first = 0; first < points; first += kWarp) {
+  for (int64_t first = warp * kWarp; first < points; first += kWarps * kWarp) {
     const int64_t item = first + lane;
     const int token = static_cast<int>(item / map.anchors);
     const int anchor = static_cast<int>(item - int64_t{token} * map.anchors);
@@ -200,40 +178,74 @@ __global__ void __launch_bounds__(kWarp) pixels_kernel(const Arguments<T> argume
     }
   }
 
+  __syncthreads();
   if (!has_channel) return;
-  for (int row = 0; row < window && window_start + row < arguments.tokens; ++row) {
-    const auto sum = load_pack<V>(sums + row * kWarp * V);
+  for (int row = warp; row < window && window_start + row < arguments.tokens; row += kWarps) {
+    const int64_t at = origin + (window_start + row) * stride;
+    auto sum = load_pack<V>(all_sums + row * kWarp * V);
+    for (int w = 1; w < kWarps; ++w) {
+      const auto more = load_pack<V>(all_sums + w * copy + row * kWarp * V);
+      for (int v = 0; v < V; ++v) sum.values[v] += more.values[v];
+    }
     Pack<T, V> pack;
-    for (int v = 0; v < V; ++v) put(pack.values[v], sum.values[v]);
-    store_pack<V>(arguments.grad_x + origin + (window_start + row) * stride, pack);
+    for (int v = 0; v < V; ++v) {
+      S skip = S(0);
+      if (arguments.D != nullptr) {
+        skip = arguments.D[group * arguments.group_channels + channel + v] * to_work(arguments.grad_y[at + v]);
+      }
+      put(pack.values[v], sum.values[v] + skip);
+    }
+    store_pack<V>(arguments.grad_x + at, pack);
   }
 }
 
-// Small windows make many warps, large ones make few points be looked at in vain.
-int choose_window(int64_t tokens, int64_t warps_a_window) {
-  if (tokens >= 4096) return kMaxWindow;
-  int window = 64;
-  while (window > 16 && warps_a_window * divide_up(tokens, window) < 1024) window /= 2;
-  return window;
+// Small windows make many blocks, large ones make few points be looked at in vain.
+template <typename S, int V>
+int choose_window(int64_t tokens, int64_t blocks_a_window) {
+  constexpr int kLargest = kPixelBytes / (kWarps * kWarp * V * sizeof(S)) - 1;
+  constexpr int kMost = kLargest < 128 ? kLargest : 128;  // row numbers, and one more, must fit in a byte
+  if (tokens >= 4096) return kMost;
+  int window = 32;
+  while (window > 16 && blocks_a_window * divide_up(tokens, window) < 256) window /= 2;
+  return window < kMost ? window : kMost;
 }
 
 template <typename T, int V>
-int launch_backward(Arguments<T> arguments, Stream stream) {
-  using S = Work<T>;
+int launch_points(const Arguments<T>& arguments, Stream stream) {
   const int64_t rows = arguments.batch * arguments.tokens * arguments.groups;
-  const int error = launch(points_kernel<T, V>, divide_up(rows, kWarps), kWarps * kWarp,
-                           kWarps * kWarp * 4 * sizeof(Dots<S>), stream, arguments);
-  if (error != 0) return error;
+  return launch(points_kernel<T, V>, divide_up(rows, kWarps), kWarps * kWarp,
+                kWarps * kWarp * 4 * sizeof(Dots<Work<T>>), stream, arguments);
+}
+
+template <typename T, int V>
+int launch_pixels(Arguments<T> arguments, Stream stream) {
+  using S = Work<T>;
   const int64_t slices = arguments.batch * arguments.groups * divide_up(arguments.group_channels, kWarp * V);
-  arguments.window = choose_window(arguments.tokens, slices);
-  return launch(pixels_kernel<T, V>, slices * divide_up(arguments.tokens, arguments.window), kWarp,
-                (arguments.window + 1) * kWarp * V * sizeof(S), stream, arguments);
+  arguments.window = choose_window<S, V>(arguments.tokens, slices);
+  return launch(pixels_kernel<T, V>, slices * divide_up(arguments.tokens, arguments.window), kWarps * kWarp,
+                kWarps * (arguments.window + 1) * kWarp * V * sizeof(S), stream, arguments);
+}
+
+template <typename T, int V>
+int launch_backward(const Arguments<T>& arguments, Stream stream) {
+  if constexpr (!std::is_same_v<T, double>) {
+    Device device{};
+    if (const int error = get_device(&device)) return error;
+    if (is_fast(arguments)) {
+      if (const int error = launch_nine_points(arguments, stream)) return error;
+      return lists_fit(arguments, device) ? launch_lists(arguments, device, stream)
+                                          : launch_pixels<T, V>(arguments, stream);
+    }
+  }
+  if (const int error = launch_points<T, V>(arguments, stream)) return error;
+  return launch_pixels<T, V>(arguments, stream);
 }
 
 }  // namespace
 
 int sample_backward(DType dtype, const SampleSizes& sizes, const void* grad_u, const void* x, const void* offset,
-                    Array weight, void* grad_x, void* grad_offset, MutableArray grad_weight, Stream stream) {
+                    Array weight, const Skip& skip, void* grad_x, void* grad_offset, MutableArray grad_weight,
+                    Stream stream) {
   return dispatch_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     using S = Work<T>;
@@ -246,6 +258,8 @@ int sample_backward(DType dtype, const SampleSizes& sizes, const void* grad_u, c
                                  0,
                                  static_cast<const T*>(grad_u),
                                  static_cast<const T*>(x),
+                                 static_cast<const T*>(skip.grad_y),
+                                 static_cast<const S*>(skip.D),
                                  static_cast<const S*>(offset),
                                  weight,
                                  static_cast<T*>(grad_x),

@@ -9,10 +9,17 @@ int scan(DType dtype, const ScanSizes& sizes, const ScanInputs& inputs, void* y,
     using T = typename decltype(tag)::type;
     return dispatch_split<T>(sizes.states, [&](auto split) {
       constexpr int kSplit = decltype(split)::value;
-      const int64_t blocks = sizes.batch * divide_up(sizes.channels, kSlice);
-      return launch(scan_forward_kernel<T, kSplit, false>, blocks, (kSplit + kProducers) * kWarp,
-                    Layout<T, kSplit>::bytes(), stream, make_scan_arguments<T>(sizes, inputs), GatherArguments<T>{},
-                    static_cast<T*>(y));
+      const auto run = [&](auto fast) {
+        constexpr bool kFast = decltype(fast)::value;
+        const int64_t blocks = sizes.batch * divide_up(sizes.channels, kSlice);
+        return launch(scan_forward_kernel<T, kSplit, false, kFast>, blocks, (kSplit + kProducers) * kWarp,
+                      Layout<T, kSplit, kFast>::bytes(), stream, make_scan_arguments<T>(sizes, inputs),
+                      GatherArguments<T>{}, static_cast<T*>(y));
+      };
+      if constexpr (!std::is_same_v<T, double>) {
+        if (is_fast<kSplit>(sizes, inputs, y)) return run(std::true_type{});
+      }
+      return run(std::false_type{});
     });
   });
 }

@@ -91,8 +91,8 @@ __device__ __forceinline__ Work<T> step_size(const ScanArguments<T>& scan, Work<
 }
 
 // Copy tokens [first, first + TOKENS) of B or C, (batch, L, N) with rows `stride` apart, into rows of WIDTH; 0 beyond
-// the ends.
-template <typename T, int TOKENS, int WIDTH, int THREADS>
+// the ends. With FULL, N is WIDTH, L times `stride` under 2^31, and beyond the last token stands that one again.
+template <typename T, int TOKENS, int WIDTH, int THREADS, bool FULL = false>
 __device__ __forceinline__ void stage_rows(const ScanArguments<T>& scan, const Array& source, int64_t stride, int batch,
                                            int first, Work<T>* rows, int thread) {
   constexpr bool kAll = TOKENS * WIDTH % THREADS == 0;  // all threads have as many numbers to copy
@@ -100,8 +100,13 @@ __device__ __forceinline__ void stage_rows(const ScanArguments<T>& scan, const A
   for (int start = 0; start < TOKENS * WIDTH; start += THREADS) {
     const int i = start + thread, token = first + i / WIDTH, state = i % WIDTH;
     if (!kAll && i >= TOKENS * WIDTH) break;
-    const bool inside = token < scan.length && state < scan.states;
-    rows[i] = inside ? load<T>(source, scan.row(batch, token) * stride + state) : Work<T>(0);
+    if constexpr (FULL) {
+      const unsigned at = static_cast<unsigned>(min(token, scan.length - 1)) * static_cast<unsigned>(stride) + state;
+      rows[i] = load<T>(source, scan.row(batch, 0) * stride + at);
+    } else {
+      const bool inside = token < scan.length && state < scan.states;
+      rows[i] = inside ? load<T>(source, scan.row(batch, token) * stride + state) : Work<T>(0);
+    }
   }
 }
 
