@@ -151,7 +151,7 @@ HOSTILE = torch.tensor([math.nan, math.inf, -math.inf, 1e30, -1e30, 3e9, -3e9, 6
 
 @pytest.mark.parametrize("number", range(int(os.environ.get("DFMAMBA_FUZZ_CASES", "60"))))
 def test_random_case(native, number):
-    skip_where_interpreted(native, number >= 10)
+    skip_where_interpreted(native, number not in (0, 2, 6, 7, 14, 15))  # those of few programs
     if native.backend == "triton" and number >= 60:
         pytest.skip("each kind of arguments is compiled anew: seconds a case")
     check_random_case(native, number)
