@@ -2,6 +2,7 @@
 # Build the operators for the GPU at hand, test them, look for bad accesses and races, measure operators and models.
 #
 #   tools/gpu_check.sh [build] [tests] [sanitizer] [benchmark] [models]     all without an argument, in this order
+#   tools/gpu_check.sh triton            the Triton backend: needs no build, but Triton compiles for minutes
 #
 # Needs python3 with torch and pytest, nvcc, compute-sanitizer; downloads and installs nothing. Logs and tables go to
 # $OUT (work_dirs/gpu_check unless set), a summary to the end of the output. Ends with 1 if a step failed; one that the
@@ -53,8 +54,18 @@ tests() {
   python3 -c 'import xdist' 2> /dev/null && workers=(-n 8)
   # The emulation and the tests that compile show nothing here that the kernels themselves do not.
   OMP_NUM_THREADS=2 DFMAMBA_FUZZ_CASES=${DFMAMBA_FUZZ_CASES:-500} \
-    python3 -m pytest tests/ops -q "${workers[@]}" -p no:cacheprovider --durations=5 \
+    python3 -m pytest tests/ops -q "${workers[@]}" -p no:cacheprovider --durations=5 -k "not triton" \
     --ignore=tests/ops/test_cuda_emulation.py --ignore=tests/ops/test_cuda_build.py --ignore=tests/ops/test_build.py
+}
+
+triton() {
+  local workers=()
+  python3 -c 'import xdist' 2> /dev/null && workers=(-n 8)
+  python3 -c '
+from dfmamba.ops import available_backends
+reason = available_backends()["triton"]
+assert reason is None, reason' &&
+    OMP_NUM_THREADS=2 python3 -m pytest tests/ops -q "${workers[@]}" -p no:cacheprovider --durations=5 -k triton
 }
 
 # Small shapes that reach every kernel, and every number of threads a channel.
@@ -126,18 +137,11 @@ benchmark() {
     cat "$folder"/*.md  # the tables for bfloat16 are in the log only: few files come back
 }
 
-# The models and batches of docs/benchmark.md.
-models() {
-  local folder=configs/baselines whole backbones
-  whole=($folder/resnet50_interhand.py configs/dfmamba_interhand.py
-    $folder/{vit_s,swin_t,convnext_t,vmamba_t,spatial_mamba_t}_interhand.py)
-  backbones=("${whole[@]/%/:backbone}")
-  local common=(--device cuda --threads 2 --batch 1 8 --dtypes float32 bfloat16 --rounds 9)
-  python3 tools/benchmark.py --models "${backbones[@]}" "${common[@]}" --out "$OUT/models_backbones" &&
-    python3 tools/benchmark.py --models "${whole[@]}" "${common[@]}" --out "$OUT/models_whole"
-}
-
-export -f machine build tests exercise sanitizer benchmark models
+    tests) run_step tests 170 bash -c tests ;;
+    sanitizer) run_step sanitizer 160 bash -c sanitizer ;;
+    benchmark) run_step benchmark 110 bash -c benchmark ;;
+    models) run_step models 600 bash -c models ;;
+    *) echo "$0: expected build, tests, sanitizer, benchmark or models, got '$step'" >&2; exit 2 ;;
 export OUT
 
 timeout 20 bash -c machine 2>&1 | tee "$summary"
@@ -146,10 +150,11 @@ for step in "$@"; do
   case $step in
     build) run_step build 150 bash -c build ;;
     tests) run_step tests 170 bash -c tests ;;
+    triton) run_step triton 560 bash -c triton ;;
     sanitizer) run_step sanitizer 160 bash -c sanitizer ;;
     benchmark) run_step benchmark 110 bash -c benchmark ;;
     models) run_step models 600 bash -c models ;;
-    *) echo "$0: expected build, tests, sanitizer, benchmark or models, got '$step'" >&2; exit 2 ;;
+    *) echo "$0: expected build, tests, triton, sanitizer, benchmark or models, got '$step'" >&2; exit 2 ;;
   esac
 done
 echo

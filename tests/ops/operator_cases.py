@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dfmamba import ops
-from dfmamba.ops import available_backends
+from dfmamba.ops import available_backends, triton_backend
 
 
 class Operators:
@@ -15,7 +15,10 @@ class Operators:
 
     def __init__(self, backend):
         self.backend = backend
-        self.device = "cuda" if backend == "cuda" else "cpu"
+        # Triton's interpreter runs on CPU tensors, and takes about 0.1 ms for a step of a kernel.
+        self.interpreted = backend == "triton" and triton_backend.devices() == ("cpu",)
+        on_gpu = backend == "cuda" or (backend == "triton" and not self.interpreted)
+        self.device = "cuda" if on_gpu else "cpu"
 
     def __getattr__(self, name):
         function = getattr(ops, name)
@@ -36,6 +39,12 @@ def operators_of(backend):
     if reason is not None:
         pytest.skip(reason)
     return Operators(backend)
+
+
+def skip_where_interpreted(operators, too_slow=True):
+    """Skip the test where Triton's interpreter would take too long for it, or for the case at hand."""
+    if operators.interpreted and too_slow:
+        pytest.skip("takes long in Triton's interpreter")
 
 
 def random_arguments(batch=2, size=(4, 5), channels=6, groups=2, anchors=9, states=3, dtype=torch.float64):

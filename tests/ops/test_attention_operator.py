@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 import torch
-from operator_cases import Operators, compare_with_float64, operators_of
+from operator_cases import Operators, compare_with_float64, operators_of, skip_where_interpreted
 from torch import func
 from torch.autograd import forward_ad
 
@@ -105,7 +105,9 @@ def test_gradients_against_finite_differences(operators):
     def attend(*tensors):
         return operators.multi_scale_deformable_attention(*tensors, sizes=sizes)
 
-    assert torch.autograd.gradcheck(attend, [value.requires_grad_() for value in a.values()])
+    # Fast: along one random direction, not along each axis.
+    leaves = [value.requires_grad_() for value in a.values()]
+    assert torch.autograd.gradcheck(attend, leaves, fast_mode=operators.interpreted)
 
 
 SHAPES = {
@@ -118,11 +120,18 @@ SHAPES = {
     "one row": {"sizes": [(1, 9)]},
     "many points": {"sizes": [(6, 6)], "points": 33},
 }
+INTERPRETED = [
+    ("odd numbers", torch.float64),
+    ("one pixel", torch.float32),
+    ("many points", torch.float16),
+    ("prime channels", torch.bfloat16),
+]
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_accuracy(native, shape, dtype):
+    skip_where_interpreted(native, (shape, dtype) not in INTERPRETED)
     torch.manual_seed(3)
     a = attention_arguments(**SHAPES[shape], dtype=torch.float32)
     check_accuracy(native, a, dtype, SHAPES[shape].get("sizes", SIZES))
@@ -142,6 +151,9 @@ HOSTILE = torch.tensor([math.nan, math.inf, -math.inf, 1e30, -1e30, 3e9, -3e9, 6
 
 @pytest.mark.parametrize("number", range(int(os.environ.get("DFMAMBA_FUZZ_CASES", "60"))))
 def test_random_case(native, number):
+    skip_where_interpreted(native, number not in (0, 2, 6, 7, 14, 15))  # those of few programs
+    if native.backend == "triton" and number >= 60:
+        pytest.skip("each kind of arguments is compiled anew: seconds a case")
     check_random_case(native, number)
 
 
@@ -198,6 +210,7 @@ OFF_THE_LEVEL = (math.nan, math.inf, -math.inf, 1e30, -1e30, 3e9, -0.51 / 7, 1 +
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("axis", [0, 1])
 def test_points_off_the_level_contribute_nothing_whatever_their_weight(operators, axis, dtype, hostile):
+    skip_where_interpreted(operators, (dtype, hostile) != (torch.float32, math.inf))
     torch.manual_seed(5)
     a = attention_arguments(batch=1, sizes=[(7, 7)], queries=len(OFF_THE_LEVEL), points=2, dtype=dtype)
     a["locations"] = torch.rand(a["locations"].shape, dtype=torch.promote_types(dtype, torch.float32))
@@ -269,10 +282,11 @@ def test_autocast_takes_the_value_and_keeps_locations(operators):
     assert double.dtype == torch.float64
 
 
-def test_second_derivatives_are_refused():
-    operators = operators_of("cpu")
+def test_second_derivatives_are_refused(native):
+    if native.backend == "cuda":
+        pytest.skip("runs on the reference")
     a = {name: value.requires_grad_() for name, value in attention_arguments().items()}
-    output = operators.multi_scale_deformable_attention(**a, sizes=SIZES)
+    output = native.multi_scale_deformable_attention(**a, sizes=SIZES)
     (grad,) = torch.autograd.grad(output.square().sum(), a["value"], create_graph=True)
     with pytest.raises(RuntimeError, match="no second derivatives"):
         grad.sum().backward()

@@ -8,7 +8,16 @@ import torch
 from operator_cases import EXACT, TOLERANCE, random_arguments, relative_error
 from test_fuzz import make_cancelling_case
 
-from dfmamba.ops import available_backends, backends, deform_sample, dssm, ext_loader, mamba_ssm_backend, reference
+from dfmamba.ops import (
+    available_backends,
+    backends,
+    deform_sample,
+    dssm,
+    ext_loader,
+    mamba_ssm_backend,
+    reference,
+    triton_backend,
+)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +44,7 @@ def gpu(monkeypatch, caplog):
         monkeypatch.setattr(backends, "_NATIVE", frozenset({"cpu", "cuda"}))
         monkeypatch.setattr(backends, "LOAD_ERROR", None)
         monkeypatch.setattr(backends, "cuda_architectures", lambda: built_for)
+        monkeypatch.setattr(triton_backend, "reason", lambda: "Triton is not installed")  # test_triton.py has the rest
         for name, value in {
             "get_device_capability": capability,
             "is_available": True,
@@ -43,12 +53,12 @@ def gpu(monkeypatch, caplog):
         }.items():
             monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
         backends._gpu_reason_of.cache_clear()
-        backends._warn.cache_clear()
+        backends._log.cache_clear()
         return SimpleNamespace(device=SimpleNamespace(type="cuda", index=0), dtype=torch.float32)
 
     yield pretend
     backends._gpu_reason_of.cache_clear()
-    backends._warn.cache_clear()
+    backends._log.cache_clear()
 
 
 def test_a_gpu_that_the_build_does_not_fit_runs_the_reference_and_says_so_once(gpu, caplog):

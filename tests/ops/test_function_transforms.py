@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from operator_cases import random_arguments
+from operator_cases import random_arguments, skip_where_interpreted
 from torch import func
 from torch.autograd import forward_ad, functional
 from torch.utils import _pytree as pytree
@@ -76,6 +76,7 @@ REVERSE = {
 
 @pytest.mark.parametrize("transform", REVERSE)
 def test_reverse_mode(native, operator, values, transform):
+    skip_where_interpreted(native, transform not in ("vjp", "vmap"))
     results = [
         pytree.tree_leaves(REVERSE[transform](loss(operator, backend), values))
         for backend in (native.backend, "reference")
@@ -85,6 +86,8 @@ def test_reverse_mode(native, operator, values, transform):
 
 
 def test_without_skip_and_bias(native, values):
+    skip_where_interpreted(native)
+
     def dssm(*arguments, backend):
         return ops.dssm(*arguments, size=SIZE, backend=backend)
 
@@ -184,6 +187,8 @@ def test_a_tangent_that_meets_the_backward_pass_is_refused(native, operator, val
 
 @pytest.mark.slow
 def test_compiled_transforms(native, values):
+    skip_where_interpreted(native)
+
     def dssm(*arguments):
         return ops.dssm(*arguments, size=SIZE)
 

@@ -79,7 +79,8 @@ def candidates(arguments: dict[str, Any], size: tuple[int, int]) -> tuple[dict[s
     """Return name -> function and name -> tensors to differentiate, for the implementations that run on this device."""
     device = arguments["x"].device.type
     usable = [name for name, reason in available_backends().items() if reason is None]
-    names = ["reference", *(name for name in (device, "mamba_ssm") if name in usable)]
+    on_gpu = [] if device == "cpu" else ["triton", "mamba_ssm"]  # Triton's interpreter is not worth measuring
+    names = ["reference", *(name for name in (device, *on_gpu) if name in usable)]
     found: dict[str, Call] = {name: partial(dssm, **arguments, size=size, backend=name) for name in names}
     leaves = {name: list(arguments.values()) for name in names}
     scan_backend = "mamba_ssm" if "mamba_ssm" in usable else "reference"
@@ -189,7 +190,8 @@ def make_attention_arguments(batch: int, device: str, dtype: torch.dtype) -> dic
 def attention_candidates(arguments: dict[str, Tensor]) -> dict[str, Call]:
     """Return name -> function for the implementations of deformable attention that run on this device."""
     device = arguments["value"].device.type
-    names = ["reference", "cpu"] if device == "cpu" and available_backends()["cpu"] is None else ["reference"]
+    own = "cpu" if device == "cpu" else "triton"  # there is no kernel in CUDA
+    names = ["reference", own] if available_backends()[own] is None else ["reference"]
     return {name: partial(multi_scale_deformable_attention, **arguments, sizes=LEVELS, backend=name) for name in names}
 
 

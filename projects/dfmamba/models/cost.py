@@ -59,7 +59,8 @@ def count_multiply_adds(model: nn.Module, image_shape: ImageShape = (3, 256, 256
     for module in model.modules():
         module.register_forward_hook(add)
     device = next(model.parameters()).device
-    ours = {getattr(torch.ops.dfmamba, name): _nothing for name in FLOP_FORMULAS if LOAD_ERROR is None}
+    libraries = [torch.ops.dfmamba_triton] + ([torch.ops.dfmamba] if LOAD_ERROR is None else [])
+    ours = {getattr(library, name): _nothing for library in libraries for name in FLOP_FORMULAS}
     # A trap: torch does not count its fused attention on the CPU, so attention runs as its matrix products.
     fastpath = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

@@ -36,8 +36,8 @@ def multi_scale_deformable_attention(
         locations: (batch, queries, heads, levels, points, 2) as (x, y).
         weights: (batch, queries, heads, levels, points).
         sizes: (height, width) of each level.
-        backend: 'cpu' for the native kernels or 'reference'; None for that of `use_backend`, else the best available.
-            There is no CUDA kernel: with 'cuda' or 'mamba_ssm' it runs on the reference, too.
+        backend: 'cpu' for the native kernels, 'triton' or 'reference'; None for that of `use_backend`, else the best
+            available. There is no kernel in CUDA: with 'cuda' or 'mamba_ssm' it runs on the reference, too.
 
     Returns:
         (batch, queries, heads * channels), in the dtype of `value`.
@@ -50,7 +50,9 @@ def multi_scale_deformable_attention(
     if native.has_tangents(value, locations, weights):
         raise NotImplementedError("dfmamba: deformable attention has no forward-mode derivatives (jvp, jacfwd, ...)")
     (value,) = autocast(value)
-    if choose(backend, value) != "cpu" or torch.jit.is_tracing():  # whose sizes are tensors
+    backend = choose(backend, value)
+    if backend not in ("cpu", "triton") or torch.jit.is_tracing():  # whose sizes are tensors
         return reference.multi_scale_deformable_attention(value, locations, weights, sizes)
     flat_sizes = [extent for size in sizes for extent in size]
-    return native.operators().deformable_attention(value, *exact(value, locations), *either(value, weights), flat_sizes)
+    operator = native.operators(backend).deformable_attention
+    return operator(value, *exact(value, locations), *either(value, weights), flat_sizes)

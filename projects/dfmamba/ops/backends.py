@@ -9,12 +9,13 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from . import mamba_ssm_backend
+from . import mamba_ssm_backend, triton_backend
 from .ext_loader import LOAD_ERROR, cuda_architectures, has_kernels, runs_on
 from .native import MAX_STATES
 
-NAMES = ("reference", "cpu", "cuda", "mamba_ssm")
-_DEVICES = {"cpu": "cpu", "cuda": "cuda", "mamba_ssm": "cuda"}  # the type of device that a backend runs on
+NAMES = ("reference", "cpu", "cuda", "triton", "mamba_ssm")
+# The types of device that a backend runs on; triton_backend.py knows its own.
+_DEVICES = {"cpu": ("cpu",), "cuda": ("cuda",), "mamba_ssm": ("cuda",)}
 _MAX_STATES = {"cpu": MAX_STATES, "cuda": MAX_STATES, "mamba_ssm": mamba_ssm_backend.MAX_STATES}
 # The types of device for which the extension holds kernels. Looked up once: torch.compile cannot trace the look-up.
 _NATIVE = frozenset(name for name in ("cpu", "cuda") if has_kernels(name))
@@ -59,6 +60,8 @@ def _reason(backend: str) -> str | None:
     """Return why the backend cannot be used, or None."""
     if backend == "mamba_ssm":
         return mamba_ssm_backend.reason()
+    if backend == "triton":
+        return triton_backend.reason()
     if backend == "cuda":
         return _cuda_reason()
     return LOAD_ERROR if backend == "cpu" else None
@@ -117,21 +120,26 @@ def use_backend(backend: str | None) -> Iterator[None]:
 
 
 @cache
-def _warn(message: str) -> None:
-    """Log a warning, each one once."""
-    _logger.warning(message)
+def _log(level: int, message: str) -> None:
+    """Log a message, each one once."""
+    _logger.log(level, message)
 
 
 def _obstacle(backend: str, x: Tensor, num_states: int, forward_mode: bool) -> str | None:
     """Return what the backend expects of a call and this one does not have, or None."""
     if backend == "reference":
         return None
-    if x.device.type != _DEVICES[backend]:
-        return f"tensors on a {_DEVICES[backend]} device, got {x.device.type}"
-    if num_states > _MAX_STATES[backend]:
+    devices = triton_backend.devices() if backend == "triton" else _DEVICES[backend]
+    if x.device.type not in devices:
+        return f"tensors on a {' or '.join(devices)} device, got {x.device.type}"
+    if num_states > _MAX_STATES.get(backend, num_states):
         return f"N of at most {_MAX_STATES[backend]}, got {num_states}; 'reference' has no limit"
     if backend == "cuda" and (reason := _gpu_reason(x.device.index)) is not None:
         return f"another GPU: {reason}"
+    if backend == "triton" and (reason := triton_backend.capability_reason(x.device)) is not None:
+        return reason
+    if backend == "triton" and torch.jit.is_tracing():
+        return "no torch.jit.trace, which records the sizes as numbers; 'reference' can be traced"
     if forward_mode:
         return "no forward-mode derivatives (jvp, jacfwd, dual numbers), got some; 'reference' has them"
     if backend == "mamba_ssm" and x.dtype == torch.float64:
@@ -163,14 +171,37 @@ def choose(backend: str | None, x: Tensor, num_states: int = 1, forward_mode: bo
 
 
 def best(x: Tensor, num_states: int = 1, forward_mode: bool = False) -> str:
-    """Return the native kernels of the device of x if they take such a call, else 'reference'; say once why."""
+    """Return the best backend that takes such a call, and say once why it is not a better one.
+
+    That is the native kernels of the device of x, else on a GPU those in Triton, else 'reference'.
+    """
     device = x.device.type
-    if device not in ("cpu", "cuda"):
+    if device not in ("cpu", "cuda", "xpu"):
         return "reference"
-    missing = None if device in _NATIVE else LOAD_ERROR or _cuda_reason()
+    missing = _why_no_kernels(device)
     obstacle = missing or _obstacle(device, x, num_states, forward_mode)
     if obstacle is None:
         return device
+    why = obstacle if missing else f"the native kernels expect {obstacle}"
+    found = "reference"
+    if device != "cpu":
+        missing = triton_backend.reason()
+        if missing is not None:
+            why = f"{why}; {missing}"
+        elif _obstacle("triton", x, num_states, forward_mode) is None:
+            found = "triton"
     if not torch.compiler.is_compiling():
-        _warn(f"running on the slow reference: {obstacle if missing else f'the native kernels expect {obstacle}'}")
-    return "reference"
+        if found == "triton":
+            _log(logging.INFO, f"running the kernels in Triton, not the native ones: {why}")
+        else:
+            _log(logging.WARNING, f"running on the slow reference: {why}")
+    return found
+
+
+def _why_no_kernels(device: str) -> str | None:
+    """Return why there are no native kernels for this type of device, or None."""
+    if device in _NATIVE:
+        return None
+    if device == "xpu":
+        return "there are no native operators for this GPU"
+    return LOAD_ERROR or _cuda_reason()

@@ -40,7 +40,7 @@ def _sample(backend: str, x: Tensor, offset: Tensor, weight: Tensor, size: Seque
         backend = best(x)
     if backend == "reference":
         return reference.deform_sample(x, offset, weight, size)
-    return native.operators().sample(x, *exact(x, offset), *either(x, weight), size)
+    return native.operators(backend).sample(x, *exact(x, offset), *either(x, weight), size)
 
 
 def deform_sample(
@@ -106,7 +106,7 @@ def selective_scan(
         return reference.selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
     A, D, delta_bias = exact(u, A, D, delta_bias)
     delta, B, C = either(u, delta, B, C)
-    scan = mamba_ssm_backend.selective_scan if backend == "mamba_ssm" else native.operators().scan
+    scan = mamba_ssm_backend.selective_scan if backend == "mamba_ssm" else native.operators(backend).scan
     return scan(u, delta, A, B, C, D, delta_bias, None, delta_softplus)
 
 
@@ -162,4 +162,4 @@ def dssm(
         u = _sample(backend, x.float(), offset, weight, size)  # in float32: u is not rounded
         y = mamba_ssm_backend.selective_scan(u, delta, A, B, C, D, delta_bias, x, delta_softplus)
         return y.to(x.dtype)
-    return native.operators().dssm(x, offset, weight, delta, A, B, C, D, delta_bias, size, delta_softplus)
+    return native.operators(backend).dssm(x, offset, weight, delta, A, B, C, D, delta_bias, size, delta_softplus)

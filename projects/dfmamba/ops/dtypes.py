@@ -9,7 +9,11 @@ from torch import Tensor
 def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Return the tensors in the autocast dtype where autocast is on; the first one decides, float64 is left alone."""
     device = tensors[0].device.type
-    if device not in ("cpu", "cuda") or not torch.is_autocast_enabled(device) or tensors[0].dtype == torch.float64:
+    if (
+        device not in ("cpu", "cuda", "xpu")
+        or not torch.is_autocast_enabled(device)
+        or tensors[0].dtype == torch.float64
+    ):
         return tensors
     dtype = torch.get_autocast_dtype(device)
     return tuple(tensor.to(dtype) for tensor in tensors)

@@ -1,7 +1,8 @@
 """What torch must know about the native operators beside their kernels: shapes for tracing, transforms of torch.func.
 
 Registered where the extension is loaded. The operators are declared in csrc/ops.cpp, and differentiated in
-csrc/autograd.cpp; csrc/README.md has their rules.
+csrc/autograd.cpp; csrc/README.md has their rules. Those in Triton (triton_backend.py) have the same signatures, shapes
+and transforms.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +20,8 @@ from .ext_loader import LOAD_ERROR
 
 MAX_STATES = 64  # of the kernels
 
-ops = torch.ops.dfmamba
+# By the names of their libraries: ours in C++, and those of triton_backend.py.
+_LIBRARIES = {"dfmamba": torch.ops.dfmamba, "dfmamba_triton": torch.ops.dfmamba_triton}
 
 
 # --- Shapes: like the kernels, all results are new and contiguous ---
@@ -97,7 +99,19 @@ def _attention_backward_shape(
     return _contiguous(value), _contiguous(locations), _contiguous(weights)
 
 
-# --- Derivatives: csrc/autograd.cpp has the rules ---
+SHAPES: dict[str, Callable[..., Any]] = {
+    "sample": _sample_shape,
+    "sample_backward": _sample_backward_shape,
+    "scan": _scan_shape,
+    "scan_backward": _scan_backward_shape,
+    "dssm": _dssm_shape,
+    "dssm_backward": _dssm_backward_shape,
+    "deformable_attention": _attention_shape,
+    "deformable_attention_backward": _attention_backward_shape,
+}
+
+
+# --- Derivatives: csrc/autograd.cpp has the rules of the native operators ---
 
 
 def has_tangents(*tensors: Tensor | None) -> bool:
@@ -123,35 +137,43 @@ _NUM_TENSORS = {
 }
 
 
+def autograd_rule(name: str, operators: Any) -> tuple[Callable[..., None], Callable[..., Any]]:
+    """Return the functions `setup_context` and `backward` of an operator whose backward one is among `operators`."""
+    num_tensors = _NUM_TENSORS[name]
+
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.save_for_backward(*inputs[:num_tensors])
+        ctx.options = inputs[num_tensors:]
+
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        if name.endswith("_backward") or has_tangents(*grads):
+            raise RuntimeError(
+                "dfmamba: the native operators have no second derivatives; of DSSM backend='reference' has them"
+            )
+        found = getattr(operators, f"{name}_backward")(*grads, *ctx.saved_tensors, *ctx.options)
+        wanted = [grad if needed else None for grad, needed in zip(found, ctx.needs_input_grad, strict=False)]
+        return *wanted, *[None] * len(ctx.options)
+
+    return setup_context, backward
+
+
 # --- The transforms of torch.func: they want functions of this form, not operators ---
 
 
-def _function(name: str) -> Callable[..., Any]:
+def _function(library: str, name: str) -> Callable[..., Any]:
     """Return the operator as a function that `torch.func.grad`, `vjp`, `jacrev` and `vmap` can transform.
 
     It raises RuntimeError where torch.compile traces it; with fullgraph=False the transform then runs in eager mode.
     """
     num_tensors = _NUM_TENSORS[name]
+    rule = autograd_rule(name, _transformable[library])
 
     class Transformable(torch.autograd.Function):
+        setup_context, backward = map(staticmethod, rule)
+
         @staticmethod
         def forward(*inputs: Any) -> Any:
-            return getattr(ops, name)(*inputs)
-
-        @staticmethod
-        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-            ctx.save_for_backward(*inputs[:num_tensors])
-            ctx.options = inputs[num_tensors:]
-
-        @staticmethod
-        def backward(ctx: Any, *grads: Tensor) -> Any:
-            if name.endswith("_backward") or has_tangents(*grads):
-                raise RuntimeError(
-                    "dfmamba: the native operators have no second derivatives; of DSSM backend='reference' has them"
-                )
-            found = getattr(_transformable, f"{name}_backward")(*grads, *ctx.saved_tensors, *ctx.options)
-            wanted = [grad if needed else None for grad, needed in zip(found, ctx.needs_input_grad, strict=False)]
-            return *wanted, *[None] * len(ctx.options)
+            return getattr(_LIBRARIES[library], name)(*inputs)
 
         @staticmethod
         def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Any, Any]:
@@ -179,20 +201,24 @@ def _function(name: str) -> Callable[..., Any]:
     return call
 
 
-_transformable = SimpleNamespace(**{name: _function(name) for name in _NUM_TENSORS})
+_transformable = {library: SimpleNamespace() for library in _LIBRARIES}
+for _library, _functions in _transformable.items():
+    for _name in _NUM_TENSORS:
+        setattr(_functions, _name, _function(_library, _name))
 
 
-def operators() -> Any:
-    """Return the operators by name: those of torch's dispatcher, or in a transform of torch.func such as it can take.
+def operators(backend: str) -> Any:
+    """Return a backend's operators by name: torch's dispatcher's, or in a transform of torch.func such as it can take.
 
     The dispatcher's know nothing of torch.func, the others cost more time a call. While `torch.jit.trace` records they
-    are those that record sizes.
+    are the native ones that record sizes.
     """
     if torch.jit.is_tracing():
         return torchscript.while_tracing
-    if not torch._C._are_functorch_transforms_active():
-        return ops
-    return ops if not torch.compiler.is_compiling() and _is_functionalizing() else _transformable
+    library = "dfmamba_triton" if backend == "triton" else "dfmamba"
+    if not torch._C._are_functorch_transforms_active() or (not torch.compiler.is_compiling() and _is_functionalizing()):
+        return _LIBRARIES[library]
+    return _transformable[library]
 
 
 def _is_functionalizing() -> bool:
@@ -200,20 +226,13 @@ def _is_functionalizing() -> bool:
     return torch._C._functorch.peek_interpreter_stack().key() == torch._C._functorch.TransformType.Functionalize
 
 
-def _register() -> None:
-    """Tell torch's dispatcher the above."""
-    library = torch.library
-    library.register_fake("dfmamba::sample", _sample_shape)
-    library.register_fake("dfmamba::sample_backward", _sample_backward_shape)
-    library.register_fake("dfmamba::scan", _scan_shape)
-    library.register_fake("dfmamba::scan_backward", _scan_backward_shape)
-    library.register_fake("dfmamba::dssm", _dssm_shape)
-    library.register_fake("dfmamba::dssm_backward", _dssm_backward_shape)
-    library.register_fake("dfmamba::deformable_attention", _attention_shape)
-    library.register_fake("dfmamba::deformable_attention_backward", _attention_backward_shape)
+def register(library: str) -> None:
+    """Tell torch's dispatcher the shapes of a library's results, and what its operators cost."""
+    for name, shape in SHAPES.items():
+        torch.library.register_fake(f"{library}::{name}", shape)
     for name, formula in FLOP_FORMULAS.items():
-        register_flop_formula(getattr(ops, name))(formula)
+        register_flop_formula(getattr(_LIBRARIES[library], name))(formula)
 
 
 if LOAD_ERROR is None:
-    _register()
+    register("dfmamba")
