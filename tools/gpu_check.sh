@@ -137,11 +137,18 @@ benchmark() {
     cat "$folder"/*.md  # the tables for bfloat16 are in the log only: few files come back
 }
 
-    tests) run_step tests 170 bash -c tests ;;
-    sanitizer) run_step sanitizer 160 bash -c sanitizer ;;
-    benchmark) run_step benchmark 110 bash -c benchmark ;;
-    models) run_step models 600 bash -c models ;;
-    *) echo "$0: expected build, tests, sanitizer, benchmark or models, got '$step'" >&2; exit 2 ;;
+# The models and batches of docs/benchmark.md.
+models() {
+  local folder=configs/baselines whole backbones
+  whole=($folder/resnet50_interhand.py configs/dfmamba_interhand.py
+    $folder/{vit_s,swin_t,convnext_t,vmamba_t,spatial_mamba_t}_interhand.py)
+  backbones=("${whole[@]/%/:backbone}")
+  local common=(--device cuda --threads 2 --batch 1 8 --dtypes float32 bfloat16 --rounds 9)
+  python3 tools/benchmark.py --models "${backbones[@]}" "${common[@]}" --out "$OUT/models_backbones" &&
+    python3 tools/benchmark.py --models "${whole[@]}" "${common[@]}" --out "$OUT/models_whole"
+}
+
+export -f machine build tests triton exercise sanitizer benchmark models
 export OUT
 
 timeout 20 bash -c machine 2>&1 | tee "$summary"
