@@ -34,7 +34,7 @@ def summary(done):
 def test_an_unknown_step_is_named(check):
     done, _ = check("tets")
     assert done.returncode == 2
-    assert "expected build, tests, sanitizer, benchmark or models, got 'tets'" in done.stderr
+    assert "expected build, tests, triton, sanitizer, benchmark or models, got 'tets'" in done.stderr
 
 
 def test_a_step_that_fails_makes_the_check_fail(check):
