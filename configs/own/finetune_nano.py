@@ -5,7 +5,7 @@ The model starts from the weights that the package brings (dfmamba/apis/model_in
 only: it learns fast what your pictures look like, and it is small. Figures of a run on 20 pictures stand in that document.
 """
 
-_base_ = ["../demo/dfmamba_interhand_demo.py"]
+_base_ = ["../box/nano.py"]
 
 load_from = "{{ fileDirname }}/../../projects/dfmamba/apis/model_in_the_box/weights.pth"
 
@@ -27,4 +27,4 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", T_max=epochs, eta_min=1e-6, by_epoch=True, convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=epochs, val_interval=10)
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10, max_keep_ckpts=1))

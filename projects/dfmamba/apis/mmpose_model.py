@@ -41,7 +41,11 @@ def load_model(
     """
     settings = copy.deepcopy(config) if isinstance(config, Config) else load_config(config, cfg_options)
     content = None if checkpoint is None else open_checkpoint(require_checkpoint(os.fspath(checkpoint)))
-    model = init_model(settings, None, device="cpu")
+    # mmpose asks the training set for the names of the joints; several sets in one, or none at all, cannot tell.
+    asked = copy.deepcopy(settings)
+    if "test_dataloader" in settings:
+        asked.train_dataloader = settings.test_dataloader
+    model = init_model(asked, None, device="cpu")
     if content is None:
         logging.getLogger("dfmamba").warning("no checkpoint: the weights are random, the joints mean nothing")
     else:

@@ -12,6 +12,7 @@ from dfmamba.io.outputs import check_output_file
 from dfmamba.skeleton import Skeleton
 
 Array = NDArray[np.float32]
+DRAWN_PX = 768  # a picture is drawn at least half as large
 UNITS = {
     "box": "x0, y0, x1, y1 in px of the picture",
     "keypoints_px": "x, y in px of the picture; the center of its first pixel is 0, 0",
@@ -150,13 +151,19 @@ class PictureHands:
         return {"images": [image], "annotations": annotations}
 
     def draw(self) -> NDArray[np.uint8]:
-        """Return the joints on the picture, and beside it each hand in space from three sides, (H, W, 3) RGB."""
+        """Return the joints on the picture, and beside it each hand in space from three sides, (H, W, 3) RGB.
+
+        Small pictures are enlarged, a whole number of times, so that the joints can be told apart.
+        """
         from dfmamba.visualization.overlay import draw_skeleton, stack_images, to_rgb
 
         pixels = self.picture.read()
         drawing = to_rgb(pixels if pixels.ndim == 3 else pixels[..., None])
+        times = max(1, DRAWN_PX // max(drawing.shape[:2]))
+        drawing = drawing.repeat(times, axis=0).repeat(times, axis=1)
         for hand in self.hands:
-            drawing = draw_skeleton(drawing, hand.keypoints_px, np.ones(len(hand.scores), dtype=bool), hand.skeleton)
+            points = (hand.keypoints_px + 0.5) * times - 0.5  # the center of the first pixel is 0, 0
+            drawing = draw_skeleton(drawing, points, np.ones(len(hand.scores), dtype=bool), hand.skeleton)
         if not self.hands:
             return drawing
         in_space = stack_images([_in_space(hand) for hand in self.hands])
