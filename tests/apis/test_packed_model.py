@@ -15,6 +15,7 @@ from dfmamba.apis import HandPoseInferencer
 from dfmamba.apis.packed_model import CARD, WEIGHTS, describe_card, open_packed_model
 from dfmamba.cli import pack_model
 from dfmamba.engine.config import load_config
+from dfmamba.synthesis.interhand26m import write_interhand26m
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs" / "demo" / "dfmamba_interhand_demo.py"
@@ -82,9 +83,10 @@ def test_a_damaged_one_is_refused(packed, tmp_path, change, message):
         HandPoseInferencer(folder, device="cpu")
 
 
-def test_the_model_in_the_box_finds_synthetic_hands(synthetic_set):
-    """With the true boxes: less than two thirds as far from the joints as the middle of the box is."""
-    config = load_config(CONFIG, {"data_root": str(synthetic_set("interhand26m"))})
+def test_the_model_in_the_box_finds_hands_in_synthetic_photographs(tmp_path):
+    """In true boxes, 85 % as far from the joints as the box's middle is, at the most; of 200 others it is 76 %."""
+    write_interhand26m(tmp_path, {"test": 12}, 9, style="photo")
+    config = load_config(CONFIG, {"data_root": str(tmp_path)})
     init_default_scope("mmpose")
     dataset = DATASETS.build({**config.test_dataloader.dataset, "pipeline": []})
     inferencer = HandPoseInferencer(device="cpu", min_presence=0.0)
@@ -96,9 +98,11 @@ def test_the_model_in_the_box_finds_synthetic_hands(synthetic_set):
         hands = inferencer(sample["img_path"], sample["bbox"])[0].hands
         points, valid = sample["keypoints"][0, :, :2], sample["keypoints_visible"][0] > 0
         found = np.concatenate([hand.keypoints_px for hand in hands])
-        ours.append(np.linalg.norm(found - points, axis=1)[valid].mean())
-        middles.append(np.linalg.norm(sample["bbox"].reshape(2, 2).mean(0) - points, axis=1)[valid].mean())
-    assert np.mean(ours) < np.mean(middles) * 2 / 3
+        size = np.ptp(points[valid], axis=0).max()
+        ours.append(np.linalg.norm(found - points, axis=1)[valid].mean() / size)
+        middle = sample["bbox"].reshape(2, 2).mean(0)
+        middles.append(np.linalg.norm(middle - points, axis=1)[valid].mean() / size)
+    assert np.mean(ours) < 0.85 * np.mean(middles)
 
 
 def test_a_checkpoint_wants_a_config(packed):
