@@ -27,7 +27,8 @@ def data_set_of(adapter):
 def build_dataset(cfg, dataloader, synthetic_set):
     """Build the data set of a data loader over synthetic files."""
     config = cfg[dataloader].dataset
-    config = config.get("dataset", config)  # a repeated data set holds another
+    config = config.get("dataset", config)  # a repeated data set holds another, joined ones hold several
+    config = config.get("datasets", [config])[0]
     kept = {
         key: config[key]
         for key in ("type", "split", "pipeline", "test_mode", "setup", "ann_file", "centers")
