@@ -56,9 +56,11 @@ def run_demo(args: argparse.Namespace) -> None:
     folder = args.work_dir or f"work_dirs/{demo.config}"
 
     start = time.monotonic()
+    specs = data_sets().values()
+    layout = next(spec.name for spec in specs if spec.writer and not spec.demo and "photo" in spec.writer_layout.styles)
     run(
         "Draw a few synthetic photographs",
-        *("tools/make_dataset.py", "own_data", "--style", "photo", "--out", PHOTOGRAPHS, "--test", "8"),
+        *("tools/make_dataset.py", layout, "--style", "photo", "--out", PHOTOGRAPHS, "--test", "8"),
     )
     run(
         "Find their joints with the model in the box",
