@@ -57,7 +57,13 @@ def test_folder_arguments_streams_and_code_are_its_own(run, statement, threads, 
 
 
 @pytest.mark.slow
-def test_it_has_the_libraries_and_nothing_of_ours(run):
+def test_it_has_the_libraries_and_nothing_of_ours(run, monkeypatch):
+    # What a test before this one has left in the environment would make it a new interpreter.
+    _, of_server = tool_process._server()
+    for name in tool_process._of_libraries(dict(os.environ)).keys() - of_server.keys():
+        monkeypatch.delenv(name)
+    for name, value in of_server.items():
+        monkeypatch.setenv(name, value)
     program = "import random, numpy; print('mmpose' in sys.modules, 'dfmamba' in sys.modules, {})"
     numbers = "random.random(), numpy.random.rand()"
     first, second = (run(program.format(numbers)).stdout.splitlines()[-1].split() for _ in range(2))

@@ -35,7 +35,8 @@ LIBRARIES = (
     "scipy.spatial.transform",
     "torch",
 )
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+# mmengine sets the second in this process, and leaves it set, where a loader has several workers.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 # Variables that no library reads while it is imported: a child takes its own. With others it is a new interpreter.
 OWN = ("DFMAMBA_", "LOCAL_RANK", "MASTER_", "PYTEST_", "PYTHONPATH", "RANK", "SLURM_", "WORLD_SIZE")
 
