@@ -219,5 +219,7 @@ def test_an_unknown_style_is_refused(tmp_path):
 
 
 def test_objects_are_no_hands(style):
-    scene = make_scene(style.make_subject(np.random.default_rng(0)), "open", None, RIGHT, np.random.default_rng(8))
+    subject = style.make_subject(np.random.default_rng(0))
+    scene = make_scene(subject, "open", None, RIGHT, np.random.default_rng(8), holding=1.0)
+    assert (scene.face_object != NONE).any()
     assert ((scene.face_hand == NONE) == (scene.face_object != NONE)).all()

@@ -135,7 +135,7 @@ def _deformation_lines(table: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [
         f"| {row['config']} | {layer} | {values['height']}x{values['width']} | {values['mean_offset_px']:.2f} "
         f"| {values['largest_offset_px']:.1f} | {values['off_the_map']:.0%} ({values['off_the_undeformed_map']:.0%}) "
-        f"| {values['centre_weight']:.2f} | {values['other_weight']:.2f} |"
+        f"| {values['center_weight']:.2f} | {values['other_weight']:.2f} |"
         for row in table
         for layer, values in row.get("deformation", {}).items()
     ]

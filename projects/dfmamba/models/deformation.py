@@ -23,7 +23,7 @@ class Deformation:
         largest_offset_px: The longest one.
         off_the_map: Share of points more than half a pixel outside, which read less than half of what is inside, or 0.
         off_the_undeformed_map: The same share if all offsets were 0: anchors at the border look out, too.
-        centre_weight: Mean absolute weight of the anchor in the middle.
+        center_weight: Mean absolute weight of the anchor in the middle.
         other_weight: Mean over positions and groups of the summed absolute weights of all other anchors.
     """
 
@@ -32,7 +32,7 @@ class Deformation:
     largest_offset_px: float
     off_the_map: float
     off_the_undeformed_map: float
-    centre_weight: float
+    center_weight: float
     other_weight: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class Deformation:
 def deformation_of(offset: Tensor, weight: Tensor, size: tuple[int, int]) -> Deformation:
     """Measure offsets (B, L, G, K, 2) in pixels and weights (B, L, G, K) on a map of `size` (H, W), L = H W."""
     offset, weight = offset.detach().float(), weight.detach().float().abs()
-    length, centre = offset.norm(dim=-1), weight.shape[-1] // 2
+    length, center = offset.norm(dim=-1), weight.shape[-1] // 2
 
     def share_outside(points: Tensor) -> float:
         limit = points.new_tensor(size) - 0.5
@@ -55,8 +55,8 @@ def deformation_of(offset: Tensor, weight: Tensor, size: tuple[int, int]) -> Def
         float(length.max()),
         share_outside(sampling_points(offset, size)),
         share_outside(sampling_points(torch.zeros_like(offset[:1]), size)),
-        float(weight[..., centre].mean()),
-        float((weight.sum(-1) - weight[..., centre]).mean()),
+        float(weight[..., center].mean()),
+        float((weight.sum(-1) - weight[..., center]).mean()),
     )
 
 

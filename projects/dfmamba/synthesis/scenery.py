@@ -84,7 +84,7 @@ def _add_thing(image: np.ndarray, rng: np.random.Generator) -> None:
     height, width = image.shape[:2]
     center, extent = rng.uniform(0, 1, 2) * (width, height), rng.uniform(0.04, 0.4, 2) * min(height, width)
     turn, shadow = float(rng.uniform(0, 180)), rng.uniform(-0.03, 0.03, 2) * min(height, width)
-    is_box, colour = rng.random() < 0.6, _colour(rng).tolist()
+    is_box, colour = rng.random() < 0.6, _colour(rng)
     mask: np.ndarray = np.zeros((height, width), dtype=np.float32)
     for place in (center + shadow, center):
         mask[:] = 0
@@ -95,7 +95,7 @@ def _add_thing(image: np.ndarray, rng: np.random.Generator) -> None:
             axes = np.maximum(extent / 2, 1).astype(int).tolist()
             cv2.ellipse(mask, place.astype(int).tolist(), axes, turn, 0, 360, 1.0, -1, cv2.LINE_AA)
         if place is center:
-            image += mask[..., None] * (np.array(colour, dtype=np.float32) - image)
+            image += mask[..., None] * (colour - image)
         else:
             image *= 1 - 0.5 * cv2.GaussianBlur(mask, (0, 0), 2.0)[..., None]
 

@@ -112,7 +112,8 @@ class RandomImageBox(_RandomTransform):
 
     So a model that looks at whole pictures learns to find hands anywhere in them, and that there may be none: in a
     place without a joint no joint is valid, and `hand_type` says that no hand is there. Where none of a few places is
-    free, the sample stays as it is.
+    free, the sample stays as it is. A sample knows its own hands only: where pictures show hands of other samples, or
+    that nobody annotated, set `empty=0`, or these are learnt as no hands.
 
     Required keys: img, bbox (1, 4) corners in px, keypoints (1, J, 2) px, keypoints_visible (1, J), hand_type (1, 2).
     Changed: bbox, and for a place without a joint also keypoints_visible and hand_type.
