@@ -111,7 +111,7 @@ def sample_shape(rng: np.random.Generator) -> HandShape:
 
 
 def sample_any_shape(rng: np.random.Generator) -> HandShape:
-    """Draw the sizes of anybody, child to large adult: palm length 0.7 to 1.15 of the mean; three times the variety.
+    """Draw the sizes of anybody, child to large adult: palm length 0.7 to 1.15 of the mean; 2.5 times the variety.
 
     A few are too thick for their width: `contact.fingers_fit` tells.
     """

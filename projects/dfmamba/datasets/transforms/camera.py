@@ -115,7 +115,7 @@ class RandomImageBox(_RandomTransform):
     free, the sample stays as it is. A sample knows its own hands only: where pictures show hands of other samples, or
     that nobody annotated, set `empty=0`, or these are learnt as no hands.
 
-    Required keys: img, bbox (1, 4) corners in px, keypoints (1, J, 2) px, keypoints_visible (1, J), hand_type (1, 2).
+    Required keys: img, bbox (1, 4) corners in px around all known joints, keypoints_visible (1, J), hand_type (1, 2).
     Changed: bbox, and for a place without a joint also keypoints_visible and hand_type.
 
     Args:
