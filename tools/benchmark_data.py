@@ -21,7 +21,7 @@ import mmpose
 import torch
 
 from command_line import add_common_arguments, launch, whole_number
-from dfmamba.benchmark.data_timing import measure_opening, measure_pipelines, measure_workers
+from dfmamba.benchmark.data_timing import measure_opening, measure_pipelines, measure_travel, measure_workers
 from dfmamba.benchmark.processes import in_new_process
 from dfmamba.io.outputs import check_output_folder
 from dfmamba.synthesis.interhand26m import write_interhand26m
@@ -53,7 +53,8 @@ def measure_all(work, args):
             print(json.dumps(loaders[-1]), flush=True)
     write_interhand26m(work / "images", {"train": args.images}, seed=0)
     pipelines = in_new_process(measure_pipelines, CONFIGS, work / "images", work / "cache-images", args.rounds)
-    return {"openings": openings, "loaders": loaders, "pipelines": pipelines}
+    travel = in_new_process(measure_travel, CONFIGS["dfmamba"], work / "images", work / "cache-images", args.rounds)
+    return {"openings": openings, "loaders": loaders, "pipelines": pipelines, "travel": travel}
 
 
 def describe_machine():
@@ -99,6 +100,15 @@ def report(result):
     lines += [
         f"| {row['pipeline']} | {row['samples_per_s']:.0f} | {row['samples_per_cpu_s']:.0f} |"
         for row in result["pipelines"]
+    ]
+    lines += [
+        "",
+        "| collate, 32 samples from one worker | ms a batch | CPU ms a batch of the receiving process |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| {row['collate']} | {row['ms_per_batch']:.1f} | {row['receiving_cpu_ms_per_batch']:.1f} |"
+        for row in result["travel"]
     ]
     return "\n".join(lines) + "\n"
 

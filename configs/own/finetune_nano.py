@@ -11,9 +11,7 @@ load_from = "{{ fileDirname }}/../../projects/dfmamba/apis/model_in_the_box/weig
 
 data_root = "data/own_data"
 # A picture may show more hands than the sample's own two: a place without a joint may well have a hand.
-train_pipeline = [
-    dict(step, empty=0.0) if step["type"] == "RandomImageBox" else step for step in _base_.train_pipeline
-]
+train_pipeline = [dict(step, empty=0.0) if step["type"] == "RandomImageBox" else step for step in _base_.train_pipeline]
 train_set = dict(type="OwnHandsDataset", split="train", data_root=data_root, pipeline=train_pipeline)
 test_set = dict(
     type="OwnHandsDataset", split="test", data_root=data_root, pipeline={{_base_.test_pipeline}}, test_mode=True

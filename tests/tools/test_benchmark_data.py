@@ -37,10 +37,12 @@ def test_report():
             }
         ],
         "pipelines": [{"pipeline": "dfmamba, images only", "samples_per_s": 300.4, "samples_per_cpu_s": 310.0}],
+        "travel": [{"collate": "pseudo_collate", "ms_per_batch": 100.04, "receiving_cpu_ms_per_batch": 50.0}],
     }
     lines = benchmark_data.report(result).splitlines()
     assert "| dfmamba | 1,234 | later | 0.012 | 0.500 | 1.3 | 7 | 8.9 | 1000 |" in lines
     assert "| mmpose | 5 | 8 | 3.0 | 4 | 2 |" in lines
     assert "| dfmamba, images only | 300 | 310 |" in lines
+    assert "| pseudo_collate | 100.0 | 50.0 |" in lines
     assert {line.count("|") for line in lines if line.startswith("|")} == {10, 7, 4}  # heads, rules and rows agree
     json.dumps(result)

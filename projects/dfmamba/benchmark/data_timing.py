@@ -1,4 +1,4 @@
-"""The reading of InterHand2.6M beside mmpose's `InterHand3DDataset`: opening, memory, samples a second."""
+"""The reading of InterHand2.6M beside mmpose's `InterHand3DDataset`: opening, memory, samples a second, travel."""
 
 import os
 import statistics
@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 import torch
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 from mmpose.datasets import InterHand3DDataset
 from torch.utils.data import DataLoader, Dataset
@@ -21,6 +22,7 @@ import dfmamba.datasets.transforms  # noqa: F401, both register what our pipelin
 from dfmamba.benchmark.processes import clear_peak, resident_kib
 from dfmamba.datasets import InterHand26MDataset
 from dfmamba.datasets.base import HandDataset
+from dfmamba.engine.collate import one_piece_collate
 
 Row = dict[str, str | int | float]
 
@@ -168,4 +170,56 @@ def measure_pipelines(configs: Mapping[str, Path], folder: Path, cache: Path, ro
             "samples_per_cpu_s": statistics.median(cpu for _, cpu in values[1:]),
         }
         for name, values in rates.items()
+    ]
+
+
+class Kept(Dataset[Any]):
+    """Samples that were read before: getting them costs nothing."""
+
+    def __init__(self, samples: Sequence[Any]) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, number: int) -> Any:
+        return self.samples[number]
+
+
+def measure_travel(config: Path, folder: Path, cache: Path, rounds: int, batch_size: int = 32) -> list[Row]:
+    """Send batches from one worker to this process with mmengine's way of collating and ours, in turn; return medians.
+
+    To be called in a new process.
+
+    Args:
+        config: With a `train_pipeline` for our reader.
+        folder: Of the data set.
+        cache: Folder for the annotation index.
+        rounds: How often; another one before warms up. A round has 20 batches.
+        batch_size: Samples of a batch.
+    """
+    torch.set_num_threads(1)
+    with DefaultScope.overwrite_default_scope("mmpose"):
+        dataset = open_data("dfmamba", folder, cache, Config.fromfile(config).train_pipeline)
+        samples = [dataset[number % len(dataset)] for number in range(batch_size)]
+    batches = 20
+    measured: dict[str, list[tuple[float, float]]] = {}
+    for _ in range(rounds + 1):  # the first one warms up
+        for collate in (pseudo_collate, one_piece_collate):
+            loader = DataLoader(
+                Kept(samples * batches), batch_size, num_workers=1, collate_fn=collate, multiprocessing_context="fork"
+            )
+            arriving = iter(loader)
+            next(arriving)
+            start, start_cpu = time.perf_counter(), time.process_time()
+            count = sum(1 for _ in arriving)
+            times = (time.perf_counter() - start) / count, (time.process_time() - start_cpu) / count
+            measured.setdefault(collate.__name__, []).append(times)
+    return [
+        {
+            "collate": name,
+            "ms_per_batch": 1e3 * statistics.median(wall for wall, _ in values[1:]),
+            "receiving_cpu_ms_per_batch": 1e3 * statistics.median(cpu for _, cpu in values[1:]),
+        }
+        for name, values in measured.items()
     ]

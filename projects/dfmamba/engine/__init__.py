@@ -4,6 +4,7 @@ Importing it registers the runner, its loops and the hooks, and makes `checkpoin
 """
 
 from dfmamba.engine.checkpoint_file import open_checkpoint
+from dfmamba.engine.collate import one_piece_collate
 from dfmamba.engine.config import load_config
 from dfmamba.engine.errors import BatchError, ConfigError, UserError
 from dfmamba.engine.hooks import (
@@ -30,5 +31,6 @@ __all__ = [
     "SkippedSamplesHook",
     "UserError",
     "load_config",
+    "one_piece_collate",
     "open_checkpoint",
 ]

@@ -3,6 +3,7 @@
 import difflib
 import functools
 import inspect
+import itertools
 import pydoc
 import sys
 from collections.abc import Callable, Iterator
@@ -31,12 +32,15 @@ def did_you_mean(suggestions: list[str]) -> str:
 
 
 def _registries(scope: str) -> Iterator[Registry]:
-    """Yield the registries of a package such as `mmpose`, filled, and the ones that they fall back on.
+    """Yield the registries of a package such as `mmpose`, filled, and the ones that they fall back on: mmengine's.
+
+    mmengine has some that a package need not have, such as that of the functions.
 
     Raises:
         ModuleNotFoundError: There is no such package, or it has no registry.
     """
-    for value in vars(import_module(f"{scope}.registry")).values():
+    packages = [import_module(f"{name}.registry") for name in dict.fromkeys((scope, "mmengine"))]
+    for value in itertools.chain.from_iterable(vars(package).values() for package in packages):
         registry = value if isinstance(value, Registry) else None
         while registry is not None:
             _fill(registry)
