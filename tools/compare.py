@@ -7,8 +7,9 @@ refuses others and names the difference. Each is trained once for every seed by 
 tools/test.py; runs that are there already with the same settings are not repeated. The report has for each config the
 MPJPE (root-relative, mean over all valid joints: micro) with Student's interval over the seeds and a bootstrap interval
 over seeds and test sequences; the same on thirds of the test images by the share of hidden joints; and the difference
-to the first config with its interval, from which the conclusion follows: better, worse, or no difference shown. Where
-the configs have `DeformationHook`, it also says how far each DSSM layer deforms at the end.
+to the first config with its interval, from which the conclusion follows: better, worse, or no difference shown. It
+names what each whole model costs, and the error of the best pose that does not look at the images. Where the configs
+have `DeformationHook`, it also says how far each DSSM layer deforms at the end.
 """
 
 import argparse
@@ -73,16 +74,18 @@ def add_deformation(table: Sequence[dict[str, Any]], runs: dict[str, list["Run"]
 
 
 def add_costs(table: Sequence[dict[str, Any]], runs: dict[str, list["Run"]], configs: Sequence["Config"]) -> None:
-    """Add each config's number of parameters and mean time of training to its row."""
+    """Add what each whole model costs to its row: parameters, multiply-adds of a crop, mean time of training."""
     from mmengine.registry import init_default_scope
     from mmpose.registry import MODELS
 
-    from dfmamba.models.cost import count_parameters
+    from dfmamba.models.cost import RawEstimator, count_multiply_adds, count_parameters
 
     for row, config in zip(table, configs, strict=True):
         init_default_scope(config.default_scope)
         receipts = [json.loads(run.receipt.read_text()) for run in runs[row["config"]]]
-        row["parameters_m"] = count_parameters(MODELS.build(config.model)) / 1e6
+        model, (width, height) = MODELS.build(config.model), config.codec.input_size
+        row["parameters_m"] = count_parameters(model) / 1e6
+        row["multiply_adds_g"] = count_multiply_adds(RawEstimator(model), (3, height, width)) / 1e9
         row["training_s"] = sum(receipt["training_s"] for receipt in receipts) / len(receipts)
 
 
@@ -123,21 +126,23 @@ def compare(args: argparse.Namespace) -> None:
 
 def report(table: list[dict[str, Any]], gt: dict[str, Any], args: argparse.Namespace, threads: int) -> None:
     """Print the report, and write it with its figures as JSON and a picture."""
-    from dfmamba.evaluation.comparison import as_markdown
+    from dfmamba.evaluation.comparison import as_markdown, constant_pose_mm
     from dfmamba.evaluation.report import write_json
     from dfmamba.visualization.interval_plot import draw_intervals
 
-    source = gt["source"]
+    source, constant_mm = gt["source"], constant_pose_mm(gt)
     header = (
         f"{date.today()}: comparison on {'SYNTHETIC hands, ' if source['synthetic'] else ''}{source['dataset']} "
         f"{source.get('digest', '')} ({len(gt['ids'])} test images, {gt['sequence'].max() + 1} sequences), "
-        f"seeds {', '.join(map(str, args.seeds))}. MPJPE: root-relative, mean over all valid joints (micro). "
+        f"seeds {', '.join(map(str, args.seeds))}. MPJPE: root-relative, mean over all valid joints (micro); "
+        f"the best constant pose has {constant_mm:.2f} mm. "
         f"Training seconds: {args.jobs} runs at a time, {threads} threads each."
     )
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "comparison.md").write_text(as_markdown(table, header))
-    write_json(args.out / "comparison.json", {"header": header, "data": source, "results": table})
-    draw_intervals(args.out / "comparison.png", table)
+    document = {"header": header, "data": source, "constant_pose_mm": constant_mm, "results": table}
+    write_json(args.out / "comparison.json", document)
+    draw_intervals(args.out / "comparison.png", table, constant_mm)
     print(as_markdown(table, header))
 
 

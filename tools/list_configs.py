@@ -19,6 +19,7 @@ GROUPS = {
     "baselines": "The other backbones of the paper's Table 1, and ConvNeXt-T",
     "ablations": "Ablations",
     "comparison": "Comparison on SYNTHETIC data (tools/compare.py)",
+    "study": "Study of deformation on SYNTHETIC data, models of equal cost (tools/compare.py)",
     "mixing": "DF-Mamba in configs of mmpose and mmdet",
 }
 HEADER = """# Configs
@@ -94,7 +95,7 @@ def measure(path: Path) -> Row:
     name = config.model.backbone.get("model") or config.model.backbone.get("arch") or config.model.backbone.get("depth")
     return Row(
         path,
-        f"{config.model.backbone.type} {name}",
+        f"{config.model.backbone.type} {name if isinstance(name, str | int) else 'of its own'}",
         shape,
         count_parameters(model.backbone) / 1e6,
         count_parameters(model) / 1e6,

@@ -40,18 +40,13 @@ meta_keys = (
 )
 
 train_dataloader = dict(
-    batch_size=12,
-    num_workers=4,
-    persistent_workers=True,
-    collate_fn=dict(type="one_piece_collate"),
-    sampler=dict(type="DefaultSampler", shuffle=True),
+    batch_size=12, num_workers=4, persistent_workers=True, sampler=dict(type="DefaultSampler", shuffle=True)
 )
 val_dataloader = dict(
     batch_size=32,
     num_workers=4,
     persistent_workers=True,
     drop_last=False,
-    collate_fn=dict(type="one_piece_collate"),
     sampler=dict(type="DefaultSampler", shuffle=False, round_up=False),
     dataset=dict(test_mode=True),
 )

@@ -102,7 +102,7 @@ def known_pipelines():
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in LEAVES if path.parent.name in ("baselines", "ablations", "comparison")], ids=named
+    "path", [path for path in LEAVES if path.parent.name in ("baselines", "ablations", "comparison", "study")], ids=named
 )
 def test_other_configs_see_pictures_as_these_do(path, known_pipelines):
     assert load_config(path).test_dataloader.dataset.pipeline in known_pipelines

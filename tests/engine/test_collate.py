@@ -12,6 +12,7 @@ from mmpose.structures import PoseDataSample
 from torch.utils.data import DataLoader
 
 from dfmamba.engine.collate import one_piece_collate
+from dfmamba.engine.runner import ReproducibleRunner
 
 NUMBER = 3
 
@@ -96,3 +97,13 @@ def test_a_spawned_worker_sends_the_same():
     loader = DataLoader(samples, 2, num_workers=1, collate_fn=one_piece_collate, multiprocessing_context="spawn")
     (batch,) = loader
     assert_same(batch, pseudo_collate(samples))
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"), [({}, "one_piece"), ({"collate_fn": {"type": "pseudo_collate"}}, "pseudo")]
+)
+def test_every_loader_of_a_training_has_it_unless_the_config_says_otherwise(settings, name):
+    dataset = [make_sample(number) for number in range(NUMBER)]
+    sampler = {"type": "DefaultSampler", "shuffle": False}
+    loader = ReproducibleRunner.build_dataloader({"dataset": dataset, "batch_size": 1, "sampler": sampler, **settings})
+    assert loader.collate_fn.func.__name__ == f"{name}_collate"

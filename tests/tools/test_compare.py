@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.registry import init_default_scope
+from mmpose.registry import MODELS
 
 import compare
 import tool_process
@@ -12,6 +14,7 @@ from dfmamba.engine import comparison_runs
 from dfmamba.engine.comparison_runs import load_configs
 from dfmamba.engine.errors import ConfigError
 from dfmamba.evaluation import comparison
+from dfmamba.models.cost import RawEstimator, count_multiply_adds, count_parameters
 
 ROOT = Path(__file__).parents[2]
 NANO, PLAIN = (
@@ -70,6 +73,27 @@ def test_only_models_may_differ(tmp_path):
     assert len(load_configs(sorted((ROOT / "configs" / "comparison").glob("*.py")), [])) >= 4
 
 
+def test_the_study_compares_models_of_equal_cost():
+    """As its first config says: all else being equal, and the costs within some percent."""
+    configs = load_configs(sorted((ROOT / "configs" / "study").glob("*.py")), [])
+    assert len(configs) >= 10
+    init_default_scope(configs[0].default_scope)
+    for config in configs:
+        model = MODELS.build(config.model)
+        assert count_multiply_adds(RawEstimator(model), (3, 96, 96)) == pytest.approx(0.031e9, rel=0.06)
+        assert count_parameters(model) < 0.66e6 or "resnet18" in config.filename
+
+
+def test_the_constant_pose_is_the_protocols_own():
+    """No error where every hand has one pose; a joint that moves by 30 mm in one of four makes one."""
+    joints = np.zeros((4, 42, 3))
+    joints[:, 1:21, 0] = 50
+    valid = np.ones((4, 42), dtype=bool)
+    assert comparison.constant_pose_mm({"joints": joints, "valid": valid}) == pytest.approx(0, abs=1e-3)
+    joints[0, 0, 1] = 30
+    assert comparison.constant_pose_mm({"joints": joints, "valid": valid}) == pytest.approx(30 / 4 / 42, abs=1e-3)
+
+
 @pytest.mark.slow
 def test_a_small_comparison_from_training_to_report(synthetic_set, tmp_path, monkeypatch, capsys):
     options = [
@@ -107,6 +131,8 @@ def test_a_small_comparison_from_training_to_report(synthetic_set, tmp_path, mon
     compare.main()
     table = capsys.readouterr().out
     assert "| dfmamba_nano_no_deformation |" in table
+    assert "| dfmamba_nano | 0.75 | 0.0230 |" in table
+    assert "the best constant pose has" in table
     report = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert [row["config"] for row in report["results"]] == [NANO.stem, PLAIN.stem]
     assert "SYNTHETIC" in report["header"].upper()

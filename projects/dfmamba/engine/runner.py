@@ -50,9 +50,11 @@ class ReproducibleRunner(Runner):
     def build_dataloader(dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False) -> DataLoader:
         """Build a data loader whose workers leave signals to the training; see `Runner`.
 
-        Where there is a GPU its batches lie in pinned memory, unless the config says otherwise: they are copied to the
-        GPU while it computes.
+        Unless the config says otherwise, its batches travel in one piece (`one_piece_collate`), and where there is a
+        GPU they lie in pinned memory: they are copied to the GPU while it computes.
         """
+        if isinstance(dataloader, dict):
+            dataloader = {"collate_fn": {"type": "one_piece_collate"}, **dataloader}
         if isinstance(dataloader, dict) and torch.cuda.is_available():
             dataloader = {"pin_memory": True, **dataloader}
         if isinstance(dataloader, dict) and "worker_init_fn" not in dataloader:

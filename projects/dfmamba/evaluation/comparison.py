@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dfmamba.evaluation.confidence import Interval, bootstrap, interval_over_seeds, sum_by_sequence
 from dfmamba.evaluation.functional import joint_errors, root_align
 from dfmamba.evaluation.occlusion import hidden_share
-from dfmamba.evaluation.protocol import JointTable
+from dfmamba.evaluation.protocol import JointTable, constant_pose_errors
 from dfmamba.skeleton import TWO_HANDS
 
 THIRDS = ("fewest hidden joints", "middle", "most hidden joints")
@@ -45,6 +45,12 @@ def root_relative_errors(predictions: Sequence[JointTable], gt: Mapping[str, Any
 def with_valid_root(valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which joints have a root-relative error, (N, 42): they and their wrists are valid."""
     return valid & valid[:, list(TWO_HANDS.root_of_joint)]
+
+
+def constant_pose_mm(gt: Mapping[str, NDArray[Any]]) -> float:
+    """Return the mean error of the best pose that does not look at the images; `gt` is as in the module's text."""
+    errors = constant_pose_errors(gt["joints"], gt["valid"])
+    return float(errors.values_mm[errors.valid].mean())
 
 
 def summarise(
@@ -97,7 +103,13 @@ def conclusion(row: Mapping[str, Any], first: str) -> str:
 
 
 def as_markdown(table: Sequence[Mapping[str, Any]], header: str) -> str:
-    """Return the report: what `summarise` gives, with `parameters_m`, `training_s`, maybe `deformation` in each row."""
+    """Return the report.
+
+    Args:
+        table: What `summarise` gives, with `parameters_m`, `multiply_adds_g`, `training_s` and maybe `deformation` in
+            each row.
+        header: What was compared.
+    """
     first = table[0]["config"]
 
     def show(interval: Interval) -> str:
@@ -106,14 +118,14 @@ def as_markdown(table: Sequence[Mapping[str, Any]], header: str) -> str:
     lines = [
         header,
         "",
-        "| config | params M | training s | MPJPE mm (95 % over seeds) "
+        "| config | params M | mult-adds G | training s | MPJPE mm (95 % over seeds) "
         f"| (95 % over seeds and sequences) | minus {first} | conclusion |",
-        "|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row['config']} | {row['parameters_m']:.2f} | {row['training_s']:.0f} | {show(row['over_seeds'])} "
-        f"| {show(row['over_seeds_and_sequences'])} | {show(row['difference']) if 'difference' in row else '-'} "
-        f"| {conclusion(row, first)} |"
+        f"| {row['config']} | {row['parameters_m']:.2f} | {row['multiply_adds_g']:.4f} | {row['training_s']:.0f} "
+        f"| {show(row['over_seeds'])} | {show(row['over_seeds_and_sequences'])} "
+        f"| {show(row['difference']) if 'difference' in row else '-'} | {conclusion(row, first)} |"
         for row in table
     ]
     thirds = table[0]["occlusion_thirds"]
