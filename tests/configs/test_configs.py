@@ -101,9 +101,10 @@ def known_pipelines():
     ]
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in LEAVES if path.parent.name in ("baselines", "ablations", "comparison", "study")], ids=named
-)
+OTHERS = ("baselines", "ablations", "comparison", "study")
+
+
+@pytest.mark.parametrize("path", [path for path in LEAVES if path.parent.name in OTHERS], ids=named)
 def test_other_configs_see_pictures_as_these_do(path, known_pipelines):
     assert load_config(path).test_dataloader.dataset.pipeline in known_pipelines
 
