@@ -31,7 +31,7 @@ test_pipeline = [
     dict(type="PackPoseInputs", meta_keys={{_base_.meta_keys}}),
 ]
 
-# The first is also for testing; how they are made, and which a sitting has: docs/model_in_the_box.md.
+# Those of the last sitting, the first also for testing; how they are made: docs/model_in_the_box.md.
 folders = ("data/box_photo1", "data/box_photo3", "data/box_studio")
 parts = [
     dict(type="InterHand26MDataset", split="train", data_root=folder, pipeline=train_pipeline) for folder in folders
@@ -43,7 +43,8 @@ test_set = dict(data_root="data/box_photo1", pipeline=test_pipeline)
 val_dataloader = dict(dataset=test_set)
 test_dataloader = dict(dataset=test_set)
 
-epochs = 20
+epochs = 21
+optim_wrapper = dict(optimizer=dict(lr=3e-3))
 param_scheduler = [
     dict(type="LinearLR", begin=0, end=200, start_factor=0.01, by_epoch=False),
     dict(type="CosineAnnealingLR", T_max=epochs, eta_min=1e-5, by_epoch=True, convert_to_iter_based=True),
