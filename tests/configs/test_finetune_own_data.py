@@ -85,6 +85,7 @@ def test_the_walk_of_the_document(synthetic_set, tmp_path):
     for name in ("MPJPE_rr_macro_mm", "depth_error_rr_macro_mm", "EPE_micro_px", "PCK_macro_02_box"):
         assert again[name] == pytest.approx(metrics[f"own_data/{name}"], rel=1e-3)
     picture = root / json.loads((root / "test.json").read_text())["images"][0]["file"]
-    call(tmp_path, "predict", picture, "--config", CONFIG, "--checkpoint", "work/epoch_1.pth", "--out", "predictions")
+    model = ["--config", CONFIG, "--checkpoint", "work/epoch_1.pth", "--min-presence", 0]
+    call(tmp_path, "predict", picture, *model, "--out", "predictions")
     found = json.loads(next((tmp_path / "predictions").glob("*.json")).read_text())
     assert [len(hand["keypoints_px"]) for hand in found["detections"][0]["hands"]] == [21, 21]

@@ -42,6 +42,14 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--side", choices=["right", "left"], help="for models of one hand (default: right)")
     parser.add_argument(
+        "--min-presence",
+        type=real_number(0, 1),
+        default=0.5,
+        metavar="P",
+        help="leave out hands that are less probable, where the model says how probable they are; 0 keeps all "
+        "(default: 0.5)",
+    )
+    parser.add_argument(
         "--camera",
         nargs=4,
         type=real_number(),
@@ -91,6 +99,7 @@ def predict(args: argparse.Namespace) -> None:
         engine=args.engine,
         device=args.device,
         hand_side=args.side,
+        min_presence=args.min_presence,
         bone_length_mm=args.bone_length,
         center_depth_mm=args.center_depth,
         threads=args.threads,
@@ -113,10 +122,14 @@ def predict(args: argparse.Namespace) -> None:
         write_atomically(args.out / f"{name}.json", json.dumps(found.to_json(), indent=1))
         if not args.no_drawings:
             found.save(args.out / f"{name}.png")
-        print(f"{found.picture.name}: {len(found.hands)} hands, {args.out / name}.json", flush=True)
+        print(f"{found.picture.name}: {_counted(len(found.hands), 'hand')}, {args.out / name}.json", flush=True)
     rate = count / (perf_counter() - start)
-    pictures = "picture" if count == 1 else "pictures"
-    print(f"{count} {pictures}, {rate:.1f} a second with drawings and files, results in {args.out}")
+    print(f"{_counted(count, 'picture')}, {rate:.1f} a second with drawings and files, results in {args.out}")
+
+
+def _counted(count: int, what: str) -> str:
+    """Return `1 hand`, `2 hands`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def main() -> None:
