@@ -1,5 +1,7 @@
 """Measure the reading of InterHand2.6M beside mmpose's `InterHand3DDataset`: opening, memory, samples a second.
 
+It also measures how batches travel from a worker, collated by mmengine's `pseudo_collate` and by ours.
+
 All on synthetic data: records without images for the annotation index, rendered images for loading and augmenting. Each
 opening runs in a new process. The pipelines run in turn in one process on one core, and medians count, so that ratios
 hold on a busy machine too; CPU time says what an idle machine would do. Writes benchmark_data.md and .json into --out.

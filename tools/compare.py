@@ -94,9 +94,11 @@ def compare(args: argparse.Namespace) -> None:
     import torch
 
     from dfmamba.engine.comparison_runs import Run, load_configs, read_gt
-    from dfmamba.evaluation.comparison import root_relative_errors, summarise, with_valid_root
+    from dfmamba.evaluation.comparison import root_relative_errors, summarise
+    from dfmamba.evaluation.functional import require_roots
     from dfmamba.evaluation.result_files import read_result_file
     from dfmamba.io.outputs import check_output_folder
+    from dfmamba.skeleton import TWO_HANDS
 
     check_output_folder("--out", args.out)
     configs = load_configs(args.configs, args.cfg_options)
@@ -118,7 +120,7 @@ def compare(args: argparse.Namespace) -> None:
         name: root_relative_errors([read_result_file("interhand26m", run.predictions) for run in runs[name]], gt)
         for name in names
     }
-    table = summarise(names, errors, with_valid_root(gt["valid"]), gt)
+    table = summarise(names, errors, require_roots(gt["valid"], TWO_HANDS.root_of_joint), gt)
     add_costs(table, runs, configs)
     add_deformation(table, runs)
     report(table, gt, args, threads)

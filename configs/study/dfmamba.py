@@ -1,9 +1,9 @@
 """What deformation brings, on SYNTHETIC hands (tools/compare.py): DF-Mamba with DSSM on maps of 12x12 tokens.
 
-The other configs here inherit data and budget. Their whole models have the same multiply-adds, 0.029 to 0.033 G at 96 px, and
-the same parameters, 0.63 to 0.66 M; only ResNet-18 needs more, 0.81 M. Nano itself has its DSSM on 6x6 and 3x3 tokens at this size, where
-there is little to deform. Data: as in ../comparison/dfmamba_nano.py. In two short trials a learning rate of 4e-3 learnt faster
-than the demo's 1.5e-3 and than 1e-2 (docs/model_in_the_box.md).
+The other configs here inherit data and budget. Their whole models have the same multiply-adds, 0.029 to 0.033 G at 96 px,
+and the same parameters, 0.63 to 0.66 M; only ResNet-18 needs more, 0.81 M. Nano itself has its DSSM on 6x6 and 3x3 tokens
+at this size, where there is little to deform. Data: as in ../comparison/dfmamba_nano.py. In short trials a learning rate of
+4e-3 learnt faster than the demo's 1.5e-3 and than 1e-2 (docs/model_in_the_box.md).
 """
 
 _base_ = ["../comparison/dfmamba_nano.py"]

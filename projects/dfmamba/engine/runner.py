@@ -53,11 +53,11 @@ class ReproducibleRunner(Runner):
         Unless the config says otherwise, its batches travel in one piece (`one_piece_collate`), and where there is a
         GPU they lie in pinned memory: they are copied to the GPU while it computes.
         """
-        if isinstance(dataloader, dict):
-            dataloader = {"collate_fn": {"type": "one_piece_collate"}, **dataloader}
-        if isinstance(dataloader, dict) and torch.cuda.is_available():
-            dataloader = {"pin_memory": True, **dataloader}
-        if isinstance(dataloader, dict) and "worker_init_fn" not in dataloader:
+        if not isinstance(dataloader, dict):
+            return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+        pinned = {"pin_memory": True} if torch.cuda.is_available() else {}
+        dataloader = {"collate_fn": {"type": "one_piece_collate"}, **pinned, **dataloader}
+        if "worker_init_fn" not in dataloader:
             quiet = dataloader.get("disable_subprocess_warning", False)
             start = {
                 "type": "start_worker",

@@ -42,13 +42,12 @@ def root_relative_errors(predictions: Sequence[JointTable], gt: Mapping[str, Any
     return np.array(errors)
 
 
-def with_valid_root(valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which joints have a root-relative error, (N, 42): they and their wrists are valid."""
-    return valid & valid[:, list(TWO_HANDS.root_of_joint)]
-
-
 def constant_pose_mm(gt: Mapping[str, NDArray[Any]]) -> float:
-    """Return the mean error of the best pose that does not look at the images; `gt` is as in the module's text."""
+    """Return the mean root-relative error in mm of the best pose that does not look at the images.
+
+    Args:
+        gt: See the module's text.
+    """
     errors = constant_pose_errors(gt["joints"], gt["valid"])
     return float(errors.values_mm[errors.valid].mean())
 
