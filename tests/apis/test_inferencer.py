@@ -72,6 +72,27 @@ def test_joints_are_those_of_mmposes_interface(name, load, checkpoint_of):
     assert [hand.size_is_assumed for hand in hands] == [name in ("interhand", "rhp", "assemblyhands")] * len(hands)
 
 
+def joints(load, name, **options):
+    """Return x and y in px and the depth in mm of all joints in the picture."""
+    hands = load(name, **options)(picture(0, 480, 640) if name == "nyu" else picture(), [BOX])[0].hands
+    return np.concatenate([np.column_stack([hand.keypoints_px, hand.depth_mm]) for hand in hands])
+
+
+@pytest.mark.parametrize("name", ["interhand", "rhp", "nyu", "dexycb", "assemblyhands"])
+def test_bfloat16_gives_nearly_the_joints_of_float32(name, load):
+    difference = joints(load, name, precision="bfloat16") - joints(load, name)
+    assert difference.any()
+    # In a box of 200 px; the peaks of DetNet's heatmaps go from cell to cell.
+    assert np.median(np.linalg.norm(difference[:, :2], axis=-1)) < 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["interhand", "dexycb"])
+def test_compiled_gives_the_same_joints(name, load):
+    torch._dynamo.reset()
+    np.testing.assert_allclose(joints(load, name, compiled=True), joints(load, name), rtol=1e-3, atol=1e-2)
+
+
 @pytest.mark.parametrize("depths", [(800.0, 900.0), 700.0])
 def test_a_camera_takes_joints_into_space(depths, load):
     camera = Camera((500.0, 400.0), (160.0, 120.0), depths)

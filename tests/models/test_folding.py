@@ -6,7 +6,8 @@ from torch import nn
 
 from dfmamba.models import DFMamba
 from dfmamba.models.backbones import TimmBackbone
-from dfmamba.models.folding import FoldedDSSM, PackedLinear, can_pack, fold_for_inference
+from dfmamba.models.folding import FoldedDSSM, fold_for_inference
+from dfmamba.models.layers.fused_linear import FusedLinear
 from dfmamba.models.layers.gated_block import GatedBlock, NoMixer
 
 
@@ -109,18 +110,52 @@ def test_a_batch_norm_with_an_activation_inside_stays():
 def test_other_types_fold_without_packing(dtype, tolerance):
     model = with_history(DFMamba("nano", group_channels=16)).to(dtype)
     folded = assert_same_maps(model, torch.randn(1, 3, 64, 64, dtype=dtype), tolerance)
-    assert not any(isinstance(module, PackedLinear) for module in folded.modules())
+    assert fused_layers(folded)
+    assert not any(layer.is_packed for layer in fused_layers(folded))
+
+
+def fused_layers(folded):
+    return [module for module in folded.modules() if isinstance(module, FusedLinear)]
 
 
 def test_linear_layers_are_packed_where_torch_can():
     folded = fold_for_inference(DFMamba("nano", group_channels=16))
-    packs = can_pack(nn.Linear(2, 2))
     blocks = [module for module in folded.modules() if isinstance(module, GatedBlock)]
     assert blocks
     for block in blocks:
-        layers = [module for module in block.modules() if isinstance(module, nn.Linear | PackedLinear)]
-        assert len(layers) >= 4
-        assert all(isinstance(layer, PackedLinear) == packs for layer in layers)
+        assert len(fused_layers(block)) >= 4
+        assert all(layer.is_packed == can_pack() for layer in fused_layers(block))
+        assert not any(isinstance(module, nn.Linear) for module in block.modules())
+
+
+def can_pack():
+    return FusedLinear(nn.Linear(2, 2)).can_pack
+
+
+@pytest.mark.parametrize("activation", ["none", "relu", "gelu"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_packed_layer_computes_what_the_layer_does(activation, bias):
+    if not can_pack():
+        pytest.skip("torch has no oneDNN here")
+    layer = FusedLinear(nn.Linear(12, 20, bias=bias), activation).requires_grad_(False)
+    x = torch.randn(2, 7, 12)
+    expected = layer(x)
+    assert torch.equal(expected.min() < 0, torch.tensor(activation != "relu"))
+    layer.pack()
+    assert torch.allclose(layer(x), expected, atol=1e-6)
+
+
+def test_without_packing_the_copy_can_be_saved_moved_and_compiled(tmp_path):
+    block = with_history(GatedBlock(16, "dssm", group_channels=16))
+    tokens = torch.randn(1, 12, 16)
+    folded = fold_for_inference(block, packed=False)
+    assert not any(layer.is_packed for layer in fused_layers(folded))
+    torch.save(folded.state_dict(), tmp_path / "folded.pth")
+    with torch.inference_mode():
+        expected = block(tokens, (3, 4))
+        compiled = torch.compile(folded, fullgraph=True)(tokens, (3, 4))
+    assert (compiled - expected).abs().max() <= 2e-5 * expected.abs().max()
+    folded.to("meta")
 
 
 def test_the_model_itself_stays_as_it_was():

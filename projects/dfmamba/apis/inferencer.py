@@ -47,7 +47,7 @@ class HandPoseInferencer:
         min_presence: Hands that are less probable are left out, where the model says how probable they are.
         threads: Of onnxruntime; None takes all cores. torch has `torch.set_num_threads`.
         precision: Of torch: 'float32', or 'bfloat16' or 'float16', in which a GPU is faster.
-        compiled: Compile the backbone with torch.compile, for many pictures on a GPU.
+        compiled: Compile backbone and head with torch.compile, for many pictures of as many boxes on a GPU.
         cfg_options: What is changed in the config, `KEY=VALUE`.
 
     Raises:

@@ -82,10 +82,10 @@ class MmposeModel:
         self.pipeline = Compose(settings.test_dataloader.dataset.pipeline)
         self.tells_presence = getattr(model.head, "hand_presence", None) is not None
         model = model.to(self.device)
-        if self.device.type == "cpu" and self.precision is None:
-            model = fold_for_inference(model)
+        model = fold_for_inference(model, packed=self.precision is None and not compiled)
         if compiled:
             model.backbone = torch.compile(model.backbone)
+            model.head.forward = torch.compile(model.head.forward)
         self.model = model
 
     def predict(self, pictures: Sequence[LoadedPicture], camera: Camera | None, batch_size: int) -> list[Prediction]:

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from dfmamba.skeleton import TWO_HANDS
 
+from ..layers.fused_linear import fused_mlp
 from .a2j_losses import anchor_loss, assignment_loss, regression_loss
 from .a2j_transformer import A2JTransformer, mlp
+from .folded_a2j import FoldedA2JTransformer
 from .hand_presence import HandPresence
 
 Features = Sequence[Tensor]
@@ -164,7 +166,7 @@ class A2JHead(BaseHead):
         extra_channels = [in_channels[-1], *[embed_dims] * num_extra_levels][:num_extra_levels]
         self.extra_projections = nn.ModuleList(projection(c, embed_dims, 3, 2) for c in extra_channels)
         self.queries = nn.Parameter(torch.randn(len(self.anchors), embed_dims))
-        self.transformer = A2JTransformer(
+        self.transformer: A2JTransformer | FoldedA2JTransformer = A2JTransformer(
             embed_dims=embed_dims,
             num_heads=num_heads,
             num_levels=len(in_channels) + num_extra_levels,
@@ -211,6 +213,14 @@ class A2JHead(BaseHead):
             last = project(last)
             levels.append(last)
         return self.transformer(levels, self.queries, self.anchors / self.volume)
+
+    def fold(self) -> None:
+        """Do with fewer steps, for inference only: see `FoldedA2JTransformer`; only the last decoder layer predicts."""
+        if isinstance(self.transformer, FoldedA2JTransformer):
+            return
+        self.transformer = FoldedA2JTransformer(self.transformer, self.queries, self.anchors / self.volume)
+        self.offset_mlps = nn.ModuleList([fused_mlp(self.offset_mlps[-1])])
+        self.weight_mlps = nn.ModuleList([fused_mlp(self.weight_mlps[-1])])
 
     def anchor_predictions(self, queries: Tensor, layer: int) -> tuple[Tensor, Tensor]:
         """Return what each anchor says about each joint behind one decoder layer.

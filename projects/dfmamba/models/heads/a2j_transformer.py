@@ -23,6 +23,23 @@ def mlp(in_channels: int, hidden_channels: int, out_channels: int, num_layers: i
     return nn.Sequential(*layers[:-1])
 
 
+def to_pixels(feats: Sequence[Tensor]) -> tuple[list[tuple[int, int]], Tensor]:
+    """Return (height, width) of each map (B, C, H_l, W_l), and their pixels (B, S, C), one map after the other."""
+    sizes = [(feat.shape[-2], feat.shape[-1]) for feat in feats]
+    return sizes, torch.cat([feat.flatten(2).transpose(1, 2) for feat in feats], dim=1)
+
+
+def pixel_positions(levels: Levels, level_embedding: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the encodings (S, C) and centers (S, 2) of the pixels of all levels; level_embedding is (levels, C)."""
+    centers = [pixel_centers(height, width, like=levels.pixel_sizes) for height, width in levels.sizes]
+    channels = level_embedding.shape[1]
+    encodings = [
+        image_encoding(level_centers, channels) + embedding
+        for level_centers, embedding in zip(centers, level_embedding, strict=True)
+    ]
+    return torch.cat(encodings), torch.cat(centers)
+
+
 class FeedForward(nn.Module):
     """Two linear layers with ReLU, residual connection and LayerNorm behind them."""
 
@@ -185,18 +202,10 @@ class A2JTransformer(nn.Module):
 
         Positions are computed in the dtype of the anchors, whatever that of the maps.
         """
-        levels = Levels.of([(feat.shape[-2], feat.shape[-1]) for feat in feats], like=anchors)
-        pixels = torch.cat([feat.flatten(2).transpose(1, 2) for feat in feats], dim=1)
-        if self.level_embedding is None:
-            return pixels, levels
-        centers = [pixel_centers(height, width, like=anchors) for height, width in levels.sizes]
-        position = torch.cat(
-            [
-                image_encoding(level_centers, self.embed_dims) + embedding
-                for level_centers, embedding in zip(centers, self.level_embedding, strict=True)
-            ]
-        )
-        reference = torch.cat(centers)
-        for layer in self.encoder:
-            pixels = layer(pixels, position, reference, levels)
+        sizes, pixels = to_pixels(feats)
+        levels = Levels.of(sizes, like=anchors)
+        if self.level_embedding is not None:
+            position, reference = pixel_positions(levels, self.level_embedding)
+            for layer in self.encoder:
+                pixels = layer(pixels, position, reference, levels)
         return pixels, levels
