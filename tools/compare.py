@@ -4,7 +4,8 @@
 
 The configs must agree in everything but the model: data, augmentation, batch, optimiser, schedule, evaluation; the tool
 refuses others and names the difference. Each is trained once for every seed by tools/train.py and tested by
-tools/test.py; runs that are there already with the same settings are not repeated. The report has for each config the
+tools/test.py; runs that are there already with the same settings and data are not repeated: of a run's folder
+`run.json`, `errors.npz` and `deformation.json` are needed for that. The report has for each config the
 MPJPE (root-relative, mean over all valid joints: micro) with Student's interval over the seeds and a bootstrap interval
 over seeds and test sequences; the same on thirds of the test images by the share of hidden joints; and the difference
 to the first config with its interval, from which the conclusion follows: better, worse, or no difference shown. It
@@ -51,12 +52,15 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def execute_all(runs: Sequence[tuple["Run", "Config"]], options: Sequence[str], jobs: int, threads: int) -> None:
+def execute_all(
+    runs: Sequence[tuple["Run", "Config"]], options: Sequence[str], jobs: int, threads: int, gt: dict[str, Any]
+) -> None:
     """Train and test each run with its config, a number of them at a time, and say which are done."""
     from dfmamba.engine.comparison_runs import run_digest, train_and_test
 
     def execute(run: "Run", config: "Config") -> None:
-        seconds = train_and_test(run, run_digest(config, run.seed, options), options, threads, ROOT / "tools")
+        digest = run_digest(config, run.seed, options, gt["source"])
+        seconds = train_and_test(run, digest, options, threads, ROOT / "tools", gt)
         how = "is there" if seconds is None else f"trained in {seconds:.0f} s"
         print(f"{run.folder}: {how}", flush=True)
 
@@ -93,10 +97,9 @@ def compare(args: argparse.Namespace) -> None:
     """Train, test, compare, write the report."""
     import torch
 
-    from dfmamba.engine.comparison_runs import Run, load_configs, read_gt
-    from dfmamba.evaluation.comparison import root_relative_errors, summarise
+    from dfmamba.engine.comparison_runs import Run, load_configs, read_errors, read_gt
+    from dfmamba.evaluation.comparison import summarise
     from dfmamba.evaluation.functional import require_roots
-    from dfmamba.evaluation.result_files import read_result_file
     from dfmamba.io.outputs import check_output_folder
     from dfmamba.skeleton import TWO_HANDS
 
@@ -114,12 +117,9 @@ def compare(args: argparse.Namespace) -> None:
         for name, config in zip(names, configs, strict=True)
     ]
     threads = max(1, torch.get_num_threads() // args.jobs)
-    execute_all(order, args.cfg_options, args.jobs, threads)
     gt = read_gt(configs[0])
-    errors = {
-        name: root_relative_errors([read_result_file("interhand26m", run.predictions) for run in runs[name]], gt)
-        for name in names
-    }
+    execute_all(order, args.cfg_options, args.jobs, threads, gt)
+    errors = {name: read_errors(runs[name]) for name in names}
     table = summarise(names, errors, require_roots(gt["valid"], TWO_HANDS.root_of_joint), gt)
     add_costs(table, runs, configs)
     add_deformation(table, runs)

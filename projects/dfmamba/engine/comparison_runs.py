@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,14 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS
+from numpy.typing import NDArray
 
 from dfmamba.engine.config import flatten, load_config
 from dfmamba.engine.errors import ConfigError
 from dfmamba.engine.hooks.deformation import FILE_NAME as DEFORMATION_FILE
 from dfmamba.engine.report import data_fingerprint
+from dfmamba.evaluation.comparison import joint_errors_mm
+from dfmamba.evaluation.result_files import read_result_file
 
 # What must be equal, but for what the first config names in `varied`, such as ["optim_wrapper.paramwise_cfg"].
 SAME = ("train_dataloader", "test_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "test_evaluator")
@@ -37,6 +40,14 @@ class Run:
     def predictions(self) -> Path:
         """The result file."""
         return self.folder / "predictions.json"
+
+    @property
+    def errors(self) -> Path:
+        """The errors of all test samples and joints: (N, 42) in mm as float32, in the order of the ground truth.
+
+        These, the receipt and `deformation.json` are all that a report needs, and small enough to be kept for good.
+        """
+        return self.folder / "errors.npz"
 
     @property
     def receipt(self) -> Path:
@@ -70,13 +81,15 @@ def load_configs(paths: Sequence[Path], options: Sequence[str]) -> list[Config]:
     return configs
 
 
-def run_digest(config: Config, seed: int, options: Sequence[str]) -> str:
-    """Return digits that change with whatever decides about a run."""
-    return hashlib.sha256(json.dumps([config.pretty_text, seed, list(options)]).encode()).hexdigest()[:16]
+def run_digest(config: Config, seed: int, options: Sequence[str], source: Mapping[str, Any]) -> str:
+    """Return digits that change with whatever decides about a run; `source` is that of its ground truth."""
+    return hashlib.sha256(json.dumps([config.pretty_text, seed, list(options), source]).encode()).hexdigest()[:16]
 
 
-def train_and_test(run: Run, digest: str, options: Sequence[str], threads: int, tools: Path) -> float | None:
-    """Train and test in processes of their own, and write the receipt.
+def train_and_test(
+    run: Run, digest: str, options: Sequence[str], threads: int, tools: Path, gt: Mapping[str, Any]
+) -> float | None:
+    """Train and test in processes of their own, and write errors and receipt.
 
     Args:
         run: What is run.
@@ -84,6 +97,7 @@ def train_and_test(run: Run, digest: str, options: Sequence[str], threads: int, 
         options: What is changed in the config, as after `--cfg-options`.
         threads: Of the CPU.
         tools: The folder with `train.py` and `test.py`.
+        gt: See `read_gt`.
 
     Returns:
         How long the training took, in seconds; None where the receipt says that the same has been run.
@@ -100,8 +114,20 @@ def train_and_test(run: Run, digest: str, options: Sequence[str], threads: int, 
     seconds = time.monotonic() - start
     checkpoint = (run.folder / "last_checkpoint").read_text().strip()
     _call(run, threads, tools / "test.py", checkpoint, *common, f"test_evaluator.result_file={run.predictions}")
+    write_errors(run, gt)
     run.receipt.write_text(json.dumps({"fingerprint": digest, "training_s": round(seconds, 1), "threads": threads}))
     return seconds
+
+
+def write_errors(run: Run, gt: Mapping[str, Any]) -> None:
+    """Write the errors of a run's predictions."""
+    errors = joint_errors_mm(read_result_file("interhand26m", run.predictions), gt)
+    np.savez_compressed(run.errors, errors_mm=errors.astype(np.float32))
+
+
+def read_errors(runs: Sequence[Run]) -> NDArray[np.floating]:
+    """Return the errors of runs, (runs, N, 42) in mm."""
+    return np.stack([np.load(run.errors)["errors_mm"].astype(np.float64) for run in runs])
 
 
 def read_deformation(runs: Sequence[Run]) -> dict[str, dict[str, float]]:

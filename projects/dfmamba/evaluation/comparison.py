@@ -26,20 +26,16 @@ def occlusion_thirds(gt: Mapping[str, NDArray[Any]]) -> list[tuple[NDArray[np.in
     return [(rows, float(np.nanmean(share[rows]))) for rows in np.array_split(order, len(THIRDS))]
 
 
-def root_relative_errors(predictions: Sequence[JointTable], gt: Mapping[str, Any]) -> NDArray[np.floating]:
-    """Return the errors of one config, (seeds, N, 42) in mm, relative to the wrist of the joint's own hand.
+def joint_errors_mm(predictions: JointTable, gt: Mapping[str, Any]) -> NDArray[np.floating]:
+    """Return the errors of one run, (N, 42) in mm, relative to the wrist of the joint's own hand.
 
     Args:
-        predictions: For each seed, all samples of the ground truth, in any order.
+        predictions: All samples of the ground truth, in any order.
         gt: See the module's text.
     """
-    aligned_gt = root_align(gt["joints"], TWO_HANDS.root_of_joint)
-    errors = []
-    for table in predictions:
-        row = {sample: number for number, sample in enumerate(table.ids)}
-        pred = table.joints_mm[[row[sample] for sample in gt["ids"]]]
-        errors.append(joint_errors(root_align(pred, TWO_HANDS.root_of_joint), aligned_gt))
-    return np.array(errors)
+    row = {sample: number for number, sample in enumerate(predictions.ids)}
+    pred = predictions.joints_mm[[row[sample] for sample in gt["ids"]]]
+    return joint_errors(root_align(pred, TWO_HANDS.root_of_joint), root_align(gt["joints"], TWO_HANDS.root_of_joint))
 
 
 def constant_pose_mm(gt: Mapping[str, NDArray[Any]]) -> float:
