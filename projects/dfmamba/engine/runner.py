@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from mmengine.dist import get_rank, get_world_size, is_main_process
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -22,6 +23,7 @@ from dfmamba.engine.checkpoint_folder import newest_checkpoint
 from dfmamba.engine.errors import ConfigError
 from dfmamba.engine.interruption import StopRequest, TrainingStopped
 from dfmamba.engine.loops import ExactEpochLoop, ExactIterLoop
+from dfmamba.engine.param_groups import MergedGroups, group_sizes
 from dfmamba.engine.plain_values import from_plain, map_nested, to_plain
 from dfmamba.engine.reproducible import end_workers_at_exit
 from dfmamba.engine.settings import describe_changes, settings_of
@@ -38,6 +40,14 @@ class ReproducibleRunner(Runner):
     _stop_request: StopRequest | None = None
     _weights_must_fit = False
     _has_loaded: bool
+    _merged_groups: MergedGroups | None = None
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> OptimWrapper | OptimWrapperDict:
+        """Build the optimizer wrapper, parameters of the same settings in one group; see `Runner`."""
+        built = super().build_optim_wrapper(optim_wrapper)
+        if built is not optim_wrapper:
+            self._merged_groups = MergedGroups(built)
+        return built
 
     def build_train_loop(self, loop: Any) -> Any:
         """Build a loop that resumes exactly; see `Runner`."""
@@ -155,6 +165,8 @@ class ReproducibleRunner(Runner):
                 or number of processes.
         """
         content = CheckpointLoader.load_checkpoint(filename, map_location)
+        if "optimizer" in content and self._merged_groups is not None:  # older versions did not merge
+            content = {**content, "optimizer": self._merged_groups.of_state(content["optimizer"])}
         self._refuse_other_training(content, filename)
         self.call_hook("after_load_checkpoint", checkpoint=content)
         load_weights(self.model, content, filename, whole=True)
@@ -220,7 +232,7 @@ class ReproducibleRunner(Runner):
                 f"{filename}: was written in the middle of an epoch of {batches} batches, an epoch has "
                 f"{len(self.train_dataloader)} now. Keep data and batch size until the epoch's end."
             )
-        groups, own = (_group_sizes(state) for state in (content["optimizer"], self.optim_wrapper.state_dict()))
+        groups, own = (group_sizes(state) for state in (content["optimizer"], self.optim_wrapper.state_dict()))
         if groups != own:
             raise ConfigError(
                 f"{filename}: its optimizer has groups of {groups} weights, this training's has {own}. "
@@ -345,13 +357,6 @@ def _load_gradients(model: nn.Module, gradients: dict[str, torch.Tensor]) -> Non
     weights = dict(model.named_parameters())
     for name, gradient in gradients.items():
         weights[name].grad = gradient.to(weights[name])
-
-
-def _group_sizes(optimizer: Any) -> Any:
-    """Return how many weights the groups of an optimizer's state have; of several optimizers, by name."""
-    if isinstance(optimizer, dict) and "param_groups" in optimizer:
-        return [len(group.get("params", ())) for group in optimizer["param_groups"]]
-    return {name: _group_sizes(state) for name, state in optimizer.items()} if isinstance(optimizer, dict) else None
 
 
 def _on_cpu(value: Any) -> Any:
