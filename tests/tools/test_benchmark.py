@@ -5,10 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
+from dfmamba.benchmark.model_timing import Setting, prepare
 from dfmamba.cli import benchmark
 from dfmamba.models.backbones import DFMamba
+from dfmamba.models.layers.fused_linear import FusedLinear
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +78,27 @@ def test_table_csv_and_plot(run, tmp_path, capfd):
     assert table.splitlines()[0] in printed
     with Image.open(tmp_path / "benchmark.png") as picture:
         assert picture.width > picture.height
+
+
+@pytest.mark.parametrize("runtime", ["eager", "folded", "compiled", "folded_compiled"])
+def test_each_runtime_is_what_its_name_says(runtime, monkeypatch):
+    seen = {}
+
+    def compile_nothing(model, **options):
+        seen["compiled"] = model
+        return model
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    images = torch.randn(1, 3, 64, 64)
+    model = DFMamba("nano").eval()
+    runs = prepare(model, Setting(runtime, "float32", 1, 1), images)
+    layers = [module for module in runs.modules() if isinstance(module, FusedLinear)]
+    assert bool(layers) == runtime.startswith("folded")
+    assert ("compiled" in seen) == runtime.endswith("compiled")
+    assert runtime != "folded_compiled" or not any(layer.is_packed for layer in layers)
+    with torch.no_grad():
+        for got, want in zip(runs(images), model(images), strict=True):
+            assert torch.allclose(got, want, atol=1e-4)
 
 
 def test_memory_holds_weights_and_maps_and_grows_with_the_batch(run, tmp_path):

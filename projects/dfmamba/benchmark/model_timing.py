@@ -20,7 +20,7 @@ from dfmamba.models.folding import fold_for_inference
 
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**32)}  # glibc; bytes
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-RUNTIMES = ("eager", "folded", "compiled", "graph")
+RUNTIMES = ("eager", "folded", "compiled", "folded_compiled", "graph", "folded_graph")
 
 
 class UnavailableError(Exception):
@@ -94,14 +94,12 @@ def prepare(model: nn.Module, setting: Setting, images: torch.Tensor) -> Callabl
     """
     try:
         model = copy.deepcopy(model).to(images.device, images.dtype)
-        if setting.runtime == "folded":
-            return fold_for_inference(model)
-        if setting.runtime == "compiled":
-            runs: Callable[[torch.Tensor], object] = torch.compile(model, fullgraph=True, dynamic=False)
-        elif setting.runtime == "graph":
+        steps = setting.runtime.split("_")
+        if "folded" in steps:
+            model = fold_for_inference(model, packed="compiled" not in steps)
+        if "graph" in steps:
             return captured(model, images)
-        else:
-            runs = model
+        runs = torch.compile(model, fullgraph=True, dynamic=False) if "compiled" in steps else model
         runs(images)
     except Exception as error:  # of the compiler or a kernel: the table says so and goes on
         raise UnavailableError(f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}") from error
@@ -228,7 +226,7 @@ def _measure(plan: Plan, threads: int, batch: int) -> list[Row]:
     rows = []
     for name, setting in functions:
         low, median, high = statistics.quantiles(times[name, setting], n=4, method="inclusive")
-        left_out = not plan.memory or setting.runtime == "compiled"  # there a compiler's memory is in the way
+        left_out = not plan.memory or "compiled" in setting.runtime  # there a compiler's memory is in the way
         memory = float("nan") if left_out else in_new_process(memory_of_forward, name, plan.size, setting, plan.device)
         rows.append(
             Row(

@@ -9,8 +9,9 @@ Multiply-adds are torch's count of matrix products and convolutions, plus the sc
 `SSM.multiply_adds` and `DSSM.multiply_adds`: 4 N + 2 for each token and channel of a scan with N states, 4 K for
 each token and channel of a sampling with K anchors.
 
-Runtimes: `eager`; `folded` (batch norms folded into convolutions, channels-last, and for our blocks what
-`fold_for_inference` does); `compiled` (torch.compile of the whole graph); `graph` (a CUDA graph of the eager model).
+Runtimes: `eager`; `folded` (batch norms folded into convolutions, channels-last, and for our blocks and heads what
+`fold_for_inference` does); `compiled` (torch.compile of the whole graph); `graph` (a CUDA graph); `folded_compiled` and
+`folded_graph` (the same of the folded model).
 
     python tools/benchmark.py --models resnet50 dfmamba_tiny timm:swin_tiny_patch4_window7_224
     python tools/benchmark.py --models configs/dfmamba_interhand.py configs/baselines/*_interhand.py --out DIR
@@ -97,7 +98,7 @@ def parse_args() -> argparse.Namespace:
         "--runtimes",
         nargs="+",
         choices=RUNTIMES,
-        help="how they run (default: eager folded, and graph on a GPU)",
+        help="how they run (default: eager folded, and graph folded_graph on a GPU)",
     )
     parser.add_argument(
         "--dtypes",
@@ -144,7 +145,7 @@ def benchmark(args: argparse.Namespace) -> None:
     on_gpu = torch.device(args.device).type == "cuda"
     plan = Plan(
         args.models,
-        args.runtimes or ["eager", "folded", *["graph"] * on_gpu],
+        args.runtimes or ["eager", "folded", *["graph", "folded_graph"] * on_gpu],
         args.dtypes,
         args.threads,
         args.batch,
