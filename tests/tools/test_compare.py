@@ -50,6 +50,18 @@ def test_the_conclusion_follows_the_errors(second_mm, expected):
     assert theirs["difference"].mean == pytest.approx(errors["theirs"].mean() - errors["ours"].mean())
 
 
+def test_one_seed_is_said_to_be_one():
+    rng = np.random.default_rng(1)
+    gt = simulated_gt(rng)
+    errors = {"ours": simulated_errors(rng, 20.0)[:1], "theirs": simulated_errors(rng, 22.0)[:1]}
+    table = comparison.summarise(["ours", "theirs"], errors, gt["valid"], gt)
+    assert comparison.conclusion(table[1], "ours") == "worse than ours, one seed only"
+    costs = {"parameters_m": 1.0, "multiply_adds_g": 1.0, "training_s": 1.0}
+    text = comparison.as_markdown([{**row, **costs} for row in table], "a header")
+    assert text.count("(one seed)") == 2
+    assert "nan" not in text
+
+
 def test_thirds_are_by_hidden_joints():
     gt = simulated_gt(np.random.default_rng(2))
     thirds = comparison.occlusion_thirds(gt)

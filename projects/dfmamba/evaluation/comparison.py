@@ -5,6 +5,7 @@ Used by `tools/compare.py`. A ground truth here is a dict: `ids` of the N sample
 """
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -90,11 +91,12 @@ def summarise(
 
 
 def conclusion(row: Mapping[str, Any], first: str) -> str:
-    """Say what the interval of the difference to the first config shows."""
+    """Say what the interval of the difference to the first config shows; of one seed it does not know other seeds."""
     if "difference" not in row:
         return "-"
     _, low, high = row["difference"]
-    return f"worse than {first}" if low > 0 else f"better than {first}" if high < 0 else "no difference shown"
+    shown = f"worse than {first}" if low > 0 else f"better than {first}" if high < 0 else "no difference shown"
+    return shown if len(row["by_seed_mm"]) > 1 else f"{shown}, one seed only"
 
 
 def as_markdown(table: Sequence[Mapping[str, Any]], header: str) -> str:
@@ -108,7 +110,8 @@ def as_markdown(table: Sequence[Mapping[str, Any]], header: str) -> str:
     first = table[0]["config"]
 
     def show(interval: Interval) -> str:
-        return f"{interval[0]:.2f} ({interval[1]:.2f} to {interval[2]:.2f})"
+        mean, low, high = interval
+        return f"{mean:.2f} (one seed)" if isnan(low) else f"{mean:.2f} ({low:.2f} to {high:.2f})"
 
     lines = [
         header,
