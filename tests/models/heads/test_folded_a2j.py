@@ -80,11 +80,12 @@ def test_a_prediction_does_not_change_the_next():
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_float64_is_folded_without_packing():
-    head = head_with_history().double()
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.bfloat16, 0.1)])
+def test_other_types_are_folded_without_packing(dtype, tolerance):
+    head = head_with_history().to(dtype)
     folded = fold_for_inference(head)
     assert not any(layer.is_packed for layer in fused_layers(folded))
-    assert_same_predictions(head, folded, feature_maps(2, dtype=torch.float64), tolerance=1e-12)
+    assert_same_predictions(head, folded, feature_maps(2, dtype=dtype), tolerance)
 
 
 def fused_layers(folded):
@@ -101,6 +102,7 @@ def test_under_autocast_it_is_as_near_to_float32_as_the_head():
             plain, fast = (module.predict_tensors(feats)["keypoints"] for module in (head, folded))
     assert fast.dtype == plain.dtype == torch.float32
     assert (fast - exact).abs().mean() <= 1.5 * (plain - exact).abs().mean()
+    assert_same_predictions(head, folded, feats, tolerance=2e-5)  # nothing of the autocast stays
 
 
 def test_it_can_be_compiled():

@@ -160,14 +160,18 @@ class FoldedA2JTransformer(nn.Module):
         """Return what depends on (height, width) of each level; computed when maps of these sizes come first."""
         key = tuple(sizes)
         if key not in self._constants:
-            levels = Levels.of(sizes, like=self.reference)
-            position = centers = self.reference.new_empty(0)  # without an encoder nobody asks
-            if self.level_embedding is not None:
-                position, centers = pixel_positions(levels, self.level_embedding)
-            asking = self.first_queries + self.position
-            first_points = self.first_layer.cross_attention.points(asking, self.reference, levels)
-            self._constants[key] = Constants(levels, position, centers, first_points)
+            with torch.autocast(self.reference.device.type, enabled=False):  # they may be used without it later
+                self._constants[key] = self._compute_constants(sizes)
         return self._constants[key]
+
+    def _compute_constants(self, sizes: Sequence[tuple[int, int]]) -> Constants:
+        levels = Levels.of(sizes, like=self.reference)
+        position = centers = self.reference.new_empty(0)  # without an encoder nobody asks
+        if self.level_embedding is not None:
+            position, centers = pixel_positions(levels, self.level_embedding)
+        asking = self.first_queries + self.position
+        first_points = self.first_layer.cross_attention.points(asking, self.reference, levels)
+        return Constants(levels, position, centers, first_points)
 
     def forward(self, feats: Sequence[Tensor], queries: Tensor, anchors: Tensor) -> list[Tensor]:
         """Run encoder and decoder.
