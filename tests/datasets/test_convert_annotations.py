@@ -193,7 +193,7 @@ def test_the_tool_says_what_it_wrote_and_what_not(tmp_path):
     done = run("coco", path, "--side", "right", "--out", out)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        f"{out}: 1 hands in 1 images, order coco_wholebody",
+        f"{out}: 1 hand in 1 image, order coco_wholebody",
         "left out: 1 images without a hand",
     ]
     rhd = run("rhd", rhp_fixture.write_rhp(tmp_path), "--out", tmp_path / "rhd.json", "--image-prefix", "a/")

@@ -93,3 +93,8 @@ def launch_on_every_rank(tool: str, work: Callable[[], None], args: argparse.Nam
 def _program(tool: str) -> str:
     """Return what the user has typed: `tools/train.py` or `dfmamba train`, as `dfmamba.cli.main` writes it."""
     return sys.argv[0] if sys.argv[0].startswith("dfmamba ") else f"tools/{tool}.py"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return `1 hand`, `2 hands`; `many` is needed for words whose plural is not with an s."""
+    return f"{count} {one if count == 1 else many or one + 's'}"

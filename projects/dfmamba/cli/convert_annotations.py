@@ -6,7 +6,7 @@ Example: python tools/convert_annotations.py coco hands.json --side right --out 
 import argparse
 from pathlib import Path
 
-from dfmamba.cli.command_line import add_common_arguments, launch
+from dfmamba.cli.command_line import add_common_arguments, counted, launch
 from dfmamba.datasets.own_data.joint_orders import JOINT_ORDERS
 from dfmamba.skeleton import SIDES
 
@@ -55,7 +55,8 @@ def convert(args: argparse.Namespace) -> None:
     else:
         converted = convert_rhd(args.source, args.validity, args.image_prefix)
     converted.write(args.out, args.source)
-    print(f"{args.out}: {converted.num_hands} hands in {len(converted.images)} images, order {converted.joint_order}")
+    there = f"{counted(converted.num_hands, 'hand')} in {counted(len(converted.images), 'image')}"
+    print(f"{args.out}: {there}, order {converted.joint_order}")
     for reason, count in converted.left_out.items():
         if count:
             print(f"left out: {count} {reason}")

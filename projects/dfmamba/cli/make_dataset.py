@@ -8,7 +8,7 @@ import os
 import time
 from pathlib import Path
 
-from dfmamba.cli.command_line import add_common_arguments, launch, real_number, whole_number
+from dfmamba.cli.command_line import add_common_arguments, counted, launch, real_number, whole_number
 from dfmamba.datasets.spec import data_set, data_sets
 
 SPLITS = ("train", "val", "test")
@@ -115,8 +115,8 @@ def make(args: argparse.Namespace) -> None:
             console.print(f"{split}: {', '.join(f'{written[split, kind]} {kind}' for kind in kinds)}", soft_wrap=True)
     total = sum(counts.values())
     console.print(
-        f"Wrote {total} synthetic images to {args.out} in {seconds:.1f} s "
-        f"({total / seconds:.1f} images a second, {args.workers} processes)",
+        f"Wrote {counted(total, 'synthetic image')} to {args.out} in {seconds:.1f} s "
+        f"({total / seconds:.1f} images a second, {counted(args.workers, 'process', 'processes')})",
         soft_wrap=True,
     )
 

@@ -9,7 +9,14 @@ import json
 import re
 from pathlib import Path
 
-from dfmamba.cli.command_line import add_common_arguments, add_config_options, launch, real_number, whole_number
+from dfmamba.cli.command_line import (
+    add_common_arguments,
+    add_config_options,
+    counted,
+    launch,
+    real_number,
+    whole_number,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -122,14 +129,9 @@ def predict(args: argparse.Namespace) -> None:
         write_atomically(args.out / f"{name}.json", json.dumps(found.to_json(), indent=1))
         if not args.no_drawings:
             found.save(args.out / f"{name}.png")
-        print(f"{found.picture.name}: {_counted(len(found.hands), 'hand')}, {args.out / name}.json", flush=True)
+        print(f"{found.picture.name}: {counted(len(found.hands), 'hand')}, {args.out / name}.json", flush=True)
     rate = count / (perf_counter() - start)
-    print(f"{_counted(count, 'picture')}, {rate:.1f} a second with drawings and files, results in {args.out}")
-
-
-def _counted(count: int, what: str) -> str:
-    """Return `1 hand`, `2 hands`."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    print(f"{counted(count, 'picture')}, {rate:.1f} a second with drawings and files, results in {args.out}")
 
 
 def main() -> None:
