@@ -72,6 +72,14 @@ def test_one_folded_head_takes_maps_of_several_sizes():
         assert_same_predictions(head, folded, feature_maps(2, side), tolerance=2e-5)
 
 
+def test_it_can_be_moved_after_a_prediction():
+    head = head_with_history()
+    folded = fold_for_inference(head, packed=False)
+    with torch.inference_mode():
+        folded(feature_maps(2))
+    assert_same_predictions(head.double(), folded.double(), feature_maps(2, dtype=torch.float64), tolerance=2e-5)
+
+
 def test_a_prediction_does_not_change_the_next():
     folded = fold_for_inference(head_with_history())
     feats = feature_maps(2)

@@ -5,7 +5,7 @@ for all images, the self-attention and the points at which the queries look. Lin
 those in front of a ReLU run together with it, and only the last decoder layer's queries are returned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -142,10 +142,8 @@ class FoldedA2JTransformer(nn.Module):
     def __init__(self, transformer: A2JTransformer, queries: Tensor, anchors: Tensor) -> None:
         super().__init__()
         self.level_embedding = transformer.level_embedding
-        encoder, decoder = (
-            cast("list[EncoderLayer]", transformer.encoder),
-            cast("list[DecoderLayer]", transformer.decoder),
-        )
+        encoder = cast("list[EncoderLayer]", transformer.encoder)
+        decoder = cast("list[DecoderLayer]", transformer.decoder)
         self.encoder = nn.ModuleList(FoldedEncoderLayer(layer) for layer in encoder)
         first, *later = (FoldedDecoderLayer(layer) for layer in decoder)
         self.first_layer, self.later_layers = first, nn.ModuleList(later)
@@ -154,11 +152,11 @@ class FoldedA2JTransformer(nn.Module):
         self.register_buffer("reference", anchors[:, :2].clone(), persistent=False)
         self.register_buffer("position", position, persistent=False)
         self.register_buffer("first_queries", first.among_queries(queries[None], position), persistent=False)
-        self._constants: dict[tuple[tuple[int, int], ...], Constants] = {}
+        self._constants: dict[tuple[Hashable, ...], Constants] = {}
 
     def constants(self, sizes: Sequence[tuple[int, int]]) -> Constants:
         """Return what depends on (height, width) of each level; computed when maps of these sizes come first."""
-        key = tuple(sizes)
+        key = (*sizes, self.reference.device, self.reference.dtype)  # the model may have been moved
         if key not in self._constants:
             with torch.autocast(self.reference.device.type, enabled=False):  # they may be used without it later
                 self._constants[key] = self._compute_constants(sizes)
