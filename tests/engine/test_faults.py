@@ -6,6 +6,7 @@ import signal
 import numpy as np
 import pytest
 
+import tool_process
 from dfmamba.engine.faults import WRITE_STAGES, draw_fault
 from dfmamba.engine.memory_table import memory_growth, read_memory
 
@@ -19,6 +20,30 @@ def test_faults_are_of_all_kinds_and_within_the_training():
     assert {fault.signal_number for fault in faults if fault.at_iter} == {signal.SIGTERM, signal.SIGINT}
     assert all(0 <= fault.at_s <= 20 for fault in faults if fault.at_s is not None)
     assert all(1000 <= fault.max_file_bytes <= 10_000 for fault in faults if fault.max_file_bytes is not None)
+
+
+TRAIN_AFTER_FAKE_TENSORS = """
+import sys
+from pathlib import Path
+import torch
+from torch._subclasses import FakeTensorMode
+from dfmamba.engine.faults import run_in_child
+
+def backward():
+    torch.ones(2, requires_grad=True).sum().backward()
+
+with FakeTensorMode():
+    torch.ones(2)
+backward()
+sys.exit(run_in_child(backward, Path("child.log")))
+"""
+
+
+def test_a_child_can_train_after_fake_tensors(tmp_path):
+    """As it must where a test before this one has compiled a model."""
+    script = tmp_path / "script.py"
+    script.write_text(TRAIN_AFTER_FAKE_TENSORS)
+    assert tool_process.run(script, cwd=tmp_path).returncode == 0, (tmp_path / "child.log").read_text()
 
 
 def test_memory_that_grows_after_the_start(tmp_path):

@@ -18,6 +18,9 @@ import torch
 
 from dfmamba.engine.runner import ReproducibleRunner
 
+# The first backward pass of a process counts the devices and starts a thread for each: none without a GPU. After a fake
+# tensor (torch.compile has some) torch counts one more, and with such threads no forked child can run a backward pass.
+torch.zeros((), requires_grad=True).backward()
 WRITE_STAGES = ("half written", "before the rename", "after the rename")
 
 
