@@ -12,6 +12,9 @@ from dfmamba.models import backbones
 from dfmamba.models.backbones.staged import StagedBackbone
 from dfmamba.ops import use_backend
 
+# Tracing torch's compilers takes a third of the time of these tests, and what they run of ours other tests run, too.
+pytestmark = pytest.mark.no_cover
+
 BACKBONES = [cls for cls in vars(backbones).values() if isinstance(cls, type) and issubclass(cls, StagedBackbone)]
 ARCHS = [(cls, arch) for cls in BACKBONES for arch in cls.archs]
 every = pytest.mark.parametrize("backbone", BACKBONES)
