@@ -3,9 +3,10 @@
     python tools/compare_peers.py configs/box/nano.py --peer /path/to/mediapipe/bin/python --out work_dirs/peers
 
 The pictures and the true hands are those of the config's test set, which has both hands in one sample (InterHand2.6M,
-RHD, your own data). Ours is the model in the box, or any other (--model): once looking at whole pictures as MediaPipe
-does, and once with the true boxes, which no program has in practice. Both know nothing of the camera and take hands of
-usual size. Each runs on one thread. How to install MediaPipe: see tools/mediapipe_hands.py.
+RHD, your own data). Ours is the model in the box, or any other of both hands (--model): with our finder, as MediaPipe
+has one; looking at the whole picture and then at what was found there; and with the true boxes, which no program has in
+practice. All know nothing of the camera and take hands of usual size. Each runs on one thread. How to install
+MediaPipe: see tools/mediapipe_hands.py.
 """
 
 import argparse
@@ -72,14 +73,16 @@ def true_hands(config: Any, limit: int | None) -> tuple[list[str], list[list["Ha
     return paths, [hands.get(path, []) for path in paths], [np.array(boxes[path]) for path in paths]
 
 
-def run_ours(model: str | None, paths: Sequence[str], boxes: Any) -> tuple[list[list["HandInPicture"]], float]:
+def run_ours(
+    model: str | None, paths: Sequence[str], boxes: Any, finder: bool
+) -> tuple[list[list["HandInPicture"]], float]:
     """Return what our model finds in each picture, and milliseconds a picture, files read."""
     import numpy as np
 
     from dfmamba.apis import HandPoseInferencer
     from dfmamba.evaluation.found_hands import HandInPicture
 
-    inferencer = HandPoseInferencer(model, threads=1)
+    inferencer = HandPoseInferencer(model, finder=finder, threads=1)
     inferencer(paths[0])
     start = time.perf_counter()
     results = inferencer(list(paths), boxes, batch_size=1)
@@ -149,8 +152,12 @@ def compare(args: argparse.Namespace) -> None:
     paths, there, boxes = true_hands(load_config(args.config, args.cfg_options), args.pictures)
     out.mkdir(parents=True, exist_ok=True)
     rows = []
-    for name, given in (("ours, whole pictures", None), ("ours, true boxes", boxes)):
-        found, ms = run_ours(args.model, paths, given)
+    for name, given, finder in (
+        ("ours, with the finder", None, True),
+        ("ours, whole pictures", None, False),
+        ("ours, true boxes", boxes, False),
+    ):
+        found, ms = run_ours(args.model, paths, given, finder)
         rows.append((name, score_found(there, found), ms))
     if args.peer is not None:
         name, found, ms = run_peer(args.peer, paths, out)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
 GROUPS = {
     "": "DF-Mamba on the five data sets",
-    "box": "The model in the box (docs/model_in_the_box.md)",
+    "box": "The model in the box and its hand finder (docs/model_in_the_box.md, docs/hand_finder.md)",
     "own": "Your own data (docs/own_data.md)",
     "demo": "Demo configs: small models on SYNTHETIC data",
     "baselines": "The other backbones of the paper's Table 1, and ConvNeXt-T",

@@ -3,7 +3,7 @@
 from . import codecs, engine
 from .datasets import transforms
 from .datasets.spec import data_sets
-from .evaluation import detnet_metric
+from .evaluation import detnet_metric, hand_box_metric
 from .models import backbones, estimators, heads, necks
 from .visualization import hand_visualizer
 
@@ -16,6 +16,7 @@ __all__ = [
     "detnet_metric",
     "engine",
     "estimators",
+    "hand_box_metric",
     "hand_visualizer",
     "heads",
     "necks",

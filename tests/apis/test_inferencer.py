@@ -13,8 +13,10 @@ from pycocotools.coco import COCO
 
 import tool_process
 from dfmamba.apis import Camera, HandPoseInferencer
+from dfmamba.apis.packed_model import FINDER_IN_THE_BOX
 from dfmamba.engine.config import load_config
 from dfmamba.errors import message_for_user
+from dfmamba.hand_boxes import FoundBoxes
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMOS = ROOT / "configs" / "demo"
@@ -87,6 +89,7 @@ def test_bfloat16_gives_nearly_the_joints_of_float32(name, load):
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover  # tracing torch's compiler takes a third of the time
 @pytest.mark.parametrize("name", ["interhand", "dexycb"])
 def test_compiled_gives_the_same_joints(name, load):
     torch._dynamo.reset()
@@ -120,6 +123,39 @@ def test_hands_that_are_not_there_are_left_out(tmp_path):
     assert hands() == [("right", 0.9)]
     assert hands(min_presence=0.05) == [("right", 0.9), ("left", 0.1)]
     assert hands(min_presence=0.95) == []
+
+
+class FixedFinder:
+    """Finds the same hands in every picture: (side, score, box)."""
+
+    def __init__(self, *hands):
+        sides, scores, corners = zip(*hands, strict=True) if hands else ((), (), ())
+        self.hands = FoundBoxes(np.array(corners).reshape(-1, 4), np.array(scores), np.array(sides, dtype=int))
+
+    def find(self, pixels):
+        assert pixels.shape == (240, 320, 3)
+        return self.hands
+
+
+def test_a_finder_says_where_to_look_and_which_hands_are_there(load):
+    finder = FixedFinder((1, 0.9, (20, 20, 120, 120)), (0, 0.8, (200, 50, 300, 150)), (0, 0.4, (100, 20, 160, 110)))
+    inferencer = load("interhand", finder=finder, min_presence=0.7)  # which the finder has looked at
+    both, alone = inferencer(picture())[0].detections
+    np.testing.assert_allclose(both.box, (20, 20, 160, 120))
+    np.testing.assert_allclose(alone.box, (200, 50, 300, 150))
+    expected = load("interhand")(picture(), [both.box, alone.box])[0].detections
+    assert [(hand.side, hand.presence) for hand in both.hands] == [("right", 0.4), ("left", 0.4)]
+    np.testing.assert_array_equal(both.hands[1].keypoints_px, expected[0].hands[1].keypoints_px)
+    surer = max(expected[1].hands, key=lambda hand: hand.scores.mean())
+    assert [(hand.side, hand.presence) for hand in alone.hands] == [(surer.side, 0.8)]
+    np.testing.assert_array_equal(alone.hands[0].keypoints_px, surer.keypoints_px)
+    given = inferencer(picture(), [BOX])[0].hands  # a box of the user's: the finder has no say
+    assert [hand.presence for hand in given] == [None, None]
+
+
+def test_a_finder_that_finds_nothing(load):
+    nothing, hands = load("interhand", finder=FixedFinder())([picture(), picture()])
+    assert nothing.detections == hands.detections == ()
 
 
 def box_of(hands):
@@ -223,6 +259,22 @@ def test_a_mistake_at_the_start_is_one_message(checkpoint_of, tmp_path):
         with pytest.raises((ValueError, OSError), match=message) as error:
             HandPoseInferencer(arguments.pop("model"), arguments.pop("checkpoint"), **arguments)
         assert message_for_user(error.value) is not None, message
+
+
+def test_the_tool_takes_a_finder_or_none(tmp_path):
+    """A grey picture: only without a finder hands are found in it."""
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((240, 320, 3), 128, dtype=np.uint8))
+
+    def call(*arguments):
+        command = [ROOT / "tools" / "predict.py", tmp_path / "grey.png", "--out", tmp_path / "out", "--no-drawings"]
+        return tool_process.run(*command, *arguments)
+
+    assert "grey.png: 0 hands" in call().stdout
+    assert "grey.png: 0 hands" in call("--finder", FINDER_IN_THE_BOX, "--min-presence", 0.9).stdout
+    assert "grey.png: 2 hands" in call("--finder", "none").stdout
+    wrong = call("--finder", "box", "--box", *BOX)
+    assert wrong.returncode == 2
+    assert "--box, --detector, --finder: expected one of them" in wrong.stderr
 
 
 @pytest.mark.slow

@@ -44,8 +44,12 @@ def test_config_builds_trains_and_is_scored(path, synthetic_set):
     with torch.no_grad():
         samples = model.eval()(**batch, mode="predict")
     for sample in samples:
-        assert np.isfinite(sample.pred_instances.keypoints).all()
-        assert sample.pred_instances.keypoints.shape == sample.gt_instances.keypoints_cam.shape
+        found = sample.pred_instances
+        if cfg.model.type == "HandFinderEstimator":
+            assert np.isfinite(found.bboxes).all()
+            continue
+        assert np.isfinite(found.keypoints).all()
+        assert found.keypoints.shape == sample.gt_instances.keypoints_cam.shape
     evaluator = Evaluator(cfg.test_evaluator)
     evaluator.dataset_meta = dataset.metainfo
     evaluator.process(samples)

@@ -6,6 +6,8 @@ import pytest
 import yaml
 from document import ROOT
 
+from dfmamba.apis.packed_model import metric_text
+
 INDEX = yaml.safe_load((ROOT / "model-index.yml").read_text())
 COLLECTIONS = {collection["Name"] for collection in INDEX["Collections"]}
 
@@ -18,6 +20,6 @@ def test_a_model_is_there_with_the_errors_of_its_card(model):
     card = json.loads((ROOT / model["Weights"]).with_name("card.json").read_text())
     assert card["config"] == model["Config"]
     (result,) = model["Results"]
-    assert {name: f"{value:.1f} mm" for name, value in result["Metrics"].items()} == card["errors"]
+    assert {name: metric_text(name, value) for name, value in result["Metrics"].items()} == card["errors"]
     assert "SYNTHETIC" in result["Dataset"]
     assert "SYNTHETIC" in model["Metadata"]["Training Data"]

@@ -6,8 +6,9 @@ import torch
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 
-from dfmamba.engine.hooks.contact_sheet import draw_sample
+from dfmamba.engine.hooks.contact_sheet import draw_found_hands, draw_sample
 from dfmamba.skeleton import NYU_14, ONE_HAND
+from dfmamba.visualization.colors import SIDE_COLORS
 
 SIDE = 32
 
@@ -65,3 +66,22 @@ def test_without_camera_or_root_there_is_no_error(num_joints):
     cam = None if num_joints == ONE_HAND.num_joints else np.zeros((1, 14, 3))
     _, caption = draw_sample(image, make_sample(num_joints, cam), SIDE)
     assert caption.endswith("no error in mm")
+
+
+def test_boxes_that_were_found_and_the_true_one():
+    """A picture of 64 px, shown at half its size: a right hand from 20 to 40, found from 16 to 44 as a left one."""
+    sample = make_sample(42, hand_type=np.array([[1, 0]]), ori_shape=(64, 64))
+    sample.set_metainfo({"input_center": np.full(2, 32.0), "input_scale": np.full(2, 64.0)})
+    sample.gt_instances.keypoints[0, :21, :2] = np.linspace(20, 40, 21)[:, None]  # its box: 18 to 42
+    sample.gt_instances.keypoints_visible[0, 21:] = 0
+    sample.pred_instances = InstanceData(
+        bboxes=np.array([[10.0, 10, 50, 50]]), bbox_scores=np.array([0.456]), labels=np.array([1])
+    )
+    image = torch.full((3, SIDE, SIDE), 255, dtype=torch.uint8)
+    tile, caption = draw_found_hands(image, sample, SIDE)
+    assert caption.endswith("left 0.46")
+    assert tile[16, 9].tolist() == [0, 0, 0]
+    assert tile[16, 5].tolist() == list(SIDE_COLORS["left"])
+    assert tile[16, 16].tolist() == [255, 255, 255]
+    sample.pred_instances = InstanceData(bboxes=np.zeros((0, 4)), bbox_scores=np.zeros(0), labels=np.zeros(0, int))
+    assert draw_found_hands(image, sample, SIDE)[1].endswith("nothing found")

@@ -93,14 +93,15 @@ def test_sets_of_one_hand_a_sample_are_refused(synthetic_set):
 
 @pytest.mark.slow
 def test_from_pictures_to_report(config, synthetic_set, tmp_path, monkeypatch, capsys):
-    """The model in the box on whole pictures and on true boxes, and a peer."""
+    """The model in the box with its finder, on whole pictures and on true boxes, and a peer."""
     paths, there, _ = compare_peers.true_hands(config, 4)
     arguments = ["compare_peers", "configs/demo/dfmamba_interhand_demo.py", "--pictures", "4"]
     arguments += ["--peer", str(write_peer(tmp_path, paths, there)), "--out", str(tmp_path / "out"), "--cfg-options"]
     monkeypatch.setattr("sys.argv", [*arguments, f"test_dataloader.dataset.data_root={synthetic_set('interhand26m')}"])
     compare_peers.main()
     table = capsys.readouterr().out
-    assert [table.count(f"| {name} |") for name in ("ours, whole pictures", "ours, true boxes", "peer 1.0")] == [1] * 3
+    names = ("ours, with the finder", "ours, whole pictures", "ours, true boxes", "peer 1.0")
+    assert [table.count(f"| {name} |") for name in names] == [1] * 4
     report = json.loads((tmp_path / "out" / "peers.json").read_text())
     assert report["ours, true boxes"]["there"] == sum(len(hands) for hands in there)
     assert report["ours, true boxes"]["ms"] > 0

@@ -1,5 +1,6 @@
 """Hands in pictures: `HandPoseInferencer` and what it gives."""
 
+from dfmamba.apis.hand_finder import HandFinder
 from dfmamba.apis.hand_model import Camera
 from dfmamba.apis.inferencer import HandPoseInferencer
 from dfmamba.apis.pictures import Picture, read_pictures
@@ -9,6 +10,7 @@ from dfmamba.apis.smoothing import OneEuro
 __all__ = [
     "Camera",
     "Detection",
+    "HandFinder",
     "HandJoints",
     "HandPoseInferencer",
     "OneEuro",

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,7 @@ class ModelFacts:
     codec: Mapping[str, Any]
     card: Mapping[str, Any] = field(default_factory=dict)
     format: int = FORMAT
+    key: ClassVar[str] = KEY  # of the metadata
 
     def to_json(self) -> str:
         """Return the text for the metadata."""
@@ -107,7 +108,7 @@ class ExportedModel:
         self, path: Path, known: KnownOfHand, *, device: str | None = None, threads: int | None = None
     ) -> None:
         self.session = open_session(path, device, threads)
-        self.facts = read_facts(path, self.session)
+        self.facts = read_metadata(path, self.session, ModelFacts)
         self.card = self.facts.card or None
         self.known = known
         self.outputs = [output.name for output in self.session.get_outputs()]
@@ -218,17 +219,33 @@ def open_session(path: Path, device: str | None = None, threads: int | None = No
         raise DataError(f"{path}: expected an ONNX file, got one that onnxruntime refuses: {error}") from error
 
 
-def read_facts(path: Path, session: Any) -> ModelFacts:
+class Facts(Protocol):
+    """Metadata of an exported file: `key` is their name there."""
+
+    key: ClassVar[str]
+
+    @classmethod
+    def from_json(cls, text: str) -> Any:
+        """Read their text; raises a ValueError, TypeError or KeyError where it is another one."""
+        ...
+
+
+F = TypeVar("F", bound=Facts)
+
+
+def read_metadata(path: Path, session: Any, kind: type[F]) -> F:
     """Return what the metadata of a file say.
 
     Raises:
         DataError: It is a file of something else.
     """
-    text = session.get_modelmeta().custom_metadata_map.get(KEY)
+    text = session.get_modelmeta().custom_metadata_map.get(kind.key)
     if text is None:
-        raise DataError(f"{path}: expected an ONNX file of tools/export.py, got one without '{KEY}' among its metadata")
+        raise DataError(
+            f"{path}: expected an ONNX file of tools/export.py, got one without '{kind.key}' among its metadata"
+        )
     try:
-        return ModelFacts.from_json(text)
+        return kind.from_json(text)
     except (ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path}: expected the metadata of tools/export.py, got others: {error}") from error
 

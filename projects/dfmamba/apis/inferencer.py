@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dfmamba.apis.boxes import Boxes, boxes_around, check_boxes, given_boxes, is_of_one_picture
 from dfmamba.apis.exported_model import ExportedModel
+from dfmamba.apis.hand_finder import HandFinder, HandsBox, hands_together
 from dfmamba.apis.hand_model import Array, Camera, HandModel, KnownOfHand, LoadedPicture, Prediction
 from dfmamba.apis.packed_model import EXPORTED, open_packed_model
 from dfmamba.apis.pictures import Picture, Source, count_pictures, read_pictures
@@ -25,14 +26,15 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 ENGINES = ("onnxruntime", "torch")
+MIN_PRESENCE = 0.5  # of models that say it
 Loaded = tuple[Picture, NDArray[Any]]
 
 
 class HandPoseInferencer:
     """Finds the joints of one or two hands in pictures.
 
-    Without boxes the whole picture is looked at first, and then the box of the joints found; in a video, the box of the
-    joints of the frame before.
+    Without boxes a `HandFinder` says where hands are, and how sure it is of each. Without a finder the whole picture is
+    looked at first, and then the box of the joints found; in a video, the box of the joints of the frame before.
 
     Args:
         model: An ONNX file of `tools/export.py`; or a config file of this repository, or its content; or a folder that
@@ -44,7 +46,10 @@ class HandPoseInferencer:
         hand_side: For models of one hand: 'right' or 'left'.
         bone_length_mm: For DetNet's: length of the bone wrist-middle1; 86 mm is taken where nothing is said.
         center_depth_mm: For NYU's: depth of the hand's center.
-        min_presence: Hands that are less probable are left out, where the model says how probable they are.
+        finder: Finds the hands in pictures without boxes, for models of both hands in photographs; True takes the one
+            in the box, False none. None takes it for the model in the box alone.
+        min_presence: Hands that are less probable are left out, where a model or the finder in the box say how probable
+            they are; None takes 0.5 for a model and 0.4 for the finder.
         threads: Of onnxruntime; None takes all cores. torch has `torch.set_num_threads`.
         precision: Of torch: 'float32', or 'bfloat16' or 'float16', in which a GPU is faster.
         compiled: Compile backbone and head with torch.compile, for many pictures of as many boxes on a GPU.
@@ -67,7 +72,8 @@ class HandPoseInferencer:
         hand_side: str | None = None,
         bone_length_mm: float | None = None,
         center_depth_mm: float | None = None,
-        min_presence: float = 0.5,
+        finder: HandFinder | bool | None = None,
+        min_presence: float | None = None,
         threads: int | None = None,
         precision: str = "float32",
         compiled: bool = False,
@@ -82,7 +88,12 @@ class HandPoseInferencer:
         known = KnownOfHand(hand_side, bone_length_mm, center_depth_mm)
         self.hand_side = hand_side or SIDES[RIGHT]
         self.bone_length_mm = bone_length_mm
-        self.min_presence = min_presence
+        self.min_presence = MIN_PRESENCE if min_presence is None else min_presence
+        if finder is None:
+            finder = model is None
+        if finder is True:
+            finder = HandFinder(min_score=min_presence, threads=threads)
+        self.finder = finder or None
         needs_torch = precision != "float32" or compiled or bool(cfg_options)
         exported, card = None, None
         if isinstance(model, str | os.PathLike) and Path(model).suffix == ".onnx":
@@ -181,20 +192,22 @@ class HandPoseInferencer:
         for read in _groups(((picture, picture.read()) for picture in read_pictures(source)), batch_size):
             group, pixels = [picture for picture, _ in read], [image for _, image in read]
             sizes = [(one.shape[1], one.shape[0]) for one in pixels]
-            wanted: list[Array | None] = []
+            wanted: list[list[HandsBox] | None] = []
             for picture, image, size in zip(group, pixels, sizes, strict=True):
                 given = given_boxes(boxes, count + len(wanted), image)
                 if given is not None:
-                    wanted.append(check_boxes(given, size, picture.name))
+                    wanted.append([HandsBox(box) for box in check_boxes(given, size, picture.name)])
+                elif self.finder is not None:
+                    wanted.append(hands_together(self.finder.find(image)))
                 elif picture.is_frame and before is not None and before.size == size and before.hands:
-                    wanted.append(boxes_around(before.detections, size))
+                    wanted.append([HandsBox(box) for box in boxes_around(before.detections, size)])
                 else:
                     wanted.append(None)
             unknown = [number for number, one in enumerate(wanted) if one is None]
-            whole = [np.array([[0, 0, *sizes[number], 1]], dtype=np.float32) for number in unknown]
+            whole = [[HandsBox(np.array([0, 0, *sizes[number], 1], dtype=np.float32))] for number in unknown]
             first = self._detect([group[n] for n in unknown], [pixels[n] for n in unknown], whole, camera, batch_size)
             for number, found in zip(unknown, first, strict=True):
-                wanted[number] = boxes_around(found, sizes[number])
+                wanted[number] = [HandsBox(box) for box in boxes_around(found, sizes[number])]
             second = self._detect(group, pixels, [one for one in wanted if one is not None], camera, batch_size)
             for picture, size, detections in zip(group, sizes, second, strict=True):
                 before = PictureHands(picture, size, detections)
@@ -207,34 +220,44 @@ class HandPoseInferencer:
         self,
         pictures: Sequence[Picture],
         pixels: Sequence[NDArray[Any]],
-        boxes: Sequence[Array],
+        places: Sequence[Sequence[HandsBox]],
         camera: Camera | None,
         batch_size: int,
     ) -> list[tuple[Detection, ...]]:
-        """Return for each picture what is in its boxes (N, 5)."""
-        loaded = [LoadedPicture(*one) for one in zip(pictures, pixels, boxes, strict=True)]
+        """Return for each picture what is in its boxes."""
+        loaded = [
+            LoadedPicture(picture, image, np.array([place.box for place in of_picture]).reshape(-1, 5))
+            for picture, image, of_picture in zip(pictures, pixels, places, strict=True)
+        ]
         left = iter(self.model.predict(loaded, camera, batch_size))
         return [
-            tuple(Detection(box[:4], float(box[4]), self._hands(next(left), camera)) for box in of_picture)
-            for of_picture in boxes
+            tuple(
+                Detection(place.box[:4], float(place.box[4]), self._hands(next(left), camera, place))
+                for place in of_picture
+            )
+            for of_picture in places
         ]
 
-    def _hands(self, found: Prediction, camera: Camera | None) -> tuple[HandJoints, ...]:
-        """Return the hands of a prediction: those that are there."""
+    def _hands(self, found: Prediction, camera: Camera | None, place: HandsBox) -> tuple[HandJoints, ...]:
+        """Return the hands of a prediction: as many as a finder has found, or else those that the model says are there.
+
+        Of one hand that a finder has found the side is that of whose joints the model is surer: the finder knows less.
+        """
         absolute = None
         if camera is not None and camera.root_depth_mm is not None:
             depths = np.broadcast_to(camera.root_depth_mm, len(SIDES))
             absolute = lift(found.joints, depths, camera.focal_px, camera.principal_point_px)
         blocks: list[tuple[str | None, float | None, slice]]
         if len(found.joints) == TWO_HANDS.num_joints:
-            presence: list[float | None] = [None, None]
-            if found.presence is not None:
-                presence = [float(one) for one in found.presence]
-            blocks = [
-                (side, probability, hand_slice(number))
-                for number, (side, probability) in enumerate(zip(SIDES, presence, strict=True))
-                if probability is None or probability >= self.min_presence
-            ]
+            blocks = [(side, place.presence, hand_slice(number)) for number, side in enumerate(SIDES)]
+            if place.num_hands == 1:
+                blocks = [max(blocks, key=lambda block: float(found.scores[block[2]].mean()))]
+            elif place.num_hands is None and found.presence is not None:
+                blocks = [
+                    (side, float(presence), part)
+                    for (side, _, part), presence in zip(blocks, found.presence, strict=True)
+                    if presence >= self.min_presence
+                ]
             is_assumed = False
         else:
             is_assumed = len(found.joints) == ONE_HAND.num_joints

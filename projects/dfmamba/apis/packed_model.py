@@ -16,6 +16,7 @@ from dfmamba.io.json_files import read_json
 
 CARD, CONFIG, WEIGHTS, EXPORTED = "card.json", "config.json", "weights.pth", "model.onnx"
 IN_THE_BOX = Path(__file__).parent / "model_in_the_box"
+FINDER_IN_THE_BOX = Path(__file__).parent / "finder_in_the_box"
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ def describe_card(card: Mapping[str, Any]) -> str:
         text += f": trained on {card['trained_on']}"
     errors = ", ".join(f"{name} {value}" for name, value in card.get("errors", {}).items())
     return text + (f"; {errors} ({card['date']})" if errors else "")
+
+
+def metric_text(name: str, value: float) -> str:
+    """Return a metric as the card has it, with its unit if it has one."""
+    return f"{value:.1f} mm" if name.endswith("_mm") else f"{value:.4f}"
 
 
 def open_packed_model(folder: Path = IN_THE_BOX) -> PackedModel:

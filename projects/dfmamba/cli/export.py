@@ -45,7 +45,7 @@ def export(args: argparse.Namespace) -> None:
     from dfmamba.apis.mmpose_model import load_model
     from dfmamba.apis.packed_model import open_packed_model
     from dfmamba.errors import UserError
-    from dfmamba.export.graph import JointGraph
+    from dfmamba.export.finder_graph import graph_of
     from dfmamba.io.outputs import check_output_file
 
     check_output_file("--out", args.out)
@@ -59,7 +59,7 @@ def export(args: argparse.Namespace) -> None:
     elif checkpoint is None:
         raise UserError("CHECKPOINT: expected the checkpoint file of the config, got none")
     model, settings = load_model(config, checkpoint, args.cfg_options)
-    graph = JointGraph(model, settings.test_dataloader.dataset.pipeline).eval()
+    graph = graph_of(model, settings.test_dataloader.dataset.pipeline).eval()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     if args.out.suffix == ".pt2":
         from dfmamba.export.torch_program import write_program

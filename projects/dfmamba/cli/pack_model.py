@@ -41,13 +41,14 @@ def pack(args: argparse.Namespace) -> None:
         IN_THE_BOX,
         WEIGHTS,
         describe_card,
+        metric_text,
         open_packed_model,
         write_card,
     )
     from dfmamba.engine.checkpoint_file import open_checkpoint, require_checkpoint
     from dfmamba.engine.config import load_config
     from dfmamba.errors import UserError
-    from dfmamba.export.graph import JointGraph
+    from dfmamba.export.finder_graph import graph_of
     from dfmamba.export.onnx_file import write_onnx
     from dfmamba.io.json_files import read_json
     from dfmamba.io.outputs import check_output_folder
@@ -62,11 +63,11 @@ def pack(args: argparse.Namespace) -> None:
     load_config(args.config, args.cfg_options).dump(folder / CONFIG)
     meta = {"dataset_meta": content["meta"]["dataset_meta"]}
     torch.save({"state_dict": content["state_dict"], "meta": meta}, folder / WEIGHTS)
-    errors = {name: f"{metrics[name]:.1f} mm" if name.endswith("_mm") else f"{metrics[name]:.4f}" for name in wanted}
+    errors = {name: metric_text(name, metrics[name]) for name in wanted}
     facts = {"config": str(args.config), "torch": torch.__version__}
     day = date.today().isoformat()
     model, settings = load_model(folder / CONFIG, folder / WEIGHTS)
-    graph = JointGraph(model, settings.test_dataloader.dataset.pipeline).eval()
+    graph = graph_of(model, settings.test_dataloader.dataset.pipeline).eval()
     card = {"name": args.name, "trained_on": args.trained_on, "errors": errors, "date": day}
     write_onnx(graph, folder / EXPORTED, card)
     write_card(folder, args.name, args.trained_on, errors, day, facts)

@@ -18,6 +18,8 @@ from dfmamba.cli.command_line import (
     whole_number,
 )
 
+FINDERS = {None: None, "box": True, "none": False}
+
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
@@ -39,7 +41,14 @@ def parse_args() -> argparse.Namespace:
         nargs=4,
         type=real_number(),
         metavar=("X0", "Y0", "X1", "Y1"),
-        help="box around the hands in px, in all pictures (default: found by looking twice)",
+        help="box around the hands in px, in all pictures (default: found)",
+    )
+    parser.add_argument(
+        "--finder",
+        metavar="box|none|MODEL",
+        help="what finds hands where there are no boxes: the finder in the box, or another one in a folder of dfmamba "
+        "pack or an ONNX file; none looks at the whole picture and then at what was found there (default: box for the "
+        "model in the box, none for others)",
     )
     parser.add_argument(
         "--detector",
@@ -51,10 +60,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--min-presence",
         type=real_number(0, 1),
-        default=0.5,
         metavar="P",
-        help="leave out hands that are less probable, where the model says how probable they are; 0 keeps all "
-        "(default: 0.5)",
+        help="leave out hands that are less probable, where finder or model say how probable they are; 0 keeps all "
+        "(default: 0.5 of a model, 0.4 of the finder)",
     )
     parser.add_argument(
         "--camera",
@@ -81,8 +89,8 @@ def parse_args() -> argparse.Namespace:
     add_config_options(parser, "model.test_cfg.flip_test=False")
     add_common_arguments(parser)
     args = parser.parse_args()
-    if args.box is not None and args.detector is not None:
-        parser.error("--box, --detector: expected one of them")
+    if sum(one is not None for one in (args.box, args.detector, args.finder)) > 1:
+        parser.error("--box, --detector, --finder: expected one of them")
     if args.root_depth is not None and args.camera is None:
         parser.error("--root-depth: expected --camera beside it")
     return args
@@ -92,7 +100,7 @@ def predict(args: argparse.Namespace) -> None:
     """Write a drawing and a JSON file for each picture, as soon as it is done."""
     from time import perf_counter
 
-    from dfmamba.apis import Camera, HandPoseInferencer, OneEuro
+    from dfmamba.apis import Camera, HandFinder, HandPoseInferencer, OneEuro
     from dfmamba.apis.boxes import Boxes
     from dfmamba.apis.packed_model import describe_card
     from dfmamba.io.atomic import write_atomically
@@ -100,12 +108,18 @@ def predict(args: argparse.Namespace) -> None:
 
     check_output_folder("--out", args.out)
     camera = Camera(tuple(args.camera[:2]), tuple(args.camera[2:]), args.root_depth) if args.camera else None
+    finder: HandFinder | bool | None
+    if args.finder in FINDERS:
+        finder = FINDERS[args.finder]
+    else:
+        finder = HandFinder(args.finder, min_score=args.min_presence, threads=args.threads)
     inferencer = HandPoseInferencer(
         args.model,
         args.checkpoint,
         engine=args.engine,
         device=args.device,
         hand_side=args.side,
+        finder=finder,
         min_presence=args.min_presence,
         bone_length_mm=args.bone_length,
         center_depth_mm=args.center_depth,

@@ -2,5 +2,6 @@
 
 from .a2j import A2JCodec
 from .detnet import DetNetCodec
+from .hand_box import HandBoxCodec
 
-__all__ = ["A2JCodec", "DetNetCodec"]
+__all__ = ["A2JCodec", "DetNetCodec", "HandBoxCodec"]

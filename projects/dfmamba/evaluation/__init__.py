@@ -40,6 +40,7 @@ from dfmamba.evaluation.units import doubt_about_mm
 
 LATE = {  # name to the module that is loaded at its first use
     "DetNetMPJPE": "detnet_metric",
+    "HandBoxAP": "hand_box_metric",
     "HandMetric": "metrics",
     **dict.fromkeys(("bootstrap", "interval_over_seeds", "sum_by_sequence"), "confidence"),
 }

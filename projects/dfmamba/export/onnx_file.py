@@ -12,16 +12,16 @@ import onnx
 import torch
 from onnxruntime import quantization
 
-from dfmamba.apis.exported_model import KEY, open_session
+from dfmamba.apis.exported_model import open_session
 from dfmamba.errors import UserError
-from dfmamba.export.graph import JointGraph, facts_of, largest_differences, operators_for_onnx, random_crops
+from dfmamba.export.graph import ImageGraph, largest_differences, operators_for_onnx, random_crops
 from dfmamba.ops import onnx_form
 
 MAX_RELATIVE_ERROR = 1e-4  # of float32, of the largest value of an output
 SMALL_WEIGHT = 1024  # numbers; not worth a Cast
 
 
-def write_onnx(graph: JointGraph, path: Path, card: Mapping[str, Any]) -> dict[str, float]:
+def write_onnx(graph: ImageGraph, path: Path, card: Mapping[str, Any]) -> dict[str, float]:
     """Write an ONNX file with a dynamic batch and metadata, and compare its outputs with PyTorch's.
 
     Args:
@@ -35,7 +35,7 @@ def write_onnx(graph: JointGraph, path: Path, card: Mapping[str, Any]) -> dict[s
     Raises:
         UserError: The outputs differ by more than `MAX_RELATIVE_ERROR`.
     """
-    facts = facts_of(graph, card)
+    facts = graph.facts(card)
     names = list(facts.outputs)
     with operators_for_onnx(), torch.no_grad(), quiet():
         program = torch.onnx.export(
@@ -51,7 +51,7 @@ def write_onnx(graph: JointGraph, path: Path, card: Mapping[str, Any]) -> dict[s
     assert program is not None
     model = program.model_proto
     onnx_form.add_functions(model)
-    onnx.helper.set_model_props(model, {KEY: facts.to_json()})
+    onnx.helper.set_model_props(model, {facts.key: facts.to_json()})
     for part in (model.graph, *model.graph.node):  # the exporter's notes on where in our code a node comes from
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
@@ -63,7 +63,7 @@ def write_onnx(graph: JointGraph, path: Path, card: Mapping[str, Any]) -> dict[s
     return errors
 
 
-def compare(graph: JointGraph, path: Path) -> dict[str, float]:
+def compare(graph: ImageGraph, path: Path) -> dict[str, float]:
     """Return how far a file's outputs are from PyTorch's, see `largest_differences`."""
     session = open_session(path)
     names = [output.name for output in session.get_outputs()]
@@ -72,7 +72,7 @@ def compare(graph: JointGraph, path: Path) -> dict[str, float]:
     )
 
 
-def make_smaller(graph: JointGraph, path: Path, form: str) -> dict[str, float]:
+def make_smaller(graph: ImageGraph, path: Path, form: str) -> dict[str, float]:
     """Replace an ONNX file by a smaller one, and return how far its outputs are from PyTorch's.
 
     Args:

@@ -3,27 +3,25 @@
 Both call the native operators of this package by name: `import dfmamba.ops` comes before they are loaded.
 """
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from dfmamba.apis.exported_model import KEY
 from dfmamba.errors import UserError
-from dfmamba.export.graph import JointGraph, facts_of, largest_differences, random_crops
+from dfmamba.export.graph import ImageGraph, largest_differences, random_crops
 from dfmamba.ops import available_backends
 
 
-def write_program(graph: JointGraph, path: Path, compiled: bool = False) -> dict[str, float]:
+def write_program(graph: ImageGraph, path: Path, compiled: bool = False) -> dict[str, float]:
     """Write a `.pt2` file with a dynamic batch.
 
     Args:
         graph: The estimator.
         path: Of the file. A program is read by `torch.export.load`, with the facts of `dfmamba.apis.exported_model` as
-            the extra file 'dfmamba.json'; a compiled one by `torch._inductor.aoti_load_package`.
+            the extra file 'dfmamba.json', 'dfmamba_finder.json' of a finder; a compiled one by
+            `torch._inductor.aoti_load_package`.
         compiled: Compile it for this kind of machine; needs a C++ compiler.
 
     Returns:
@@ -44,7 +42,7 @@ def write_program(graph: JointGraph, path: Path, compiled: bool = False) -> dict
             torch._inductor.aoti_compile_and_package(program, package_path=str(path))
             run: Callable[[Tensor], dict[str, Tensor]] = torch._inductor.aoti_load_package(str(path))
         else:
-            facts = json.dumps(asdict(facts_of(graph, {})))
-            torch.export.save(program, path, extra_files={f"{KEY}.json": facts})
+            facts = graph.facts({})
+            torch.export.save(program, path, extra_files={f"{facts.key}.json": facts.to_json()})
             run = torch.export.load(path).module()
         return largest_differences(graph, lambda batch: {name: out.numpy() for name, out in run(batch).items()})

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from mmengine.logging import MMLogger
+from mmengine.structures import InstanceData
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.models import TopdownPoseEstimator
 from mmpose.registry import MODELS
@@ -83,6 +84,28 @@ class HandPoseEstimator(TopdownPoseEstimator):
             skeleton = skeleton_with(joints)
             metainfo = parse_pose_metainfo(mmpose_metainfo(skeleton, "hand", joint_colors(skeleton)))
         self._dataset_meta = metainfo
+
+
+@MODELS.register_module()
+class HandFinderEstimator(HandPoseEstimator):
+    """Finds hands in whole pictures: the parts and arguments are those of `HandPoseEstimator`.
+
+    Predictions of a sample: `pred_instances` with `bboxes` (N, 4), corners in px of the picture on disk, cut to it,
+    `bbox_scores` (N,) and `labels` (N,), 0 for right and 1 for left.
+    """
+
+    def add_pred_to_datasample(
+        self, batch_pred_instances: list[InstanceData], _: Any, batch_data_samples: list[PoseDataSample]
+    ) -> list[PoseDataSample]:
+        """Add predictions to the samples, in px of the pictures on disk."""
+        for found, sample in zip(batch_pred_instances, batch_data_samples, strict=True):
+            about = sample.metainfo
+            height, width = about["ori_shape"]
+            corners = found.bboxes.reshape(-1, 2, 2) / about["input_size"] * about["input_scale"]
+            corners += about["input_center"] - about["input_scale"] / 2
+            found.bboxes = corners.clip(0, [width, height]).reshape(-1, 4)
+            sample.pred_instances = found
+        return batch_data_samples
 
 
 def _add_hand_fields(sample: PoseDataSample) -> None:

@@ -13,6 +13,7 @@ FINGER_COLORS: dict[str, Color] = {
     "pinky": (215, 105, 255),
     "wrist": (235, 235, 235),
 }
+SIDE_COLORS: dict[str, Color] = {"right": (255, 150, 40), "left": (70, 200, 255)}
 GT_COLOR: Color = (0, 0, 0)
 OUTLINE_COLOR: Color = (255, 255, 255)
 

@@ -1,7 +1,7 @@
 """Tiles with captions, a title and a legend of the colours on one image."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
-from dfmamba.visualization.colors import FINGER_COLORS, GT_COLOR
+from dfmamba.visualization.colors import FINGER_COLORS, GT_COLOR, Color
 from dfmamba.visualization.fonts import font
 
 BACKGROUND, TEXT = (250, 250, 250), (20, 20, 20)
@@ -22,6 +22,7 @@ def make_contact_sheet(
     captions: Sequence[str],
     title: str = "",
     only_gt: bool = False,
+    colors: Mapping[str, Color] = FINGER_COLORS,
 ) -> NDArray[np.uint8]:
     """Lay out tiles row by row, each with its caption below it.
 
@@ -30,6 +31,7 @@ def make_contact_sheet(
         captions: One a tile; lines are split at line breaks, and shortened in the middle where they are too wide.
         title: Line above everything.
         only_gt: The tiles show no prediction, and the colours are those of the true joints.
+        colors: What the colours in the tiles mean, for the legend.
 
     Returns:
         (H', W', 3) uint8 RGB.
@@ -54,7 +56,7 @@ def make_contact_sheet(
     sheet = PilImage.new("RGB", (GAP_PX + columns * cell[0], top + rows * cell[1]), BACKGROUND)
     pen = ImageDraw.Draw(sheet)
     pen.text((GAP_PX, GAP_PX // 2), _shorten(title, large, sheet.width - 2 * GAP_PX), TEXT, large)
-    _draw_legend(pen, GAP_PX, top - line_px - 6, only_gt)
+    _draw_legend(pen, GAP_PX, top - line_px - 6, only_gt, colors)
     for number, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
         x, y = GAP_PX + number % columns * cell[0], top + number // columns * cell[1]
         sheet.paste(PilImage.fromarray(tile), (x, y))
@@ -77,9 +79,9 @@ def _shorten(text: str, text_font: ImageFont.FreeTypeFont, width_px: int) -> str
     return short
 
 
-def _draw_legend(pen: ImageDraw.ImageDraw, x: float, y: float, only_gt: bool) -> None:
+def _draw_legend(pen: ImageDraw.ImageDraw, x: float, y: float, only_gt: bool, colors: Mapping[str, Color]) -> None:
     small = font(FONT_PX)
-    entries = [*FINGER_COLORS.items(), *([] if only_gt else [("gt", GT_COLOR)])]
+    entries = [*colors.items(), *([] if only_gt else [("gt", GT_COLOR)])]
     label = "annotated joints:" if only_gt else "prediction:"
     pen.text((x, y), label, TEXT, small)
     x += small.getlength(label) + 8

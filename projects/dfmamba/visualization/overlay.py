@@ -100,6 +100,14 @@ def draw_gt(image: Image, points_px: ArrayLike, valid: ArrayLike, skeleton: Skel
     return draw_skeleton(image, points_px, valid, skeleton, black, outline=OUTLINE_COLOR, thickness=4, radius=5)
 
 
+def draw_boxes(image: Image, corners_px: ArrayLike, colors: Sequence[Color], thickness: int) -> Image:
+    """Draw boxes (N, 4), x0, y0, x1, y1 in px, on a copy of an image, one colour for each."""
+    drawn = image.copy()
+    for box, color in zip(np.asarray(corners_px).round().astype(int).tolist(), colors, strict=True):
+        cv2.rectangle(drawn, box[:2], box[2:], color, thickness)
+    return drawn
+
+
 def transform_points(points_px: ArrayLike, matrix: ArrayLike) -> Array:
     """Apply a (2, 3) matrix to points (..., 2)."""
     matrix = np.asarray(matrix)

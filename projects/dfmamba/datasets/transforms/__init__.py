@@ -6,7 +6,7 @@ from dfmamba.datasets.transforms.augmentation import (
     RandomHandBBoxTransform,
     RandomHandFlip,
 )
-from dfmamba.datasets.transforms.camera import RandomCameraEffects, RandomImageBox, RandomOccluders
+from dfmamba.datasets.transforms.camera import RandomCameraEffects, RandomImageBox, RandomOccluders, WholeImageBox
 from dfmamba.datasets.transforms.depth import (
     CropDepthCube,
     LoadNYUDepth,
@@ -40,4 +40,5 @@ __all__ = [
     "RandomRotateScale3D",
     "RotateKeypoints3D",
     "ToSingleHand",
+    "WholeImageBox",
 ]

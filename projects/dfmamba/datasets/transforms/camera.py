@@ -107,6 +107,20 @@ class RandomOccluders(_RandomTransform):
 
 
 @TRANSFORMS.register_module()
+class WholeImageBox(BaseTransform):
+    """Put the whole image in the place of the hands' box: for models that find hands.
+
+    Required key: img, before the crop. Changed: bbox (1, 4), corners in px.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Change the box."""
+        height, width = results["img"].shape[:2]
+        results["bbox"] = np.array([[0, 0, width, height]], dtype=np.float32)
+        return results
+
+
+@TRANSFORMS.register_module()
 class RandomImageBox(_RandomTransform):
     """Put another box in the place of the hands': the whole image, or a place without a joint.
 
@@ -138,10 +152,9 @@ class RandomImageBox(_RandomTransform):
             raise ValueError("RandomImageBox: expected a place before GetBBoxCenterScale, got one after it")
         rng = self._generator()
         chance = rng.random()
-        height, width = results["img"].shape[:2]
         if chance < self.whole:
-            results["bbox"] = np.array([[0, 0, width, height]], dtype=results["bbox"].dtype)
-        elif chance < self.whole + self.empty:
+            return WholeImageBox().transform(results)
+        if chance < self.whole + self.empty:
             box = self._free_box(results, rng)
             if box is not None:
                 results["bbox"] = box[None].astype(results["bbox"].dtype)

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from dfmamba.datasets.sample import lift
 from dfmamba.engine.report import is_synthetic
 from dfmamba.evaluation.functional import joint_errors, root_align
-from dfmamba.skeleton import Skeleton, skeleton_with
+from dfmamba.hand_boxes import SURE, boxes_of_hands
+from dfmamba.skeleton import SIDES, Skeleton, skeleton_with
+from dfmamba.visualization.colors import FINGER_COLORS, GT_COLOR, SIDE_COLORS
 from dfmamba.visualization.contact_sheet import make_contact_sheet, save_image
-from dfmamba.visualization.overlay import draw_gt, draw_skeleton, to_rgb
+from dfmamba.visualization.overlay import draw_boxes, draw_gt, draw_skeleton, to_rgb
 
 
 @HOOKS.register_module()
@@ -24,7 +26,8 @@ class ContactSheetHook(Hook):
     """Write `contact_sheet.png` in the work folder after a test: network input, prediction, ground truth.
 
     Shown are `num_samples` samples, spread evenly over the test set, each as the crop that went into the network, with
-    the joints that are annotated. The caption has the image and the mean root-relative error over its joints in mm.
+    the joints that are annotated. The caption has the image and the mean root-relative error over its joints in mm. A
+    finder of hands has boxes in their place, and its scores.
 
     Args:
         num_samples: Number of tiles; 0 draws nothing.
@@ -62,7 +65,10 @@ class ContactSheetHook(Hook):
             return
         for image, sample in zip(data_batch["inputs"], outputs, strict=True):
             if self._seen in self._wanted:
-                tile, caption = draw_sample(image, sample, self.tile_px, self.bgr)
+                is_of_joints = "keypoints" in sample.pred_instances
+                self._colors = FINGER_COLORS if is_of_joints else SIDE_COLORS
+                draw = draw_sample if is_of_joints else draw_found_hands
+                tile, caption = draw(image, sample, self.tile_px, self.bgr)
                 self._tiles.append(tile)
                 self._captions.append(caption)
             self._seen += 1
@@ -72,7 +78,7 @@ class ContactSheetHook(Hook):
         if self._tiles and is_main_process():
             path = Path(runner.work_dir) / self.filename
             title = ("SYNTHETIC data; " if is_synthetic(runner.test_dataloader.dataset) else "") + self.title
-            save_image(path, make_contact_sheet(self._tiles, self._captions, title))
+            save_image(path, make_contact_sheet(self._tiles, self._captions, title, colors=self._colors))
             runner.logger.info(f"contact sheet of {len(self._tiles)} samples: {path}")
 
 
@@ -104,6 +110,36 @@ def draw_sample(image: torch.Tensor, sample: Any, tile_px: int, bgr: bool = True
     tile = draw_skeleton(tile, predicted_px, valid, skeleton, outline=None, thickness=2, radius=3)
     error_mm = root_relative_error_mm(sample, predicted, valid, skeleton)
     return tile, f"{_name(sample)}\n" + (f"{error_mm:.1f} mm" if error_mm is not None else "no error in mm")
+
+
+def draw_found_hands(image: torch.Tensor, sample: Any, tile_px: int, bgr: bool = True) -> tuple[NDArray[np.uint8], str]:
+    """Draw the boxes that a finder is sure of, coloured by side, and the true ones, in black, on its network input.
+
+    Args:
+        image: See `draw_sample`.
+        sample: Data sample with `pred_instances.bboxes`, `.bbox_scores` and `.labels`, as `HandFinderEstimator` gives
+            them; otherwise see `draw_sample`. The meta keys have `hand_type` and `ori_shape`, too.
+        tile_px: See `draw_sample`.
+        bgr: See `draw_sample`.
+
+    Returns:
+        The tile (tile_px, tile_px, 3) RGB and its caption.
+    """
+    found, info = sample.pred_instances, sample.metainfo
+    height, width = info["ori_shape"]
+    gt, valid = (_numpy(sample.gt_instances[name])[0] for name in ("keypoints", "keypoints_visible"))
+    true = boxes_of_hands(gt, valid, info["hand_type"], (width, height))
+    picture = to_rgb(_numpy(image).transpose(1, 2, 0), bgr)
+    tile = cv2.resize(picture, (tile_px, tile_px), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+    scores = _numpy(found.bbox_scores)
+    is_sure = scores >= SURE
+    sides = [SIDES[label] for label in _numpy(found.labels)[is_sure].tolist()]
+    there = true.corners[true.is_there]
+    tile = draw_boxes(tile, _boxes_to_tile(there, sample, tile_px), [GT_COLOR] * len(there), 3)
+    colors = [SIDE_COLORS[side] for side in sides]
+    tile = draw_boxes(tile, _boxes_to_tile(_numpy(found.bboxes)[is_sure], sample, tile_px), colors, 2)
+    said = [f"{side} {score:.2f}" for side, score in zip(sides, scores[is_sure], strict=True)]
+    return tile, f"{_name(sample)}\n{', '.join(said) or 'nothing found'}"
 
 
 def root_relative_error_mm(sample: Any, predicted: NDArray, valid: NDArray, skeleton: Skeleton) -> float | None:
@@ -145,6 +181,10 @@ def _to_tile(points_px: NDArray, sample: Any, tile_px: int) -> NDArray:
     info = sample.metainfo
     center, scale = (np.asarray(info[key]).reshape(-1)[:2] for key in ("input_center", "input_scale"))
     return ((points_px - center) / scale + 0.5) * tile_px
+
+
+def _boxes_to_tile(corners_px: NDArray, sample: Any, tile_px: int) -> NDArray:
+    return _to_tile(corners_px.reshape(-1, 2, 2), sample, tile_px).reshape(-1, 4)
 
 
 def _numpy(values: Any) -> NDArray:

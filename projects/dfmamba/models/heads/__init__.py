@@ -2,5 +2,6 @@
 
 from .a2j import A2JHead
 from .detnet import DetNetHead
+from .hand_finder import HandFinderHead
 
-__all__ = ["A2JHead", "DetNetHead"]
+__all__ = ["A2JHead", "DetNetHead", "HandFinderHead"]
