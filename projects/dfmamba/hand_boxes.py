@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from dfmamba.geometry import Array, tight_box, xywh_to_xyxy
 from dfmamba.skeleton import SIDES, hand_slice
 
-BOX_SCALE = 1.2  # of the tight box of the joints: hands have flesh
+BOX_SCALE = 1.2  # of the tight box of joints: hands have flesh, and joints that were found are not exact
 MIN_JOINTS = 2  # a box needs two points
 MIN_SHARE = 0.25  # of a hand's box in the picture; of less nobody is asked to find anything
 SURE = 0.4  # score from which on a box is taken for a hand (docs/hand_finder.md)

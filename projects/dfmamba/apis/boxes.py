@@ -10,8 +10,8 @@ from dfmamba.apis.hand_model import Array
 from dfmamba.apis.results import Detection, HandJoints
 from dfmamba.errors import UserError
 from dfmamba.geometry import tight_box
+from dfmamba.hand_boxes import BOX_SCALE
 
-BOX_SCALE = 1.2  # of the box of the joints found: hands have flesh, and joints of a first pass are not exact
 MIN_BOX_PX = 48.0  # of the box of the joints found: what is smaller shows no joints
 Detector = Callable[[NDArray[Any]], ArrayLike]
 Boxes = ArrayLike | Sequence[ArrayLike] | Detector | None

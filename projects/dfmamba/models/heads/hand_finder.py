@@ -11,7 +11,7 @@ from mmpose.models.losses.heatmap_loss import FocalHeatmapLoss
 from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.structures import PoseDataSample
 from torch import Tensor
-from torchvision.ops import generalized_box_iou_loss
+from torchvision.ops import box_iou, generalized_box_iou_loss
 
 from dfmamba.skeleton import SIDES
 
@@ -154,13 +154,6 @@ class HandFinderHead(BaseHead):
         return {
             "loss_heatmap": self.heatmap_loss(heatmaps.clamp(LOWEST, 1 - LOWEST), true_heatmaps, weights),
             "loss_box": self.box_loss_weight * of_cells.sum() / is_there.sum().clamp(min=1),
-            "overlap": _overlap(found.detach()[at_peaks], wanted[at_peaks]),
+            "overlap": box_iou(found.detach()[at_peaks], wanted[at_peaks]).diagonal().sum()
+            / at_peaks.sum().clamp(min=1),
         }
-
-
-def _overlap(found: Tensor, wanted: Tensor) -> Tensor:
-    """Return the mean intersection over union of boxes (N, 4) and (N, 4), 0 without any."""
-    low, high = torch.maximum(found[:, :2], wanted[:, :2]), torch.minimum(found[:, 2:], wanted[:, 2:])
-    common = (high - low).clamp(min=0).prod(dim=1)
-    both = (found[:, 2:] - found[:, :2]).prod(dim=1) + (wanted[:, 2:] - wanted[:, :2]).prod(dim=1)
-    return (common / (both - common)).sum() / max(len(found), 1)
